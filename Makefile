@@ -1,0 +1,122 @@
+# The project's commands. `make` lists them; CI runs nothing but these.
+
+PYTHON ?= python3
+VENV ?= .venv
+# More than one interpreter to test on: make test PYTHONS="python3.10 python3.13"
+PYTHONS ?=
+# What `make serve` serves, and where.
+APP ?= examples/asgi.py:app
+HOST ?= 127.0.0.1
+PORT ?= 8000
+# Further arguments of the command at hand: make bench ARGS=--quick
+ARGS ?=
+# Seconds per fuzz target.
+SECONDS ?= 60
+
+BIN := $(VENV)/bin
+TOOLS := .tools
+RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) $(wildcard crates/*/Cargo.toml) \
+	$(shell find crates/*/src -name '*.rs' 2>/dev/null)
+# One interpreter for maturin, clippy and the tests: cargo rebuilds the bindings when it changes.
+export PYO3_PYTHON = $(abspath $(BIN))/python
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+.DEFAULT_GOAL := help
+.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz bench clean need-cargo need-python
+
+help: ## list the commands
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+dev: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## make $(VENV) with every development need and a release build
+
+serve: $(VENV)/.stamp-serve $(VENV)/.stamp-build ## build in release mode and serve examples/ (APP=, HOST=, PORT=)
+	@echo "Open http://$(HOST):$(PORT)/ (Ctrl-C stops the server)"
+	@$(BIN)/granian --host $(HOST) --port $(PORT) $(ARGS) $(APP)
+
+test: test-rust ## every test, Rust and Python (PYTHONS="python3.10 python3.13" for several)
+ifeq ($(strip $(PYTHONS)),)
+	@$(MAKE) --no-print-directory test-python
+else
+	@set -e; for python in $(PYTHONS); do \
+		tag=$$($$python -c 'import sys; print(sys.implementation.cache_tag)') || exit 1; \
+		echo "== $$tag"; \
+		CARGO_TARGET_DIR=.build/target-$$tag \
+			$(MAKE) --no-print-directory test-python PYTHON=$$python VENV=.build/venv-$$tag; \
+	done
+endif
+
+test-all: ## every test on the oldest and the newest CPython at hand (pyenv or PATH)
+	@oldest=$$($(call find-python,3.10 3.11 3.12)); newest=$$($(call find-python,3.14 3.13 3.12)); \
+	test -n "$$oldest$$newest" || { echo "test-all needs a CPython between 3.10 and 3.14" >&2; exit 1; }; \
+	$(MAKE) --no-print-directory test PYTHONS="$$oldest $$newest"
+
+test-rust: need-cargo $(VENV)/.stamp-venv ## the tests of the crates
+	cargo test --workspace
+
+test-python: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## the tests of the package, on $(PYTHON)
+	$(BIN)/python -m pytest $(ARGS)
+
+fmt: $(VENV)/.stamp-deps need-cargo ## format Rust and Python
+	cargo fmt --all
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+check: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## every lint and type check
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/stubtest granian._granian --mypy-config-file pyproject.toml
+
+fuzz: need-cargo ## run every fuzz target for SECONDS= (60) each; needs a nightly toolchain
+	@cargo +nightly --version >/dev/null 2>&1 \
+		|| { echo "fuzzing needs a nightly toolchain: rustup toolchain install nightly" >&2; exit 1; }
+	@command -v cargo-fuzz >/dev/null || test -x $(TOOLS)/bin/cargo-fuzz \
+		|| cargo install cargo-fuzz --locked --root $(TOOLS)
+	@set -e; PATH="$$PATH:$(abspath $(TOOLS))/bin"; cd crates/proto; for target in $$(cargo +nightly fuzz list); do \
+		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS) $(ARGS); \
+	done
+
+bench: need-cargo need-python ## compare with the peers on PyPI; writes docs/benchmarks/ (ARGS="--quick --only ours")
+	@$(PYTHON) -m benches $(ARGS)
+
+clean: ## remove what the other commands made
+	rm -rf $(VENV) .build $(TOOLS) target benches/.envs dist .mypy_cache .pytest_cache .ruff_cache
+	find granian \( -name '*.so' -o -name '*.pyd' \) -delete
+
+# The first of the given versions that runs, from pyenv or PATH.
+find-python = for version in $(1); do \
+		for python in "$$(pyenv prefix "$$(pyenv latest $$version 2>/dev/null)" 2>/dev/null)/bin/python" "python$$version"; do \
+			if "$$python" -c "import sys; sys.exit('%d.%d' % sys.version_info[:2] != '$$version')" 2>/dev/null; \
+			then echo "$$python"; exit 0; fi; \
+		done; \
+	done
+
+need-cargo:
+	@minor=$$(cargo --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\)\..*/\1/p'); test "$${minor:-0}" -ge 85 \
+		|| { echo "granian is built with Rust 1.85 or newer, and no such cargo is on the PATH: see https://rustup.rs" >&2; exit 1; }
+
+need-python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \
+		|| { echo "granian needs Python 3.10 or newer, and '$(PYTHON)' is not: name one with make PYTHON=python3.x" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
+		|| { echo "'$(PYTHON)' cannot make environments: install its venv package (Debian: apt install python3-venv)" >&2; exit 1; }
+
+# Stamps: each step again only when what it was made from has changed.
+$(VENV)/.stamp-venv: | need-python
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.9,<2'
+	@touch $@
+
+$(VENV)/.stamp-serve: $(VENV)/.stamp-venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --group serve
+	@touch $@
+
+$(VENV)/.stamp-deps: $(VENV)/.stamp-venv pyproject.toml
+	$(BIN)/python -m pip install --quiet --group dev
+	@touch $@
+
+$(VENV)/.stamp-build: $(VENV)/.stamp-venv pyproject.toml $(RUST_SOURCES) | need-cargo
+	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	@touch $@
