@@ -1,0 +1,25 @@
+"""The RSGI applications the two RSGI servers are measured with, one callable per workload."""
+
+from typing import Any
+
+PLAIN = [("content-type", "text/plain")]
+TEN_KIB = b"x" * 10240
+CHUNK = b"x" * 1024
+
+
+async def hello(scope: Any, protocol: Any) -> None:
+    protocol.response_str(200, PLAIN, "Hello, world!")
+
+
+async def body_10k(scope: Any, protocol: Any) -> None:
+    protocol.response_bytes(200, PLAIN, TEN_KIB)
+
+
+async def echo(scope: Any, protocol: Any) -> None:
+    protocol.response_bytes(200, PLAIN, await protocol())
+
+
+async def stream(scope: Any, protocol: Any) -> None:
+    transport = protocol.response_stream(200, PLAIN)
+    for _ in range(10):
+        await transport.send_bytes(CHUNK)

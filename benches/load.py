@@ -1,0 +1,60 @@
+"""One interval of load on one server, and what it says: requests answered, CPU used, the latency's tail."""
+
+import json
+import os
+import subprocess
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from benches.process import LOAD_CORE, ServerFailed, ServerProcess, pinned
+from benches.workloads import Workload
+
+CONNECTIONS = 64
+_SCRIPT = Path(__file__).resolve().parent / "wrk.lua"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The outcome of one interval."""
+
+    cpu_us: float
+    """Server CPU microseconds per answered request."""
+    rate: float
+    """Requests answered per second."""
+    p99_ms: float
+    requests: int
+
+    def as_json(self) -> dict[str, float]:
+        return asdict(self)
+
+
+def run_interval(server: ServerProcess, workload: Workload, seconds: int, connections: int = CONNECTIONS) -> Sample:
+    """Load the server for `seconds`; a wrong status, a lost connection or a short body voids the interval."""
+    server.verify(workload)
+    before = server.cpu_seconds()
+    summary = _run_wrk(server.port, workload, seconds, connections)
+    used = server.cpu_seconds() - before
+    server.verify(workload)
+    requests = summary["requests"]
+    if not requests:
+        raise ServerFailed("answered nothing")
+    if summary["errors"] or summary["bad_status"]:
+        raise ServerFailed(f"{summary['errors']} broken connections, {summary['bad_status']} wrong statuses")
+    if summary["bytes"] < requests * len(workload.expect):
+        raise ServerFailed("bodies came short")
+    rate = requests / (summary["duration_us"] / 1e6)
+    return Sample(used / requests * 1e6, rate, summary["p99_us"] / 1e3, requests)
+
+
+def _run_wrk(port: int, workload: Workload, seconds: int, connections: int) -> dict[str, int]:
+    url = f"http://127.0.0.1:{port}{workload.path}"
+    command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "-s", str(_SCRIPT), url]
+    environment = {**os.environ, "BENCH_METHOD": workload.method, "BENCH_BODY": str(workload.upload)}
+    done = subprocess.run(
+        pinned(LOAD_CORE, command), env=environment, capture_output=True, text=True, timeout=seconds + 30, check=False
+    )
+    for line in done.stdout.splitlines():
+        if line.startswith("SUMMARY "):
+            summary: dict[str, int] = json.loads(line.removeprefix("SUMMARY "))
+            return summary
+    raise ServerFailed(f"wrk failed: {(done.stderr or done.stdout).strip()[-200:]}")

@@ -1,0 +1,135 @@
+"""The table of servers: what each needs installed, its settings per interface, and its command line."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+OURS = "ours"
+REFERENCE = "granian"
+
+Settings = Mapping[str, tuple[str, ...]]
+"""Arguments by the name of the setting; the best of a server's settings is its figure."""
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What one server process is started for."""
+
+    bin: Path
+    interface: str
+    target: str
+    port: int
+    arguments: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A server that can be measured."""
+
+    name: str
+    distribution: str
+    requirements: tuple[str, ...]
+    command: Callable[[Launch], list[str]]
+    settings: Mapping[str, Settings]
+    many_connections: tuple[str, ...] = ()
+    """Arguments without which the server refuses thousands of connections."""
+    needs: str = field(default="", compare=False)
+    """What to say when the environment is there but the server does not run in it."""
+
+
+def _granian(launch: Launch) -> list[str]:
+    command = [str(launch.bin / "granian"), "--interface", launch.interface, "--host", "127.0.0.1"]
+    return [*command, "--port", str(launch.port), "--workers", "1", "--no-log", *launch.arguments, launch.target]
+
+
+def _uvicorn(launch: Launch) -> list[str]:
+    command = [str(launch.bin / "uvicorn"), "--host", "127.0.0.1", "--port", str(launch.port), "--no-access-log"]
+    return [*command, "--http", "httptools", "--log-level", "warning", *launch.arguments, launch.target]
+
+
+def _hypercorn(launch: Launch) -> list[str]:
+    target = f"wsgi:{launch.target}" if launch.interface == "wsgi" else launch.target
+    command = [str(launch.bin / "hypercorn"), "--bind", f"127.0.0.1:{launch.port}", "--workers", "1"]
+    return [*command, "--log-level", "warning", *launch.arguments, target]
+
+
+def _gunicorn(launch: Launch) -> list[str]:
+    command = [str(launch.bin / "gunicorn"), "--bind", f"127.0.0.1:{launch.port}", "--workers", "1"]
+    return [
+        *command,
+        "--log-level",
+        "warning",
+        "--keep-alive",
+        "60",
+        "--timeout",
+        "0",
+        *launch.arguments,
+        launch.target,
+    ]
+
+
+def _fastpysgi(launch: Launch) -> list[str]:
+    code = (
+        "import sys, importlib, fastpysgi\n"
+        "module, _, name = sys.argv[1].partition(':')\n"
+        "if sys.argv[3] == 'uvloop':\n"
+        "    import uvloop\n"
+        "    fastpysgi.server.loop = uvloop.new_event_loop()\n"
+        "fastpysgi.run(getattr(importlib.import_module(module), name), '127.0.0.1', int(sys.argv[2]))\n"
+    )
+    return [str(launch.bin / "python"), "-c", code, launch.target, str(launch.port), *launch.arguments]
+
+
+def _socketify(launch: Launch) -> list[str]:
+    command = [str(launch.bin / "python"), "-m", "socketify", launch.target, "--interface", launch.interface]
+    return [*command, "--host", "127.0.0.1", "--port", str(launch.port), "--workers", "1", *launch.arguments]
+
+
+_LOOPS: Settings = {"asyncio": ("--loop", "asyncio"), "uvloop": ("--loop", "uvloop")}
+_THREADS: Settings = {"1 thread": ("--blocking-threads", "1"), "default threads": ()}
+_GRANIAN = {"asgi": _LOOPS, "rsgi": _LOOPS, "wsgi": _THREADS}
+_MANY = ("--backlog", "8192", "--backpressure", "8192")
+
+PEERS = (
+    Peer(OURS, "granian", ("maturin>=1.9,<2", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY),
+    Peer(REFERENCE, "granian", ("granian==2.8.7", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY),
+    Peer("uvicorn", "uvicorn", ("uvicorn[standard]", "fastapi"), _uvicorn, {"asgi": _LOOPS}),
+    Peer(
+        "fastpysgi",
+        "fastpysgi",
+        ("fastpysgi", "uvloop", "fastapi"),
+        _fastpysgi,
+        {"asgi": {"asyncio": ("asyncio",), "uvloop": ("uvloop",)}, "wsgi": {"default": ("default",)}},
+    ),
+    Peer(
+        "gunicorn",
+        "gunicorn",
+        ("gunicorn", "uvloop", "httptools", "fastapi"),
+        _gunicorn,
+        {
+            "asgi": {loop: ("-k", "asgi", "--asgi-loop", loop) for loop in ("asyncio", "uvloop")},
+            "wsgi": {
+                "gthread 1": ("-k", "gthread", "--threads", "1"),
+                "gthread 4": ("-k", "gthread", "--threads", "4"),
+            },
+        },
+    ),
+    Peer(
+        "hypercorn",
+        "hypercorn",
+        ("hypercorn", "uvloop", "fastapi"),
+        _hypercorn,
+        {
+            "asgi": {"asyncio": ("-k", "asyncio"), "uvloop": ("-k", "uvloop")},
+            "wsgi": {"asyncio": ("-k", "asyncio"), "uvloop": ("-k", "uvloop")},
+        },
+    ),
+    Peer(
+        "socketify",
+        "socketify",
+        ("socketify", "fastapi"),
+        _socketify,
+        {"asgi": {"default": ()}, "wsgi": {"default": ()}},
+        needs="its wheel needs the system's libuv (Debian: apt install libuv1)",
+    ),
+)

@@ -1,0 +1,140 @@
+"""One server process tree: started pinned to a core, waited for, accounted from /proc, and ended."""
+
+import http.client
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from benches.workloads import Workload
+
+APPS = Path(__file__).resolve().parent / "apps"
+SERVER_CORE = 0
+LOAD_CORE = 1
+_TICKS = os.sysconf("SC_CLK_TCK")
+_START_SECONDS = 20.0
+_STOP_SECONDS = 5.0
+
+
+class ServerFailed(Exception):
+    """The server did not start, or did not answer as it should."""
+
+
+class ServerProcess:
+    """A running server and everything it has started."""
+
+    def __init__(self, command: list[str], port: int) -> None:
+        self.port = port
+        self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
+        environment = {**os.environ, "PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1"}
+        self._process = subprocess.Popen(
+            pinned(SERVER_CORE, command),
+            cwd=APPS,
+            env=environment,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+    def wait_ready(self, workload: Workload) -> None:
+        deadline = time.monotonic() + _START_SECONDS
+        while True:
+            try:
+                return self.verify(workload)
+            except (OSError, http.client.HTTPException, ServerFailed) as error:
+                if self._process.poll() is not None:
+                    raise ServerFailed(f"exited {self._process.returncode}: {self._log_tail()}") from error
+                if time.monotonic() > deadline:
+                    raise ServerFailed(f"not ready: {error or type(error).__name__}; {self._log_tail()}") from error
+                time.sleep(0.05)
+
+    def verify(self, workload: Workload) -> None:
+        """One request, whose answer must be the workload's."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        try:
+            connection.request(workload.method, workload.path, body=b"x" * workload.upload or None)
+            response = connection.getresponse()
+            body = response.read()
+        finally:
+            connection.close()
+        if response.status != 200 or body != workload.expect:
+            raise ServerFailed(f"wrong answer: {response.status}, {len(body)} bytes {body[:40]!r}")
+
+    def cpu_seconds(self) -> float:
+        """User and system time of the whole tree, with what its ended children used."""
+        total = 0
+        for pid in self._tree():
+            fields = _stat_fields(pid)
+            total += sum(int(value) for value in fields[11:15]) if fields else 0
+        return total / _TICKS
+
+    def rss_bytes(self) -> int:
+        total = 0
+        for pid in self._tree():
+            try:
+                total += int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+            except OSError:
+                continue
+        return total * os.sysconf("SC_PAGE_SIZE")
+
+    def pause(self) -> None:
+        """Keep the tree off the processor while others are measured."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.killpg(self._process.pid, signal.SIGCONT)
+
+    def __enter__(self) -> "ServerProcess":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.resume()
+        self.stop()
+
+    def stop(self) -> None:
+        for signum in (signal.SIGTERM, signal.SIGKILL):
+            try:
+                os.killpg(self._process.pid, signum)
+                self._process.wait(_STOP_SECONDS)
+            except (ProcessLookupError, subprocess.TimeoutExpired):
+                continue
+        self._process.wait()
+        self._log.close()
+
+    def _tree(self) -> list[int]:
+        parents: dict[int, list[int]] = {}
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit() and (fields := _stat_fields(int(entry.name))):
+                parents.setdefault(int(fields[1]), []).append(int(entry.name))
+        tree = [self._process.pid]
+        for pid in tree:
+            tree.extend(parents.get(pid, []))
+        return tree
+
+    def _log_tail(self) -> str:
+        self._log.seek(0)
+        lines = self._log.read().strip().splitlines()
+        return lines[-1] if lines else "nothing logged"
+
+
+def pinned(core: int, command: list[str]) -> list[str]:
+    """The command on one core; a machine with a single core is left to its scheduler."""
+    return ["taskset", "-c", str(core), *command] if (os.cpu_count() or 1) > 1 else command
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _stat_fields(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat after the name: state, ppid, ..., utime, stime, cutime, cstime at 11-14."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return []

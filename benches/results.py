@@ -1,0 +1,99 @@
+"""What was measured and what it means: medians over rounds, the best setting of a server, ratios, verdicts."""
+
+from dataclasses import asdict, dataclass, field
+from statistics import median
+from typing import Any
+
+from benches.load import Sample
+from benches.peers import OURS, REFERENCE
+from benches.workloads import Workload
+
+
+@dataclass
+class Cell:
+    """One server with one setting on one workload."""
+
+    peer: str
+    setting: str
+    samples: list[Sample] = field(default_factory=list)
+    void: str = ""
+    """Why the cell counts for nothing; empty when it counts."""
+
+    @property
+    def cpu_us(self) -> float:
+        return median(sample.cpu_us for sample in self.samples)
+
+    @property
+    def rate(self) -> float:
+        return median(sample.rate for sample in self.samples)
+
+    @property
+    def p99_ms(self) -> float:
+        return median(sample.p99_ms for sample in self.samples)
+
+
+@dataclass
+class Row:
+    """One workload and all its cells."""
+
+    workload: Workload
+    cells: list[Cell]
+
+    def best(self, peer: str) -> Cell | None:
+        """The setting with which the server needs the least CPU."""
+        valid = [cell for cell in self.cells if cell.peer == peer and cell.samples and not cell.void]
+        return min(valid, key=lambda cell: cell.cpu_us, default=None)
+
+    def ratio(self, peer: str = REFERENCE) -> float | None:
+        """Ours over the peer's, round by round, so that a noisy neighbour hits both sides."""
+        ours, theirs = self.best(OURS), self.best(peer)
+        if ours is None or theirs is None:
+            return None
+        return median(a.cpu_us / b.cpu_us for a, b in zip(ours.samples, theirs.samples, strict=False))
+
+    def verdict(self) -> str:
+        goal, ratio = self.workload.goal, self.ratio()
+        if goal.must is None or ratio is None:
+            return "–"
+        beaten = self.ratio(goal.must_beat) if goal.must_beat else None
+        if ratio > goal.must or (beaten is not None and beaten > 1.0):
+            return "**fail**"
+        aimed = goal.aim is None or ratio <= goal.aim
+        ahead = self.ratio(goal.aim_beat) if goal.aim_beat else None
+        has_aim = goal.aim is not None or goal.aim_beat is not None
+        return "pass, aim too" if has_aim and aimed and (ahead is None or ahead <= 1.0) else "pass"
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "workload": self.workload.name,
+            "interface": self.workload.interface,
+            "goal": asdict(self.workload.goal),
+            "ratio": self.ratio(),
+            "verdict": self.verdict().strip("*"),
+            "cells": [
+                {
+                    "peer": cell.peer,
+                    "setting": cell.setting,
+                    "void": cell.void,
+                    "cpu_us": cell.cpu_us if cell.samples else None,
+                    "rate": cell.rate if cell.samples else None,
+                    "p99_ms": cell.p99_ms if cell.samples else None,
+                    "samples": [sample.as_json() for sample in cell.samples],
+                }
+                for cell in self.cells
+            ],
+        }
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Resident memory of one server: per idle connection, and growth under steady use."""
+
+    peer: str
+    setting: str
+    idle_bytes: float | None = None
+    growth_bytes: int | None = None
+    void: str = ""
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)

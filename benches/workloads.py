@@ -1,0 +1,56 @@
+"""The table of workloads: what is asked, what must come back, and the figures to reach (docs/benchmarks)."""
+
+from dataclasses import dataclass
+
+HELLO = b"Hello, world!"
+TEN_KIB = b"x" * 10240
+JSON = b'{"message":"Hello, world!","items":[1,2,3]}'
+
+
+@dataclass(frozen=True)
+class Goal:
+    """Factors of granian 2.8.7 in the same run, and peers not to fall behind."""
+
+    must: float | None = None
+    aim: float | None = None
+    must_beat: str | None = None
+    aim_beat: str | None = None
+
+
+@dataclass(frozen=True)
+class Workload:
+    """One row: an application of benches/apps and the request that is repeated against it."""
+
+    name: str
+    interface: str
+    target: str
+    expect: bytes
+    goal: Goal
+    path: str = "/"
+    upload: int = 0
+    """Bytes of the POST body; 0 is a GET."""
+    load: str = "wrk"
+    """The load generator; others (h2load, a websocket client) join with their protocols."""
+
+    @property
+    def method(self) -> str:
+        return "POST" if self.upload else "GET"
+
+
+WORKLOADS = (
+    Workload("asgi-hello", "asgi", "asgi_app:hello", HELLO, Goal(0.50, 0.40)),
+    Workload("asgi-10k", "asgi", "asgi_app:body_10k", TEN_KIB, Goal(0.50, 0.40)),
+    Workload("asgi-echo", "asgi", "asgi_app:echo", TEN_KIB, Goal(0.40, 0.30), upload=10240),
+    Workload("asgi-stream", "asgi", "asgi_app:stream", TEN_KIB, Goal(0.30, 0.20)),
+    Workload("asgi-sleep", "asgi", "asgi_app:sleep", HELLO, Goal(0.70, 0.50)),
+    Workload("fastapi-async", "asgi", "fastapi_app:app", JSON, Goal(0.70, must_beat="uvicorn"), path="/async"),
+    Workload("fastapi-sync", "asgi", "fastapi_app:app", JSON, Goal(0.90, must_beat="uvicorn"), path="/sync"),
+    Workload("rsgi-hello", "rsgi", "rsgi_app:hello", HELLO, Goal(0.50, 0.40)),
+    Workload("rsgi-10k", "rsgi", "rsgi_app:body_10k", TEN_KIB, Goal()),
+    Workload("rsgi-echo", "rsgi", "rsgi_app:echo", TEN_KIB, Goal(0.40, 0.30), upload=10240),
+    Workload("rsgi-stream", "rsgi", "rsgi_app:stream", TEN_KIB, Goal(0.60, 0.40)),
+    Workload("wsgi-hello", "wsgi", "wsgi_app:hello", HELLO, Goal(0.60, aim_beat="fastpysgi")),
+    Workload("wsgi-10k", "wsgi", "wsgi_app:body_10k", TEN_KIB, Goal(0.60, aim_beat="fastpysgi")),
+    Workload("wsgi-echo", "wsgi", "wsgi_app:echo", TEN_KIB, Goal(0.60, aim_beat="fastpysgi"), upload=10240),
+    Workload("wsgi-stream", "wsgi", "wsgi_app:stream", TEN_KIB, Goal(0.30)),
+)

@@ -1,0 +1,16 @@
+-- Owns the request wrk repeats (BENCH_METHOD, BENCH_BODY bytes) and the one JSON line it reports.
+wrk.method = os.getenv("BENCH_METHOD") or "GET"
+
+local size = tonumber(os.getenv("BENCH_BODY") or "0")
+if size > 0 then
+  wrk.body = string.rep("x", size)
+  wrk.headers["Content-Type"] = "application/octet-stream"
+end
+
+function done(summary, latency, requests)
+  local errors = summary.errors
+  io.write(string.format(
+    'SUMMARY {"requests": %d, "bytes": %d, "duration_us": %d, "p99_us": %d, "errors": %d, "bad_status": %d}\n',
+    summary.requests, summary.bytes, summary.duration, latency:percentile(99),
+    errors.connect + errors.read + errors.write + errors.timeout, errors.status))
+end
