@@ -1,7 +1,7 @@
 """The table of servers: what each needs installed, its settings per interface, and its command line."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 OURS = "ours"
@@ -22,7 +22,7 @@ class Launch:
     arguments: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Peer:
     """A server that can be measured."""
 
@@ -33,7 +33,7 @@ class Peer:
     settings: Mapping[str, Settings]
     many_connections: tuple[str, ...] = ()
     """Arguments without which the server refuses thousands of connections."""
-    needs: str = field(default="", compare=False)
+    needs: str = ""
     """What to say when the environment is there but the server does not run in it."""
 
 

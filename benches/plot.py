@@ -8,7 +8,7 @@ from typing import Any
 import matplotlib
 
 matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402 - the backend is chosen first
+from matplotlib import pyplot
 
 COLUMNS = 4
 COLORS = {"ours": "#2b6cb0", "granian": "#dd6b20"}
