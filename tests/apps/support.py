@@ -1,0 +1,81 @@
+"""What the probe applications share: notes to the test, gates, scripted steps."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import inspect
+import json
+import threading
+import types
+from typing import Any
+from urllib.parse import unquote
+
+
+def note(name: str, value: Any = None) -> None:
+    """Tells the test something, through the server's log."""
+    print(f"\n@{name} {json.dumps(value)}", flush=True)
+
+
+class Gates:
+    """Named events that the test opens with a request to `/open/NAME`."""
+
+    def __init__(self, kind: type[asyncio.Event] | type[threading.Event]) -> None:
+        self._kind = kind
+        self._events: dict[str, Any] = {}
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._events:
+            self._events[name] = self._kind()
+        return self._events[name]
+
+
+def steps_of(header: str | bytes) -> list[str]:
+    """The steps in an `x-script` header: Python statements, run one after the other.
+
+    A step that raises is noted and the next one runs; one that starts with `!` ends the script
+    with its exception.
+    """
+    text = header.decode() if isinstance(header, bytes) else header
+    steps: list[str] = json.loads(unquote(text))
+    return steps
+
+
+async def perform(steps: list[str], names: dict[str, Any]) -> None:
+    """Runs the steps in a coroutine and notes their outcomes as `script`."""
+    outcomes: list[str] = []
+    try:
+        for step in steps:
+            try:
+                result = eval(_compiled(step), names)  # noqa: S307
+                if inspect.iscoroutine(result):
+                    await result
+                outcomes.append("ok")
+            except Exception as error:
+                outcomes.append(f"{type(error).__name__}: {error}")
+                if step.startswith("!"):
+                    raise
+    finally:
+        note("script", outcomes)
+
+
+def perform_sync(steps: list[str], names: dict[str, Any]) -> None:
+    """`perform` without `await`."""
+    outcomes: list[str] = []
+    try:
+        for step in steps:
+            try:
+                eval(_compiled(step), names)  # noqa: S307
+                outcomes.append("ok")
+            except Exception as error:
+                outcomes.append(f"{type(error).__name__}: {error}")
+                if step.startswith("!"):
+                    raise
+    finally:
+        note("script", outcomes)
+
+
+def _compiled(step: str) -> types.CodeType:
+    flags = ast.PyCF_ALLOW_TOP_LEVEL_AWAIT
+    code: types.CodeType = compile(step.removeprefix("!"), "<step>", "exec", flags=flags)
+    return code
