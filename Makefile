@@ -29,7 +29,7 @@ help: ## list the commands
 
 dev: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## make $(VENV) with every development need and a release build
 
-serve: $(VENV)/.stamp-serve $(VENV)/.stamp-build ## build in release mode and serve examples/ (APP=, HOST=, PORT=)
+serve: $(VENV)/.stamp-build ## build in release mode and serve examples/ (APP=, HOST=, PORT=)
 	@echo "Open http://$(HOST):$(PORT)/ (Ctrl-C stops the server)"
 	@$(BIN)/granian --host $(HOST) --port $(PORT) $(ARGS) $(APP)
 
@@ -106,11 +106,7 @@ need-python:
 # Stamps: each step again only when what it was made from has changed.
 $(VENV)/.stamp-venv: | need-python
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.9,<2'
-	@touch $@
-
-$(VENV)/.stamp-serve: $(VENV)/.stamp-venv pyproject.toml
-	$(BIN)/python -m pip install --quiet --group serve
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.10,<2'
 	@touch $@
 
 $(VENV)/.stamp-deps: $(VENV)/.stamp-venv pyproject.toml
@@ -118,5 +114,5 @@ $(VENV)/.stamp-deps: $(VENV)/.stamp-venv pyproject.toml
 	@touch $@
 
 $(VENV)/.stamp-build: $(VENV)/.stamp-venv pyproject.toml $(RUST_SOURCES) | need-cargo
-	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet
+	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --group serve
 	@touch $@

@@ -91,7 +91,7 @@ _GRANIAN = {"asgi": _LOOPS, "rsgi": _LOOPS, "wsgi": _THREADS}
 _MANY = ("--backlog", "8192", "--backpressure", "8192")
 
 PEERS = (
-    Peer(OURS, "granian", ("maturin>=1.9,<2", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY),
+    Peer(OURS, "granian", ("maturin>=1.10,<2", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY),
     Peer(REFERENCE, "granian", ("granian==2.8.7", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY),
     Peer("uvicorn", "uvicorn", ("uvicorn[standard]", "fastapi"), _uvicorn, {"asgi": _LOOPS}),
     Peer(
