@@ -103,9 +103,16 @@ need-python:
 	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null \
 		|| { echo "'$(PYTHON)' cannot make environments: install its venv package (Debian: apt install python3-venv)" >&2; exit 1; }
 
+# An interpreter that was asked for by name, and is not the environment's, makes the environment anew.
+ifneq ($(origin PYTHON),file)
+ifneq ($(shell test -x $(BIN)/python && test "$$($(PYTHON) -VV)" != "$$($(BIN)/python -VV)" && echo other),)
+.PHONY: $(VENV)/.stamp-venv
+endif
+endif
+
 # Stamps: each step again only when what it was made from has changed.
 $(VENV)/.stamp-venv: | need-python
-	$(PYTHON) -m venv $(VENV)
+	$(PYTHON) -m venv --clear $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1' 'maturin>=1.10,<2'
 	@touch $@
 
@@ -114,5 +121,5 @@ $(VENV)/.stamp-deps: $(VENV)/.stamp-venv pyproject.toml
 	@touch $@
 
 $(VENV)/.stamp-build: $(VENV)/.stamp-venv pyproject.toml $(RUST_SOURCES) | need-cargo
-	env -u CONDA_PREFIX VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --group serve
+	env -u CONDA_PREFIX PIP_QUIET=1 VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --group serve
 	@touch $@
