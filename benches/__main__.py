@@ -35,10 +35,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     found = _memory(peers, arguments.interface) if not arguments.no_memory else []
     report = Report(_machine(next(iter(peers.values())), arguments), versions, rows, found)
     report.write(arguments.output)
-    _plot(arguments.output / "results.json", python)
+    if rows:
+        _plot(arguments.output / "results.json", python)
     print(report.as_markdown())
     print(f"written to {os.path.relpath(arguments.output)}")
-    return 1 if any("fail" in row.verdict() for row in rows) else 0
+    return 1 if any("fail" in entry.verdict() for entry in (*rows, *found)) else 0
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

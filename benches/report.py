@@ -70,12 +70,15 @@ class Report:
         return lines
 
     def _memory(self) -> list[str]:
-        lines = ["## Resident memory", ""]
-        lines += [_line("server", "setting", "KiB per idle connection", "growth under use, MiB"), _line(*["---"] * 4)]
+        lines = ["## Resident memory", "", "Must reach: 2 KiB per idle connection, growth below 2 MiB.", ""]
+        lines += [
+            _line("server", "setting", "KiB per idle connection", "growth under use, MiB", "verdict"),
+            _line(*["---"] * 5),
+        ]
         for entry in self.memory:
             idle = f"{entry.idle_bytes / 1024:.1f}" if entry.idle_bytes is not None else f"void: {entry.void}"
             growth = f"{entry.growth_bytes / 2**20:.1f}" if entry.growth_bytes is not None else "–"
-            lines.append(_line(entry.peer, entry.setting, idle, growth))
+            lines.append(_line(entry.peer, entry.setting, idle, growth, entry.verdict()))
         return lines
 
 

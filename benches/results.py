@@ -92,8 +92,20 @@ class Memory:
     peer: str
     setting: str
     idle_bytes: float | None = None
-    growth_bytes: int | None = None
+    growth_bytes: float | None = None
     void: str = ""
 
+    def verdict(self) -> str:
+        """Only this server has goals: per idle connection, and for the growth."""
+        if self.peer != OURS:
+            return "–"
+        met = self.idle_bytes is not None and self.idle_bytes <= IDLE_GOAL_BYTES
+        met = met and self.growth_bytes is not None and self.growth_bytes < GROWTH_GOAL_BYTES
+        return "pass" if met else "**fail**"
+
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "verdict": self.verdict().strip("*")}
+
+
+IDLE_GOAL_BYTES = 2 * 1024
+GROWTH_GOAL_BYTES = 2 * 2**20
