@@ -39,7 +39,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _plot(arguments.output / "results.json", python)
     print(report.as_markdown())
     print(f"written to {os.path.relpath(arguments.output)}")
-    return 1 if any("fail" in entry.verdict() for entry in (*rows, *found)) else 0
+    verdicts = [row.verdict() for row in rows] + [entry.verdict() for entry in found]
+    return 1 if any("fail" in verdict for verdict in verdicts) else 0
 
 
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:

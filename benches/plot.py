@@ -22,17 +22,21 @@ def draw(results: dict[str, Any], path: Path) -> None:
     for axis in axes.flat:
         axis.axis("off")
     for axis, row in zip(axes.flat, rows, strict=False):
-        _panel(axis, row)
+        _panel(axis, row, results["versions"])
     figure.suptitle("Server CPU per answered request, µs (shorter is better)")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
 
-def _panel(axis: Any, row: dict[str, Any]) -> None:
+def _panel(axis: Any, row: dict[str, Any], versions: dict[str, str]) -> None:
     figures = sorted(_figures(row).items(), key=lambda item: -item[1])
     names = [name for name, _ in figures]
     axis.axis("on")
-    bars = axis.barh(names, [value for _, value in figures], color=[COLORS.get(name, OTHERS) for name in names])
+    bars = axis.barh(
+        [f"{name} {versions[name]}" for name in names],
+        [value for _, value in figures],
+        color=[COLORS.get(name, OTHERS) for name in names],
+    )
     axis.bar_label(bars, fmt="%.1f", fontsize=7, padding=2)
     axis.margins(x=0.18)
     axis.set_title(row["workload"], fontsize=9)

@@ -49,7 +49,11 @@ class Report:
             "",
             "The best setting of each server; × is ours over granian's.",
         ]
-        lines += ["", _line("workload", *peers, "×", "must", "aim", "verdict"), _line(*["---"] * (len(peers) + 5))]
+        lines += [
+            "",
+            _line("workload", *(f"{peer} {self.versions[peer]}" for peer in peers), "×", "must", "aim", "verdict"),
+            _line(*["---"] * (len(peers) + 5)),
+        ]
         for row in self.rows:
             goal, ratio = row.workload.goal, row.ratio()
             figures = [_figure(row.best(peer)) for peer in peers]
