@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import base64
+import contextlib
+import json
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
 from support import Gates, note, perform, steps_of
-
-import json
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -90,6 +89,7 @@ async def set_headers(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, b"hello", *((name.encode(), value.encode()) for name, value in pairs))
 
 
+@route("*")
 @route("/scope")
 async def dump_scope(scope: Scope, receive: Receive, send: Send) -> None:
     types = {name: type(value).__name__ for name, value in scope.items()}
@@ -149,6 +149,13 @@ async def count(scope: Scope, receive: Receive, send: Send) -> None:
             return await respond(send, str(size).encode())
 
 
+@route("/drain")
+async def drain(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads the body, whole or cut off, and has nothing to say about it."""
+    with contextlib.suppress(ConnectionError):
+        await respond(send, await body_of(receive))
+
+
 @route("/upload")
 async def upload(scope: Scope, receive: Receive, send: Send) -> None:
     """Reads the body and notes how that ended."""
@@ -188,9 +195,7 @@ async def head_first(scope: Scope, receive: Receive, send: Send) -> None:
     """A head, then what comes behind the gate."""
     options = query(scope)
     kind = options.get("type", "text/plain").encode()
-    await send(
-        {"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]}
-    )
+    await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", kind)]})
     await gates[options["gate"]].wait()
     await send({"type": "http.response.body", "body": b"done"})
 
@@ -227,11 +232,11 @@ async def send_file(scope: Scope, receive: Receive, send: Send) -> None:
 async def watch(scope: Scope, receive: Receive, send: Send) -> None:
     """Notes that the client left, as seen by `n` concurrent receivers, then sends into the void."""
     name, n = query(scope)["name"], int(query(scope).get("n", 1))
+    await receive()
     note(f"{name}.started")
     messages = await asyncio.gather(*(receive() for _ in range(n)))
     note(name, [message["type"] for message in messages])
     await respond(send, b"late")
-    await send({"type": "http.response.body", "body": b"later"}) if n > 99 else None
     note(f"{name}.finished", (await receive())["type"])
 
 
@@ -270,5 +275,5 @@ async def script(scope: Scope, receive: Receive, send: Send) -> None:
         await send({"type": "http.response.body", "body": data, "more_body": more})
 
     names = {"scope": scope, "receive": receive, "send": send, "start": start, "body": body}
-    names |= {"asyncio": asyncio, "note": note, "gates": gates, "kept": kept, "base64": base64}
+    names |= {"asyncio": asyncio, "note": note, "gates": gates, "kept": kept}
     await perform(steps_of(dict(scope["headers"])[b"x-script"]), names)

@@ -129,6 +129,16 @@ async def iterate(scope: Any, protocol: Any) -> None:
     respond_json(protocol, {"body": body, "types": types, "last": pieces[-1].decode()})
 
 
+@route("/count")
+async def count(scope: Any, protocol: Any) -> None:
+    """Waits at a gate, then reads the body and answers with its size."""
+    await gates[query(scope)["gate"]].wait()
+    size = 0
+    async for piece in protocol:
+        size += len(piece)
+    protocol.response_str(200, [], str(size))
+
+
 @route("/upload")
 async def upload(scope: Any, protocol: Any) -> None:
     """Reads the body in the way asked for and notes how that ended."""

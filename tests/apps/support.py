@@ -47,7 +47,7 @@ async def perform(steps: list[str], names: dict[str, Any]) -> None:
     try:
         for step in steps:
             try:
-                result = eval(_compiled(step), names)  # noqa: S307
+                result = eval(_compiled(step), names)
                 if inspect.iscoroutine(result):
                     await result
                 outcomes.append("ok")
@@ -65,7 +65,7 @@ def perform_sync(steps: list[str], names: dict[str, Any]) -> None:
     try:
         for step in steps:
             try:
-                eval(_compiled(step), names)  # noqa: S307
+                eval(_compiled(step), names)
                 outcomes.append("ok")
             except Exception as error:
                 outcomes.append(f"{type(error).__name__}: {error}")

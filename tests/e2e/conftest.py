@@ -62,9 +62,7 @@ def server(fleet: dict[Spec, Server]) -> Iterator[ServerFactory]:
     used: list[Server] = []
     own: list[Server] = []
 
-    def get(
-        target: str, interface: str | None = "asgi", *options: str, fresh: bool = False, **more: Any
-    ) -> Server:
+    def get(target: str, interface: str | None = "asgi", *options: str, fresh: bool = False, **more: Any) -> Server:
         env = tuple(more.pop("env", {}).items())
         spec = Spec(target, interface, options, env=env, **more)
         if fresh:

@@ -163,8 +163,11 @@ TOO_MANY = {
 }
 STREAMED_TOO_MANY = {
     ASGI: [TOO_MANY[ASGI][0][0], "!await body(b'he', True)", "!await body(b'llo')"],
-    RSGI: ["t = protocol.response_stream(200, [('content-length', '3')])", "!await t.send_str('he')"]
-    + ["!await t.send_str('llo')"],
+    RSGI: [
+        "t = protocol.response_stream(200, [('content-length', '3')])",
+        "!await t.send_str('he')",
+        "!await t.send_str('llo')",
+    ],
     WSGI: [TOO_MANY[WSGI][0][0], "result = iter([b'he', b'llo'])"],
 }
 

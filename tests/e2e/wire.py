@@ -147,6 +147,7 @@ class Wire:
         return False
 
     def half_close(self) -> None:
+        """Says that nothing more will be sent."""
         self.socket.shutdown(socket.SHUT_WR)
 
     def reset(self) -> None:

@@ -1,0 +1,156 @@
+"""Slow peers: what they keep waiting, and what they must not."""
+
+from __future__ import annotations
+
+import select
+import time
+from collections.abc import Callable
+
+import pytest
+
+from .server import Server
+from .wire import Wire
+
+MIB = 1 << 20
+TOTAL = 64 * MIB
+# What the kernel's buffers and the server's window may hold.
+HELD = 16 * MIB
+MEMORY = 32 * MIB
+TARGETS = {
+    "asgi": ("asgi_probe:app", "asginl"),
+    "rsgi": ("rsgi_probe:app", "rsgi"),
+    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
+    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
+}
+
+
+def settled(value: Callable[[], int]) -> int:
+    """The value once it has stood still for a while."""
+    last, since = value(), time.monotonic()
+    deadline = since + 20
+    while time.monotonic() - since < 0.4:
+        assert time.monotonic() < deadline, f"still moving: {last}"
+        if (now := value()) != last:
+            last, since = now, time.monotonic()
+    return last
+
+
+@pytest.mark.parametrize("size", [MIB, MIB // 16])
+@pytest.mark.parametrize("interface", TARGETS)
+def test_slow_reader_stops_the_application(server, interface, size):
+    probe: Server = server(*TARGETS[interface])
+    name = f"slow{size}"
+    before = probe.memory()
+    with probe.connect(receive_buffer=65536) as wire:
+        wire.request("GET", f"/stream?n={TOTAL // size}&size={size}&name={name}")
+        sent = settled(lambda: int(probe.get(f"/progress?name={name}").body)) * size
+        assert 0 < sent < HELD
+        assert probe.memory() - before < MEMORY
+        body = wire.response().body
+    assert len(body) == TOTAL
+    assert body[:1] == b"a"
+    assert body[size - 1 : size + 1] == b"ab"
+
+
+def push(wire: Wire, size: int) -> int:
+    """Sends up to `size` bytes for as long as the server takes them."""
+    wire.socket.setblocking(False)
+    sent, piece = 0, b"x" * 65536
+    while sent < size and select.select([], [wire.socket], [], 0.4)[1]:
+        sent += wire.socket.send(piece[: size - sent])
+    wire.socket.settimeout(20)
+    return sent
+
+
+@pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi-pool"])
+def test_upload_waits_for_the_application(server, interface):
+    probe: Server = server(*TARGETS[interface])
+    before = probe.memory()
+    with probe.connect() as wire:
+        wire.request("POST", f"/count?gate=upload-{interface}", f"Content-Length: {TOTAL}")
+        sent = push(wire, TOTAL)
+        assert 0 < sent < HELD
+        assert probe.memory() - before < MEMORY
+        probe.get(f"/open/upload-{interface}")
+        wire.send(b"x" * (TOTAL - sent))
+        assert wire.response().body == str(TOTAL).encode()
+        assert wire.request("GET", "/").response().body == b"hello"
+
+
+def test_fast_reader_is_not_slowed_down(server):
+    probe: Server = server(*TARGETS["asgi"])
+    with probe.connect() as wire:
+        assert len(wire.request("GET", f"/stream?n=64&size={MIB}&length=1").response().body) == TOTAL
+
+
+def test_slow_readers_do_not_hold_up_others(server):
+    probe: Server = server(*TARGETS["wsgi"])
+    wires = [probe.connect(receive_buffer=65536) for _ in range(5)]
+    for wire in wires:
+        wire.request("GET", f"/stream?n=32&size={MIB}")
+        assert wire.head().status == 200
+    assert probe.get("/").body == b"hello"
+    for wire in wires:
+        wire.close()
+
+
+def test_open_streams_leave_the_other_threads_free(server):
+    probe: Server = server(*TARGETS["wsgi-pool"])
+    with probe.connect() as stream:
+        stream.request("GET", "/gated?gate=threads")
+        assert stream.head().status == 200
+        assert stream.chunk() == b"first"
+        for _ in range(30):
+            assert probe.get("/").body == b"hello"
+        probe.get("/open/threads")
+        assert stream.chunk() == b"last"
+
+
+def test_pool_serves_as_many_as_it_has_threads(server):
+    probe: Server = server(*TARGETS["wsgi-pool"])
+    mark = probe.mark()
+    wires = [probe.connect().request("GET", f"/wait?gate=pool{n}") for n in range(7)]
+    for n in range(7):
+        probe.wait_line(f'@waiting "pool{n}"', mark)
+    for n, wire in enumerate(wires):
+        assert probe.get(f"/open/pool{n}").body == b"open"
+        with wire:
+            assert wire.response().body == f"pool{n}".encode()
+
+
+def test_requests_beyond_the_threads_wait_their_turn(server):
+    probe: Server = server(*TARGETS["wsgi-pool"])
+    wires = [probe.connect().request("GET", "/") for _ in range(100)]
+    for wire in wires:
+        with wire:
+            assert wire.response().body == b"hello"
+
+
+@pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi-pool"])
+def test_idle_connections_do_not_count(server, interface):
+    probe: Server = server(*TARGETS[interface], "--backpressure", "2")
+    silent = [probe.connect() for _ in range(5)]
+    idle = [probe.connect() for _ in range(5)]
+    for wire in idle:
+        assert wire.request("GET", "/").response().body == b"hello"
+    started = time.monotonic()
+    assert probe.get("/").body == b"hello"
+    assert time.monotonic() - started < 0.5
+    for wire in idle:
+        assert wire.request("GET", "/").response().body == b"hello"
+    for wire in silent + idle:
+        wire.close()
+
+
+def test_running_requests_count(server):
+    probe: Server = server(*TARGETS["asgi"], "--backpressure", "2")
+    first, second, third = (probe.connect() for _ in range(3))
+    with first, second, third:
+        for wire in (first, second):
+            wire.request("POST", "/echo", "Expect: 100-continue", "Content-Length: 2")
+            assert wire.head().status == 100
+        third.request("GET", "/")
+        assert third.is_silent(0.3)
+        assert first.send(b"ok").response().body == b"ok"
+        assert third.response().body == b"hello"
+        assert second.send(b"ok").response().body == b"ok"
