@@ -1,1 +1,31 @@
-//! placeholder
+//! `granian._granian`: the core of the server as a Python module. Layers, from the top: `worker`
+//! and `options` (the border with Python), `app` (interfaces), `net` (connections), `runtime`
+//! (reactor); the rules of HTTP are in granian-proto. Imports point downward only.
+
+mod app;
+mod net;
+mod options;
+mod runtime;
+mod worker;
+
+use pyo3::prelude::*;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// The native half of granian.
+#[pymodule(gil_used = false)]
+fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add("__version__", env!("CARGO_PKG_VERSION"))?;
+    module.add("BUILD_GIL", cfg!(not(Py_GIL_DISABLED)))?;
+    module.add_class::<worker::Worker>()?;
+    module.add_class::<app::asgi::Http>()?;
+    module.add_class::<app::rsgi::Http>()?;
+    module.add_class::<app::rsgi::Scope>()?;
+    module.add_class::<app::rsgi::Headers>()?;
+    module.add_class::<app::rsgi::Transport>()?;
+    module.add_class::<app::wsgi::Input>()?;
+    module.add_class::<app::wsgi::StartResponse>()?;
+    module.add_class::<app::wsgi::FileWrapper>()?;
+    Ok(())
+}

@@ -1,0 +1,125 @@
+//! `receive` and `send` of one request.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict};
+
+use super::message::{Message, parse};
+use crate::app::awaitable::{Awaitable, Waitable, done};
+use crate::app::call::Call;
+use crate::app::response::{OrderError, Progress};
+use crate::net::exchange::{BodyRead, FileRegion};
+use crate::runtime::python::{EventLoop, attend};
+
+/// The object whose methods an application gets as `receive` and `send`.
+#[pyclass(frozen, freelist = 64, module = "granian._granian", name = "ASGIHTTPProtocol")]
+pub(crate) struct Http {
+    call: Arc<Call>,
+}
+
+impl Http {
+    pub(crate) fn new(call: Arc<Call>) -> Self {
+        Self { call }
+    }
+
+    fn handle(&self, message: Message) -> PyResult<()> {
+        match message {
+            Message::Start(head) => self.call.start(head),
+            Message::Body { data, more } => self.call.data(data, !more),
+            Message::PathSend(path) => self.send_file(&path),
+        }
+        .map_err(|error| PyRuntimeError::new_err(format!("ASGI flow error: {error}")))
+    }
+
+    /// A file that is not there becomes a 404 in place of the application's head.
+    fn send_file(&self, path: &Path) -> Result<(), OrderError> {
+        match FileRegion::open(path) {
+            Ok(region) => self.call.file(region),
+            Err(_) => match self.call.progress() {
+                Progress::Nothing => Err(OrderError::NotStarted),
+                Progress::Whole => Err(OrderError::AlreadyFinished),
+                Progress::HeadOnly | Progress::Partial => {
+                    self.call.replace_head(404, "Not found");
+                    Ok(())
+                }
+            },
+        }
+    }
+}
+
+#[pymethods]
+impl Http {
+    /// `await receive()`: `http.request` with what has come of the body, then `http.disconnect`.
+    fn receive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Awaitable::start(py, Receive(Arc::clone(&self.call)))
+    }
+
+    /// `await send(message)`: ready at once unless the peer is slow to read. Errors in the message
+    /// or its order are raised when called.
+    fn send<'py>(
+        &self,
+        py: Python<'py>,
+        message: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let message = parse(message)?;
+        let _attention = attend();
+        self.handle(message)?;
+        if self.call.exchange.is_writable() {
+            return done(py);
+        }
+        Awaitable::start(py, Space(Arc::clone(&self.call)))
+    }
+}
+
+struct Receive(Arc<Call>);
+
+impl Waitable for Receive {
+    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        self.0.poll_body(cx).map(|read| event(py, read))
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        self.0.try_body().map(|read| event(py, read))
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.0.host.event_loop
+    }
+}
+
+fn event(py: Python<'_>, read: BodyRead) -> PyResult<Py<PyAny>> {
+    let event = PyDict::new(py);
+    let key = intern!(py, "type");
+    match read {
+        BodyRead::Gone => event.set_item(key, intern!(py, "http.disconnect"))?,
+        BodyRead::Data { data, last } => {
+            event.set_item(key, intern!(py, "http.request"))?;
+            event.set_item(intern!(py, "body"), PyBytes::new(py, &data))?;
+            event.set_item(intern!(py, "more_body"), !last)?;
+        }
+    }
+    Ok(event.into_any().unbind())
+}
+
+/// Waits until the peer has taken enough of what was sent.
+pub(crate) struct Space(pub(crate) Arc<Call>);
+
+impl Waitable for Space {
+    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        self.0.exchange.poll_space(cx).map(|()| Ok(py.None()))
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        self.0.exchange.is_writable().then(|| Ok(py.None()))
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.0.host.event_loop
+    }
+}
+

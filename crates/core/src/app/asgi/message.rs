@@ -1,0 +1,104 @@
+//! Messages that an ASGI application sends, parsed.
+
+use bytes::Bytes;
+use granian_proto::ResponseHead;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedBytes;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::app::fields;
+
+/// A valid message of an HTTP connection.
+pub(crate) enum Message {
+    /// `http.response.start`
+    Start(ResponseHead),
+    /// `http.response.body`
+    Body { data: Bytes, more: bool },
+    /// `http.response.pathsend`
+    PathSend(std::path::PathBuf),
+}
+
+/// Parses what the application passed to `send`.
+///
+/// # Errors
+/// `TypeError` and `ValueError` for wrong types and values, `RuntimeError` for an unknown type.
+pub(crate) fn parse(message: &Bound<'_, PyAny>) -> PyResult<Message> {
+    let py = message.py();
+    let message = message.cast::<PyDict>()?;
+    let kind = message.get_item(intern!(py, "type"))?.ok_or_else(unsupported)?;
+    match kind.cast::<PyString>()?.to_str()? {
+        "http.response.body" => body(message),
+        "http.response.start" => start(message),
+        "http.response.pathsend" => {
+            let path = message.get_item(intern!(py, "path"))?.ok_or_else(unsupported)?;
+            Ok(Message::PathSend(path.extract()?))
+        }
+        _ => Err(unsupported()),
+    }
+}
+
+fn start(message: &Bound<'_, PyDict>) -> PyResult<Message> {
+    let py = message.py();
+    let status = message.get_item(intern!(py, "status"))?.ok_or_else(unsupported)?;
+    let mut head = ResponseHead::new(status.extract()?).map_err(fields::head_error)?;
+    let Some(headers) = message.get_item(intern!(py, "headers"))? else {
+        return Ok(Message::Start(head));
+    };
+    if let Ok(headers) = headers.cast_exact::<PyList>() {
+        for pair in headers {
+            fields::append_bytes(&mut head, &pair)?;
+        }
+    } else if let Ok(headers) = headers.cast_exact::<PyTuple>() {
+        for pair in headers {
+            fields::append_bytes(&mut head, &pair)?;
+        }
+    } else {
+        for pair in headers.try_iter()? {
+            fields::append_bytes(&mut head, &pair?)?;
+        }
+    }
+    Ok(Message::Start(head))
+}
+
+fn body(message: &Bound<'_, PyDict>) -> PyResult<Message> {
+    let py = message.py();
+    let data = match message.get_item(intern!(py, "body"))? {
+        Some(body) => bytes_of(&body)?,
+        None => Bytes::new(),
+    };
+    let more = match message.get_item(intern!(py, "more_body"))? {
+        Some(more) => more.is_truthy()?,
+        None => false,
+    };
+    Ok(Message::Body { data, more })
+}
+
+/// The bytes of a bytes-like object: small ones copied, large `bytes` kept by reference.
+///
+/// # Errors
+/// `TypeError` for anything else.
+pub(crate) fn bytes_of(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        let slice = bytes.as_bytes();
+        return Ok(if slice.len() <= COPY_LIMIT {
+            Bytes::copy_from_slice(slice)
+        } else {
+            Bytes::from_owner(PyBackedBytes::from(bytes.clone()))
+        });
+    }
+    if object.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("body must be bytes-like, not str"));
+    }
+    let buffer = PyBuffer::<u8>::get(object)?;
+    Ok(Bytes::from(buffer.to_vec(object.py())?))
+}
+
+fn unsupported() -> PyErr {
+    PyRuntimeError::new_err("Unsupported ASGI message")
+}
+
+/// Up to here a copy costs less than keeping the object.
+const COPY_LIMIT: usize = 4 * 1024;

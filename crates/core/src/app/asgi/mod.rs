@@ -1,0 +1,79 @@
+//! ASGI 3: requests to scopes, messages to replies.
+//! <https://asgi.readthedocs.io/en/latest/specs/www.html>
+
+mod http;
+mod message;
+mod scope;
+
+use std::sync::Arc;
+
+use granian_proto::PeerError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+pub(crate) use self::http::{Http, Space};
+pub(crate) use self::message::bytes_of;
+pub(crate) use self::scope::method;
+use self::scope::Scopes;
+use super::call::Call;
+use super::host::Host;
+use super::runner;
+use crate::net::app::{App, Peer, Request, Source};
+use crate::options::Options;
+use crate::runtime::reactor::Reactor;
+
+/// An ASGI application.
+pub(crate) struct Asgi {
+    callable: Py<PyAny>,
+    scopes: Scopes,
+    host: Arc<Host>,
+    reactor: Reactor,
+}
+
+impl Asgi {
+    pub(crate) fn new(
+        callable: Bound<'_, PyAny>,
+        options: &Options,
+        host: Arc<Host>,
+        reactor: Reactor,
+    ) -> PyResult<Self> {
+        let scopes = Scopes::new(callable.py(), options)?;
+        Ok(Self { callable: callable.unbind(), scopes, host, reactor })
+    }
+
+    fn start(&self, py: Python<'_>, request: Request) {
+        let call = Call::new(&request, Arc::clone(&self.host));
+        let awaitable = self.call_app(py, &request, &call);
+        drop(request);
+        runner::run(py, call, awaitable);
+    }
+
+    fn call_app<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Request,
+        call: &Arc<Call>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let scope = self.scopes.http(py, request)?;
+        let http = Bound::new(py, Http::new(Arc::clone(call)))?;
+        let receive = http.getattr(intern!(py, "receive"))?;
+        let send = http.getattr(intern!(py, "send"))?;
+        self.callable.bind(py).call1((scope, receive, send))
+    }
+}
+
+impl App for Asgi {
+    /// Only within a turn: a task started inside another one's step would run in its context.
+    fn may_start(&self) -> bool {
+        self.reactor.is_in_turn()
+    }
+
+    fn call(&self, request: Request) -> Option<Box<dyn Source>> {
+        Python::attach(|py| self.start(py, request));
+        None
+    }
+
+    fn refused(&self, peer: &Peer, error: PeerError) {
+        self.host.log_refusal(peer, error);
+    }
+}

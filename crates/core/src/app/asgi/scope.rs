@@ -1,0 +1,170 @@
+//! The connection scope of a request
+//! (<https://asgi.readthedocs.io/en/latest/specs/www.html#http-connection-scope>).
+
+use std::cell::RefCell;
+
+use granian_proto::{RequestHead, Version};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+
+use crate::app::fields;
+use crate::app::target;
+use crate::net::app::{Address, Peer, Request};
+use crate::options::Options;
+
+/// Makes scopes; holds what is the same in all of them.
+pub(crate) struct Scopes {
+    /// A scope with everything that does not depend on the request, copied for each.
+    template: Py<PyDict>,
+    version: Py<PyDict>,
+    extensions: Py<PyDict>,
+    state: Option<Py<PyDict>>,
+    /// The `server` of the connection seen last; there are as many as there are listeners.
+    server: RefCell<Option<(Address, Py<PyAny>)>>,
+}
+
+impl Scopes {
+    pub(crate) fn new(py: Python<'_>, options: &Options) -> PyResult<Self> {
+        let template = PyDict::new(py);
+        // The order is that of the specification; values are replaced in place.
+        for key in ["type", "asgi", "http_version", "method", "scheme", "path", "raw_path"] {
+            template.set_item(key, py.None())?;
+        }
+        template.set_item("type", "http")?;
+        template.set_item("http_version", "1.1")?;
+        template.set_item("scheme", "http")?;
+        template.set_item("query_string", PyBytes::new(py, b""))?;
+        template.set_item("root_path", &options.root_path)?;
+        for key in ["headers", "client", "server", "state", "extensions"] {
+            template.set_item(key, py.None())?;
+        }
+        let version = PyDict::new(py);
+        version.set_item("version", "3.0")?;
+        version.set_item("spec_version", "2.3")?;
+        let extensions = PyDict::new(py);
+        extensions.set_item("http.response.pathsend", PyDict::new(py))?;
+        Ok(Self {
+            template: template.unbind(),
+            version: version.unbind(),
+            extensions: extensions.unbind(),
+            state: options.state.as_ref().map(|state| state.clone_ref(py)),
+            server: RefCell::new(None),
+        })
+    }
+
+    /// The scope of `request`; every mutable object in it is its own.
+    pub(crate) fn http<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Request,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let head = &request.head;
+        let scope = self.template.bind(py).copy()?;
+        scope.set_item(intern!(py, "asgi"), self.version.bind(py).copy()?)?;
+        match head.version() {
+            Version::Http11 => {}
+            Version::Http10 => scope.set_item(intern!(py, "http_version"), intern!(py, "1.0"))?,
+            Version::Http2 => scope.set_item(intern!(py, "http_version"), intern!(py, "2"))?,
+        }
+        scope.set_item(intern!(py, "method"), method(py, head.method()))?;
+        if request.peer.scheme != "http" {
+            scope.set_item(intern!(py, "scheme"), request.peer.scheme)?;
+        }
+        let raw_path = head.path();
+        scope.set_item(intern!(py, "path"), &*target::decode_lossy(raw_path))?;
+        scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, raw_path))?;
+        if !head.query().is_empty() {
+            scope.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query()))?;
+        }
+        scope.set_item(intern!(py, "headers"), headers(py, head)?)?;
+        scope.set_item(intern!(py, "client"), client(py, &request.peer)?)?;
+        scope.set_item(intern!(py, "server"), self.server(py, &request.peer)?)?;
+        let state = match &self.state {
+            Some(state) => state.bind(py).copy()?,
+            None => PyDict::new(py),
+        };
+        scope.set_item(intern!(py, "state"), state)?;
+        scope.set_item(intern!(py, "extensions"), self.extensions(py)?)?;
+        Ok(scope)
+    }
+
+    /// A fresh `extensions`, down to the empty dict of each extension.
+    fn extensions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
+        let extensions = self.extensions.bind(py).copy()?;
+        extensions.set_item(intern!(py, "http.response.pathsend"), PyDict::new(py))?;
+        Ok(extensions)
+    }
+
+    fn server<'py>(&self, py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyAny>> {
+        if let Some((address, server)) = &*self.server.borrow()
+            && *address == peer.local
+        {
+            return Ok(server.bind(py).clone());
+        }
+        let server = address(py, &peer.local)?;
+        *self.server.borrow_mut() = Some((peer.local.clone(), server.clone().unbind()));
+        Ok(server)
+    }
+}
+
+/// `(host, port)`, `(path, None)` for a Unix socket, `None` for one without a name.
+fn address<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
+    match address {
+        Address::Ip(addr) => {
+            let pair = (addr.ip().to_string(), addr.port());
+            Ok(pair.into_pyobject(py)?.into_any())
+        }
+        Address::Unix(Some(path)) => {
+            let pair = (path.to_string_lossy(), py.None());
+            Ok(pair.into_pyobject(py)?.into_any())
+        }
+        Address::Unix(None) => Ok(py.None().into_bound(py)),
+    }
+}
+
+/// The connection's `client`, made once for all its requests.
+fn client<'py>(py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyAny>> {
+    if let Some(client) = peer.memo.get().and_then(|memo| memo.downcast_ref::<Py<PyAny>>()) {
+        return Ok(client.bind(py).clone());
+    }
+    let client = address(py, &peer.remote)?;
+    // Nothing else is kept there, so the cell is empty.
+    let _ = peer.memo.set(Box::new(client.clone().unbind()));
+    Ok(client)
+}
+
+/// A method as `str`; the usual ones are made once.
+pub(crate) fn method<'py>(py: Python<'py>, method: &str) -> Bound<'py, PyString> {
+    match method {
+        "GET" => intern!(py, "GET").clone(),
+        "POST" => intern!(py, "POST").clone(),
+        "HEAD" => intern!(py, "HEAD").clone(),
+        "PUT" => intern!(py, "PUT").clone(),
+        "DELETE" => intern!(py, "DELETE").clone(),
+        "OPTIONS" => intern!(py, "OPTIONS").clone(),
+        "PATCH" => intern!(py, "PATCH").clone(),
+        other => PyString::new(py, other),
+    }
+}
+
+/// The header fields in the order they came. A request that names its host in the target only
+/// gets it as a field (RFC 9112, 3.2.2).
+fn headers<'py>(py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py, PyList>> {
+    let fields: Vec<Bound<'py, PyTuple>> = head
+        .fields()
+        .map(|(name, value)| {
+            PyTuple::new(
+                py,
+                [fields::name_bytes(py, name).into_any(), PyBytes::new(py, value).into_any()],
+            )
+        })
+        .collect::<PyResult<_>>()?;
+    let list = PyList::new(py, fields)?;
+    if let Some(authority) = head.authority()
+        && head.field(b"host").is_none()
+    {
+        list.insert(0, (fields::name_bytes(py, b"host"), PyBytes::new(py, authority.as_bytes())))?;
+    }
+    Ok(list)
+}

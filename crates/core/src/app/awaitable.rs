@@ -1,0 +1,150 @@
+//! What `receive()`, `send()` and their likes return: awaitables that are ready when nothing has to
+//! be waited for, and that tasks, `gather` and `wait_for` accept as coroutines.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use pyo3::exceptions::PyStopIteration;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyTuple;
+
+use crate::runtime::python::{EventLoop, FutureWaker, attend};
+use crate::runtime::waker::lock;
+
+/// Something that an application can wait for.
+pub(crate) trait Waitable: Send + Sync {
+    /// The value, or a promise that `cx` is woken. Never asked again after its value was given.
+    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>>;
+
+    /// The value if it is there without waiting.
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
+
+    /// The loop that the wait is on.
+    fn event_loop(&self) -> &Arc<EventLoop>;
+}
+
+/// A coroutine (`collections.abc.Coroutine`) over a [`Waitable`]. Nothing is taken before it is
+/// awaited, so one that is never awaited, or cancelled, loses nothing.
+#[pyclass(frozen, freelist = 64, module = "granian._granian")]
+pub(crate) struct Awaitable {
+    waitable: Box<dyn Waitable>,
+    /// A coroutine is awaited by one task; the lock makes a second one harmless.
+    ended: Mutex<bool>,
+}
+
+impl Awaitable {
+    /// The Python object that waits for `waitable`.
+    pub(crate) fn start(
+        py: Python<'_>,
+        waitable: impl Waitable + 'static,
+    ) -> PyResult<Bound<'_, PyAny>> {
+        let awaitable = Self { waitable: Box::new(waitable), ended: Mutex::new(false) };
+        Ok(Bound::new(py, awaitable)?.into_any())
+    }
+
+    fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        let mut ended = lock(&self.ended);
+        if *ended {
+            return Err(pyo3::exceptions::PyRuntimeError::new_err("already awaited"));
+        }
+        let _attention = attend();
+        let result = match self.waitable.try_now(py) {
+            Some(result) => result,
+            None => {
+                let event_loop = self.waitable.event_loop();
+                let future = event_loop.create_future(py)?;
+                let waker = FutureWaker::new(future.clone().unbind(), Arc::clone(event_loop));
+                let waker = Waker::from(Arc::new(waker));
+                match self.waitable.poll(py, &mut Context::from_waker(&waker)) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => {
+                        // What `yield from future` does (asyncio.Future.__await__).
+                        future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
+                        return Ok(future.unbind());
+                    }
+                }
+            }
+        };
+        *ended = true;
+        match result {
+            Ok(value) => Err(PyStopIteration::new_err((value,))),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+#[pymethods]
+impl Awaitable {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.step(py)
+    }
+
+    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.step(py)
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn throw(&self, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        *lock(&self.ended) = true;
+        Err(thrown(exception))
+    }
+
+    fn close(&self) {
+        *lock(&self.ended) = true;
+    }
+}
+
+/// The awaitable of everything that is done already and gives `None`.
+#[pyclass(frozen, module = "granian._granian")]
+pub(crate) struct Done;
+
+/// The one `Done` there is.
+pub(crate) fn done(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
+    Ok(DONE.get_or_try_init(py, || Py::new(py, Done))?.bind(py).as_any().clone())
+}
+
+#[pymethods]
+impl Done {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self) -> Option<Py<PyAny>> {
+        None
+    }
+
+    fn send(&self, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        Err(PyStopIteration::new_err(()))
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn throw(&self, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        Err(thrown(exception))
+    }
+
+    fn close(&self) {}
+}
+
+/// The exception that `throw(type)`, `throw(value)` or `throw(type, value, traceback)` asks for.
+fn thrown(exception: &Bound<'_, PyTuple>) -> PyErr {
+    let result = exception.get_item(0).and_then(|first| match exception.get_item(1) {
+        Ok(value) if !value.is_none() => Ok(value),
+        _ => Ok(first),
+    });
+    result.map_or_else(|error| error, PyErr::from_value)
+}

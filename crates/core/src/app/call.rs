@@ -1,0 +1,269 @@
+//! `Call`: one call of the application for one exchange, from its start to its outcome. Interfaces
+//! send through it; it keeps the order, and answers for an application that does not.
+
+use std::sync::{Arc, Mutex};
+use std::time::Instant;
+
+use bytes::Bytes;
+use granian_proto::{RequestHead, ResponseHead, Trailers, Version};
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList};
+
+use super::host::Host;
+use super::response::{OrderError, Progress, Response};
+use super::target;
+use crate::net::app::{Address, Request};
+use crate::net::exchange::{BodyRead, Exchange, FileRegion, Reply};
+use crate::runtime::waker::lock;
+
+/// See the module's documentation.
+pub(crate) struct Call {
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) host: Arc<Host>,
+    /// The application may send from any thread, the loop's thread ends the call.
+    response: Mutex<Response>,
+    /// The request's body was read to its end.
+    body_taken: Mutex<bool>,
+    key: usize,
+    record: Option<Box<Record>>,
+}
+
+/// How an application's call ended.
+pub(crate) enum Outcome {
+    Returned,
+    Raised(PyErr),
+    /// Cancelled from outside, or dropped with its loop.
+    Cancelled,
+}
+
+/// What the access log needs of a request.
+struct Record {
+    begun: Instant,
+    addr: String,
+    method: String,
+    path: String,
+    query: String,
+    scheme: &'static str,
+    protocol: &'static str,
+    fields: Vec<(Box<[u8]>, Box<[u8]>)>,
+}
+
+impl Call {
+    /// The call for `request`, counted in with `host`.
+    pub(crate) fn new(request: &Request, host: Arc<Host>) -> Arc<Self> {
+        let record = host.access_log.is_some().then(|| Box::new(Record::new(request)));
+        Arc::new(Self {
+            exchange: Arc::clone(&request.exchange),
+            response: Mutex::new(Response::new(request.head.method())),
+            body_taken: Mutex::new(false),
+            key: host.enter(),
+            host,
+            record,
+        })
+    }
+
+    /// Sends the final head.
+    pub(crate) fn start(&self, head: ResponseHead) -> Result<(), OrderError> {
+        let reply = lock(&self.response).start(head)?;
+        self.exchange.send(reply);
+        Ok(())
+    }
+
+    /// Sends the head of a body that the application ends by returning.
+    pub(crate) fn stream(&self, head: ResponseHead) -> Result<(), OrderError> {
+        let mut response = lock(&self.response);
+        let reply = response.start(head)?;
+        response.end_on_return();
+        drop(response);
+        self.exchange.send(reply);
+        Ok(())
+    }
+
+    /// Sends an informational head.
+    pub(crate) fn inform(&self, head: ResponseHead) -> Result<(), OrderError> {
+        let reply = lock(&self.response).inform(head)?;
+        self.exchange.send(reply);
+        Ok(())
+    }
+
+    /// Sends a piece of the body; the `last` one ends the response.
+    pub(crate) fn data(&self, data: Bytes, last: bool) -> Result<(), OrderError> {
+        lock(&self.response).advance(data.len() as u64, last)?;
+        if last || !data.is_empty() {
+            self.exchange.send(Reply::Data { data, last });
+        }
+        Ok(())
+    }
+
+    /// Sends a whole response.
+    pub(crate) fn whole(&self, head: ResponseHead, data: Bytes) -> Result<(), OrderError> {
+        let mut response = lock(&self.response);
+        let reply = response.start(head)?;
+        if let Err(error) = response.advance(data.len() as u64, true) {
+            response.retract();
+            return Err(error);
+        }
+        drop(response);
+        if let Reply::Head(head) = reply {
+            self.exchange.send_whole(head, data);
+        }
+        Ok(())
+    }
+
+    /// Sends a region of a file as the rest of the body.
+    pub(crate) fn file(&self, file: FileRegion) -> Result<(), OrderError> {
+        lock(&self.response).advance(file.len, true)?;
+        self.exchange.send(Reply::File { file, last: true });
+        Ok(())
+    }
+
+    /// Ends the response.
+    pub(crate) fn end(&self, trailers: Option<Trailers>) -> Result<(), OrderError> {
+        let reply = lock(&self.response).end(trailers)?;
+        self.exchange.send(reply);
+        Ok(())
+    }
+
+    /// A whole response without fields of the application's.
+    pub(crate) fn plain(&self, status: u16, body: &'static str) {
+        if let Ok(head) = ResponseHead::new(status) {
+            // Out of order only if the response was made meanwhile, which is just as well.
+            let _ = self.whole(head, Bytes::from_static(body.as_bytes()));
+        }
+    }
+
+    /// A plain response in place of a head that has not left; cuts the connection if it has.
+    pub(crate) fn replace_head(&self, status: u16, body: &'static str) {
+        if self.exchange.retract_head() {
+            lock(&self.response).retract();
+            self.plain(status, body);
+        } else {
+            self.exchange.send(Reply::Abort);
+        }
+    }
+
+    /// What has come of the request's body, as `Exchange::poll_body` has it.
+    pub(crate) fn poll_body(
+        &self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<BodyRead> {
+        self.exchange.poll_body(cx, &mut lock(&self.body_taken))
+    }
+
+    /// The same without waiting.
+    pub(crate) fn try_body(&self) -> Option<BodyRead> {
+        self.exchange.try_body(&mut lock(&self.body_taken))
+    }
+
+    /// How much of the response was made so far.
+    pub(crate) fn progress(&self) -> Progress {
+        lock(&self.response).progress()
+    }
+
+    /// The call goes on as `task`.
+    pub(crate) fn keep(&self, task: Py<PyAny>) {
+        self.host.keep(self.key, task);
+    }
+
+    /// Ends the call: an incomplete response becomes a 500 or a cut connection, an exception goes
+    /// to the log, the request to the access log. Once per call.
+    pub(crate) fn finish(&self, py: Python<'_>, outcome: Outcome) {
+        if matches!(outcome, Outcome::Returned) && lock(&self.response).ends_on_return() {
+            // A body shorter than declared is not whole; that is seen below.
+            let _ = self.end(None);
+        }
+        let progress = self.progress();
+        // An exception speaks for itself, and to a peer that left no answer is owed.
+        let told = !matches!(outcome, Outcome::Returned) || self.exchange.over().is_some();
+        let mut error = match outcome {
+            Outcome::Returned | Outcome::Cancelled => None,
+            Outcome::Raised(error) => Some(error),
+        };
+        if progress != Progress::Whole {
+            self.answer_for_app(progress);
+            if !told {
+                error = Some(PyRuntimeError::new_err(
+                    "Application returned without completing its response",
+                ));
+            }
+        }
+        if let Some(error) = error {
+            self.host.report(py, error);
+        }
+        self.log(py);
+        self.host.leave(py, self.key);
+    }
+
+    fn answer_for_app(&self, progress: Progress) {
+        match progress {
+            Progress::Nothing => self.plain(500, "Internal server error"),
+            Progress::HeadOnly => self.replace_head(500, "Internal server error"),
+            Progress::Partial | Progress::Whole => self.exchange.send(Reply::Abort),
+        }
+    }
+
+    fn log(&self, py: Python<'_>) {
+        let (Some(record), Some(access_log)) = (&self.record, &self.host.access_log) else {
+            return;
+        };
+        let (status, sent) = {
+            let response = lock(&self.response);
+            (response.status(), response.sent())
+        };
+        if let Err(error) = record.emit(py, access_log, status, sent) {
+            self.host.report(py, error);
+        }
+    }
+}
+
+impl Record {
+    fn new(request: &Request) -> Self {
+        let head = &request.head;
+        Self {
+            begun: Instant::now(),
+            addr: match &request.peer.remote {
+                Address::Ip(addr) => addr.ip().to_string(),
+                Address::Unix(_) => String::new(),
+            },
+            method: head.method().to_owned(),
+            path: target::decode_lossy(head.path()).into_owned(),
+            query: String::from_utf8_lossy(head.query()).into_owned(),
+            scheme: request.peer.scheme,
+            protocol: protocol_name(head),
+            fields: head.fields().map(|(name, value)| (name.into(), value.into())).collect(),
+        }
+    }
+
+    fn emit(&self, py: Python<'_>, log: &Py<PyAny>, status: u16, sent: u64) -> PyResult<()> {
+        let fields = self
+            .fields
+            .iter()
+            .map(|(name, value)| (PyBytes::new(py, name), PyBytes::new(py, value)));
+        log.call1(
+            py,
+            (
+                &self.addr,
+                &self.method,
+                &self.path,
+                &self.query,
+                self.scheme,
+                self.protocol,
+                status,
+                self.begun.elapsed().as_secs_f64(),
+                sent,
+                PyList::new(py, fields.collect::<Vec<_>>())?,
+            ),
+        )?;
+        Ok(())
+    }
+}
+
+/// The protocol as `SERVER_PROTOCOL` and the access log name it.
+pub(crate) fn protocol_name(head: &RequestHead) -> &'static str {
+    match head.version() {
+        Version::Http10 => "HTTP/1.0",
+        Version::Http11 => "HTTP/1.1",
+        Version::Http2 => "HTTP/2",
+    }
+}

@@ -1,0 +1,181 @@
+//! Names of well-known header fields as Python objects made once, and values from Python.
+
+use granian_proto::{HeadError, ResponseHead};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyBytes, PyString};
+
+/// One well-known field: its name for ASGI and its key for WSGI.
+struct Known {
+    name: &'static [u8],
+    bytes: Py<PyBytes>,
+    environ: Py<PyString>,
+}
+
+/// Well-known fields by the length of their name.
+struct Table([Vec<Known>; LONGEST + 1]);
+
+fn known(py: Python<'_>, name: &[u8]) -> Option<&'static Known> {
+    static TABLE: PyOnceLock<Table> = PyOnceLock::new();
+    let table = TABLE.get_or_init(py, || {
+        let mut table = Table(std::array::from_fn(|_| Vec::new()));
+        for name in NAMES {
+            table.0[name.len()].push(Known {
+                name: name.as_bytes(),
+                bytes: PyBytes::new(py, name.as_bytes()).unbind(),
+                environ: PyString::intern(py, &environ_text(name.as_bytes())).unbind(),
+            });
+        }
+        table
+    });
+    table.0.get(name.len())?.iter().find(|known| known.name == name)
+}
+
+/// A field name as ASGI has it: lower-case bytes.
+pub(crate) fn name_bytes<'py>(py: Python<'py>, name: &[u8]) -> Bound<'py, PyBytes> {
+    match known(py, name) {
+        Some(known) => known.bytes.bind(py).clone(),
+        None => PyBytes::new(py, name),
+    }
+}
+
+/// A field name as a WSGI environ has it: `HTTP_` and upper case (RFC 3875, 4.1.18).
+pub(crate) fn environ_key<'py>(py: Python<'py>, name: &[u8]) -> Bound<'py, PyString> {
+    match known(py, name) {
+        Some(known) => known.environ.bind(py).clone(),
+        None => PyString::new(py, &environ_text(name)),
+    }
+}
+
+fn environ_text(name: &[u8]) -> String {
+    let upper = name.iter().map(|byte| match byte {
+        b'-' => '_',
+        byte => byte.to_ascii_uppercase() as char,
+    });
+    "HTTP_".chars().chain(upper).collect()
+}
+
+/// Bytes as the text of the same code points: how WSGI and RSGI see header values.
+pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if text.is_ascii() => PyString::new(py, text),
+        _ => {
+            let text: String = bytes.iter().map(|byte| *byte as char).collect();
+            PyString::new(py, &text)
+        }
+    }
+}
+
+/// Appends a field whose name and value are `bytes`.
+pub(crate) fn append_bytes(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (name, value) = pair_of(pair)?;
+    let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
+        return Err(PyTypeError::new_err("header names and values must be bytes"));
+    };
+    append(head, name.as_bytes(), value.as_bytes())
+}
+
+/// Appends a field whose name and value are `str`, sent as UTF-8.
+pub(crate) fn append_text(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (name, value) = pair_of(pair)?;
+    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
+        return Err(PyTypeError::new_err("header names and values must be str"));
+    };
+    append(head, name.to_str()?.as_bytes(), value.to_str()?.as_bytes())
+}
+
+/// Appends a field whose name and value are `str` of code points below 256 (PEP 3333).
+pub(crate) fn append_latin1(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (name, value) = pair_of(pair)?;
+    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
+        return Err(PyTypeError::new_err("header names and values must be str"));
+    };
+    match value.to_str()? {
+        text if text.is_ascii() => append(head, name.to_str()?.as_bytes(), text.as_bytes()),
+        text => append(head, name.to_str()?.as_bytes(), &encode_latin1(text)?),
+    }
+}
+
+/// Text as the bytes of the same code points.
+pub(crate) fn encode_latin1(text: &str) -> PyResult<Vec<u8>> {
+    text.chars()
+        .map(|char| {
+            u8::try_from(char)
+                .map_err(|_| PyValueError::new_err(format!("{char:?} is not in latin-1")))
+        })
+        .collect()
+}
+
+fn append(head: &mut ResponseHead, name: &[u8], value: &[u8]) -> PyResult<()> {
+    head.append(name, value).map_err(head_error)
+}
+
+fn pair_of<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
+    if let Ok(tuple) = pair.cast_exact::<pyo3::types::PyTuple>()
+        && tuple.len() == 2
+    {
+        return Ok((tuple.get_item(0)?, tuple.get_item(1)?));
+    }
+    if pair.len()? != 2 {
+        return Err(PyValueError::new_err("a header is a pair of name and value"));
+    }
+    Ok((pair.get_item(0)?, pair.get_item(1)?))
+}
+
+/// What is wrong with a head, as the application is told.
+pub(crate) fn head_error(error: HeadError) -> PyErr {
+    PyValueError::new_err(error.to_string())
+}
+
+const LONGEST: usize = 32;
+const NAMES: [&str; 48] = [
+    "accept",
+    "accept-charset",
+    "accept-encoding",
+    "accept-language",
+    "access-control-request-headers",
+    "access-control-request-method",
+    "authorization",
+    "cache-control",
+    "connection",
+    "content-encoding",
+    "content-length",
+    "content-type",
+    "cookie",
+    "date",
+    "dnt",
+    "expect",
+    "forwarded",
+    "host",
+    "if-match",
+    "if-modified-since",
+    "if-none-match",
+    "if-range",
+    "if-unmodified-since",
+    "keep-alive",
+    "origin",
+    "pragma",
+    "priority",
+    "range",
+    "referer",
+    "sec-ch-ua",
+    "sec-ch-ua-mobile",
+    "sec-ch-ua-platform",
+    "sec-fetch-dest",
+    "sec-fetch-mode",
+    "sec-fetch-site",
+    "sec-fetch-user",
+    "sec-websocket-key",
+    "te",
+    "traceparent",
+    "transfer-encoding",
+    "upgrade",
+    "upgrade-insecure-requests",
+    "user-agent",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
+    "x-request-id",
+];

@@ -1,0 +1,132 @@
+//! `Host`: what all calls of one worker's application share: the event loop, the tasks in flight,
+//! and the Python functions that log.
+
+use std::sync::{Arc, Mutex};
+
+use granian_proto::PeerError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyList;
+use slab::Slab;
+
+use crate::net::app::{Address, Peer};
+use crate::options::Options;
+use crate::runtime::python::EventLoop;
+use crate::runtime::waker::lock;
+
+/// One per worker.
+pub(crate) struct Host {
+    pub(crate) event_loop: Arc<EventLoop>,
+    on_exception: Py<PyAny>,
+    pub(crate) access_log: Option<Py<PyAny>>,
+    /// Tasks that have suspended; asyncio itself keeps weak references only. Application threads
+    /// of WSGI meet the loop's thread here.
+    tasks: Mutex<Tasks>,
+}
+
+#[derive(Default)]
+struct Tasks {
+    running: Slab<Option<Py<PyAny>>>,
+    /// Called once when nothing runs any more.
+    on_empty: Option<Py<PyAny>>,
+}
+
+impl Host {
+    pub(crate) fn new(py: Python<'_>, options: &Options, event_loop: Arc<EventLoop>) -> Self {
+        Self {
+            event_loop,
+            on_exception: options.on_exception.clone_ref(py),
+            access_log: options.access_log.as_ref().map(|log| log.clone_ref(py)),
+            tasks: Mutex::new(Tasks::default()),
+        }
+    }
+
+    /// Counts one call of the application in; the key is for `leave`.
+    pub(crate) fn enter(&self) -> usize {
+        lock(&self.tasks).running.insert(None)
+    }
+
+    /// The call goes on as `task`. Nothing is kept if it has ended meanwhile.
+    pub(crate) fn keep(&self, key: usize, task: Py<PyAny>) {
+        if let Some(slot) = lock(&self.tasks).running.get_mut(key) {
+            *slot = Some(task);
+        }
+    }
+
+    /// The call has ended.
+    pub(crate) fn leave(&self, py: Python<'_>, key: usize) {
+        let (task, on_empty) = {
+            let mut tasks = lock(&self.tasks);
+            let task = tasks.running.try_remove(key);
+            let on_empty = if tasks.running.is_empty() { tasks.on_empty.take() } else { None };
+            (task, on_empty)
+        };
+        drop(task);
+        if let Some(on_empty) = on_empty {
+            self.notify(py, &on_empty);
+        }
+    }
+
+    /// Calls in flight.
+    pub(crate) fn running(&self) -> usize {
+        lock(&self.tasks).running.len()
+    }
+
+    /// Cancels every task in flight, as `asyncio.Task.cancel` does.
+    pub(crate) fn cancel_tasks(&self, py: Python<'_>) {
+        let tasks: Vec<Py<PyAny>> = {
+            let tasks = lock(&self.tasks);
+            tasks.running.iter().filter_map(|(_, task)| task.as_ref()).map(|task| task.clone_ref(py)).collect()
+        };
+        for task in tasks {
+            if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
+                self.report(py, error);
+            }
+        }
+    }
+
+    /// Hands an exception of the application's to the log.
+    pub(crate) fn report(&self, py: Python<'_>, error: PyErr) {
+        if let Err(failure) = self.on_exception.call1(py, (error.into_value(py),)) {
+            failure.write_unraisable(py, None);
+        }
+    }
+
+    /// Calls `callback` when no call is in flight, at once if none is.
+    pub(crate) fn when_empty(&self, py: Python<'_>, callback: Py<PyAny>) {
+        let empty = {
+            let mut tasks = lock(&self.tasks);
+            let empty = tasks.running.is_empty();
+            if !empty {
+                tasks.on_empty = Some(callback.clone_ref(py));
+            }
+            empty
+        };
+        if empty {
+            self.notify(py, &callback);
+        }
+    }
+
+    /// Writes the access line of a request that was refused before there was a call.
+    pub(crate) fn log_refusal(&self, peer: &Peer, error: PeerError) {
+        let Some(access_log) = &self.access_log else { return };
+        let addr = match &peer.remote {
+            Address::Ip(addr) => addr.ip().to_string(),
+            Address::Unix(_) => String::new(),
+        };
+        Python::attach(|py| {
+            let headers = PyList::empty(py);
+            let (scheme, status) = (peer.scheme, error.status());
+            let line = (addr, "-", "-", "", scheme, "HTTP/1.1", status, 0.0, 0, headers);
+            if let Err(error) = access_log.call1(py, line) {
+                self.report(py, error);
+            }
+        });
+    }
+
+    fn notify(&self, py: Python<'_>, callback: &Py<PyAny>) {
+        if let Err(error) = callback.call0(py) {
+            self.report(py, error);
+        }
+    }
+}

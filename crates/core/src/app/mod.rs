@@ -1,0 +1,13 @@
+//! Python callables behind `net::app::App`: the three interfaces, what they share, and the order
+//! in which a response may be made.
+
+pub(crate) mod asgi;
+pub(crate) mod awaitable;
+pub(crate) mod call;
+pub(crate) mod fields;
+pub(crate) mod host;
+pub(crate) mod response;
+pub(crate) mod rsgi;
+pub(crate) mod runner;
+pub(crate) mod target;
+pub(crate) mod wsgi;

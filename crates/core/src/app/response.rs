@@ -1,0 +1,155 @@
+//! `Response`: what an application may send when, the same for ASGI, RSGI and WSGI.
+//!
+//! ```text
+//!            informational*            data, file
+//!   Idle ------ start ------> Started ----------> Streaming --- end ---> Ended
+//!                                |                    ^                    ^
+//!                                +--- end ------------|--------------------+
+//! ```
+//! Every other move is an error of the application's, told to it; the state does not change.
+
+use granian_proto::{ResponseHead, Trailers};
+use thiserror::Error;
+
+use crate::net::exchange::Reply;
+
+/// The state of one response.
+pub(crate) struct Response {
+    state: State,
+    /// No body goes on the wire whatever is sent: HEAD, 204, 304.
+    bodiless: bool,
+    is_head_request: bool,
+    /// The application ends the body by returning.
+    ends_on_return: bool,
+    status: u16,
+    sent: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum State {
+    Idle,
+    /// The head was sent, with the content-length it declared.
+    Started(Option<u64>),
+    /// So was some of the body.
+    Streaming(Option<u64>),
+    Ended,
+}
+
+/// A move that the state does not allow.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub(crate) enum OrderError {
+    #[error("Response not started")]
+    NotStarted,
+    #[error("Response already started")]
+    AlreadyStarted,
+    #[error("Response already finished")]
+    AlreadyFinished,
+    #[error("Response body is longer than its content-length")]
+    TooMuchBody,
+    #[error("Response body is shorter than its content-length")]
+    TooLittleBody,
+}
+
+/// How much of a response was made when its application had ended.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Progress {
+    Nothing,
+    HeadOnly,
+    Partial,
+    Whole,
+}
+
+impl Response {
+    pub(crate) fn new(method: &str) -> Self {
+        let is_head_request = method == "HEAD";
+        Self { state: State::Idle, bodiless: false, is_head_request, ends_on_return: false, status: 0, sent: 0 }
+    }
+
+    /// The final head.
+    pub(crate) fn start(&mut self, head: ResponseHead) -> Result<Reply, OrderError> {
+        match self.state {
+            State::Idle => {
+                self.status = head.status();
+                self.bodiless = self.is_head_request || matches!(self.status, 204 | 304);
+                self.state = State::Started(head.content_length().filter(|_| !self.bodiless));
+                Ok(Reply::Head(head))
+            }
+            State::Started(_) | State::Streaming(_) => Err(OrderError::AlreadyStarted),
+            State::Ended => Err(OrderError::AlreadyFinished),
+        }
+    }
+
+    /// An informational head, any number of them before the final one.
+    pub(crate) fn inform(&self, head: ResponseHead) -> Result<Reply, OrderError> {
+        match self.state {
+            State::Idle => Ok(Reply::Informational(head)),
+            State::Started(_) | State::Streaming(_) => Err(OrderError::AlreadyStarted),
+            State::Ended => Err(OrderError::AlreadyFinished),
+        }
+    }
+
+    /// Counts `len` bytes of the body in, the last ones if `last`.
+    pub(crate) fn advance(&mut self, len: u64, last: bool) -> Result<(), OrderError> {
+        let declared = match self.state {
+            State::Idle => return Err(OrderError::NotStarted),
+            State::Ended => return Err(OrderError::AlreadyFinished),
+            State::Started(declared) | State::Streaming(declared) => declared,
+        };
+        let sent = self.sent.saturating_add(len);
+        if let Some(declared) = declared {
+            if sent > declared {
+                return Err(OrderError::TooMuchBody);
+            }
+            if last && sent < declared {
+                return Err(OrderError::TooLittleBody);
+            }
+        }
+        self.sent = sent;
+        if last {
+            self.state = State::Ended;
+        } else if len > 0 {
+            self.state = State::Streaming(declared);
+        }
+        Ok(())
+    }
+
+    /// The end, with trailer fields.
+    pub(crate) fn end(&mut self, trailers: Option<Trailers>) -> Result<Reply, OrderError> {
+        self.advance(0, true)?;
+        Ok(Reply::End(trailers))
+    }
+
+    /// From now on the application ends the body by returning.
+    pub(crate) fn end_on_return(&mut self) {
+        self.ends_on_return = true;
+    }
+
+    /// True if returning completes the response.
+    pub(crate) fn ends_on_return(&self) -> bool {
+        self.ends_on_return
+    }
+
+    /// A head that was taken back before it left.
+    pub(crate) fn retract(&mut self) {
+        self.state = State::Idle;
+    }
+
+    pub(crate) fn progress(&self) -> Progress {
+        match self.state {
+            State::Idle => Progress::Nothing,
+            State::Started(_) => Progress::HeadOnly,
+            State::Streaming(_) => Progress::Partial,
+            State::Ended => Progress::Whole,
+        }
+    }
+
+    /// The final status sent; 0 before.
+    pub(crate) fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Bytes of the body sent.
+    pub(crate) fn sent(&self) -> u64 {
+        self.sent
+    }
+}

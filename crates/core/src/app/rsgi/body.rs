@@ -1,0 +1,117 @@
+//! Reading an RSGI request's body: whole, or piece by piece.
+
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use pyo3::exceptions::PyStopAsyncIteration;
+use pyo3::prelude::*;
+use pyo3::types::PyBytes;
+
+use super::protocol_closed;
+use crate::app::awaitable::Waitable;
+use crate::app::call::Call;
+use crate::net::exchange::BodyRead;
+use crate::runtime::python::EventLoop;
+use crate::runtime::waker::lock;
+
+/// `await protocol()`: all of the body as `bytes`.
+pub(crate) struct Whole {
+    call: Arc<Call>,
+    /// One task awaits it at a time; the lock is for the type system's sake.
+    collected: Mutex<Vec<u8>>,
+}
+
+impl Whole {
+    pub(crate) fn new(call: Arc<Call>) -> Self {
+        Self { call, collected: Mutex::new(Vec::new()) }
+    }
+
+    /// The body if `read` completes it.
+    fn collect(&self, py: Python<'_>, read: BodyRead) -> Option<PyResult<Py<PyAny>>> {
+        let BodyRead::Data { data, last } = read else { return Some(Err(protocol_closed(py))) };
+        let mut collected = lock(&self.collected);
+        if last && collected.is_empty() {
+            return Some(Ok(PyBytes::new(py, &data).into_any().unbind()));
+        }
+        collected.extend_from_slice(&data);
+        last.then(|| Ok(PyBytes::new(py, &collected).into_any().unbind()))
+    }
+}
+
+impl Waitable for Whole {
+    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        loop {
+            let Poll::Ready(read) = self.call.poll_body(cx) else { return Poll::Pending };
+            if let Some(result) = self.collect(py, read) {
+                return Poll::Ready(result);
+            }
+        }
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        loop {
+            if let Some(result) = self.collect(py, self.call.try_body()?) {
+                return Some(result);
+            }
+        }
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.call.host.event_loop
+    }
+}
+
+/// How far an iteration over a body has got.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Iteration {
+    Reading,
+    /// The last piece was given; an empty one follows it.
+    Complete,
+    Exhausted,
+}
+
+/// One step of `async for piece in protocol`.
+pub(crate) struct Piece {
+    pub(crate) call: Arc<Call>,
+    pub(crate) iteration: Arc<Mutex<Iteration>>,
+}
+
+impl Piece {
+    fn give(&self, py: Python<'_>, read: BodyRead) -> PyResult<Py<PyAny>> {
+        let BodyRead::Data { data, last } = read else { return Err(protocol_closed(py)) };
+        if last {
+            *lock(&self.iteration) =
+                if data.is_empty() { Iteration::Exhausted } else { Iteration::Complete };
+        }
+        Ok(PyBytes::new(py, &data).into_any().unbind())
+    }
+
+    fn after_body(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let mut iteration = lock(&self.iteration);
+        match *iteration {
+            Iteration::Reading => None,
+            Iteration::Complete => {
+                *iteration = Iteration::Exhausted;
+                Some(Ok(PyBytes::new(py, b"").into_any().unbind()))
+            }
+            Iteration::Exhausted => Some(Err(PyStopAsyncIteration::new_err("stream exhausted"))),
+        }
+    }
+}
+
+impl Waitable for Piece {
+    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        match self.after_body(py) {
+            Some(result) => Poll::Ready(result),
+            None => self.call.poll_body(cx).map(|read| self.give(py, read)),
+        }
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        self.after_body(py).or_else(|| self.call.try_body().map(|read| self.give(py, read)))
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.call.host.event_loop
+    }
+}

@@ -1,0 +1,243 @@
+//! `protocol`: the body and the responses of one RSGI request. Every response method has taken
+//! effect when it returns; what it returns may be awaited.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use granian_proto::ResponseHead;
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+
+use super::body::{Iteration, Piece, Whole};
+use super::protocol_error;
+use super::transport::Transport;
+use crate::app::asgi::bytes_of;
+use crate::app::awaitable::{Awaitable, Waitable, done};
+use crate::app::call::Call;
+use crate::app::fields;
+use crate::app::response::OrderError;
+use crate::net::exchange::FileRegion;
+use crate::runtime::python::{EventLoop, attend};
+use crate::runtime::waker::lock;
+
+/// See the module's documentation.
+#[pyclass(frozen, freelist = 64, module = "granian._granian", name = "RSGIHTTPProtocol")]
+pub(crate) struct Http {
+    call: Arc<Call>,
+    /// Set once somebody reads the body. The lock serves applications that use threads.
+    reading: Mutex<Option<Reading>>,
+}
+
+#[derive(Clone)]
+enum Reading {
+    Whole,
+    Pieces(Arc<Mutex<Iteration>>),
+}
+
+impl Http {
+    pub(crate) fn new(call: Arc<Call>) -> Self {
+        Self { call, reading: Mutex::new(None) }
+    }
+
+    fn begin(&self, py: Python<'_>, reading: Reading) -> PyResult<()> {
+        let mut state = lock(&self.reading);
+        if state.is_some() {
+            return Err(protocol_error(py, "RSGI protocol error"));
+        }
+        *state = Some(reading);
+        Ok(())
+    }
+
+    fn respond<'py>(
+        &self,
+        py: Python<'py>,
+        head: ResponseHead,
+        body: Bytes,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let _attention = attend();
+        match self.call.whole(head, body) {
+            // A second response is nobody's, as it always was.
+            Ok(()) | Err(OrderError::AlreadyStarted | OrderError::AlreadyFinished) => done(py),
+            Err(error) => Err(protocol_error(py, &error.to_string())),
+        }
+    }
+
+    fn respond_file<'py>(
+        &self,
+        py: Python<'py>,
+        head: ResponseHead,
+        path: &Path,
+        range: Option<(u64, u64)>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Ok(region) = FileRegion::open(path) else {
+            let head = ResponseHead::new(404).map_err(fields::head_error)?;
+            return self.respond(py, head, Bytes::from_static(b"Not found"));
+        };
+        let region = match range {
+            Some((start, end)) => region.slice(start, end),
+            None => region,
+        };
+        let _attention = attend();
+        match self.call.start(head) {
+            Ok(()) => {}
+            Err(OrderError::AlreadyStarted | OrderError::AlreadyFinished) => return done(py),
+            Err(error) => return Err(protocol_error(py, &error.to_string())),
+        }
+        self.call.file(region).map_err(|error| protocol_error(py, &error.to_string()))?;
+        done(py)
+    }
+}
+
+#[pymethods]
+impl Http {
+    /// `await protocol()`: the whole body.
+    fn __call__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.begin(py, Reading::Whole)?;
+        Awaitable::start(py, Whole::new(Arc::clone(&self.call)))
+    }
+
+    /// `async for piece in protocol`
+    fn __aiter__(slf: Bound<'_, Self>) -> PyResult<Bound<'_, Self>> {
+        let iteration = Arc::new(Mutex::new(Iteration::Reading));
+        slf.get().begin(slf.py(), Reading::Pieces(iteration))?;
+        Ok(slf)
+    }
+
+    fn __anext__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let reading = lock(&self.reading).clone();
+        let iteration = match reading {
+            Some(Reading::Pieces(iteration)) => iteration,
+            _ => Arc::new(Mutex::new(Iteration::Exhausted)),
+        };
+        Awaitable::start(py, Piece { call: Arc::clone(&self.call), iteration })
+    }
+
+    /// `await protocol.client_disconnect()`: until the peer is gone or the response has left.
+    fn client_disconnect<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        Awaitable::start(py, Disconnect(Arc::clone(&self.call)))
+    }
+
+    #[pyo3(signature = (status = 200, headers = None))]
+    fn response_empty<'py>(
+        &self,
+        py: Python<'py>,
+        status: u16,
+        headers: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.respond(py, head(status, headers.as_ref())?, Bytes::new())
+    }
+
+    #[pyo3(signature = (status = 200, headers = None, body = None))]
+    fn response_str<'py>(
+        &self,
+        py: Python<'py>,
+        status: u16,
+        headers: Option<Bound<'py, PyAny>>,
+        body: Option<Bound<'py, PyString>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let body = match &body {
+            Some(body) => Bytes::copy_from_slice(body.to_str()?.as_bytes()),
+            None => Bytes::new(),
+        };
+        self.respond(py, head(status, headers.as_ref())?, body)
+    }
+
+    #[pyo3(signature = (status = 200, headers = None, body = None))]
+    fn response_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        status: u16,
+        headers: Option<Bound<'py, PyAny>>,
+        body: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let body = body.as_ref().map_or_else(|| Ok(Bytes::new()), bytes_of)?;
+        self.respond(py, head(status, headers.as_ref())?, body)
+    }
+
+    #[pyo3(signature = (status = 200, headers = None, file = None, *, file_path = None))]
+    fn response_file<'py>(
+        &self,
+        py: Python<'py>,
+        status: u16,
+        headers: Option<Bound<'py, PyAny>>,
+        file: Option<PathBuf>,
+        file_path: Option<PathBuf>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let Some(path) = file.or(file_path) else {
+            return Err(PyTypeError::new_err("response_file() missing argument: 'file'"));
+        };
+        self.respond_file(py, head(status, headers.as_ref())?, &path, None)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the specification's signature")]
+    fn response_file_range<'py>(
+        &self,
+        py: Python<'py>,
+        status: u16,
+        headers: Bound<'py, PyAny>,
+        file: PathBuf,
+        start: u64,
+        end: u64,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if start >= end {
+            return Err(PyValueError::new_err("Invalid range"));
+        }
+        self.respond_file(py, head(status, Some(&headers))?, &file, Some((start, end)))
+    }
+
+    #[pyo3(signature = (status = 200, headers = None))]
+    fn response_stream(
+        &self,
+        py: Python<'_>,
+        status: u16,
+        headers: Option<Bound<'_, PyAny>>,
+    ) -> PyResult<Transport> {
+        let head = head(status, headers.as_ref())?;
+        let _attention = attend();
+        match self.call.stream(head) {
+            Ok(()) => Ok(Transport::new(Arc::clone(&self.call))),
+            Err(_) => Err(protocol_error(py, "RSGI protocol error")),
+        }
+    }
+}
+
+/// A head of pairs of `str`.
+fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<ResponseHead> {
+    let mut head = ResponseHead::new(status).map_err(fields::head_error)?;
+    let Some(headers) = headers else { return Ok(head) };
+    if let Ok(headers) = headers.cast_exact::<PyList>() {
+        for pair in headers {
+            fields::append_text(&mut head, &pair)?;
+        }
+    } else if let Ok(headers) = headers.cast_exact::<PyTuple>() {
+        for pair in headers {
+            fields::append_text(&mut head, &pair)?;
+        }
+    } else if headers.is_instance_of::<PyString>() || headers.is_instance_of::<PyBytes>() {
+        return Err(PyTypeError::new_err("headers must be a sequence of pairs of str"));
+    } else {
+        for pair in headers.try_iter()? {
+            fields::append_text(&mut head, &pair?)?;
+        }
+    }
+    Ok(head)
+}
+
+struct Disconnect(Arc<Call>);
+
+impl Waitable for Disconnect {
+    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        self.0.exchange.poll_over(cx).map(|_| Ok(py.None()))
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        self.0.exchange.over().map(|_| Ok(py.None()))
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.0.host.event_loop
+    }
+}

@@ -1,0 +1,95 @@
+//! RSGI 1.6: requests to scopes and protocol objects. The specification is docs/spec/RSGI.md.
+
+mod body;
+mod headers;
+mod http;
+mod scope;
+mod transport;
+
+use std::sync::Arc;
+
+use granian_proto::PeerError;
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::PyType;
+
+pub(crate) use self::headers::Headers;
+pub(crate) use self::http::Http;
+pub(crate) use self::scope::Scope;
+pub(crate) use self::transport::Transport;
+use super::call::Call;
+use super::host::Host;
+use super::runner;
+use crate::net::app::{App, Peer, Request, Source};
+use crate::runtime::reactor::Reactor;
+
+/// An RSGI application.
+pub(crate) struct Rsgi {
+    callable: Py<PyAny>,
+    host: Arc<Host>,
+    reactor: Reactor,
+}
+
+impl Rsgi {
+    pub(crate) fn new(callable: Bound<'_, PyAny>, host: Arc<Host>, reactor: Reactor) -> Self {
+        Self { callable: callable.unbind(), host, reactor }
+    }
+
+    fn start(&self, py: Python<'_>, request: Request) {
+        let call = Call::new(&request, Arc::clone(&self.host));
+        let awaitable = self.call_app(py, request, &call);
+        runner::run(py, call, awaitable);
+    }
+
+    fn call_app<'py>(
+        &self,
+        py: Python<'py>,
+        request: Request,
+        call: &Arc<Call>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let scope = Bound::new(py, Scope::new(request))?;
+        let http = Bound::new(py, Http::new(Arc::clone(call)))?;
+        self.callable.bind(py).call1((scope, http))
+    }
+}
+
+impl App for Rsgi {
+    /// Only within a turn: a task started inside another one's step would run in its context.
+    fn may_start(&self) -> bool {
+        self.reactor.is_in_turn()
+    }
+
+    fn call(&self, request: Request) -> Option<Box<dyn Source>> {
+        Python::attach(|py| self.start(py, request));
+        None
+    }
+
+    fn refused(&self, peer: &Peer, error: PeerError) {
+        self.host.log_refusal(peer, error);
+    }
+}
+
+/// `granian.rsgi.ProtocolError`: a call that the protocol's state does not allow.
+fn protocol_error(py: Python<'_>, message: &str) -> PyErr {
+    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    exception(py, &TYPE, "ProtocolError", message)
+}
+
+/// `granian.rsgi.ProtocolClosed`: the peer is gone.
+fn protocol_closed(py: Python<'_>) -> PyErr {
+    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    exception(py, &TYPE, "ProtocolClosed", "RSGI transport is closed")
+}
+
+fn exception(
+    py: Python<'_>,
+    cell: &PyOnceLock<Py<PyType>>,
+    name: &str,
+    message: &str,
+) -> PyErr {
+    match cell.import(py, "granian.rsgi", name) {
+        Ok(exception) => PyErr::from_type(exception.clone(), message.to_owned()),
+        Err(_) => PyRuntimeError::new_err(message.to_owned()),
+    }
+}

@@ -1,0 +1,110 @@
+//! `scope`: what an RSGI application is told of its request.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use granian_proto::{RequestHead, Version};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyString;
+
+use super::headers::Headers;
+use crate::app::asgi::method;
+use crate::app::fields::latin1;
+use crate::app::target;
+use crate::net::app::{Address, Peer, Request};
+
+/// Read-only attributes, made into Python objects when asked for.
+#[pyclass(frozen, freelist = 64, module = "granian._granian", name = "RSGIHTTPScope")]
+pub(crate) struct Scope {
+    head: Arc<RequestHead>,
+    local: Address,
+    remote: Address,
+    scheme: &'static str,
+}
+
+impl Scope {
+    pub(crate) fn new(request: Request) -> Self {
+        let peer: Rc<Peer> = request.peer;
+        Self {
+            head: Arc::new(request.head),
+            local: peer.local.clone(),
+            remote: peer.remote.clone(),
+            scheme: peer.scheme,
+        }
+    }
+}
+
+#[pymethods]
+impl Scope {
+    #[getter]
+    fn proto<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        intern!(py, "http").clone()
+    }
+
+    #[getter]
+    fn rsgi_version<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        intern!(py, "1.6").clone()
+    }
+
+    #[getter]
+    fn http_version<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        match self.head.version() {
+            Version::Http10 => intern!(py, "1").clone(),
+            Version::Http11 => intern!(py, "1.1").clone(),
+            Version::Http2 => intern!(py, "2").clone(),
+        }
+    }
+
+    #[getter]
+    fn server(&self) -> String {
+        address(&self.local)
+    }
+
+    #[getter]
+    fn client(&self) -> String {
+        address(&self.remote)
+    }
+
+    #[getter]
+    fn scheme<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        match self.scheme {
+            "https" => intern!(py, "https").clone(),
+            _ => intern!(py, "http").clone(),
+        }
+    }
+
+    #[getter]
+    fn method<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        method(py, self.head.method())
+    }
+
+    #[getter]
+    fn path<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        PyString::new(py, &target::decode_lossy(self.head.path()))
+    }
+
+    #[getter]
+    fn query_string<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
+        latin1(py, self.head.query())
+    }
+
+    #[getter]
+    fn authority<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
+        self.head.authority().map(|authority| PyString::new(py, authority))
+    }
+
+    #[getter]
+    fn headers(&self) -> Headers {
+        Headers::new(Arc::clone(&self.head))
+    }
+}
+
+/// `ip:port`, the path of a Unix socket, nothing for one without a name.
+fn address(address: &Address) -> String {
+    match address {
+        Address::Ip(addr) => addr.to_string(),
+        Address::Unix(Some(path)) => path.to_string_lossy().into_owned(),
+        Address::Unix(None) => String::new(),
+    }
+}

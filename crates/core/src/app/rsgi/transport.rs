@@ -1,0 +1,102 @@
+//! The stream that `response_stream` returns.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pyo3::exceptions::PyStopIteration;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use super::{protocol_closed, protocol_error};
+use crate::app::asgi::{Space, bytes_of};
+use crate::app::awaitable::{Awaitable, done};
+use crate::app::call::Call;
+use crate::net::exchange::Over;
+use crate::runtime::python::attend;
+
+/// Sends pieces of a body. The body ends when the application returns.
+#[pyclass(frozen, module = "granian._granian", name = "RSGIHTTPStreamTransport")]
+pub(crate) struct Transport {
+    call: Arc<Call>,
+}
+
+impl Transport {
+    pub(crate) fn new(call: Arc<Call>) -> Self {
+        Self { call }
+    }
+
+    fn send<'py>(&self, py: Python<'py>, data: Bytes) -> PyResult<Bound<'py, PyAny>> {
+        let _attention = attend();
+        if self.call.exchange.over() == Some(Over::Disconnected) {
+            return Awaitable::start(py, Closed(Arc::clone(&self.call)));
+        }
+        self.call.data(data, false).map_err(|error| protocol_error(py, &error.to_string()))?;
+        if self.call.exchange.is_writable() {
+            return done(py);
+        }
+        Awaitable::start(py, Space(Arc::clone(&self.call)))
+    }
+}
+
+#[pymethods]
+impl Transport {
+    /// `await transport.send_bytes(data)`
+    fn send_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.send(py, bytes_of(data)?)
+    }
+
+    /// `await transport.send_str(data)`, as UTF-8.
+    fn send_str<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let bytes = PyBytes::new(py, data.to_str()?.as_bytes());
+        self.send(py, bytes_of(bytes.as_any())?)
+    }
+
+    /// `await protocol.response_stream(...)` gives the transport too.
+    fn __await__(slf: Py<Self>) -> Itself {
+        Itself(slf)
+    }
+}
+
+/// An iterator that ends at once with the transport as its value.
+#[pyclass(frozen, module = "granian._granian")]
+struct Itself(Py<Transport>);
+
+#[pymethods]
+impl Itself {
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        Err(PyStopIteration::new_err((self.0.clone_ref(py),)))
+    }
+}
+
+/// The outcome of a send that nobody can receive.
+struct Closed(Arc<Call>);
+
+impl crate::app::awaitable::Waitable for Closed {
+    fn poll(
+        &self,
+        py: Python<'_>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<PyResult<Py<PyAny>>> {
+        std::task::Poll::Ready(Err(protocol_closed(py)))
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        Some(Err(protocol_closed(py)))
+    }
+
+    fn event_loop(&self) -> &Arc<crate::runtime::python::EventLoop> {
+        &self.0.host.event_loop
+    }
+}

@@ -1,0 +1,187 @@
+//! `Runner`: the coroutine that a task of the application runs. It passes every step on to the
+//! application's own coroutine, sees how that ends, and keeps its exceptions from the event loop.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use pyo3::exceptions::PyTypeError;
+use pyo3::exceptions::asyncio::CancelledError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::call::{Call, Outcome};
+
+/// A coroutine in all but type (`collections.abc.Coroutine`).
+#[pyclass(frozen, freelist = 64, module = "granian._granian")]
+pub(crate) struct Runner {
+    coroutine: Py<PyAny>,
+    call: Arc<Call>,
+    /// A task runs on one thread, but may be dropped on any.
+    ended: AtomicBool,
+}
+
+/// Calls the application through `call_app` and runs what it returns as a task of its own.
+pub(crate) fn run<'py>(py: Python<'py>, call: Arc<Call>, awaitable: PyResult<Bound<'py, PyAny>>) {
+    let coroutine = match awaitable.and_then(into_iterator) {
+        Ok(coroutine) => coroutine,
+        Err(error) => return call.finish(py, Outcome::Raised(error)),
+    };
+    let runner = Runner {
+        coroutine: coroutine.unbind(),
+        call: Arc::clone(&call),
+        ended: AtomicBool::new(false),
+    };
+    let started = Bound::new(py, runner).and_then(|runner| {
+        let task = call.host.event_loop.start_task(runner.as_any())?;
+        if !runner.get().ended.load(Ordering::Relaxed) {
+            call.keep(task.unbind());
+        }
+        Ok(())
+    });
+    if let Err(error) = started {
+        // The runner, dropped unfinished, has ended the call.
+        call.host.report(py, error);
+    }
+}
+
+/// What `await awaitable` would step.
+fn into_iterator(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
+    // SAFETY: only the object's type is read.
+    if unsafe { ffi::PyCoro_CheckExact(awaitable.as_ptr()) } != 0 {
+        return Ok(awaitable);
+    }
+    let py = awaitable.py();
+    match awaitable.getattr_opt(intern!(py, "__await__"))? {
+        Some(method) => method.call0(),
+        None => Err(PyTypeError::new_err(format!(
+            "Application returned {} instead of an awaitable",
+            awaitable.get_type().name()?
+        ))),
+    }
+}
+
+impl Runner {
+    /// One step: what the coroutine waits for, or `None` when it has ended.
+    fn step(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let mut result = std::ptr::null_mut();
+        // SAFETY: both objects are alive and the interpreter is attached; `result` is a new
+        // reference, or null with an error set, as the status says.
+        let status = unsafe {
+            ffi::PyIter_Send(self.coroutine.as_ptr(), ffi::Py_None(), &raw mut result)
+        };
+        match status {
+            ffi::PySendResult::PYGEN_NEXT => {
+                // SAFETY: see above.
+                unsafe { Bound::from_owned_ptr_or_err(py, result) }.map(|value| Some(value.unbind()))
+            }
+            ffi::PySendResult::PYGEN_RETURN => {
+                // SAFETY: see above.
+                drop(unsafe { Bound::from_owned_ptr_or_opt(py, result) });
+                self.end(py, Outcome::Returned);
+                Ok(None)
+            }
+            ffi::PySendResult::PYGEN_ERROR => self.end_with(py, PyErr::fetch(py)),
+        }
+    }
+
+    fn end_with(&self, py: Python<'_>, error: PyErr) -> PyResult<Option<Py<PyAny>>> {
+        if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) {
+            self.end(py, Outcome::Returned);
+            return Ok(None);
+        }
+        if error.is_instance_of::<CancelledError>(py) {
+            let cancelled = error.clone_ref(py);
+            self.end(py, Outcome::Cancelled);
+            return Err(cancelled);
+        }
+        self.end(py, Outcome::Raised(error));
+        Ok(None)
+    }
+
+    fn end(&self, py: Python<'_>, outcome: Outcome) {
+        if !self.ended.swap(true, Ordering::AcqRel) {
+            let _attention = crate::runtime::python::attend();
+            self.call.finish(py, outcome);
+        }
+    }
+}
+
+#[pymethods]
+impl Runner {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.step(py)
+    }
+
+    fn send(&self, py: Python<'_>, value: Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        let step = if value.is_none() {
+            self.step(py)
+        } else {
+            match self.coroutine.call_method1(py, intern!(py, "send"), (value,)) {
+                Ok(value) => Ok(Some(value)),
+                Err(error) => self.end_with(py, error),
+            }
+        };
+        step?.ok_or_else(|| pyo3::exceptions::PyStopIteration::new_err(()))
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn throw(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        match self.coroutine.call_method1(py, intern!(py, "throw"), exception) {
+            Ok(value) => Ok(value),
+            Err(error) => self
+                .end_with(py, error)?
+                .ok_or_else(|| pyo3::exceptions::PyStopIteration::new_err(())),
+        }
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        let result = self.coroutine.call_method0(py, intern!(py, "close"));
+        self.end(py, Outcome::Cancelled);
+        result.map(drop)
+    }
+
+    /// The application's frame, for `Task.get_stack` and debuggers.
+    #[getter]
+    fn cr_frame(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, "cr_frame")
+    }
+
+    #[getter]
+    fn cr_code(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, "cr_code")
+    }
+
+    #[getter]
+    fn cr_await(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, "cr_await")
+    }
+
+    #[getter]
+    fn cr_running(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        self.attribute(py, "cr_running")
+    }
+}
+
+impl Runner {
+    fn attribute(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
+        self.coroutine.getattr(py, name)
+    }
+}
+
+impl Drop for Runner {
+    fn drop(&mut self) {
+        if !*self.ended.get_mut() {
+            Python::attach(|py| self.end(py, Outcome::Cancelled));
+        }
+    }
+}

@@ -1,0 +1,183 @@
+//! The environ of a request (PEP 3333, "environ Variables"; RFC 3875, 4.1).
+
+use std::sync::Arc;
+
+use granian_proto::{RequestHead, Version};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyString};
+
+use super::input::Input;
+use super::start::FileWrapper;
+use crate::app::asgi::method;
+use crate::app::call::Call;
+use crate::app::fields::{environ_key, latin1};
+use crate::app::target;
+use crate::net::app::{Address, Peer, Request};
+use crate::options::Options;
+
+/// Makes environs; holds what is the same in all of them.
+pub(crate) struct Environs {
+    template: Py<PyDict>,
+    prefix: String,
+}
+
+impl Environs {
+    pub(crate) fn new(py: Python<'_>, options: &Options) -> PyResult<Self> {
+        let template = PyDict::new(py);
+        let prefix = options.root_path.trim_end_matches('/').to_owned();
+        template.set_item("GATEWAY_INTERFACE", "CGI/1.1")?;
+        template.set_item("SERVER_SOFTWARE", "Granian")?;
+        template.set_item("REQUEST_METHOD", "GET")?;
+        template.set_item("SCRIPT_NAME", &prefix)?;
+        template.set_item("QUERY_STRING", "")?;
+        template.set_item("SERVER_PROTOCOL", "HTTP/1.1")?;
+        template.set_item("wsgi.version", (1, 0))?;
+        template.set_item("wsgi.url_scheme", "http")?;
+        template.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
+        template.set_item("wsgi.multithread", options.blocking_threads > 1)?;
+        template.set_item("wsgi.multiprocess", options.multiprocess)?;
+        template.set_item("wsgi.run_once", false)?;
+        template.set_item("wsgi.input_terminated", true)?;
+        template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
+        Ok(Self { template: template.unbind(), prefix })
+    }
+
+    /// The environ of `request`; `None` if its path is outside the prefix.
+    pub(crate) fn make<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Request,
+        call: &Arc<Call>,
+    ) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let head = &request.head;
+        let decoded = target::decode(head.path());
+        let Some(path) = strip_prefix(&decoded, self.prefix.as_bytes()) else { return Ok(None) };
+        let environ = self.template.bind(py).copy()?;
+        if head.method() != "GET" {
+            environ.set_item(intern!(py, "REQUEST_METHOD"), method(py, head.method()))?;
+        }
+        environ.set_item(intern!(py, "PATH_INFO"), latin1(py, path))?;
+        environ.set_item(intern!(py, "RAW_URI"), latin1(py, head.target()))?;
+        if !head.query().is_empty() {
+            environ.set_item(intern!(py, "QUERY_STRING"), latin1(py, head.query()))?;
+        }
+        match head.version() {
+            Version::Http11 => {}
+            Version::Http10 => {
+                environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/1.0"))?;
+            }
+            Version::Http2 => {
+                environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/2"))?;
+            }
+        }
+        if request.peer.scheme != "http" {
+            environ.set_item(intern!(py, "wsgi.url_scheme"), request.peer.scheme)?;
+            environ.set_item(intern!(py, "HTTPS"), intern!(py, "on"))?;
+        }
+        self.set_addresses(&environ, &request.peer)?;
+        set_fields(&environ, head)?;
+        let input = Bound::new(py, Input::new(Arc::clone(call)))?;
+        environ.set_item(intern!(py, "wsgi.input"), input)?;
+        Ok(Some(environ))
+    }
+
+    fn set_addresses(&self, environ: &Bound<'_, PyDict>, peer: &Peer) -> PyResult<()> {
+        let py = environ.py();
+        if let Some(ends) = peer.memo.get().and_then(|memo| memo.downcast_ref::<Ends>()) {
+            return ends.set(environ);
+        }
+        let ends = Ends::new(py, peer);
+        ends.set(environ)?;
+        // Nothing else is kept there, so the cell is empty.
+        let _ = peer.memo.set(Box::new(ends));
+        Ok(())
+    }
+}
+
+/// The two ends of a connection, as text made once for all its requests.
+struct Ends {
+    server_name: Py<PyString>,
+    server_port: Py<PyString>,
+    remote_addr: Py<PyString>,
+    remote_port: Option<Py<PyString>>,
+}
+
+impl Ends {
+    fn new(py: Python<'_>, peer: &Peer) -> Self {
+        let text = |text: String| PyString::new(py, &text).unbind();
+        let (server_name, server_port) = match &peer.local {
+            Address::Ip(addr) => (addr.ip().to_string(), addr.port().to_string()),
+            Address::Unix(path) => {
+                let path = path.as_ref().map(|path| path.to_string_lossy().into_owned());
+                (path.unwrap_or_default(), "0".to_owned())
+            }
+        };
+        let (remote_addr, remote_port) = match &peer.remote {
+            Address::Ip(addr) => (addr.ip().to_string(), Some(addr.port().to_string())),
+            Address::Unix(_) => (String::new(), None),
+        };
+        Self {
+            server_name: text(server_name),
+            server_port: text(server_port),
+            remote_addr: text(remote_addr),
+            remote_port: remote_port.map(text),
+        }
+    }
+
+    fn set(&self, environ: &Bound<'_, PyDict>) -> PyResult<()> {
+        let py = environ.py();
+        environ.set_item(intern!(py, "SERVER_NAME"), &self.server_name)?;
+        environ.set_item(intern!(py, "SERVER_PORT"), &self.server_port)?;
+        environ.set_item(intern!(py, "REMOTE_ADDR"), &self.remote_addr)?;
+        if let Some(port) = &self.remote_port {
+            environ.set_item(intern!(py, "REMOTE_PORT"), port)?;
+        }
+        Ok(())
+    }
+}
+
+/// `path` without `prefix`, which ends at a segment's end; never empty.
+fn strip_prefix<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
+    match path.strip_prefix(prefix)? {
+        [] => Some(b"/"),
+        rest if prefix.is_empty() || rest[0] == b'/' => Some(rest),
+        _ => None,
+    }
+}
+
+fn set_fields(environ: &Bound<'_, PyDict>, head: &RequestHead) -> PyResult<()> {
+    let py = environ.py();
+    for (name, value) in head.fields() {
+        match name {
+            b"content-length" => {
+                environ.set_item(intern!(py, "CONTENT_LENGTH"), latin1(py, value))?;
+            }
+            b"content-type" => {
+                environ.set_item(intern!(py, "CONTENT_TYPE"), latin1(py, value))?;
+            }
+            // Would pose as the outgoing proxy of the application's HTTP client (httpoxy).
+            b"proxy" => {}
+            // `X_Forwarded_For` and `X-Forwarded-For` would be the same key: the former is dropped
+            // so that it can't pose as the latter.
+            name if memchr::memchr(b'_', name).is_some() => {}
+            name => set_field(environ, name, value)?,
+        }
+    }
+    if let Some(authority) = head.authority()
+        && head.field(b"host").is_none()
+    {
+        environ.set_item(intern!(py, "HTTP_HOST"), authority)?;
+    }
+    Ok(())
+}
+
+/// Sets one field; several of one name are joined (RFC 9110, 5.3; cookies: RFC 6265, 4.2.1).
+fn set_field(environ: &Bound<'_, PyDict>, name: &[u8], value: &[u8]) -> PyResult<()> {
+    let py = environ.py();
+    let key = environ_key(py, name);
+    let value = latin1(py, value);
+    let Some(before) = environ.get_item(&key)? else { return environ.set_item(key, value) };
+    let separator = if name == b"cookie" { "; " } else { "," };
+    environ.set_item(key, before.add(separator)?.add(value)?)
+}

@@ -1,0 +1,146 @@
+//! WSGI, as PEP 3333 has it: called inline on the loop's thread, or from a pool of threads.
+
+mod environ;
+mod input;
+mod pool;
+mod response;
+mod start;
+
+use std::sync::Arc;
+
+use granian_proto::PeerError;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use self::environ::Environs;
+pub(crate) use self::input::Input;
+use self::pool::Pool;
+use self::response::Body;
+pub(crate) use self::start::{FileWrapper, StartResponse};
+use super::call::{Call, Outcome};
+use super::host::Host;
+use crate::net::app::{App, Peer, Request, Source};
+use crate::options::Options;
+use crate::runtime::reactor::Reactor;
+
+/// A WSGI application.
+pub(crate) struct Wsgi {
+    callable: Py<PyAny>,
+    environs: Environs,
+    host: Arc<Host>,
+    reactor: Reactor,
+    /// `None`: called inline.
+    pool: Option<Arc<Pool>>,
+}
+
+impl Wsgi {
+    pub(crate) fn new(
+        callable: Bound<'_, PyAny>,
+        options: &Options,
+        host: Arc<Host>,
+        reactor: Reactor,
+    ) -> PyResult<Self> {
+        let py = callable.py();
+        let environs = Environs::new(py, options)?;
+        let callable = callable.unbind();
+        let pool = (options.blocking_threads > 1).then(|| {
+            Pool::new(
+                callable.clone_ref(py),
+                options.blocking_threads,
+                std::time::Duration::from_secs(options.blocking_threads_idle_timeout),
+            )
+        });
+        Ok(Self { callable, environs, host, reactor, pool })
+    }
+
+    fn start(&self, py: Python<'_>, request: &Request) -> Option<Box<dyn Source>> {
+        let call = Call::new(request, Arc::clone(&self.host));
+        let environ = match self.environs.make(py, request, &call) {
+            Ok(Some(environ)) => environ,
+            Ok(None) => {
+                call.plain(404, "Not found");
+                call.finish(py, Outcome::Returned);
+                return None;
+            }
+            Err(error) => {
+                call.finish(py, Outcome::Raised(error));
+                return None;
+            }
+        };
+        match &self.pool {
+            Some(pool) => {
+                pool.submit(py, environ.unbind(), call);
+                None
+            }
+            None => {
+                let inline = Inline::enter(py, &self.host);
+                let body = Body::begin(py, self.callable.bind(py), environ.into_any(), call, false);
+                inline.leave(py);
+                let source = body.map(|body| Pull { body, host: Arc::clone(&self.host) });
+                source.map(|source| Box::new(source) as Box<dyn Source>)
+            }
+        }
+    }
+}
+
+impl App for Wsgi {
+    fn may_start(&self) -> bool {
+        self.reactor.is_in_turn()
+    }
+
+    /// Inline, nobody could wait for the rest of a body: the thread that waits is the one that
+    /// reads it.
+    fn wants_whole_body(&self) -> bool {
+        self.pool.is_none()
+    }
+
+    fn call(&self, request: Request) -> Option<Box<dyn Source>> {
+        Python::attach(|py| self.start(py, &request))
+    }
+
+    fn refused(&self, peer: &Peer, error: PeerError) {
+        self.host.log_refusal(peer, error);
+    }
+}
+
+/// The rest of a response whose application is called inline.
+struct Pull {
+    body: Body,
+    host: Arc<Host>,
+}
+
+impl Source for Pull {
+    fn pull(&mut self) -> bool {
+        Python::attach(|py| {
+            let inline = Inline::enter(py, &self.host);
+            let more = self.body.step(py);
+            inline.leave(py);
+            more
+        })
+    }
+}
+
+/// While application code runs inline, no event loop is running as far as it can see: it may
+/// start one of its own, as `asyncio.run` and asgiref do.
+struct Inline<'a>(&'a Host);
+
+impl<'a> Inline<'a> {
+    fn enter(py: Python<'_>, host: &'a Host) -> Self {
+        set_running_loop(py, host, None);
+        Self(host)
+    }
+
+    fn leave(self, py: Python<'_>) {
+        set_running_loop(py, self.0, Some(self.0.event_loop.object(py)));
+    }
+}
+
+fn set_running_loop(py: Python<'_>, host: &Host, event_loop: Option<&Bound<'_, PyAny>>) {
+    static SET: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
+    let set = SET.get_or_try_init(py, || {
+        py.import("asyncio")?.getattr(intern!(py, "_set_running_loop")).map(Bound::unbind)
+    });
+    if let Err(error) = set.and_then(|set| set.bind(py).call1((event_loop,)).map(drop)) {
+        host.report(py, error);
+    }
+}

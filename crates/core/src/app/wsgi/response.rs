@@ -1,0 +1,194 @@
+//! `Body`: what a WSGI application returned, sent piece by piece as the peer reads.
+
+use std::fs::File;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyIterator, PyList, PyTuple};
+
+use super::start::{FileWrapper, StartResponse, order_error, piece};
+use crate::app::call::{Call, Outcome};
+use crate::app::response::Progress;
+use crate::net::exchange::FileRegion;
+
+/// A response that is being iterated over.
+pub(crate) struct Body {
+    call: Arc<Call>,
+    start: Py<StartResponse>,
+    iterator: Py<PyIterator>,
+    returned: Py<PyAny>,
+    ended: bool,
+}
+
+impl Body {
+    /// Calls the application. `None` if its response is whole, or failed, and the call has ended.
+    pub(crate) fn begin<'py>(
+        py: Python<'py>,
+        callable: &Bound<'py, PyAny>,
+        environ: Bound<'py, PyAny>,
+        call: Arc<Call>,
+        may_block: bool,
+    ) -> Option<Self> {
+        let begun = Bound::new(py, StartResponse::new(Arc::clone(&call), may_block))
+            .and_then(|start| Ok((callable.call1((environ, &start))?, start)));
+        let (returned, start) = match begun {
+            Ok(begun) => begun,
+            Err(error) => {
+                call.finish(py, Outcome::Raised(error));
+                return None;
+            }
+        };
+        let body = match send_at_once(&call, start.get(), &returned) {
+            Ok(true) => Ok(None),
+            Ok(false) => returned.try_iter().map(Some),
+            Err(error) => Err(error),
+        };
+        match body {
+            Ok(Some(iterator)) => Some(Self {
+                call,
+                start: start.unbind(),
+                iterator: iterator.unbind(),
+                returned: returned.unbind(),
+                ended: false,
+            }),
+            Ok(None) => {
+                close(py, &call, &returned);
+                call.finish(py, Outcome::Returned);
+                None
+            }
+            Err(error) => {
+                close(py, &call, &returned);
+                call.finish(py, Outcome::Raised(error));
+                None
+            }
+        }
+    }
+
+    /// Sends the next piece. False if the response is complete, failed, or nobody reads it.
+    pub(crate) fn step(&mut self, py: Python<'_>) -> bool {
+        if self.call.exchange.is_closed() {
+            self.end(py, Outcome::Cancelled);
+            return false;
+        }
+        match self.try_step(py) {
+            Ok(true) => true,
+            Ok(false) => {
+                self.end(py, Outcome::Returned);
+                false
+            }
+            Err(error) => {
+                self.end(py, Outcome::Raised(error));
+                false
+            }
+        }
+    }
+
+    fn try_step(&self, py: Python<'_>) -> PyResult<bool> {
+        let Some(object) = self.iterator.bind(py).clone().next() else {
+            self.start.get().send_head()?;
+            self.call.end(None).map_err(order_error)?;
+            return Ok(false);
+        };
+        let data = piece(&object?)?;
+        if !data.is_empty() {
+            self.start.get().send_head()?;
+            self.call.data(data, false).map_err(order_error)?;
+        }
+        Ok(true)
+    }
+
+    fn end(&mut self, py: Python<'_>, outcome: Outcome) {
+        if !std::mem::replace(&mut self.ended, true) {
+            close(py, &self.call, self.returned.bind(py));
+            self.call.finish(py, outcome);
+        }
+    }
+}
+
+impl Drop for Body {
+    fn drop(&mut self) {
+        if !self.ended {
+            Python::attach(|py| self.end(py, Outcome::Cancelled));
+        }
+    }
+}
+
+/// "If the iterable returned by the application has a close() method, the server or gateway must
+/// call that method upon completion of the current request"
+fn close(py: Python<'_>, call: &Call, returned: &Bound<'_, PyAny>) {
+    if returned.is_exact_instance_of::<PyList>() {
+        return;
+    }
+    let result = match returned.getattr_opt(intern!(py, "close")) {
+        Ok(Some(close)) => close.call0().map(drop),
+        Ok(None) => Ok(()),
+        Err(error) => Err(error),
+    };
+    if let Err(error) = result {
+        call.host.report(py, error);
+    }
+}
+
+/// Sends a body whose length is known: a list, a tuple, a real file. False if it is neither.
+fn send_at_once(call: &Call, start: &StartResponse, returned: &Bound<'_, PyAny>) -> PyResult<bool> {
+    let data = if let Ok(list) = returned.cast::<PyList>() {
+        gather(list.iter())?
+    } else if let Ok(tuple) = returned.cast::<PyTuple>() {
+        gather(tuple.iter())?
+    } else if let Ok(wrapper) = returned.cast::<FileWrapper>() {
+        return send_file(call, start, wrapper);
+    } else {
+        return Ok(false);
+    };
+    if call.progress() == Progress::Nothing
+        && let Some(head) = start.take_head()?
+    {
+        call.whole(head, data).map_err(order_error)?;
+    } else {
+        // `write` was used before.
+        call.data(data, true).map_err(order_error)?;
+    }
+    Ok(true)
+}
+
+fn gather<'py>(objects: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<Bytes> {
+    let mut pieces = objects.map(|object| piece(&object)).collect::<PyResult<Vec<_>>>()?;
+    Ok(match pieces.len() {
+        1 => pieces.swap_remove(0),
+        _ => Bytes::from(pieces.concat()),
+    })
+}
+
+/// Sends the rest of a real file from where it stands. False for anything else.
+fn send_file(
+    call: &Call,
+    start: &StartResponse,
+    wrapper: &Bound<'_, FileWrapper>,
+) -> PyResult<bool> {
+    let Some(region) = region_of(wrapper.get().file.bind(wrapper.py())) else { return Ok(false) };
+    let Some(head) = start.take_head()? else { return Ok(false) };
+    let len = head.content_length().unwrap_or(region.len);
+    call.start(head).map_err(order_error)?;
+    call.file(region.slice(0, len)).map_err(order_error)?;
+    Ok(true)
+}
+
+/// What is left to read of a file object with a descriptor and a position, if that is a regular
+/// file's.
+fn region_of(file: &Bound<'_, PyAny>) -> Option<FileRegion> {
+    let py = file.py();
+    let descriptor: i32 = file.call_method0(intern!(py, "fileno")).ok()?.extract().ok()?;
+    let position: u64 = file.call_method0(intern!(py, "tell")).ok()?.extract().ok()?;
+    if descriptor < 0 {
+        return None;
+    }
+    // SAFETY: the file object is alive and has just named the descriptor as its own.
+    let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
+    let file = File::from(borrowed.try_clone_to_owned().ok()?);
+    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
+    let region = FileRegion { file: Arc::new(file), offset: 0, len: metadata.len() };
+    Some(region.slice(position, u64::MAX))
+}

@@ -1,0 +1,182 @@
+//! `start_response`, the `write` it returns, and `wsgi.file_wrapper` (PEP 3333).
+
+use std::sync::{Arc, Mutex};
+
+use bytes::Bytes;
+use granian_proto::ResponseHead;
+use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+
+use super::pool::block_on;
+use crate::app::asgi::bytes_of;
+use crate::app::call::Call;
+use crate::app::fields;
+use crate::runtime::waker::lock;
+
+/// One request's `start_response` and `write`.
+#[pyclass(frozen, freelist = 64, module = "granian._granian", name = "WSGIStartResponse")]
+pub(crate) struct StartResponse {
+    call: Arc<Call>,
+    /// `write` waits for the peer; inline there is nobody to wait for.
+    may_block: bool,
+    /// An application may call from a thread of its own.
+    state: Mutex<State>,
+}
+
+enum State {
+    NotCalled,
+    /// Called; the head leaves with the first bytes of the body.
+    Called(ResponseHead),
+    Sent,
+}
+
+impl StartResponse {
+    pub(crate) fn new(call: Arc<Call>, may_block: bool) -> Self {
+        Self { call, may_block, state: Mutex::new(State::NotCalled) }
+    }
+
+    /// Sends the head unless it was sent.
+    pub(crate) fn send_head(&self) -> PyResult<()> {
+        match self.take_head()? {
+            Some(head) => self.call.start(head).map_err(order_error),
+            None => Ok(()),
+        }
+    }
+
+    /// The head if it was not sent; it counts as sent from now on.
+    ///
+    /// # Errors
+    /// `RuntimeError` if `start_response` was not called.
+    pub(crate) fn take_head(&self) -> PyResult<Option<ResponseHead>> {
+        let mut state = lock(&self.state);
+        match std::mem::replace(&mut *state, State::Sent) {
+            State::Called(head) => Ok(Some(head)),
+            State::Sent => Ok(None),
+            State::NotCalled => {
+                *state = State::NotCalled;
+                Err(PyRuntimeError::new_err("start_response() was not called"))
+            }
+        }
+    }
+}
+
+#[pymethods]
+impl StartResponse {
+    #[pyo3(signature = (status, response_headers, exc_info = None, /))]
+    fn __call__<'py>(
+        slf: &Bound<'py, Self>,
+        status: &Bound<'py, PyString>,
+        response_headers: &Bound<'py, PyAny>,
+        exc_info: Option<&Bound<'py, PyTuple>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = slf.py();
+        let this = slf.get();
+        let head = parse_head(status.to_str()?, response_headers)?;
+        let mut state = lock(&this.state);
+        match (&*state, exc_info) {
+            (State::NotCalled, _) | (State::Called(_), Some(_)) => *state = State::Called(head),
+            (State::Called(_) | State::Sent, None) => {
+                return Err(PyRuntimeError::new_err(
+                    "start_response() was called a second time without exc_info",
+                ));
+            }
+            // "If exc_info is supplied, and any HTTP headers have already been output,
+            // start_response must raise an error, and should re-raise using the exc_info tuple"
+            (State::Sent, Some(exc_info)) => return Err(PyErr::from_value(exc_info.get_item(1)?)),
+        }
+        drop(state);
+        slf.getattr(intern!(py, "write"))
+    }
+
+    /// The callable for applications that push their body.
+    fn write(&self, py: Python<'_>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+        let data = bytes_of(data.as_any())?;
+        self.send_head()?;
+        self.call.data(data, false).map_err(order_error)?;
+        if self.may_block && !self.call.exchange.is_writable() {
+            py.detach(|| block_on(|cx| self.call.exchange.poll_space(cx)));
+        }
+        Ok(())
+    }
+}
+
+/// A response that goes against its own head, as the application is told.
+pub(crate) fn order_error(error: crate::app::response::OrderError) -> PyErr {
+    PyRuntimeError::new_err(error.to_string())
+}
+
+/// The head that a status such as `404 Not Found` and a list of pairs of `str` stand for.
+pub(crate) fn parse_head(status: &str, headers: &Bound<'_, PyAny>) -> PyResult<ResponseHead> {
+    let (code, reason) = status.split_once(' ').unwrap_or((status, ""));
+    let code = match code.as_bytes() {
+        [b'0'..=b'9', b'0'..=b'9', b'0'..=b'9'] => code.parse::<u16>().ok(),
+        _ => None,
+    };
+    let Some(code) = code else {
+        return Err(PyValueError::new_err(format!("invalid status {status:?}")));
+    };
+    let mut head = ResponseHead::new(code).map_err(fields::head_error)?;
+    if !reason.is_empty() {
+        head.set_reason(&fields::encode_latin1(reason)?).map_err(fields::head_error)?;
+    }
+    if let Ok(headers) = headers.cast::<PyList>() {
+        for pair in headers {
+            fields::append_latin1(&mut head, &pair)?;
+        }
+    } else if let Ok(headers) = headers.cast::<PyTuple>() {
+        for pair in headers {
+            fields::append_latin1(&mut head, &pair)?;
+        }
+    } else {
+        return Err(PyTypeError::new_err("response_headers must be a list"));
+    }
+    Ok(head)
+}
+
+/// `wsgi.file_wrapper`: an iterable over a file; a real file is sent by the kernel.
+#[pyclass(frozen, module = "granian._granian", name = "FileWrapper")]
+pub(crate) struct FileWrapper {
+    pub(crate) file: Py<PyAny>,
+    block_size: usize,
+}
+
+#[pymethods]
+impl FileWrapper {
+    #[new]
+    #[pyo3(signature = (filelike, block_size = 8192, /))]
+    fn new(filelike: Py<PyAny>, block_size: usize) -> Self {
+        Self { file: filelike, block_size }
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let data = self.file.call_method1(py, intern!(py, "read"), (self.block_size,))?;
+        Ok(data.is_truthy(py)?.then_some(data))
+    }
+
+    fn close(&self, py: Python<'_>) -> PyResult<()> {
+        match self.file.bind(py).getattr_opt(intern!(py, "close"))? {
+            Some(close) => close.call0().map(drop),
+            None => Ok(()),
+        }
+    }
+}
+
+/// One piece of a body.
+///
+/// # Errors
+/// `TypeError` for what is not `bytes`.
+pub(crate) fn piece(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    if !object.is_instance_of::<PyBytes>() {
+        return Err(PyTypeError::new_err(format!(
+            "WSGI bodies are made of bytes, not {}",
+            object.get_type().name()?
+        )));
+    }
+    bytes_of(object)
+}

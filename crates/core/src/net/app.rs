@@ -1,0 +1,65 @@
+//! `App`: what a connection knows of the application, and what it hands over with a request.
+
+use std::any::Any;
+use std::cell::OnceCell;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use granian_proto::{BodyLength, PeerError, RequestHead};
+
+use super::exchange::Exchange;
+
+/// An application behind one of the interfaces.
+pub(crate) trait App {
+    /// True when a request may be started now; otherwise the connection asks again next turn.
+    fn may_start(&self) -> bool;
+
+    /// True if requests are to be started only when their body is there to its end.
+    fn wants_whole_body(&self) -> bool {
+        false
+    }
+
+    /// Starts one request. Replies made before this returns leave in the same write; a source is
+    /// asked for more of them whenever the stream has taken those before.
+    fn call(&self, request: Request) -> Option<Box<dyn Source>>;
+
+    /// A peer's error was answered without the application.
+    fn refused(&self, peer: &Peer, error: PeerError);
+}
+
+/// The rest of a response that is made on the connection's thread, as fast as the peer reads.
+pub(crate) trait Source {
+    /// Makes the next replies. False if there are no more.
+    fn pull(&mut self) -> bool;
+}
+
+/// One request, as handed to the application.
+pub(crate) struct Request {
+    pub(crate) head: RequestHead,
+    pub(crate) body: BodyLength,
+    pub(crate) peer: Rc<Peer>,
+    pub(crate) exchange: Arc<Exchange>,
+}
+
+/// The two ends of a connection.
+pub(crate) struct Peer {
+    /// Where the connection was accepted.
+    pub(crate) local: Address,
+    /// Who connected.
+    pub(crate) remote: Address,
+    /// `http` or `https`.
+    pub(crate) scheme: &'static str,
+    /// What the interface keeps for the connection's life, such as its address as an object.
+    pub(crate) memo: OnceCell<Box<dyn Any>>,
+}
+
+/// A socket address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Address {
+    /// An IP address and port.
+    Ip(SocketAddr),
+    /// A Unix socket's path; `None` if it has no name, as clients' have not.
+    Unix(Option<PathBuf>),
+}

@@ -1,0 +1,550 @@
+//! `Connection`: drives one HTTP/1 connection: bytes from the stream to the engine, its events to
+//! the application, the application's replies through the engine to the stream.
+//!
+//! One task, one connection, no locks of its own. What is legal is the engine's business; what
+//! time it is, how full a buffer may get and when to close is decided here.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+use granian_proto::{BodyLength, Content, Event, PeerError, SendError, Timeout, h1};
+
+use super::app::{Peer, Request, Source};
+use super::exchange::{Exchange, Over, Reply};
+use super::io::{Stream, poll_read_buf};
+use super::output::Output;
+use super::service::{Service, Stage};
+use crate::runtime::reactor::TaskHandle;
+
+/// One accepted connection; a future that ends when it is closed.
+pub(crate) struct Connection<S> {
+    io: S,
+    engine: h1::Connection,
+    input: BytesMut,
+    output: Output,
+    current: Option<Current>,
+    /// A request that waits for its turn or for a place among the active ones.
+    held: Option<Box<Held>>,
+    phase: Phase,
+    /// The peer's sending side was read to its end.
+    ended: bool,
+    /// By when the peer must have taken something of the output.
+    write_deadline: Option<Instant>,
+    unsent: usize,
+    peer: Rc<Peer>,
+    service: Rc<Service>,
+    handle: TaskHandle,
+}
+
+/// The exchange in progress.
+struct Current {
+    exchange: Arc<Exchange>,
+    replies: VecDeque<Reply>,
+    source: Option<Box<dyn Source>>,
+    expects_continue: bool,
+    body_complete: bool,
+    /// A head waits for what follows it until then, so that both leave in one write.
+    head_deadline: Option<Instant>,
+}
+
+struct Held {
+    request: granian_proto::Request,
+    exchange: Arc<Exchange>,
+    body_complete: bool,
+    /// As much of the body has come as the application wants to start with.
+    is_ready: bool,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Serving,
+    /// Nothing more is read; the output goes out, then the connection closes.
+    Flushing,
+    /// The sending side is closed; what the peer still sends is thrown away, so that closing does
+    /// not reset what it has not read yet (RFC 9112, 9.6).
+    Lingering(Instant),
+    Closed,
+}
+
+/// What one step of the drive loop came to.
+enum Step {
+    Again,
+    Wait,
+}
+
+impl<S: Stream> Connection<S> {
+    pub(crate) fn new(io: S, peer: Peer, service: Rc<Service>, handle: TaskHandle) -> Self {
+        service.connections.set(service.connections.get() + 1);
+        Self {
+            io,
+            engine: h1::Connection::new(service.limits.http1, handle.now()),
+            input: BytesMut::new(),
+            output: Output::default(),
+            current: None,
+            held: None,
+            phase: Phase::Serving,
+            ended: false,
+            write_deadline: None,
+            unsent: 0,
+            peer: Rc::new(peer),
+            service,
+            handle,
+        }
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        self.handle_stage();
+        self.handle_deadlines();
+        for _ in 0..STEPS_PER_TURN {
+            self.take_replies(cx);
+            self.write(cx);
+            let step = match self.phase {
+                Phase::Closed => return,
+                Phase::Serving => self.step_serving(cx),
+                Phase::Flushing => self.step_flushing(cx),
+                Phase::Lingering(_) => self.step_lingering(cx),
+            };
+            if matches!(step, Step::Wait) {
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn handle_stage(&mut self) {
+        match self.service.stage.get() {
+            Stage::Serving => {}
+            Stage::Draining => {
+                self.engine.disable_keep_alive();
+                if self.is_idle() {
+                    self.phase = Phase::Closed;
+                }
+            }
+            Stage::Cancelled => self.phase = Phase::Closed,
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.current.is_none()
+            && self.held.is_none()
+            && self.output.is_empty()
+            && self.phase == Phase::Serving
+    }
+
+    fn handle_deadlines(&mut self) {
+        let now = self.handle.now();
+        if let Phase::Lingering(until) = self.phase
+            && until <= now
+        {
+            self.phase = Phase::Closed;
+        }
+        if self.write_deadline.is_some_and(|deadline| deadline <= now) {
+            self.io.reset_on_close();
+            self.phase = Phase::Closed;
+        }
+        if self.phase == Phase::Serving
+            && self.engine.poll_timeout().is_some_and(|deadline| deadline <= now)
+        {
+            match self.engine.handle_timeout(now) {
+                Some(Timeout::Idle) => self.phase = Phase::Closed,
+                Some(Timeout::Refuse(error)) => self.refuse(error),
+                None => {}
+            }
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        if self.output.is_empty() || self.may_gather() {
+            return;
+        }
+        let before = self.output.len();
+        match self.output.poll_write(&mut self.io, cx) {
+            Poll::Ready(Ok(())) => self.write_deadline = None,
+            Poll::Ready(Err(_)) => {
+                self.phase = Phase::Closed;
+                return;
+            }
+            Poll::Pending => {
+                if self.write_deadline.is_none() || self.output.len() < before {
+                    self.write_deadline = Some(self.handle.now() + self.service.limits.write_timeout);
+                }
+            }
+        }
+        self.report_unsent();
+    }
+
+    /// Answers to pipelined requests go out together while the next request is here already.
+    fn may_gather(&self) -> bool {
+        self.current.is_none()
+            && self.phase == Phase::Serving
+            && !self.input.is_empty()
+            && self.output.len() < self.service.limits.window
+            && !self.engine.is_closing()
+    }
+
+    fn report_unsent(&mut self) {
+        let unsent = self.output.len();
+        if let Some(current) = &self.current
+            && (unsent != self.unsent || unsent == 0)
+        {
+            current.exchange.set_unsent(unsent);
+        }
+        self.unsent = unsent;
+    }
+}
+
+/// Replies, from the application to the output.
+impl<S: Stream> Connection<S> {
+    fn take_replies(&mut self, cx: &mut Context<'_>) {
+        let Some(current) = &mut self.current else { return };
+        if self.output.len() >= self.service.limits.window {
+            return; // the application waits until the socket has taken some
+        }
+        let now = self.handle.now();
+        let head_too = current.head_deadline.is_some_and(|deadline| deadline <= now);
+        if current.exchange.poll_replies(cx, &mut current.replies, head_too) {
+            current.head_deadline.get_or_insert(now + HEAD_HOLD);
+        }
+        if current.expects_continue && current.exchange.wants_body() {
+            current.expects_continue = false;
+            self.engine.send_continue(self.output.tail());
+        }
+        while let Some(reply) = self.current.as_mut().and_then(|current| current.replies.pop_front())
+        {
+            self.encode(reply);
+        }
+    }
+
+    fn encode(&mut self, reply: Reply) {
+        let aborts = matches!(reply, Reply::Abort);
+        if aborts || self.try_encode(reply).is_err() {
+            self.abort();
+        } else if self.engine.is_response_complete() {
+            self.finish(Over::Answered);
+            self.service.handled.set(self.service.handled.get() + 1);
+        }
+    }
+
+    fn try_encode(&mut self, reply: Reply) -> Result<(), SendError> {
+        let now = self.handle.now();
+        let Self { engine, output, .. } = self;
+        match reply {
+            Reply::Informational(head) => engine.send_informational(&head, output.tail()),
+            Reply::Head(head) => {
+                let content = self.content_ahead();
+                let date = self.service.date(now);
+                self.engine.send_head(&head, content, &date, self.output.tail())
+            }
+            Reply::Data { data, last } => {
+                if !data.is_empty() {
+                    let len = engine.begin_data(data.len() as u64, output.tail())?;
+                    if len > 0 {
+                        output.push(data);
+                    }
+                    engine.end_data(output.tail());
+                }
+                if last { engine.send_end(now, None, output.tail()) } else { Ok(()) }
+            }
+            Reply::File { mut file, last } => {
+                if file.len > 0 {
+                    file.len = engine.begin_data(file.len, output.tail())?;
+                    if file.len > 0 {
+                        output.push_file(file);
+                    }
+                    engine.end_data(output.tail());
+                }
+                if last { engine.send_end(now, None, output.tail()) } else { Ok(()) }
+            }
+            Reply::End(trailers) => engine.send_end(now, trailers.as_ref(), output.tail()),
+            Reply::Abort => Ok(()),
+        }
+    }
+
+    /// How long the body is, if the reply behind the head is all of it.
+    fn content_ahead(&self) -> Content {
+        match self.current.as_ref().and_then(|current| current.replies.front()) {
+            Some(Reply::Data { data, last: true }) => Content::Length(data.len() as u64),
+            Some(Reply::File { file, last: true }) => Content::Length(file.len),
+            Some(Reply::End(None)) => Content::Length(0),
+            _ => Content::Stream,
+        }
+    }
+
+    /// Cuts the connection behind what is queued: the peer must not take it for a whole response.
+    fn abort(&mut self) {
+        if self.engine.is_close_delimited() {
+            self.io.reset_on_close();
+        }
+        self.finish(Over::Disconnected);
+        self.phase = Phase::Flushing;
+    }
+
+    fn finish(&mut self, over: Over) {
+        if let Some(current) = self.current.take() {
+            current.exchange.finish(over);
+            self.service.exit();
+        }
+    }
+}
+
+/// Input, from the stream to the application.
+impl<S: Stream> Connection<S> {
+    fn step_serving(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.held.as_ref().is_some_and(|held| held.is_ready) {
+            return self.start_held(cx);
+        }
+        if self.current.is_none() && self.engine.is_closing() {
+            self.phase = Phase::Flushing;
+            return Step::Again;
+        }
+        if self.pull() {
+            return Step::Again;
+        }
+        let has_room = self.current.as_ref().is_none_or(|current| {
+            current.body_complete || current.exchange.has_body_room()
+        });
+        if has_room && let Some(event) = self.engine.poll_event(self.handle.now(), &mut self.input) {
+            self.handle_event(event);
+            return Step::Again;
+        }
+        if self.ended && self.current.is_none() {
+            self.phase = Phase::Flushing;
+            return Step::Again;
+        }
+        if has_room && !self.ended && self.may_read() {
+            return self.read(cx);
+        }
+        if self.io.is_hung_up()
+            && let Some(current) = &self.current
+        {
+            current.exchange.leave();
+        }
+        Step::Wait
+    }
+
+    /// Asks the source of the current response for more, if the stream takes more. Not outside a
+    /// turn: it may run Python code.
+    fn pull(&mut self) -> bool {
+        let Some(current) = &mut self.current else { return false };
+        let Some(mut source) = current.source.take() else { return false };
+        let pulls = self.output.is_empty() && self.service.app.may_start();
+        if !pulls || source.pull() {
+            current.source = Some(source);
+        }
+        pulls
+    }
+
+    /// While a response is awaited, only a little of what is pipelined behind it is read.
+    fn may_read(&self) -> bool {
+        let awaits_response = self.current.as_ref().is_some_and(|current| current.body_complete);
+        !awaits_response || self.input.len() < PREFETCH
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.input.capacity() == 0 {
+            self.input = self.service.take_buffer(READ_SIZE);
+        }
+        match poll_read_buf(&mut self.io, cx, &mut self.input, READ_SIZE) {
+            Poll::Pending => {
+                if self.input.is_empty() {
+                    self.service.give_buffer(std::mem::take(&mut self.input));
+                }
+                Step::Wait
+            }
+            Poll::Ready(Ok(0)) => {
+                self.ended = true;
+                if let Some(event) = self.engine.handle_eof(&self.input) {
+                    self.handle_event(event);
+                }
+                if let Some(current) = &self.current {
+                    current.exchange.leave();
+                }
+                Step::Again
+            }
+            Poll::Ready(Ok(_)) => Step::Again,
+            Poll::Ready(Err(_)) => {
+                self.phase = Phase::Closed;
+                Step::Wait
+            }
+        }
+    }
+
+    fn handle_event(&mut self, event: Event) {
+        match event {
+            Event::Request(request) => self.hold(request),
+            Event::Data(data) => self.handle_data(data),
+            Event::End(_) => {
+                if let Some(held) = &mut self.held {
+                    held.body_complete = true;
+                    held.is_ready = true;
+                    held.exchange.end_body();
+                } else if let Some(current) = &mut self.current {
+                    current.body_complete = true;
+                    current.exchange.end_body();
+                }
+            }
+            Event::Refused(error) => self.refuse(error),
+        }
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        match (&mut self.held, &self.current) {
+            (Some(held), _) if self.service.app.wants_whole_body() => {
+                if held.exchange.spool_body(data).is_err() {
+                    self.phase = Phase::Flushing; // no room on the disk: nothing can be promised
+                }
+            }
+            (Some(held), _) => held.exchange.push_body(data),
+            (None, Some(current)) => current.exchange.push_body(data),
+            (None, None) => {}
+        }
+    }
+
+    /// Takes in what has already come of the body, so that the application finds it there.
+    fn hold(&mut self, request: granian_proto::Request) {
+        let has_body = request.body != BodyLength::Empty;
+        let whole = self.service.app.wants_whole_body();
+        if whole && request.expect_continue {
+            self.engine.send_continue(self.output.tail());
+        }
+        let exchange = Arc::new(Exchange::new(has_body, self.service.limits.window));
+        self.held = Some(Box::new(Held {
+            request,
+            exchange: Arc::clone(&exchange),
+            body_complete: !has_body,
+            is_ready: !(whole && has_body),
+        }));
+        while has_body && exchange.has_body_room() && self.held.is_some() {
+            match self.engine.poll_event(self.handle.now(), &mut self.input) {
+                Some(Event::End(trailers)) => return self.handle_event(Event::End(trailers)),
+                Some(event) => self.handle_event(event),
+                None => return,
+            }
+        }
+    }
+
+    fn start_held(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.service.app.may_start() {
+            cx.waker().wake_by_ref();
+            return Step::Wait;
+        }
+        if self.service.poll_enter(cx).is_pending() {
+            return Step::Wait;
+        }
+        let Some(held) = self.held.take() else { return Step::Again };
+        let Held { request, exchange, body_complete, .. } = *held;
+        self.current = Some(Current {
+            exchange: Arc::clone(&exchange),
+            replies: VecDeque::new(),
+            source: None,
+            expects_continue: request.expect_continue && !body_complete,
+            body_complete,
+            head_deadline: None,
+        });
+        let source = self.service.app.call(Request {
+            head: request.head,
+            body: request.body,
+            peer: Rc::clone(&self.peer),
+            exchange,
+        });
+        if let Some(current) = &mut self.current {
+            current.source = source;
+        }
+        Step::Again
+    }
+
+    fn refuse(&mut self, error: PeerError) {
+        self.service.app.refused(&self.peer, error);
+        let date = self.service.date(self.handle.now());
+        self.engine.send_refusal(error, &date, self.output.tail());
+        if self.engine.is_close_delimited() {
+            self.io.reset_on_close();
+        }
+        self.held = None;
+        self.finish(Over::Disconnected);
+        self.phase = Phase::Flushing;
+    }
+
+    fn step_flushing(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.output.is_empty() {
+            return Step::Wait;
+        }
+        if self.ended {
+            self.phase = Phase::Closed;
+            return Step::Again;
+        }
+        // The stream says at its next read what went wrong, if anything did.
+        let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.phase = Phase::Lingering(self.handle.now() + LINGER);
+        Step::Again
+    }
+
+    fn step_lingering(&mut self, cx: &mut Context<'_>) -> Step {
+        self.input.clear();
+        match poll_read_buf(&mut self.io, cx, &mut self.input, READ_SIZE) {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.input.advance(count);
+                Step::Again
+            }
+            Poll::Ready(_) => {
+                self.phase = Phase::Closed;
+                Step::Again
+            }
+        }
+    }
+
+    fn set_deadline(&self) {
+        let lingering = match self.phase {
+            Phase::Lingering(until) => Some(until),
+            _ => None,
+        };
+        let head = self.current.as_ref().and_then(|current| current.head_deadline);
+        let head = head.filter(|deadline| *deadline > self.handle.now());
+        let engine = self.engine.poll_timeout().filter(|_| self.phase == Phase::Serving);
+        let next = [lingering, head, engine, self.write_deadline].into_iter().flatten().min();
+        self.handle.set_deadline(next);
+    }
+}
+
+impl<S: Stream> Future for Connection<S> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.get_mut();
+        this.drive(cx);
+        if this.phase == Phase::Closed {
+            return Poll::Ready(());
+        }
+        if this.current.is_none() {
+            this.output.release();
+        }
+        this.set_deadline();
+        Poll::Pending
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        if let Some(current) = self.current.take() {
+            current.exchange.finish(Over::Disconnected);
+            self.service.exit();
+        }
+        self.service.connections.set(self.service.connections.get() - 1);
+    }
+}
+
+/// One connection's share of a turn.
+const STEPS_PER_TURN: usize = 32;
+const READ_SIZE: usize = 16 * 1024;
+/// Bytes read ahead of a response that is awaited.
+const PREFETCH: usize = READ_SIZE;
+/// How long a head waits for the body that usually follows at once.
+const HEAD_HOLD: Duration = Duration::from_millis(20);
+const LINGER: Duration = Duration::from_secs(2);

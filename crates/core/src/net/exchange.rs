@@ -1,0 +1,507 @@
+//! `Exchange`: a request and its response, shared by the connection that carries it and the
+//! application that answers it, whichever threads they are on.
+//!
+//! The request's body comes in and replies go out, both bounded in bytes; either side learns
+//! through wakers what the other one did. What may be sent when is `app::response`'s business.
+
+use std::collections::VecDeque;
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use bytes::{Bytes, BytesMut};
+use granian_proto::{ResponseHead, Trailers};
+
+use crate::runtime::waker::lock;
+
+/// What an application sends, in order.
+pub(crate) enum Reply {
+    /// An informational head, such as 103 Early Hints.
+    Informational(ResponseHead),
+    /// The final head.
+    Head(ResponseHead),
+    /// A piece of the body; `last` ends the response.
+    Data { data: Bytes, last: bool },
+    /// A region of a file as a piece of the body; `last` ends the response.
+    File { file: FileRegion, last: bool },
+    /// The end of the body.
+    End(Option<Trailers>),
+    /// The response cannot be completed: the connection is cut so that nobody takes it for whole.
+    Abort,
+}
+
+impl Reply {
+    fn weight(&self) -> usize {
+        match self {
+            Self::Data { data, .. } => data.len(),
+            _ => 0,
+        }
+    }
+
+    fn is_last(&self) -> bool {
+        match self {
+            Self::Data { last, .. } | Self::File { last, .. } => *last,
+            Self::End(_) | Self::Abort => true,
+            Self::Informational(_) | Self::Head(_) => false,
+        }
+    }
+}
+
+/// Part of an open file.
+pub(crate) struct FileRegion {
+    pub(crate) file: Arc<File>,
+    pub(crate) offset: u64,
+    pub(crate) len: u64,
+}
+
+impl FileRegion {
+    /// The whole of the regular file at `path`.
+    ///
+    /// # Errors
+    /// What opening it gives; `NotFound` for what is no regular file, such as a directory.
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        let metadata = file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::ErrorKind::NotFound.into());
+        }
+        Ok(Self { file: Arc::new(file), offset: 0, len: metadata.len() })
+    }
+
+    /// The part of the region from `start` to `end`, as far as there is any.
+    pub(crate) fn slice(mut self, start: u64, end: u64) -> Self {
+        let end = end.min(self.len);
+        let start = start.min(end);
+        self.offset += start;
+        self.len = end - start;
+        self
+    }
+}
+
+/// What a read of the request's body gives.
+#[derive(Debug)]
+pub(crate) enum BodyRead {
+    /// The pieces that have come, joined; `last` if the body is complete with them.
+    Data { data: Bytes, last: bool },
+    /// The peer left or broke its framing, or the response is complete: no more will come.
+    Gone,
+}
+
+/// See the module's documentation.
+pub(crate) struct Exchange {
+    /// Two threads can meet here: the connection's and an application's (a pool thread of WSGI,
+    /// or a thread that Python code starts); both hold it for a few moves only.
+    state: Mutex<State>,
+    window: usize,
+}
+
+struct State {
+    body: VecDeque<Bytes>,
+    body_bytes: usize,
+    /// Takes what does not fit into memory; only for applications that want whole bodies.
+    spool: Option<Spool>,
+    body_end: BodyEnd,
+    /// The application has asked for the body: `100 Continue` may go, the body may be waited for.
+    wants_body: bool,
+    replies: VecDeque<Reply>,
+    reply_bytes: usize,
+    /// Bytes taken over by the connection and not yet by the socket.
+    unsent_bytes: usize,
+    /// The last reply has been made.
+    answered: bool,
+    /// The peer has ended its side. It may still read, so replies go on; the application is told.
+    left: bool,
+    /// No reply goes out any more: the peer is gone, or the response has left.
+    over: Option<Over>,
+    connection: Option<Waker>,
+    body_waiters: Vec<Waker>,
+    space_waiters: Vec<Waker>,
+    over_waiters: Vec<Waker>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum BodyEnd {
+    Open,
+    Complete,
+    Broken,
+}
+
+/// Why an exchange is over for its application.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Over {
+    /// The peer left, or the worker stops.
+    Disconnected,
+    /// The response was handed to the socket whole.
+    Answered,
+}
+
+impl Exchange {
+    /// An exchange whose request has a body if `has_body`; each direction holds about `window`
+    /// bytes before it pushes back.
+    pub(crate) fn new(has_body: bool, window: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                body: VecDeque::new(),
+                body_bytes: 0,
+                spool: None,
+                body_end: if has_body { BodyEnd::Open } else { BodyEnd::Complete },
+                wants_body: false,
+                replies: VecDeque::new(),
+                reply_bytes: 0,
+                unsent_bytes: 0,
+                answered: false,
+                left: false,
+                over: None,
+                connection: None,
+                body_waiters: Vec::new(),
+                space_waiters: Vec::new(),
+                over_waiters: Vec::new(),
+            }),
+            window,
+        }
+    }
+}
+
+/// The application's side.
+impl Exchange {
+    /// Sends `reply`. Dropped silently once the exchange is over.
+    pub(crate) fn send(&self, reply: Reply) {
+        let waker = {
+            let mut state = lock(&self.state);
+            if state.over.is_some() || state.answered {
+                return;
+            }
+            state.answered = reply.is_last();
+            state.reply_bytes += reply.weight();
+            state.replies.push_back(reply);
+            state.connection.take()
+        };
+        wake(waker);
+    }
+
+    /// Sends a head and all of its body with one wake-up.
+    pub(crate) fn send_whole(&self, head: ResponseHead, data: Bytes) {
+        let waker = {
+            let mut state = lock(&self.state);
+            if state.over.is_some() || state.answered {
+                return;
+            }
+            state.answered = true;
+            state.reply_bytes += data.len();
+            state.replies.reserve_exact(2);
+            state.replies.push_back(Reply::Head(head));
+            state.replies.push_back(Reply::Data { data, last: true });
+            state.connection.take()
+        };
+        wake(waker);
+    }
+
+    /// Takes back a head that has not left. False if it has.
+    pub(crate) fn retract_head(&self) -> bool {
+        let mut state = lock(&self.state);
+        let lone = state.is_lone_head();
+        if lone {
+            state.replies.clear();
+        }
+        lone
+    }
+
+    /// Ready when another reply would be within bounds, or nobody takes replies any more.
+    pub(crate) fn poll_space(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if self.has_space(&state) {
+            return Poll::Ready(());
+        }
+        register(&mut state.space_waiters, cx);
+        Poll::Pending
+    }
+
+    /// True when another reply would be within bounds.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.has_space(&lock(&self.state))
+    }
+
+    /// What has come of the body; waits for more if nothing has. At its end (and for a request
+    /// without one) gives one empty last piece, then waits for the exchange to be over.
+    ///
+    /// `taken` is the caller's memory of having got the last piece.
+    pub(crate) fn poll_body(&self, cx: &mut Context<'_>, taken: &mut bool) -> Poll<BodyRead> {
+        let (read, waker) = {
+            let mut state = lock(&self.state);
+            let read = state.read_body(taken);
+            if read.is_none() {
+                state.wants_body = true;
+                register(&mut state.body_waiters, cx);
+            }
+            (read, state.connection.take())
+        };
+        // The connection may send 100 Continue or read on.
+        wake(waker);
+        read.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Like `poll_body`, without waiting; `None` where that would wait.
+    pub(crate) fn try_body(&self, taken: &mut bool) -> Option<BodyRead> {
+        let (read, waker) = {
+            let mut state = lock(&self.state);
+            let read = state.read_body(taken)?;
+            // Room was made; a body that is complete leaves the connection nothing to do.
+            let waker = if state.body_end == BodyEnd::Open { state.connection.take() } else { None };
+            (read, waker)
+        };
+        wake(waker);
+        Some(read)
+    }
+
+    /// Ready when the exchange is over, or broken off by the peer.
+    pub(crate) fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Over> {
+        let mut state = lock(&self.state);
+        match state.over() {
+            Some(over) => Poll::Ready(over),
+            None => {
+                register(&mut state.over_waiters, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// True once no reply goes out any more.
+    pub(crate) fn is_closed(&self) -> bool {
+        lock(&self.state).over.is_some()
+    }
+
+    /// Why the exchange is over, if it is.
+    pub(crate) fn over(&self) -> Option<Over> {
+        lock(&self.state).over()
+    }
+
+    fn has_space(&self, state: &State) -> bool {
+        state.over.is_some() || state.reply_bytes + state.unsent_bytes < self.window
+    }
+}
+
+/// The connection's side.
+impl Exchange {
+    /// Takes every reply made so far into `into`; `cx` is woken for the next one.
+    ///
+    /// A lone head stays, unless `head_too`: what follows it usually comes at once, and until it
+    /// has left it can be taken back. True if one stayed.
+    pub(crate) fn poll_replies(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut VecDeque<Reply>,
+        head_too: bool,
+    ) -> bool {
+        let mut state = lock(&self.state);
+        if state.connection.is_none() {
+            state.connection = Some(cx.waker().clone());
+        }
+        if !head_too && state.is_lone_head() {
+            return true;
+        }
+        state.unsent_bytes += state.reply_bytes;
+        state.reply_bytes = 0;
+        into.append(&mut state.replies);
+        false
+    }
+
+    /// `unsent` bytes of this exchange wait for the socket.
+    pub(crate) fn set_unsent(&self, unsent: usize) {
+        let waiters = {
+            let mut state = lock(&self.state);
+            if state.unsent_bytes == unsent {
+                return;
+            }
+            state.unsent_bytes = unsent;
+            if state.space_waiters.is_empty() || !self.has_space(&state) {
+                return;
+            }
+            std::mem::take(&mut state.space_waiters)
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// A piece of the request's body has come.
+    pub(crate) fn push_body(&self, data: Bytes) {
+        let waiters = {
+            let mut state = lock(&self.state);
+            state.body_bytes += data.len();
+            state.body.push_back(data);
+            std::mem::take(&mut state.body_waiters)
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Like `push_body` without bounds: what exceeds a megabyte goes to a temporary file.
+    ///
+    /// # Errors
+    /// When that file cannot be made or written.
+    pub(crate) fn spool_body(&self, data: Bytes) -> io::Result<()> {
+        let mut state = lock(&self.state);
+        if state.spool.is_none() {
+            if state.body_bytes + data.len() <= SPOOL_THRESHOLD {
+                state.body_bytes += data.len();
+                state.body.push_back(data);
+                return Ok(());
+            }
+            state.spool = Some(Spool { file: tempfile::tempfile()?, written: 0, read: 0 });
+        }
+        state.spool.as_mut().map_or(Ok(()), |spool| spool.append(&data))
+    }
+
+    /// The request's body is complete.
+    pub(crate) fn end_body(&self) {
+        let waiters = {
+            let mut state = lock(&self.state);
+            if state.body_end == BodyEnd::Complete {
+                return;
+            }
+            state.body_end = BodyEnd::Complete;
+            std::mem::take(&mut state.body_waiters)
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// True while more of the body may come in.
+    pub(crate) fn has_body_room(&self) -> bool {
+        lock(&self.state).body_bytes < self.window
+    }
+
+    /// True once the application has asked for a body that has not come.
+    pub(crate) fn wants_body(&self) -> bool {
+        lock(&self.state).wants_body
+    }
+
+    /// The peer has ended its sending side: the application learns of it, and may still answer.
+    pub(crate) fn leave(&self) {
+        let (body, overs) = {
+            let mut state = lock(&self.state);
+            if state.left {
+                return;
+            }
+            state.left = true;
+            if state.body_end == BodyEnd::Open {
+                state.body_end = BodyEnd::Broken;
+            }
+            (std::mem::take(&mut state.body_waiters), std::mem::take(&mut state.over_waiters))
+        };
+        body.into_iter().chain(overs).for_each(Waker::wake);
+    }
+
+    /// Ends the exchange for the application: the peer left, or the response has left.
+    pub(crate) fn finish(&self, over: Over) {
+        let (body, space, overs, replies) = {
+            let mut state = lock(&self.state);
+            if state.over.is_some() {
+                return;
+            }
+            state.over = Some(over);
+            state.connection = None;
+            if state.body_end == BodyEnd::Open {
+                state.body_end = BodyEnd::Broken;
+            }
+            (
+                std::mem::take(&mut state.body_waiters),
+                std::mem::take(&mut state.space_waiters),
+                std::mem::take(&mut state.over_waiters),
+                std::mem::take(&mut state.replies),
+            )
+        };
+        drop(replies); // outside the lock: they may own Python objects
+        [body, space, overs].into_iter().flatten().for_each(Waker::wake);
+    }
+}
+
+impl State {
+    fn is_lone_head(&self) -> bool {
+        self.replies.len() == 1 && matches!(self.replies.front(), Some(Reply::Head(_)))
+    }
+
+    fn over(&self) -> Option<Over> {
+        self.over.or(self.left.then_some(Over::Disconnected))
+    }
+
+    fn read_body(&mut self, taken: &mut bool) -> Option<BodyRead> {
+        if *taken {
+            return self.over().map(|_| BodyRead::Gone);
+        }
+        if self.body_end == BodyEnd::Broken {
+            return Some(BodyRead::Gone);
+        }
+        if self.body_bytes == 0 && self.body_end == BodyEnd::Open {
+            return self.over().map(|_| BodyRead::Gone);
+        }
+        if self.body_bytes == 0
+            && let Some(spool) = &mut self.spool
+            && spool.read < spool.written
+        {
+            let Ok(data) = spool.next() else { return Some(BodyRead::Gone) };
+            *taken = spool.read == spool.written;
+            return Some(BodyRead::Data { data, last: *taken });
+        }
+        let data = self.take_body();
+        *taken = self.body_end == BodyEnd::Complete && self.spool.is_none();
+        Some(BodyRead::Data { data, last: *taken })
+    }
+
+    fn take_body(&mut self) -> Bytes {
+        let total = std::mem::take(&mut self.body_bytes);
+        if self.body.len() <= 1 {
+            return self.body.pop_front().unwrap_or_default();
+        }
+        let mut joined = BytesMut::with_capacity(total);
+        for piece in self.body.drain(..) {
+            joined.extend_from_slice(&piece);
+        }
+        joined.freeze()
+    }
+}
+
+/// The part of a body that is in a file.
+struct Spool {
+    file: File,
+    written: u64,
+    read: u64,
+}
+
+impl Spool {
+    fn append(&mut self, data: &[u8]) -> io::Result<()> {
+        self.file.write_all(data)?;
+        self.written += data.len() as u64;
+        Ok(())
+    }
+
+    fn next(&mut self) -> io::Result<Bytes> {
+        if self.read == 0 {
+            self.file.rewind()?;
+        }
+        let mut data = Vec::with_capacity(SPOOL_STEP as usize);
+        (&mut self.file).take(SPOOL_STEP).read_to_end(&mut data)?;
+        if data.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.read += data.len() as u64;
+        Ok(Bytes::from(data))
+    }
+}
+
+fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
+    if waiters.len() >= WAITERS {
+        // Those that were cancelled go for good; the others ask again.
+        waiters.drain(..).for_each(Waker::wake);
+    }
+    waiters.push(cx.waker().clone());
+}
+
+fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}
+
+/// More waiters than this at once are cancelled ones, mostly: they are swept.
+const WAITERS: usize = 16;
+const SPOOL_THRESHOLD: usize = 1024 * 1024;
+const SPOOL_STEP: u64 = 256 * 1024;

@@ -1,0 +1,227 @@
+//! `Io`: one accepted socket, TCP or Unix, behind tokio's traits, so that record layers and
+//! protocol libraries fit on top. Readiness comes from the task's handle, edge-triggered.
+
+use std::fs::File;
+use std::io::{self, IoSlice, Write};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::{BufMut, BytesMut};
+use mio::net::{TcpStream, UnixStream};
+use rustix::net::{RecvFlags, recv};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use crate::runtime::reactor::{Readiness, TaskHandle};
+
+/// A byte stream that a connection runs over.
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
+    /// The peer has ended its sending side or is gone, whether or not it was read to its end.
+    fn is_hung_up(&self) -> bool;
+
+    /// Sends up to `len` bytes of `file` from `offset`; how many went, 0 at the end of the file.
+    ///
+    /// # Errors
+    /// `Unsupported` if the stream can only send bytes from memory.
+    fn poll_send_file(
+        &mut self,
+        cx: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        len: usize,
+    ) -> Poll<io::Result<usize>>;
+
+    /// Makes the coming close a reset, which no peer can take for a proper end.
+    fn reset_on_close(&mut self);
+}
+
+/// A socket watched by the reactor of the task that owns it.
+pub(crate) struct Io {
+    socket: Socket,
+    readiness: Rc<Readiness>,
+}
+
+/// The kinds of socket a listener can accept.
+pub(crate) enum Socket {
+    /// TCP over IPv4 or IPv6.
+    Tcp(TcpStream),
+    /// A stream socket of the Unix domain.
+    Unix(UnixStream),
+}
+
+impl Io {
+    /// Watches `socket` on behalf of the task behind `handle`.
+    ///
+    /// # Errors
+    /// When the poller refuses one more descriptor.
+    pub(crate) fn new(mut socket: Socket, handle: &TaskHandle) -> io::Result<Self> {
+        let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
+        match &mut socket {
+            Socket::Tcp(stream) => handle.watch(stream, interest)?,
+            Socket::Unix(stream) => handle.watch(stream, interest)?,
+        }
+        Ok(Self { socket, readiness: Rc::clone(handle.readiness()) })
+    }
+
+    fn try_write(
+        &mut self,
+        write: impl FnOnce(&mut Socket) -> io::Result<usize>,
+    ) -> Poll<io::Result<usize>> {
+        if !self.readiness.is_writable() {
+            return Poll::Pending;
+        }
+        match write(&mut self.socket) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readiness.clear_writable();
+                Poll::Pending
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Poll::Ready(Ok(0)),
+            result => Poll::Ready(result),
+        }
+    }
+}
+
+impl AsyncRead for Io {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if !self.readiness.is_readable() {
+            return Poll::Pending;
+        }
+        let wanted = buf.remaining();
+        // SAFETY: nothing is de-initialized; what the kernel has filled is declared below.
+        let room = unsafe { buf.unfilled_mut() };
+        let result = match recv(self.socket.as_fd(), room, RecvFlags::empty()) {
+            Ok(((filled, _), _)) => Ok(filled.len()),
+            Err(errno) => Err(io::Error::from(errno)),
+        };
+        match result {
+            Ok(count) => {
+                // A short read has emptied the socket; what comes later, an end included, is a
+                // new edge (epoll(7), "Do I need to continuously read").
+                if count > 0 && count < wanted && !self.readiness.is_hung_up() {
+                    self.readiness.clear_readable();
+                }
+                // SAFETY: the kernel has filled `count` bytes from the start of the unfilled part.
+                unsafe { buf.assume_init(count) };
+                buf.advance(count);
+                Poll::Ready(Ok(()))
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                self.readiness.clear_readable();
+                Poll::Pending
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Err(error) => Poll::Ready(Err(error)),
+        }
+    }
+}
+
+impl AsyncWrite for Io {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.try_write(|socket| match socket {
+            Socket::Tcp(stream) => stream.write(bytes),
+            Socket::Unix(stream) => stream.write(bytes),
+        })
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.try_write(|socket| match socket {
+            Socket::Tcp(stream) => stream.write_vectored(slices),
+            Socket::Unix(stream) => stream.write_vectored(slices),
+        })
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(match &self.socket {
+            Socket::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
+            Socket::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
+        })
+    }
+}
+
+impl Stream for Io {
+    fn is_hung_up(&self) -> bool {
+        self.readiness.is_hung_up()
+    }
+
+    #[cfg(target_os = "linux")]
+    fn poll_send_file(
+        &mut self,
+        _: &mut Context<'_>,
+        file: &File,
+        offset: u64,
+        len: usize,
+    ) -> Poll<io::Result<usize>> {
+        self.try_write(|socket| {
+            let mut offset = offset;
+            Ok(rustix::fs::sendfile(socket.as_fd(), file, Some(&mut offset), len)?)
+        })
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn poll_send_file(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &File,
+        _: u64,
+        _: usize,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    fn reset_on_close(&mut self) {
+        let linger = Some(std::time::Duration::ZERO);
+        // Best effort: a socket that refuses the option is already broken.
+        let _ = rustix::net::sockopt::set_socket_linger(self.socket.as_fd(), linger);
+    }
+}
+
+/// Appends what the stream has, at most about `room` bytes, to `buf`; 0 at the stream's end.
+pub(crate) fn poll_read_buf<S: AsyncRead + Unpin>(
+    io: &mut S,
+    cx: &mut Context<'_>,
+    buf: &mut BytesMut,
+    room: usize,
+) -> Poll<io::Result<usize>> {
+    if buf.capacity() - buf.len() < room / 4 {
+        buf.reserve(room);
+    }
+    let mut unfilled = ReadBuf::uninit(buf.spare_capacity_mut());
+    ready!(Pin::new(io).poll_read(cx, &mut unfilled))?;
+    let count = unfilled.filled().len();
+    // SAFETY: `filled` bytes of the spare capacity are initialized, says ReadBuf's contract.
+    unsafe { buf.advance_mut(count) };
+    Poll::Ready(Ok(count))
+}
+
+impl AsFd for Socket {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}

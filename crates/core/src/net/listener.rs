@@ -1,0 +1,138 @@
+//! The accept loop of one listening socket.
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use mio::Interest;
+use mio::net::{TcpListener, UnixListener};
+
+use super::app::{Address, Peer};
+use super::conn::Connection;
+use super::io::{Io, Socket};
+use super::service::{Service, Stage};
+use crate::runtime::reactor::{Reactor, TaskHandle};
+
+/// A listening socket of either family.
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    Unix(UnixListener),
+}
+
+/// Accepts on `listener` until the worker drains.
+///
+/// # Errors
+/// When the poller refuses the socket.
+pub(crate) fn listen(
+    reactor: &Reactor,
+    mut listener: Listener,
+    service: Rc<Service>,
+) -> io::Result<()> {
+    let local = listener.local_address()?;
+    reactor.spawn(move |handle| {
+        match &mut listener {
+            Listener::Tcp(socket) => handle.watch(socket, Interest::READABLE)?,
+            Listener::Unix(socket) => handle.watch(socket, Interest::READABLE)?,
+        }
+        let acceptor = Acceptor { listener, local, service, handle };
+        Ok(async move { poll_fn(|cx| acceptor.poll(cx)).await })
+    })
+}
+
+struct Acceptor {
+    listener: Listener,
+    local: Address,
+    service: Rc<Service>,
+    handle: TaskHandle,
+}
+
+impl Acceptor {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.service.stage.get() != Stage::Serving {
+            return Poll::Ready(());
+        }
+        for _ in 0..ACCEPTS_PER_TURN {
+            match self.listener.accept() {
+                Ok((socket, remote)) => self.start(socket, remote),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) if is_transient(&error) => {}
+                Err(_) => {
+                    // Out of descriptors or memory: the queue stays with the kernel for a while.
+                    self.handle.set_deadline(Some(self.handle.now() + ACCEPT_PAUSE));
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    fn start(&self, socket: Socket, remote: Address) {
+        if let Socket::Tcp(stream) = &socket {
+            // Best effort: a connection that is gone already says so at its first read.
+            let _ = stream.set_nodelay(true);
+        }
+        let peer = Peer {
+            local: self.local_of(&socket),
+            remote,
+            scheme: "http",
+            memo: std::cell::OnceCell::new(),
+        };
+        let service = Rc::clone(&self.service);
+        // A connection that can't be watched is closed by being dropped.
+        let _ = self.handle.reactor().spawn(move |handle| {
+            let io = Io::new(socket, &handle)?;
+            Ok(Connection::new(io, peer, service, handle))
+        });
+    }
+
+    /// A wildcard address says nothing of where this connection came in.
+    fn local_of(&self, socket: &Socket) -> Address {
+        match (&self.local, socket) {
+            (Address::Ip(bound), Socket::Tcp(stream)) if bound.ip().is_unspecified() => {
+                stream.local_addr().map_or_else(|_| self.local.clone(), Address::Ip)
+            }
+            _ => self.local.clone(),
+        }
+    }
+}
+
+impl Listener {
+    fn local_address(&self) -> io::Result<Address> {
+        Ok(match self {
+            Self::Tcp(socket) => Address::Ip(socket.local_addr()?),
+            Self::Unix(socket) => {
+                Address::Unix(socket.local_addr()?.as_pathname().map(Into::into))
+            }
+        })
+    }
+
+    fn accept(&self) -> io::Result<(Socket, Address)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, remote) = socket.accept()?;
+                Ok((Socket::Tcp(stream), Address::Ip(remote)))
+            }
+            Self::Unix(socket) => {
+                let (stream, remote) = socket.accept()?;
+                Ok((Socket::Unix(stream), Address::Unix(remote.as_pathname().map(Into::into))))
+            }
+        }
+    }
+}
+
+/// Errors that concern the one connection which was about to be accepted (accept(2)).
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+    )
+}
+
+const ACCEPTS_PER_TURN: usize = 64;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

@@ -1,0 +1,10 @@
+//! Sockets, buffers, deadlines and the loop that drives one connection. Knows `App`, the trait
+//! that applications are called through, but neither Python nor any interface.
+
+pub(crate) mod app;
+pub(crate) mod conn;
+pub(crate) mod exchange;
+pub(crate) mod io;
+pub(crate) mod listener;
+pub(crate) mod output;
+pub(crate) mod service;

@@ -1,0 +1,127 @@
+//! `Service`: what all connections of a worker share: limits, counters, the date, the drain.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::BytesMut;
+use granian_proto::h1;
+
+use super::app::App;
+
+/// One per worker, on its reactor's thread.
+pub(crate) struct Service {
+    pub(crate) app: Rc<dyn App>,
+    pub(crate) limits: Limits,
+    pub(crate) stage: Cell<Stage>,
+    /// Open connections.
+    pub(crate) connections: Cell<usize>,
+    /// Exchanges that the application has been called for and whose response has not left.
+    active: Cell<usize>,
+    /// Responses that have left.
+    pub(crate) handled: Cell<u64>,
+    queue: RefCell<VecDeque<Waker>>,
+    date: Cell<(Option<Instant>, [u8; 29])>,
+    buffers: RefCell<Vec<BytesMut>>,
+}
+
+/// Bounds that a worker is started with.
+#[derive(Clone, Copy)]
+pub(crate) struct Limits {
+    /// The HTTP/1 engine's own.
+    pub(crate) http1: h1::Options,
+    /// Exchanges at once.
+    pub(crate) active: usize,
+    /// Bytes that an exchange holds in each direction before it pushes back.
+    pub(crate) window: usize,
+    /// How long a peer may take nothing of what waits for it.
+    pub(crate) write_timeout: Duration,
+}
+
+/// How far a worker's life has got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Stage {
+    /// Accepting connections and requests.
+    Serving,
+    /// Finishing what is there.
+    Draining,
+    /// Cutting what is left.
+    Cancelled,
+}
+
+impl Service {
+    pub(crate) fn new(app: Rc<dyn App>, limits: Limits) -> Self {
+        Self {
+            app,
+            limits,
+            stage: Cell::new(Stage::Serving),
+            connections: Cell::new(0),
+            active: Cell::new(0),
+            handled: Cell::new(0),
+            queue: RefCell::new(VecDeque::new()),
+            date: Cell::new((None, [b' '; 29])),
+            buffers: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Exchanges in progress.
+    pub(crate) fn active(&self) -> usize {
+        self.active.get()
+    }
+
+    /// Takes a place among the active exchanges, or waits in line for one.
+    pub(crate) fn poll_enter(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.active.get() < self.limits.active {
+            self.active.set(self.active.get() + 1);
+            return Poll::Ready(());
+        }
+        let mut queue = self.queue.borrow_mut();
+        if !queue.iter().any(|waiting| waiting.will_wake(cx.waker())) {
+            queue.push_back(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Gives a place back.
+    pub(crate) fn exit(&self) {
+        self.active.set(self.active.get().saturating_sub(1));
+        let next = self.queue.borrow_mut().pop_front();
+        if let Some(waker) = next {
+            waker.wake();
+        }
+    }
+
+    /// The `date` field's value at `now` (RFC 9110, 5.6.7), made twice a second at most.
+    pub(crate) fn date(&self, now: Instant) -> [u8; 29] {
+        let (made, mut date) = self.date.get();
+        if made.is_none_or(|made| now.duration_since(made) >= DATE_LIFE) {
+            let text = httpdate::fmt_http_date(SystemTime::now());
+            if text.len() == date.len() {
+                date.copy_from_slice(text.as_bytes());
+            }
+            self.date.set((Some(now), date));
+        }
+        date
+    }
+
+    /// A receive buffer with room for `room` bytes; connections have one only while they read.
+    pub(crate) fn take_buffer(&self, room: usize) -> BytesMut {
+        let mut buffer = self.buffers.borrow_mut().pop().unwrap_or_default();
+        buffer.reserve(room);
+        buffer
+    }
+
+    /// Takes an empty receive buffer back.
+    pub(crate) fn give_buffer(&self, buffer: BytesMut) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < SPARE_BUFFERS && buffer.is_empty() {
+            buffers.push(buffer);
+        }
+    }
+}
+
+const DATE_LIFE: Duration = Duration::from_millis(500);
+/// Connections that read at the same time within a turn need one or two; the rest is freed.
+const SPARE_BUFFERS: usize = 4;

@@ -1,0 +1,80 @@
+//! `Options`: `granian.config.WorkerOptions`, read once when a worker is made.
+
+use std::time::Duration;
+
+use granian_proto::h1;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use crate::net::service::Limits;
+
+/// The attributes of `granian.config.WorkerOptions` that the core uses.
+#[derive(FromPyObject)]
+pub(crate) struct Options {
+    pub(crate) interface: Interface,
+    pub(crate) state: Option<Py<PyDict>>,
+    pub(crate) blocking_threads: usize,
+    pub(crate) blocking_threads_idle_timeout: u64,
+    pub(crate) backpressure: usize,
+    pub(crate) root_path: String,
+    pub(crate) http1_header_read_timeout: u64,
+    pub(crate) http1_keep_alive: bool,
+    pub(crate) http1_max_buffer_size: usize,
+    pub(crate) multiprocess: bool,
+    pub(crate) access_log: Option<Py<PyAny>>,
+    pub(crate) on_exception: Py<PyAny>,
+}
+
+/// Which protocol the application speaks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Interface {
+    Asgi,
+    Rsgi,
+    Wsgi,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Interface {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<String>()?.as_str() {
+            "asgi" => Ok(Self::Asgi),
+            "rsgi" => Ok(Self::Rsgi),
+            "wsgi" => Ok(Self::Wsgi),
+            other => Err(pyo3::exceptions::PyValueError::new_err(format!(
+                "interface: {other:?} is none of asgi, rsgi, wsgi"
+            ))),
+        }
+    }
+}
+
+impl Options {
+    /// The bounds that connections work within.
+    pub(crate) fn limits(&self) -> Limits {
+        let header_timeout = Duration::from_millis(self.http1_header_read_timeout);
+        Limits {
+            http1: h1::Options {
+                max_head_size: self.http1_max_buffer_size,
+                max_target_size: MAX_TARGET_SIZE,
+                max_fields: MAX_FIELDS,
+                max_body_size: None,
+                header_timeout,
+                keep_alive_timeout: header_timeout,
+                body_timeout: Some(BODY_TIMEOUT),
+                keep_alive: self.http1_keep_alive,
+            },
+            active: self.backpressure,
+            window: WINDOW,
+            write_timeout: WRITE_TIMEOUT,
+        }
+    }
+}
+
+const MAX_TARGET_SIZE: usize = 65_534;
+const MAX_FIELDS: usize = 256;
+/// Between two pieces of a body that the application waits for.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+/// For a peer that takes nothing of what waits for it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes that an exchange holds in each direction before it pushes back.
+const WINDOW: usize = 64 * 1024;

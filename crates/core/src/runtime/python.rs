@@ -1,0 +1,252 @@
+//! The reactor's place on a Python event loop: turns run as the loop's reader callback, deadlines
+//! as one `call_later`, and coroutines as real `asyncio.Task`s, eager where CPython has that.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::Wake;
+use std::time::Instant;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::ffi;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyTuple;
+
+use super::reactor::Reactor;
+use super::waker::{lock, thread_token};
+
+/// What any thread may hold of an event loop.
+pub(crate) struct EventLoop {
+    object: Py<PyAny>,
+    call_soon: Py<PyAny>,
+    call_soon_threadsafe: Py<PyAny>,
+    call_later: Py<PyAny>,
+    create_future: Py<PyAny>,
+    resolve: Py<PyAny>,
+    /// `asyncio.Task`, if coroutines are to be started eagerly (CPython 3.12 and later).
+    eager_task: Option<Py<PyAny>>,
+    eager_names: Py<PyTuple>,
+    create_task: Py<PyAny>,
+    home: usize,
+}
+
+impl EventLoop {
+    /// Looks up what is needed of `object`, the calling thread's event loop.
+    ///
+    /// # Errors
+    /// `AttributeError` if it is no event loop.
+    pub(crate) fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        // A task factory is the user's wish, and decides itself whether tasks start eagerly.
+        let eager = py.version_info() >= (3, 12)
+            && object.call_method0("get_task_factory")?.is_none();
+        let task = py.import("asyncio")?.getattr("Task")?;
+        Ok(Self {
+            object: object.clone().unbind(),
+            call_soon: object.getattr("call_soon")?.unbind(),
+            call_soon_threadsafe: object.getattr("call_soon_threadsafe")?.unbind(),
+            call_later: object.getattr("call_later")?.unbind(),
+            create_future: object.getattr("create_future")?.unbind(),
+            resolve: pyo3::wrap_pyfunction!(resolve, py)?.into_any().unbind(),
+            eager_task: eager.then(|| task.unbind()),
+            eager_names: PyTuple::new(py, ["loop", "eager_start"])?.unbind(),
+            create_task: object.getattr("create_task")?.unbind(),
+            home: thread_token(),
+        })
+    }
+
+    /// The loop itself.
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.object.bind(py)
+    }
+
+    /// A new future of this loop.
+    ///
+    /// # Errors
+    /// What `create_future` raises.
+    pub(crate) fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.create_future.bind(py).call0()
+    }
+
+    /// Starts `coroutine` as a task: its first step runs before this returns, where tasks can be
+    /// started eagerly.
+    ///
+    /// # Errors
+    /// What the task's constructor raises; never what the coroutine raises.
+    pub(crate) fn start_task<'py>(
+        &self,
+        coroutine: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = coroutine.py();
+        let Some(task) = &self.eager_task else {
+            return self.create_task.bind(py).call1((coroutine,));
+        };
+        // SAFETY: the arguments and the tuple of names are live objects for the call's length, and
+        // the interpreter is attached; the result is a new reference or null with an error set.
+        unsafe {
+            let arguments = [coroutine.as_ptr(), self.object.as_ptr(), ffi::Py_True()];
+            let result = ffi::PyObject_Vectorcall(
+                task.as_ptr(),
+                arguments.as_ptr(),
+                1,
+                self.eager_names.as_ptr(),
+            );
+            Bound::from_owned_ptr_or_err(py, result)
+        }
+    }
+}
+
+/// Resolves `future` unless it is done already, for instance cancelled.
+#[pyfunction]
+fn resolve(future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = future.py();
+    if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}
+
+/// Resolves an `asyncio.Future` when woken, from any thread.
+pub(crate) struct FutureWaker {
+    /// Taken by the first wake-up, whichever thread it comes from.
+    future: Mutex<Option<Py<PyAny>>>,
+    event_loop: Arc<EventLoop>,
+}
+
+impl FutureWaker {
+    pub(crate) fn new(future: Py<PyAny>, event_loop: Arc<EventLoop>) -> Self {
+        Self { future: Mutex::new(Some(future)), event_loop }
+    }
+}
+
+impl Wake for FutureWaker {
+    fn wake(self: Arc<Self>) {
+        let Some(future) = lock(&self.future).take() else { return };
+        Python::attach(|py| {
+            let future = future.bind(py);
+            let result = if self.event_loop.home == thread_token() {
+                resolve(future)
+            } else {
+                let arguments = (self.event_loop.resolve.bind(py), future);
+                self.event_loop.call_soon_threadsafe.bind(py).call1(arguments).map(drop)
+            };
+            if let Err(error) = result {
+                // The loop is closed: nobody waits any more.
+                error.write_unraisable(py, Some(future));
+            }
+        });
+    }
+}
+
+/// A reactor driven by an event loop; lives on that loop's thread.
+pub(crate) struct Driver {
+    reactor: Reactor,
+    event_loop: Arc<EventLoop>,
+    /// `Worker.turn`, as the loop calls it.
+    turn: RefCell<Option<Py<PyAny>>>,
+    turn_scheduled: Cell<bool>,
+    alarm: Cell<Option<Instant>>,
+}
+
+impl Driver {
+    /// Drives `reactor` from `event_loop`; Python code on this thread finds it from now on.
+    pub(crate) fn new(reactor: Reactor, event_loop: Arc<EventLoop>) -> Rc<Self> {
+        let driver = Rc::new(Self {
+            reactor,
+            event_loop,
+            turn: RefCell::new(None),
+            turn_scheduled: Cell::new(false),
+            alarm: Cell::new(None),
+        });
+        DRIVERS.with_borrow_mut(|drivers| drivers.push(Rc::clone(&driver)));
+        driver
+    }
+
+    /// What the loop is to call for a turn.
+    pub(crate) fn set_turn(&self, turn: Py<PyAny>) {
+        *self.turn.borrow_mut() = Some(turn);
+    }
+
+    /// Forgets the loop: no further turn is asked for.
+    pub(crate) fn close(self: &Rc<Self>) {
+        DRIVERS.with_borrow_mut(|drivers| drivers.retain(|driver| !Rc::ptr_eq(driver, self)));
+        self.turn.borrow_mut().take();
+        self.reactor.clear();
+    }
+
+    /// One turn of the reactor.
+    pub(crate) fn turn(&self, py: Python<'_>) {
+        self.turn_scheduled.set(false);
+        let more = self.reactor.turn();
+        self.plan(py, more);
+    }
+
+    fn settle(&self, py: Python<'_>) {
+        if self.reactor.mailbox().has_mail() {
+            let more = self.reactor.settle();
+            self.plan(py, more);
+        }
+    }
+
+    /// Asks the loop for the next turn: soon if there is `more` to do, else at the next deadline.
+    fn plan(&self, py: Python<'_>, more: bool) {
+        let turn = self.turn.borrow();
+        let Some(turn) = turn.as_ref() else { return };
+        if more && !self.turn_scheduled.replace(true) {
+            report(py, self.event_loop.call_soon.bind(py).call1((turn,)));
+        }
+        let Some(next) = self.reactor.next_deadline() else { return };
+        let now = Instant::now();
+        if self.alarm.get().is_none_or(|alarm| alarm <= now || alarm > next) {
+            let at = next.max(now + ALARM_STEP);
+            self.alarm.set(Some(at));
+            let delay = (at - now).as_secs_f64();
+            report(py, self.event_loop.call_later.bind(py).call1((delay, turn)));
+        }
+    }
+}
+
+/// Until it is dropped, wake-ups from Python code on an event loop's thread cost no system call;
+/// then what they woke runs. Nothing if a turn is running already.
+pub(crate) struct Attention {
+    driver: Option<Rc<Driver>>,
+}
+
+/// Call first in whatever Python code calls by itself; see [`Attention`].
+pub(crate) fn attend() -> Attention {
+    let driver = DRIVERS.with_borrow(|drivers| match drivers.as_slice() {
+        [driver] if !driver.reactor.is_in_turn() && !driver.reactor.mailbox().attend(true) => {
+            Some(Rc::clone(driver))
+        }
+        // With several loops on a thread, or none, wake-ups go through the poller.
+        _ => None,
+    });
+    Attention { driver }
+}
+
+impl Drop for Attention {
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            Python::attach(|py| driver.settle(py));
+            driver.reactor.mailbox().attend(false);
+        }
+    }
+}
+
+/// Says what a request of Python code came to; for requests whose failure ends nothing.
+fn report(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
+    if let Err(error) = result
+        && !error.is_instance_of::<PyRuntimeError>(py)
+    {
+        // A RuntimeError says that the loop is closed: no turn is needed any more.
+        error.write_unraisable(py, None);
+    }
+}
+
+thread_local! {
+    static DRIVERS: RefCell<Vec<Rc<Driver>>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Alarms are no closer together than this: a loop's own timers have about this grain.
+const ALARM_STEP: std::time::Duration = std::time::Duration::from_millis(5);

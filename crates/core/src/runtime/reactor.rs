@@ -1,0 +1,326 @@
+//! The reactor: a poller, the tasks that own its sockets, and their deadlines, all on one thread.
+//!
+//! A *turn* takes what the poller has, runs every task that can go on once, and returns; whoever
+//! owns the thread (a Python event loop, or a loop of its own) decides when turns happen.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use mio::event::{Event, Source};
+use mio::{Events, Interest, Token};
+use slab::Slab;
+
+use super::timers::{Deadline, Timers};
+use super::waker::{Mailbox, TaskWaker};
+
+/// Owns the poller and the tasks; lives and dies on one thread.
+#[derive(Clone)]
+pub(crate) struct Reactor(Rc<Inner>);
+
+struct Inner {
+    poll: RefCell<mio::Poll>,
+    events: RefCell<Events>,
+    registry: mio::Registry,
+    tasks: RefCell<Slab<Slot>>,
+    ready: RefCell<VecDeque<usize>>,
+    timers: RefCell<Timers>,
+    mailbox: Arc<Mailbox>,
+    now: Cell<Instant>,
+    in_turn: Cell<bool>,
+}
+
+struct Slot {
+    /// Absent while the task is being polled.
+    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    wake: Arc<TaskWaker>,
+    waker: Waker,
+    deadline: Deadline,
+    readiness: Rc<Readiness>,
+}
+
+/// What the poller last said about the socket of a task.
+#[derive(Default)]
+pub(crate) struct Readiness {
+    readable: Cell<bool>,
+    writable: Cell<bool>,
+    hung_up: Cell<bool>,
+}
+
+impl Readiness {
+    /// The next read may give bytes.
+    pub(crate) fn is_readable(&self) -> bool {
+        self.readable.get()
+    }
+
+    /// A read found nothing more.
+    pub(crate) fn clear_readable(&self) {
+        self.readable.set(false);
+    }
+
+    /// The next write may take bytes.
+    pub(crate) fn is_writable(&self) -> bool {
+        self.writable.get()
+    }
+
+    /// A write found no room.
+    pub(crate) fn clear_writable(&self) {
+        self.writable.set(false);
+    }
+
+    /// The peer has closed its sending side or the connection broke.
+    pub(crate) fn is_hung_up(&self) -> bool {
+        self.hung_up.get()
+    }
+
+    fn note(&self, event: &Event) {
+        if event.is_readable() || event.is_read_closed() || event.is_error() {
+            self.readable.set(true);
+        }
+        if event.is_writable() || event.is_error() {
+            self.writable.set(true);
+        }
+        if event.is_read_closed() || event.is_error() {
+            self.hung_up.set(true);
+        }
+    }
+}
+
+impl Reactor {
+    /// A reactor for the calling thread.
+    ///
+    /// # Errors
+    /// When the system gives no poller or no wake-up descriptor.
+    pub(crate) fn new() -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = mio::Waker::new(&registry, WAKE)?;
+        Ok(Self(Rc::new(Inner {
+            poll: RefCell::new(poll),
+            events: RefCell::new(Events::with_capacity(EVENTS_PER_TURN)),
+            registry,
+            tasks: RefCell::new(Slab::new()),
+            ready: RefCell::new(VecDeque::new()),
+            timers: RefCell::new(Timers::default()),
+            mailbox: Arc::new(Mailbox::new(waker)),
+            now: Cell::new(Instant::now()),
+            in_turn: Cell::new(false),
+        })))
+    }
+
+    /// The poller's descriptor: readable when a turn has something to do.
+    pub(crate) fn descriptor(&self) -> RawFd {
+        self.0.poll.borrow().as_raw_fd()
+    }
+
+    /// The mailbox through which other threads reach this reactor.
+    pub(crate) fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.0.mailbox
+    }
+
+    /// True while a turn runs; false when Python code calls in by itself.
+    pub(crate) fn is_in_turn(&self) -> bool {
+        self.0.in_turn.get()
+    }
+
+    /// Starts a task; `make` gets its handle. It is polled for the first time in the next turn.
+    pub(crate) fn spawn<F>(&self, make: impl FnOnce(TaskHandle) -> io::Result<F>) -> io::Result<()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let readiness = Rc::new(Readiness::default());
+        let key = {
+            let mut tasks = self.0.tasks.borrow_mut();
+            let entry = tasks.vacant_entry();
+            let key = entry.key();
+            let wake = Arc::new(TaskWaker::new(Arc::clone(&self.0.mailbox), key));
+            entry.insert(Slot {
+                future: None,
+                waker: Waker::from(Arc::clone(&wake)),
+                wake,
+                deadline: Deadline::default(),
+                readiness: Rc::clone(&readiness),
+            });
+            key
+        };
+        let handle = TaskHandle { reactor: self.clone(), key, readiness };
+        match make(handle) {
+            Ok(future) => {
+                if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
+                    slot.future = Some(Box::pin(future));
+                }
+                self.wake(key);
+                Ok(())
+            }
+            Err(error) => {
+                self.0.tasks.borrow_mut().try_remove(key);
+                Err(error)
+            }
+        }
+    }
+
+    /// Wakes every task: something that concerns them all has changed.
+    pub(crate) fn wake_all(&self) {
+        let keys: Vec<usize> = self.0.tasks.borrow().iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.wake(key));
+    }
+
+    /// Drops every task with what it owns.
+    pub(crate) fn clear(&self) {
+        let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
+        drop(tasks); // outside the borrow: dropping a connection may wake others
+    }
+
+    /// One turn: events, deadlines, then every ready task once. True if more is ready already.
+    pub(crate) fn turn(&self) -> bool {
+        self.0.in_turn.set(true);
+        self.0.mailbox.attend(true);
+        self.take_events(Duration::ZERO);
+        self.ring_alarms();
+        self.run_ready();
+        self.0.mailbox.attend(false);
+        self.0.in_turn.set(false);
+        !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
+    }
+
+    /// Runs what was woken by Python code outside a turn. True if a turn is needed for the rest.
+    pub(crate) fn settle(&self) -> bool {
+        self.0.now.set(Instant::now());
+        self.run_ready();
+        !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
+    }
+
+    /// When the next deadline of any task comes.
+    pub(crate) fn next_deadline(&self) -> Option<Instant> {
+        self.0.timers.borrow().next()
+    }
+
+    fn wake(&self, key: usize) {
+        let tasks = self.0.tasks.borrow();
+        if let Some(slot) = tasks.get(key)
+            && !slot.wake.mark_queued()
+        {
+            self.0.ready.borrow_mut().push_back(key);
+        }
+    }
+
+    fn take_events(&self, timeout: Duration) {
+        let mut events = self.0.events.borrow_mut();
+        if let Err(error) = self.0.poll.borrow_mut().poll(&mut events, Some(timeout)) {
+            // Only an interrupted call can fail here; its events come with the next turn.
+            debug_assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+            events.clear();
+        }
+        self.0.now.set(Instant::now());
+        for event in events.iter() {
+            if event.token() == WAKE {
+                self.0.mailbox.acknowledge();
+                continue;
+            }
+            let key = event.token().0;
+            if let Some(slot) = self.0.tasks.borrow().get(key) {
+                slot.readiness.note(event);
+            }
+            self.wake(key);
+        }
+    }
+
+    fn ring_alarms(&self) {
+        let now = self.0.now.get();
+        loop {
+            let Some((rang, key)) = self.0.timers.borrow_mut().pop(now) else { return };
+            let due = match self.0.tasks.borrow_mut().get_mut(key) {
+                Some(slot) => {
+                    self.0.timers.borrow_mut().ring(key, &mut slot.deadline, rang, now)
+                }
+                None => false,
+            };
+            if due {
+                self.wake(key);
+            }
+        }
+    }
+
+    fn run_ready(&self) {
+        self.0.mailbox.collect(&mut self.0.ready.borrow_mut());
+        // Tasks woken from here on wait for the next turn, so that Python code is never starved.
+        let count = self.0.ready.borrow().len();
+        for _ in 0..count {
+            let Some(key) = self.0.ready.borrow_mut().pop_front() else { return };
+            self.poll_task(key);
+        }
+    }
+
+    fn poll_task(&self, key: usize) {
+        let (mut future, waker) = {
+            let mut tasks = self.0.tasks.borrow_mut();
+            let Some(slot) = tasks.get_mut(key) else { return };
+            slot.wake.clear_queued();
+            let Some(future) = slot.future.take() else { return };
+            (future, slot.waker.clone())
+        };
+        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            Poll::Pending => {
+                if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
+                    slot.future = Some(future);
+                }
+            }
+            Poll::Ready(()) => {
+                drop(future);
+                self.0.tasks.borrow_mut().try_remove(key);
+            }
+        }
+    }
+}
+
+/// A task's own view of its reactor.
+#[derive(Clone)]
+pub(crate) struct TaskHandle {
+    reactor: Reactor,
+    key: usize,
+    readiness: Rc<Readiness>,
+}
+
+impl TaskHandle {
+    /// The reactor that runs the task.
+    pub(crate) fn reactor(&self) -> &Reactor {
+        &self.reactor
+    }
+
+    /// The time at which the current turn began.
+    pub(crate) fn now(&self) -> Instant {
+        self.reactor.0.now.get()
+    }
+
+    /// Wakes the task at `at`, once; replaces the deadline set before.
+    pub(crate) fn set_deadline(&self, at: Option<Instant>) {
+        let mut tasks = self.reactor.0.tasks.borrow_mut();
+        if let Some(slot) = tasks.get_mut(self.key) {
+            self.reactor.0.timers.borrow_mut().set(self.key, &mut slot.deadline, at);
+        }
+    }
+
+    /// Watches `source` for this task: readiness is edge-triggered and wakes the task.
+    ///
+    /// # Errors
+    /// When the system's table of watched descriptors is full.
+    pub(crate) fn watch(&self, source: &mut impl Source, interest: Interest) -> io::Result<()> {
+        self.reactor.0.registry.register(source, Token(self.key), interest)
+    }
+
+    /// What the poller last said of the watched source.
+    pub(crate) fn readiness(&self) -> &Rc<Readiness> {
+        &self.readiness
+    }
+}
+
+const WAKE: Token = Token(usize::MAX);
+/// More events than this wait for the next turn, after the Python code that became ready.
+const EVENTS_PER_TURN: usize = 256;

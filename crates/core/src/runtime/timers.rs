@@ -1,0 +1,70 @@
+//! Deadlines of tasks, one per task, kept lazily: moving a deadline later, which is what every
+//! request does to its connection's, only stores a value.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::time::Instant;
+
+/// The pending alarms of one reactor.
+#[derive(Default)]
+pub(crate) struct Timers {
+    heap: BinaryHeap<Reverse<(Instant, usize)>>,
+}
+
+/// One task's deadline and the alarm that stands for it in the heap.
+#[derive(Default)]
+pub(crate) struct Deadline {
+    at: Option<Instant>,
+    alarm: Option<Instant>,
+}
+
+impl Timers {
+    /// Sets the deadline of task `key`; `None` means it has none.
+    pub(crate) fn set(&mut self, key: usize, deadline: &mut Deadline, at: Option<Instant>) {
+        deadline.at = at;
+        if let Some(at) = at
+            && deadline.alarm.is_none_or(|alarm| at < alarm)
+        {
+            deadline.alarm = Some(at);
+            self.heap.push(Reverse((at, key)));
+        }
+    }
+
+    /// When the next alarm rings.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.heap.peek().map(|Reverse((at, _))| *at)
+    }
+
+    /// Takes the next alarm that has rung by `now`: its time and its task.
+    pub(crate) fn pop(&mut self, now: Instant) -> Option<(Instant, usize)> {
+        if self.next()? > now {
+            return None;
+        }
+        self.heap.pop().map(|Reverse(entry)| entry)
+    }
+
+    /// Handles the alarm that rang at `rang` for `key`: true if the deadline has come, otherwise
+    /// an alarm is set anew for the later deadline.
+    pub(crate) fn ring(
+        &mut self,
+        key: usize,
+        deadline: &mut Deadline,
+        rang: Instant,
+        now: Instant,
+    ) -> bool {
+        if deadline.alarm != Some(rang) {
+            return false; // left over from a finished task or a deadline that moved earlier
+        }
+        deadline.alarm = None;
+        match deadline.at {
+            Some(at) if at <= now => {
+                deadline.at = None;
+                true
+            }
+            at => {
+                self.set(key, deadline, at);
+                false
+            }
+        }
+    }
+}

@@ -1,0 +1,171 @@
+//! `Worker`: one event loop's server, as Python sees it.
+
+use std::cell::RefCell;
+use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::rc::Rc;
+use std::sync::Arc;
+
+use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use crate::app::asgi::Asgi;
+use crate::app::host::Host;
+use crate::app::rsgi::Rsgi;
+use crate::app::wsgi::Wsgi;
+use crate::net::app::App;
+use crate::net::listener::{Listener, listen};
+use crate::net::service::{Service, Stage};
+use crate::options::{Interface, Options};
+use crate::runtime::python::{Driver, EventLoop};
+use crate::runtime::reactor::Reactor;
+
+/// Owns listeners, connections and exchanges; lives on its event loop's thread.
+#[pyclass(unsendable, module = "granian._granian")]
+pub(crate) struct Worker {
+    reactor: Reactor,
+    driver: Rc<Driver>,
+    service: Rc<Service>,
+    host: Arc<Host>,
+    /// Called when the last connection has closed and the last call has ended.
+    on_drained: RefCell<Option<Py<PyAny>>>,
+}
+
+#[pymethods]
+impl Worker {
+    #[new]
+    fn new(
+        app: Bound<'_, PyAny>,
+        options: &Bound<'_, PyAny>,
+        r#loop: &Bound<'_, PyAny>,
+    ) -> PyResult<Py<Self>> {
+        let py = app.py();
+        let options: Options = options.extract()?;
+        let reactor = Reactor::new()?;
+        let event_loop = Arc::new(EventLoop::new(r#loop)?);
+        let driver = Driver::new(reactor.clone(), Arc::clone(&event_loop));
+        let host = Arc::new(Host::new(py, &options, event_loop));
+        let app = interface(app, &options, &host, &reactor)?;
+        let service = Rc::new(Service::new(app, options.limits()));
+        let worker = Self {
+            reactor,
+            driver: Rc::clone(&driver),
+            service,
+            host,
+            on_drained: RefCell::new(None),
+        };
+        let worker = Py::new(py, worker)?;
+        driver.set_turn(worker.getattr(py, intern!(py, "turn"))?);
+        Ok(worker)
+    }
+
+    /// The poller's descriptor: `loop.add_reader(worker.fileno(), worker.turn)`.
+    fn fileno(&self) -> RawFd {
+        self.reactor.descriptor()
+    }
+
+    /// Handles what the poller has, once.
+    fn turn(&self, py: Python<'_>) {
+        self.driver.turn(py);
+        self.check_drained(py);
+    }
+
+    /// Accepts on a listening, non-blocking socket; its descriptor is duplicated.
+    ///
+    /// # Errors
+    /// `OSError` if it is no such socket.
+    fn listen(&self, fd: RawFd) -> PyResult<()> {
+        if fd < 0 {
+            return Err(PyOSError::new_err("invalid descriptor"));
+        }
+        // SAFETY: the caller vouches for the descriptor for the length of this call; one that is
+        // not open makes the duplication fail.
+        let fd = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
+        listen(&self.reactor, listener(fd)?, Rc::clone(&self.service))?;
+        Ok(())
+    }
+
+    /// Stops accepting, closes idle connections and lets the others finish; `on_drained` is called
+    /// once, when no connection and no call of the application is left.
+    fn drain(slf: &Bound<'_, Self>, on_drained: Py<PyAny>) {
+        let py = slf.py();
+        let this = slf.borrow();
+        *this.on_drained.borrow_mut() = Some(on_drained);
+        this.service.stage.set(Stage::Draining);
+        this.reactor.wake_all();
+        this.turn(py);
+    }
+
+    /// Ends the drain: applications see their peers leave, tasks are cancelled, connections cut.
+    fn cancel(&self, py: Python<'_>) {
+        self.service.stage.set(Stage::Cancelled);
+        self.reactor.wake_all();
+        self.turn(py);
+        self.host.cancel_tasks(py);
+    }
+
+    /// Drops everything at once; the descriptor is closed with the worker.
+    fn close(&self) {
+        self.driver.close();
+    }
+
+    /// Open connections.
+    #[getter]
+    fn connections(&self) -> usize {
+        self.service.connections.get()
+    }
+
+    /// Calls of the application in flight.
+    #[getter]
+    fn requests(&self) -> usize {
+        self.host.running()
+    }
+
+    /// Responses that have left.
+    #[getter]
+    fn handled(&self) -> u64 {
+        self.service.handled.get()
+    }
+}
+
+impl Worker {
+    fn check_drained(&self, py: Python<'_>) {
+        if self.service.stage.get() == Stage::Serving || self.service.connections.get() > 0 {
+            return;
+        }
+        let callback = self.on_drained.borrow_mut().take();
+        if let Some(callback) = callback {
+            self.host.when_empty(py, callback);
+        }
+    }
+}
+
+fn interface(
+    app: Bound<'_, PyAny>,
+    options: &Options,
+    host: &Arc<Host>,
+    reactor: &Reactor,
+) -> PyResult<Rc<dyn App>> {
+    let (host, reactor) = (Arc::clone(host), reactor.clone());
+    Ok(match options.interface {
+        Interface::Asgi => Rc::new(Asgi::new(app, options, host, reactor)?),
+        Interface::Rsgi => Rc::new(Rsgi::new(app, host, reactor)),
+        Interface::Wsgi => Rc::new(Wsgi::new(app, options, host, reactor)?),
+    })
+}
+
+fn listener(fd: OwnedFd) -> PyResult<Listener> {
+    match rustix::net::sockopt::socket_domain(&fd).map_err(std::io::Error::from)? {
+        rustix::net::AddressFamily::UNIX => {
+            let socket = std::os::unix::net::UnixListener::from(fd);
+            socket.set_nonblocking(true)?;
+            Ok(Listener::Unix(mio::net::UnixListener::from_std(socket)))
+        }
+        rustix::net::AddressFamily::INET | rustix::net::AddressFamily::INET6 => {
+            let socket = std::net::TcpListener::from(fd);
+            socket.set_nonblocking(true)?;
+            Ok(Listener::Tcp(mio::net::TcpListener::from_std(socket)))
+        }
+        _ => Err(PyRuntimeError::new_err("neither a TCP nor a Unix socket")),
+    }
+}
