@@ -117,7 +117,7 @@ PATHS = [
 
 @pytest.mark.parametrize(("target", "path"), PATHS)
 def test_path_is_decoded_to_latin1(server, target, path):
-    probe = server("echo_path:app", "wsgi", "--blocking-threads", "8")
+    probe = server("echo_paths:wsgi", "wsgi", "--blocking-threads", "8")
     assert probe.get(target).body.decode("latin-1") == path
 
 
@@ -139,7 +139,7 @@ PREFIXED = [
 
 @pytest.mark.parametrize(("target", "path"), PREFIXED)
 def test_prefix_becomes_the_script_name(server, target, path):
-    probe = server("echo_path:app", "wsgi", "--url-path-prefix", "/prefix")
+    probe = server("echo_paths:wsgi", "wsgi", "--url-path-prefix", "/prefix")
     response = probe.get(target)
     assert (response.status, response.text) == (200, path)
     assert response.header("x-script-name") == "/prefix"
@@ -147,5 +147,5 @@ def test_prefix_becomes_the_script_name(server, target, path):
 
 @pytest.mark.parametrize("target", ["/", "/x", "/prefixed", "/prefoo/x", "/other/prefix"])
 def test_what_is_not_under_the_prefix_is_not_found(server, target):
-    probe = server("echo_path:app", "wsgi", "--url-path-prefix", "/prefix")
+    probe = server("echo_paths:wsgi", "wsgi", "--url-path-prefix", "/prefix")
     assert probe.get(target).status == 404
