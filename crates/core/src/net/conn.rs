@@ -37,6 +37,8 @@ pub(crate) struct Connection<S> {
     /// By when the peer must have taken something of the output.
     write_deadline: Option<Instant>,
     unsent: usize,
+    /// Until then a source is pulled from without writing in between.
+    pull_deadline: Option<Instant>,
     peer: Rc<Peer>,
     service: Rc<Service>,
     handle: TaskHandle,
@@ -92,6 +94,7 @@ impl<S: Stream> Connection<S> {
             ended: false,
             write_deadline: None,
             unsent: 0,
+            pull_deadline: None,
             peer: Rc::new(peer),
             service,
             handle,
@@ -160,7 +163,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
-        if self.output.is_empty() || self.may_gather() {
+        if self.output.is_empty() || self.may_gather() || self.gathers_pieces() {
             return;
         }
         let before = self.output.len();
@@ -333,11 +336,45 @@ impl<S: Stream> Connection<S> {
     fn pull(&mut self) -> bool {
         let Some(current) = &mut self.current else { return false };
         let Some(mut source) = current.source.take() else { return false };
-        let pulls = self.output.is_empty() && self.service.app.may_start();
-        if !pulls || source.pull() {
-            current.source = Some(source);
+        let takes_more = self.output.is_empty() || self.pull_deadline.is_some();
+        let pulls = takes_more && self.service.app.may_start();
+        if !pulls || self.pull_from(&mut *source) {
+            if let Some(current) = &mut self.current {
+                current.source = Some(source);
+            }
+        } else {
+            self.pull_deadline = None;
         }
         pulls
+    }
+
+    /// What is queued is lent to the early writer while the source computes.
+    fn pull_from(&mut self, source: &mut dyn Source) -> bool {
+        let Some(socket) = self.io.socket() else { return source.pull() };
+        let Some(queued) = self.output.take() else { return source.pull() };
+        if queued.is_empty() {
+            return source.pull();
+        }
+        self.service.early.lend(socket, queued);
+        let more = source.pull();
+        let (queued, sent) = self.service.early.take_back();
+        self.output.restore(queued, sent);
+        more
+    }
+
+    /// A source's pieces gather for a moment; see `early`.
+    fn gathers_pieces(&mut self) -> bool {
+        let has_source = self.current.as_ref().is_some_and(|current| current.source.is_some());
+        if !has_source || self.io.socket().is_none() || self.output.len() >= GATHER {
+            self.pull_deadline = None;
+            return false;
+        }
+        let now = Instant::now();
+        let deadline = *self.pull_deadline.get_or_insert(now + GATHER_TIME);
+        if now >= deadline {
+            self.pull_deadline = None;
+        }
+        now < deadline
     }
 
     /// While a response is awaited, only a little of what is pipelined behind it is read.
@@ -543,6 +580,9 @@ impl<S> Drop for Connection<S> {
 /// One connection's share of a turn.
 const STEPS_PER_TURN: usize = 32;
 const READ_SIZE: usize = 16 * 1024;
+/// How much and how long a source's pieces gather before they are written.
+const GATHER: usize = 32 * 1024;
+const GATHER_TIME: Duration = Duration::from_millis(1);
 /// Bytes read ahead of a response that is awaited.
 const PREFETCH: usize = READ_SIZE;
 /// How long a head waits for the body that usually follows at once.

@@ -32,6 +32,9 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
         len: usize,
     ) -> Poll<io::Result<usize>>;
 
+    /// The socket itself, if bytes go out on it as they are.
+    fn socket(&self) -> Option<BorrowedFd<'_>>;
+
     /// Makes the coming close a reset, which no peer can take for a proper end.
     fn reset_on_close(&mut self);
 }
@@ -190,6 +193,10 @@ impl Stream for Io {
         _: usize,
     ) -> Poll<io::Result<usize>> {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.socket.as_fd())
     }
 
     fn reset_on_close(&mut self) {

@@ -3,6 +3,7 @@
 
 pub(crate) mod app;
 pub(crate) mod conn;
+pub(crate) mod early;
 pub(crate) mod exchange;
 pub(crate) mod io;
 pub(crate) mod listener;

@@ -50,6 +50,18 @@ impl Output {
         self.segments.push_back(Segment::File(region));
     }
 
+    /// Takes everything out, if it is in one buffer, for [`Output::restore`] to put back.
+    pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
+        let simple = self.segments.is_empty() && self.tail_sent == 0;
+        simple.then(|| std::mem::take(&mut self.tail))
+    }
+
+    /// Puts back what was taken, of which `sent` bytes have gone out.
+    pub(crate) fn restore(&mut self, bytes: Vec<u8>, sent: usize) {
+        self.tail = bytes;
+        self.tail_sent = sent;
+    }
+
     /// True if nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
         self.segments.is_empty() && self.tail.is_empty()

@@ -10,11 +10,14 @@ use bytes::BytesMut;
 use granian_proto::h1;
 
 use super::app::App;
+use super::early::EarlyWriter;
 
 /// One per worker, on its reactor's thread.
 pub(crate) struct Service {
     pub(crate) app: Rc<dyn App>,
     pub(crate) limits: Limits,
+    /// For responses that are made on the connections' own thread.
+    pub(crate) early: EarlyWriter,
     pub(crate) stage: Cell<Stage>,
     /// Open connections.
     pub(crate) connections: Cell<usize>,
@@ -56,6 +59,7 @@ impl Service {
         Self {
             app,
             limits,
+            early: EarlyWriter::new(),
             stage: Cell::new(Stage::Serving),
             connections: Cell::new(0),
             active: Cell::new(0),
