@@ -1,0 +1,9 @@
+"""The framework routes in Django over WSGI."""
+
+from wsgiref.validate import validator
+
+import django_views
+from django.core.wsgi import get_wsgi_application
+
+django_views.setup()
+app = validator(get_wsgi_application())

@@ -1,0 +1,151 @@
+"""What the server writes: its own life, the application's errors, the access log."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import pytest
+
+from .server import Server, script
+from .wire import Wire
+
+TARGETS = {
+    "asgi": ("asgi_probe:app", "asginl"),
+    "rsgi": ("rsgi_probe:app", "rsgi"),
+    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
+    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
+}
+
+
+@pytest.fixture(params=TARGETS)
+def target(request) -> tuple[str, ...]:
+    return TARGETS[request.param]
+
+
+def test_life_of_the_server(server):
+    own = server(*TARGETS["asgi"], fresh=True)
+    assert own.get("/").body == b"hello"
+    own.stop()
+    expected = [
+        rf"\[INFO\] Starting granian \(main PID: {own.process.pid}\)",
+        rf"\[INFO\] Listening at: {own.url}",
+        r"\[INFO\] Spawning worker-1 with PID: \d+",
+        r"\[INFO\] Started worker-1",
+        r"\[INFO\] Shutting down granian",
+        r"\[INFO\] Stopping worker-1",
+        r"\[INFO\] Stopped worker-1",
+        r"\[INFO\] Granian shutdown completed, see ya!",
+    ]
+    lines = [line for line in own.lines() if line and "runtime-1" not in line]
+    assert len(lines) == len(expected), lines
+    for line, pattern in zip(lines, expected, strict=True):
+        assert re.fullmatch(pattern, line), line
+
+
+def test_unix_socket_in_the_log(server):
+    own = server(*TARGETS["asgi"], uds=True)
+    assert own.wait_line("Listening at: (.*)")[1] == f"http://unix:{own.address}"
+
+
+def test_level_silences_the_rest(launch, tmp_path):
+    """Only an error is said, and the access log has a mind of its own."""
+    path = tmp_path / "socket"
+    options = ("--log-level", "error", "--access-log", "--access-log-fmt", "@access %(path)s")
+    quiet = launch(*TARGETS["asgi"], *options, "--uds", str(path))
+    wire = connect_when_there(str(path))
+    with wire:
+        assert wire.request("GET", "/").response().body == b"hello"
+        assert wire.request("GET", "/script", script("!1/0")).response().status == 500
+    quiet.terminate()
+    assert quiet.wait_exit() == 0
+    assert "[INFO]" not in quiet.log()
+    assert "[ERROR] Application callable raised an exception" in quiet.log()
+    assert "@access /" in quiet.lines()
+
+
+def connect_when_there(path: str) -> Wire:
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            return Wire(path)
+        except OSError:
+            assert time.monotonic() < deadline
+
+
+def test_no_access_log_by_default(server, target):
+    probe = server(*target)
+    mark = probe.mark()
+    assert probe.get("/").status == 200
+    assert probe.get("/nowhere").status == 404
+    assert probe.get("/", "Connection: close").status == 200
+    assert probe.lines(mark) == []
+
+
+DEFAULT = r'\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] %s - "%s" (\d{3}) \d+\.\d{3}'
+
+
+def test_default_access_log(server, target):
+    probe: Server = server(*target, "--access-log")
+    mark = probe.mark()
+    assert probe.get("/?a=b").status == 200
+    assert probe.wait_line("^" + DEFAULT % (r"127\.0\.0\.1", "GET / HTTP/1.1") + "$", mark)[1] == "200"
+    assert probe.get("/nowhere").status == 404
+    assert probe.wait_line(DEFAULT % (r"127\.0\.0\.1", "GET /nowhere HTTP/1.1"), mark)[1] == "404"
+    assert probe.get("/script", script("!1/0")).status == 500
+    assert probe.wait_line(DEFAULT % (r"127\.0\.0\.1", "GET /script HTTP/1.1"), mark)[1] == "500"
+    with probe.connect() as wire:
+        assert wire.send(b"POST / HTTP/1.0\r\n\r\n").response().status == 200
+    probe.wait_line(DEFAULT % (r"127\.0\.0\.1", r"POST / HTTP/1(\.0)?"), mark)
+
+
+FORMAT = "@%(scheme)s|%(method)s|%(path)s|%(query_string)s|%(protocol)s|%(status)d"
+FORMAT += "|%(header{User-Agent})s|%(header{x-b})s"
+
+
+def test_own_access_log_format(server, target):
+    probe: Server = server(*target, "--access-log", "--access-log-fmt", FORMAT)
+    mark = probe.mark()
+    assert probe.get("/?a=%20&b", "user-agent: curl/8", "X-B: 1").status == 200
+    assert probe.wait_line("^@http.*", mark)[0] == "@http|GET|/|a=%20&b|HTTP/1.1|200|curl/8|1"
+    mark = probe.mark()
+    assert probe.get("/caf%C3%A9").status == 404
+    line = probe.wait_line("^@http.*", mark)[0]
+    assert line.startswith("@http|GET|/caf")
+    assert line.endswith("||HTTP/1.1|404|-|-")
+
+
+def test_access_log_on_a_unix_socket(server, target):
+    probe: Server = server(*target, "--access-log", uds=True)
+    mark = probe.mark()
+    assert probe.get("/").status == 200
+    probe.wait_line('"GET / HTTP/1.1" 200 ', mark)
+
+
+FORGED = ["/a%0aINJECTED", "/a%0d%0aINJECTED", "/a%1b[2JINJECTED", "/a%c2%85INJECTED", "/a%7fINJECTED"]
+
+
+@pytest.mark.parametrize("path", FORGED)
+def test_path_cannot_forge_a_line(server, target, path):
+    probe: Server = server(*target, "--access-log")
+    mark = probe.mark()
+    assert probe.get(path).status == 404
+    line = probe.wait_line("INJECTED", mark)
+    assert re.fullmatch(r'\[.*\] 127\.0\.0\.1 - "GET /a.*INJECTED HTTP/1.1" 404 [\d.]+', line.string)
+    assert line.string.isprintable()
+    assert len([line for line in probe.lines(mark) if line]) == 1
+
+
+def test_header_cannot_forge_a_line(server, target):
+    probe: Server = server(*target, "--access-log", "--access-log-fmt", FORMAT)
+    mark = probe.mark()
+    assert probe.get("/", "User-Agent: a\x85b").status == 200
+    line = probe.wait_line("^@http.*", mark)
+    assert line.string.isprintable()
+
+
+def test_unknown_atom_is_refused_at_the_start(launch):
+    failing = launch(*TARGETS["asgi"], "--access-log", "--access-log-fmt", "%(nonsense)s")
+    assert failing.wait_exit(15) in (1, 2)
+    assert "nonsense" in failing.log()
+    assert "Traceback" not in failing.log()
