@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
@@ -259,9 +259,11 @@ async def tasks(scope: Scope, receive: Receive, send: Send) -> None:
     await respond(send, str(len(asyncio.all_tasks())).encode())
 
 
-@route("/environment")
-async def environment(scope: Scope, receive: Receive, send: Send) -> None:
-    await respond_json(send, {"pid": os.getpid(), "cwd": os.getcwd()})
+@route("/collect")
+async def collect(scope: Scope, receive: Receive, send: Send) -> None:
+    """Only what is held on to survives this."""
+    gc.collect()
+    await respond(send, b"collected")
 
 
 @route("/script")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -213,6 +214,13 @@ async def endless(scope: Any, protocol: Any) -> None:
 @route("/tasks")
 async def tasks(scope: Any, protocol: Any) -> None:
     protocol.response_str(200, [], str(len(asyncio.all_tasks())))
+
+
+@route("/collect")
+async def collect(scope: Any, protocol: Any) -> None:
+    """Only what is held on to survives this."""
+    gc.collect()
+    protocol.response_str(200, [], "collected")
 
 
 @route("/script")

@@ -80,9 +80,9 @@ class Server:
         """Waits until the worker says that it serves, and learns the address."""
         try:
             self.wait_line(r"Started worker-1\b", timeout=30)
-            listening = self.wait_line(r"Listening at: http://(?:unix:(.+)|127\.0\.0\.1:(\d+))")
-            path, port = listening.groups()
-            self.address = path or ("127.0.0.1", int(port))
+            listening = self.wait_line(r"Listening at: http://(?:unix:(.+)|\[?([0-9.]+|::1)\]?:(\d+))$")
+            path, host, port = listening.groups()
+            self.address = path or (host, int(port))
             if PICK_PORT:
                 self._wait_accepting()
         except BaseException:

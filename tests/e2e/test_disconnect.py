@@ -174,6 +174,19 @@ def test_no_task_is_left_behind(server, interface):
         assert time.monotonic() < deadline
 
 
+@pytest.mark.parametrize("interface", ["asgi", "rsgi"])
+def test_waiting_tasks_survive_garbage_collection(server, interface):
+    probe = server(f"{interface}_probe:app", "asginl" if interface == "asgi" else interface)
+    mark = probe.mark()
+    wires = [probe.connect().request("GET", f"/watch?name=kept{n}") for n in range(50)]
+    for n in range(50):
+        probe.note(f"kept{n}.started", mark)
+    assert probe.get("/collect").body == b"collected"
+    for n, wire in enumerate(wires):
+        wire.close()
+        probe.note(f"kept{n}.finished", mark)
+
+
 def test_pipelining_client_leaves(asgi):
     for _ in range(10):
         with asgi.connect() as wire:

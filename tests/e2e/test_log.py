@@ -149,3 +149,14 @@ def test_unknown_atom_is_refused_at_the_start(launch):
     assert failing.wait_exit(15) in (1, 2)
     assert "nonsense" in failing.log()
     assert "Traceback" not in failing.log()
+
+
+def test_file_that_is_not_there_is_logged_as_such(server):
+    asgi = server(*TARGETS["asgi"], "--access-log")
+    mark = asgi.mark()
+    assert asgi.get("/file?path=/nowhere").status == 404
+    asgi.wait_line('"GET /file HTTP/1.1" 404 ', mark)
+    rsgi = server(*TARGETS["rsgi"], "--access-log")
+    mark = rsgi.mark()
+    assert rsgi.get("/script", script("protocol.response_file(200, [], '/nowhere')")).status == 404
+    rsgi.wait_line('"GET /script HTTP/1.1" 404 ', mark)

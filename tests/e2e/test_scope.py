@@ -187,3 +187,21 @@ def test_rsgi_unix_socket(server):
     probe = server("rsgi_probe:app", "rsgi", uds=True)
     scope = json.loads(probe.get("/scope").body)
     assert (scope["server"], scope["client"]) == (probe.address, "")
+
+
+def test_ipv6(server):
+    host = ("--host", "::1", "--access-log")
+    asgi = server("asgi_probe:app", "asginl", *host)
+    scope = scope_of(asgi, request("Host: a"))
+    assert scope["server"] == ["::1", asgi.address[1]]
+    assert scope["client"][0] == "::1"
+    asgi.wait_line(r'\] ::1 - "GET /scope HTTP/1.1" 200 ')
+    rsgi = server("rsgi_probe:app", "rsgi", *host)
+    scope = json.loads(rsgi.get("/scope").body)
+    assert scope["server"] == f"[::1]:{rsgi.address[1]}"
+    assert scope["client"].startswith("[::1]:")
+    rsgi.wait_line(r'\] ::1 - "GET /scope HTTP/1.1" 200 ')
+    wsgi = server("wsgi_probe:app", "wsgi", *host)
+    environ = json.loads(wsgi.get("/environ").body)
+    assert (environ["REMOTE_ADDR"], environ["SERVER_NAME"]) == ("::1", "::1")
+    wsgi.wait_line(r'\] ::1 - "GET /environ HTTP/1.1" 200 ')

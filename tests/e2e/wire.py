@@ -51,7 +51,10 @@ class Wire:
     """One connection. Every wait has a deadline; a reset counts as a close."""
 
     def __init__(self, address: Address, *, receive_buffer: int | None = None) -> None:
-        family = socket.AF_UNIX if isinstance(address, str) else socket.AF_INET
+        if isinstance(address, str):
+            family = socket.AF_UNIX
+        else:
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.socket = socket.socket(family, socket.SOCK_STREAM)
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -61,7 +64,7 @@ class Wire:
         except OSError:
             self.socket.close()
             raise
-        if family == socket.AF_INET:
+        if family != socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
 
