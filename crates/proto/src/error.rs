@@ -1,85 +1,141 @@
-//! Errors, by who erred: the peer, or the application.
+//! Errors, by who erred: the peer (`PeerError`) or the application (`SendError`, `HeadError`).
 
 use thiserror::Error;
 
-/// What a peer did wrong.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+/// What the peer did wrong. Its status is the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
 pub enum PeerError {
-    /// Not HTTP/1, or framing that can't be trusted.
-    #[error("malformed message")]
-    Malformed,
-    /// The head, or the next piece of the body, did not come in time.
-    #[error("timed out")]
-    Timeout,
-    /// The body is longer than allowed.
-    #[error("body too large")]
+    /// A line ends with LF alone, or there are too many empty lines before a request.
+    #[error("malformed line end")]
+    LineEnd,
+    /// The request line is none.
+    #[error("malformed request line")]
+    RequestLine,
+    /// The request target has none of the forms allowed.
+    #[error("malformed request target")]
+    Target,
+    /// A field line is malformed.
+    #[error("malformed header field")]
+    Field,
+    /// The Host field is missing, repeated or malformed.
+    #[error("missing, repeated or malformed Host")]
+    Host,
+    /// The Content-Length field is malformed or contradicts another one.
+    #[error("malformed or contradictory Content-Length")]
+    ContentLength,
+    /// The length of the body can't be told from Transfer-Encoding.
+    #[error("malformed or contradictory Transfer-Encoding")]
+    TransferEncoding,
+    /// The chunked framing of the body is broken.
+    #[error("malformed chunk")]
+    Chunk,
+    /// The peer closed its side in the middle of a request.
+    #[error("request cut off")]
+    Truncated,
+    /// The peer took too long.
+    #[error("request not received in time")]
+    TimedOut,
+    /// The body is larger than the limit.
+    #[error("request body too large")]
     BodyTooLarge,
-    /// The request target is longer than allowed.
-    #[error("target too long")]
+    /// The request target is longer than the limit.
+    #[error("request target too long")]
     TargetTooLong,
-    /// An expectation other than 100-continue (RFC 9110, 10.1.1).
+    /// The Expect field asks for something unknown.
     #[error("unknown expectation")]
-    UnknownExpectation,
-    /// The head is larger, or has more fields, than allowed.
-    #[error("head too large")]
+    Expectation,
+    /// Head or trailers are larger than the limit.
+    #[error("header fields too large")]
     HeadTooLarge,
-    /// A method or transfer coding that is not implemented.
-    #[error("not implemented")]
-    NotImplemented,
-    /// A version other than HTTP/1.0 and 1.1.
-    #[error("unknown version")]
-    UnknownVersion,
+    /// Head or trailers have more fields than the limit.
+    #[error("too many header fields")]
+    TooManyFields,
+    /// The method is not one that an origin server can perform.
+    #[error("method not implemented")]
+    Method,
+    /// The body has a transfer coding besides `chunked`.
+    #[error("transfer coding not implemented")]
+    Coding,
+    /// The protocol version is not 1.0 or 1.1.
+    #[error("HTTP version not supported")]
+    Version,
 }
 
 impl PeerError {
-    /// The status that answers it.
+    /// The status of the answer.
     pub fn status(self) -> u16 {
         match self {
-            Self::Malformed => 400,
-            Self::Timeout => 408,
+            Self::LineEnd
+            | Self::RequestLine
+            | Self::Target
+            | Self::Field
+            | Self::Host
+            | Self::ContentLength
+            | Self::TransferEncoding
+            | Self::Chunk
+            | Self::Truncated => 400,
+            Self::TimedOut => 408,
             Self::BodyTooLarge => 413,
             Self::TargetTooLong => 414,
-            Self::UnknownExpectation => 417,
-            Self::HeadTooLarge => 431,
-            Self::NotImplemented => 501,
-            Self::UnknownVersion => 505,
+            Self::Expectation => 417,
+            Self::HeadTooLarge | Self::TooManyFields => 431,
+            Self::Method | Self::Coding => 501,
+            Self::Version => 505,
         }
     }
 }
 
-/// What is wrong with a head that an application made.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum HeadError {
-    /// Outside 200 to 999, or 102 to 199 for informational heads.
-    #[error("invalid status code")]
-    Status,
-    /// Characters that a reason phrase can't have.
-    #[error("invalid reason phrase")]
-    Reason,
-    /// Not a token (RFC 9110, 5.6.2).
-    #[error("invalid header name")]
-    Name,
-    /// Control characters (RFC 9110, 5.5).
-    #[error("invalid header value")]
-    Value,
-    /// Not a number, or not the one given before.
-    #[error("invalid content-length")]
-    ContentLength,
+/// A response that breaks the order or the length it promised.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// No request awaits a response.
+    #[error("no request awaits a response")]
+    NoRequest,
+    /// Body bytes or an end came before the head.
+    #[error("the response was not started")]
+    NotStarted,
+    /// A head came after the head.
+    #[error("the response was already started")]
+    AlreadyStarted,
+    /// More body bytes came than Content-Length says.
+    #[error("the response body is longer than its content-length")]
+    TooMuchBody,
+    /// Fewer body bytes came than Content-Length says. The connection must be cut.
+    #[error("the response body is shorter than its content-length")]
+    TooLittleBody,
+    /// The head's status doesn't fit the method it was passed to.
+    #[error("the status is of another kind of response")]
+    WrongStatus,
+    /// The protocol can't be switched: it was not asked for, or the request's body is not read.
+    #[error("the request can't be upgraded")]
+    NotUpgradable,
+    /// The connection was cut or switched to another protocol.
+    #[error("the connection is closed for responses")]
+    Closed,
 }
 
-/// What an application sent out of order or beyond its own head.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
-pub enum SendError {
-    /// No final head was sent.
-    #[error("no head was sent")]
-    NotStarted,
-    /// A final head was sent before.
-    #[error("a head was sent before")]
-    AlreadyStarted,
-    /// More bytes than the content-length.
-    #[error("body is longer than its content-length")]
-    TooMuchBody,
-    /// Fewer bytes than the content-length.
-    #[error("body is shorter than its content-length")]
-    TooLittleBody,
+/// A head or trailer that can't be sent.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
+#[non_exhaustive]
+pub enum HeadError {
+    /// The status is out of range or of another kind of response.
+    #[error("invalid status code {0}")]
+    Status(u16),
+    /// The reason phrase has characters that are not allowed.
+    #[error("invalid characters in the reason phrase")]
+    Reason,
+    /// The name is not a token.
+    #[error("invalid header name")]
+    Name,
+    /// The value has control characters.
+    #[error("invalid characters in a header value")]
+    Value,
+    /// Content-Length is not a number, or not the one given before.
+    #[error("invalid or contradictory content-length")]
+    ContentLength,
+    /// The field may not be a trailer.
+    #[error("field not allowed in trailers")]
+    Trailer,
 }

@@ -1,61 +1,64 @@
-//! What a connection tells its caller, for every version of HTTP.
+//! What engines report to their caller, and the few values that the caller passes in.
 
 use bytes::Bytes;
 
 use crate::error::PeerError;
-use crate::head::{RequestHead, Trailers};
+use crate::head::RequestHead;
+use crate::response::Trailers;
 
-/// Something that a peer sent.
+/// Something that came from the peer.
 #[derive(Debug)]
 pub enum Event {
-    /// A whole, valid head.
+    /// A whole, valid request head.
     Request(Request),
-    /// A piece of the body, never empty.
+    /// A piece of the request body; never empty.
     Data(Bytes),
-    /// The request is complete.
+    /// The request body is complete. Follows every request, also one without a body.
     End(Option<Trailers>),
-    /// The peer erred; no event follows.
+    /// The peer erred. Nothing more comes from this connection.
     Refused(PeerError),
 }
 
-/// A request without its body.
+/// A request, without its body.
 #[derive(Debug)]
 pub struct Request {
-    /// Request line and fields.
+    /// Method, target and fields.
     pub head: RequestHead,
-    /// How its body is delimited.
+    /// How long the body is going to be.
     pub body: BodyLength,
     /// The peer waits for `100 Continue` before it sends the body.
     pub expect_continue: bool,
-    /// The peer asks for another protocol; which one is in the `upgrade` field.
+    /// The peer offers to switch to a protocol named in its Upgrade field.
     pub upgrade: bool,
 }
 
-/// How long a request's body is.
+/// How long a request body is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BodyLength {
     /// There is none.
     Empty,
-    /// Known from the head.
+    /// This many bytes; never 0.
     Sized(u64),
-    /// Known at its end.
+    /// Unknown: it ends with the last chunk.
     Chunked,
 }
 
-/// What is known of a response's body when its head leaves.
+/// What is known of a response body when its head is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Content {
-    /// Its length in bytes.
+    /// All of it is there.
     Length(u64),
-    /// Nothing.
+    /// It comes bit by bit.
     Stream,
+    /// There is none.
+    None,
 }
 
-/// What to do about a deadline that has passed.
+/// What a deadline that passed means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Timeout {
-    /// Close: nothing was under way.
+    /// Nothing was under way: close without a word.
     Idle,
-    /// Refuse, then close.
+    /// The peer stopped in the middle of a request: refuse it.
     Refuse(PeerError),
 }

@@ -1,8 +1,10 @@
-//! Heads: what a peer asked, and what an application answers.
+//! `RequestHead`: method, target and fields of a request in one allocation of bytes.
+//!
+//! It copies what it holds, so that no request keeps a connection's receive buffer alive.
 
-use crate::error::HeadError;
+use std::ops::Range;
 
-/// A version of HTTP.
+/// The protocol version of a message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Version {
     /// HTTP/1.0
@@ -13,294 +15,236 @@ pub enum Version {
     Http2,
 }
 
-/// A request line and its fields, in one buffer of their own.
-#[derive(Debug)]
+/// Method, target and fields of a request.
+#[derive(Clone, Debug)]
 pub struct RequestHead {
-    pub(crate) version: Version,
-    /// Method, target, then names (lower-case) and values.
-    pub(crate) bytes: Vec<u8>,
-    pub(crate) method_len: u32,
-    pub(crate) target: Span,
-    pub(crate) scheme: Span,
-    pub(crate) authority: Span,
-    pub(crate) path: Span,
-    pub(crate) query: Span,
-    pub(crate) fields: Vec<(Span, Span)>,
-}
-
-/// A range of a head's bytes; empty for what is absent.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
-pub(crate) struct Span {
-    pub(crate) start: u32,
-    pub(crate) end: u32,
+    version: Version,
+    bytes: Vec<u8>,
+    method: Span,
+    target: Target,
+    /// Of each field: start and end of the name, start and end of the value.
+    fields: Vec<u32>,
 }
 
 impl RequestHead {
-    /// The version that the peer speaks.
+    /// The protocol version.
     pub fn version(&self) -> Version {
         self.version
     }
 
-    /// The method as received, case kept.
+    /// The method, as received.
     pub fn method(&self) -> &str {
-        str::from_utf8(self.bytes.get(..self.method_len as usize).unwrap_or_default())
-            .unwrap_or_default()
+        self.text(self.method)
     }
 
-    /// The request target as received.
+    /// The request target, as received.
     pub fn target(&self) -> &[u8] {
-        self.slice(self.target)
+        self.slice(self.target.whole)
     }
 
-    /// The target's path, percent-encoded as received, without query and fragment; `*` for
-    /// `OPTIONS *`.
+    /// The path, still percent-encoded; `*` if the request is for the server as a whole.
     pub fn path(&self) -> &[u8] {
-        match self.slice(self.path) {
+        match self.slice(self.target.path) {
             [] => b"/",
             path => path,
         }
     }
 
-    /// The target's query as received, empty if there is none.
+    /// The query, still percent-encoded; empty if there is none.
     pub fn query(&self) -> &[u8] {
-        self.slice(self.query)
+        self.slice(self.target.query)
     }
 
-    /// The authority of an absolute target.
+    /// Host and port, if the target names them. The Host field is not looked at.
     pub fn authority(&self) -> Option<&str> {
-        self.text(self.authority)
+        self.target.authority.map(|span| self.text(span))
     }
 
-    /// The scheme of an absolute target.
+    /// The scheme, if the target names one.
     pub fn scheme(&self) -> Option<&str> {
-        self.text(self.scheme)
+        self.target.scheme.map(|span| self.text(span))
     }
 
-    /// Names, lower-case, and values, in the order they came.
+    /// All fields in order: names in lower case, values without surrounding white space.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
-        self.fields.iter().map(|(name, value)| (self.slice(*name), self.slice(*value)))
+        self.fields.chunks_exact(4).map(|ends| {
+            let name = Span {
+                start: ends[0],
+                end: ends[1],
+            };
+            (
+                self.slice(name),
+                self.slice(Span {
+                    start: ends[2],
+                    end: ends[3],
+                }),
+            )
+        })
     }
 
-    /// The first value of the field `name`, which must be lower-case.
+    /// The value of the first field of this name, which is in lower case.
     pub fn field(&self, name: &[u8]) -> Option<&[u8]> {
-        self.fields().find(|(other, _)| *other == name).map(|(_, value)| value)
+        self.fields()
+            .find(|(other, _)| *other == name)
+            .map(|(_, value)| value)
     }
 
     fn slice(&self, span: Span) -> &[u8] {
-        self.bytes.get(span.start as usize..span.end as usize).unwrap_or_default()
+        self.bytes.get(span.range()).unwrap_or_default()
     }
 
-    fn text(&self, span: Span) -> Option<&str> {
-        str::from_utf8(self.slice(span)).ok().filter(|text| !text.is_empty())
+    fn text(&self, span: Span) -> &str {
+        str::from_utf8(self.slice(span)).unwrap_or_default()
     }
 }
 
-/// A status line and fields, validated, the latter in wire form.
+/// Puts a `RequestHead` together from values that were validated before.
 #[derive(Debug)]
-pub struct ResponseHead {
-    status: u16,
-    pub(crate) reason: Option<Box<[u8]>>,
-    pub(crate) lines: Vec<u8>,
-    content_length: Option<u64>,
-    pub(crate) has_date: bool,
-    pub(crate) has_server: bool,
-    pub(crate) close: bool,
+pub struct RequestHeadBuilder(RequestHead);
+
+impl RequestHeadBuilder {
+    /// A head without fields. `target` is path and query.
+    pub fn new(version: Version, method: &str, target: &[u8]) -> Self {
+        let mut builder = Self::from_block(version, Vec::with_capacity(256), 16);
+        builder.0.method = builder.push(method.as_bytes());
+        let whole = builder.push(target);
+        let query = target.iter().position(|byte| *byte == b'?');
+        let path = whole.start + query.map_or(target.len(), |at| at) as u32;
+        let query = query.map_or(whole.end, |at| whole.start + at as u32 + 1);
+        builder.0.target = Target {
+            whole,
+            path: Span {
+                start: whole.start,
+                end: path,
+            },
+            query: Span {
+                start: query,
+                end: whole.end,
+            },
+            authority: None,
+            scheme: None,
+        };
+        builder
+    }
+
+    /// The host and port that the target names.
+    pub fn set_authority(&mut self, authority: &str) {
+        self.0.target.authority = Some(self.push(authority.as_bytes()));
+    }
+
+    /// The scheme that the target names.
+    pub fn set_scheme(&mut self, scheme: &str) {
+        self.0.target.scheme = Some(self.push(scheme.as_bytes()));
+    }
+
+    /// Appends a field; `name` is in lower case.
+    pub fn append(&mut self, name: &[u8], value: &[u8]) {
+        let name = self.push(name);
+        let value = self.push(value);
+        self.0
+            .fields
+            .extend([name.start, name.end, value.start, value.end]);
+    }
+
+    /// The head.
+    pub fn build(self) -> RequestHead {
+        self.0
+    }
+
+    /// A head whose parts stand in `bytes` already.
+    pub(crate) fn from_block(version: Version, bytes: Vec<u8>, fields: usize) -> Self {
+        Self(RequestHead {
+            version,
+            bytes,
+            method: Span::default(),
+            target: Target::default(),
+            fields: Vec::with_capacity(4 * fields),
+        })
+    }
+
+    /// Where method and target are in the block.
+    pub(crate) fn set_line(&mut self, method: Span, target: Target) {
+        self.0.method = method;
+        self.0.target = target;
+    }
+
+    /// Where a field is in the block. Makes its name lower-case, and returns name and value.
+    pub(crate) fn append_spans(&mut self, name: Span, value: Span) -> (&[u8], &[u8]) {
+        self.0
+            .fields
+            .extend([name.start, name.end, value.start, value.end]);
+        if let Some(name) = self.0.bytes.get_mut(name.range()) {
+            name.make_ascii_lowercase();
+        }
+        (self.0.slice(name), self.0.slice(value))
+    }
+
+    fn push(&mut self, part: &[u8]) -> Span {
+        let start = self.0.bytes.len();
+        self.0.bytes.extend_from_slice(part);
+        Span::new(start..self.0.bytes.len())
+    }
 }
 
-impl ResponseHead {
-    /// A final head.
-    ///
-    /// # Errors
-    /// `Status` outside 200 to 999.
-    pub fn new(status: u16) -> Result<Self, HeadError> {
-        if (200..=999).contains(&status) { Ok(Self::with(status)) } else { Err(HeadError::Status) }
-    }
+/// Where the parts of a request target are.
+#[derive(Clone, Copy, Default, Debug)]
+pub(crate) struct Target {
+    pub(crate) whole: Span,
+    pub(crate) path: Span,
+    pub(crate) query: Span,
+    pub(crate) authority: Option<Span>,
+    pub(crate) scheme: Option<Span>,
+}
 
-    /// An informational head.
-    ///
-    /// # Errors
-    /// `Status` outside 102 to 199: 100 and 101 are the connection's own.
-    pub fn informational(status: u16) -> Result<Self, HeadError> {
-        if (102..=199).contains(&status) { Ok(Self::with(status)) } else { Err(HeadError::Status) }
-    }
+/// A place in a block of bytes. Blocks are far below 4 GiB: engines limit them.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub(crate) struct Span {
+    start: u32,
+    end: u32,
+}
 
-    fn with(status: u16) -> Self {
+impl Span {
+    pub(crate) fn new(range: Range<usize>) -> Self {
         Self {
-            status,
-            reason: None,
-            lines: Vec::with_capacity(128),
-            content_length: None,
-            has_date: false,
-            has_server: false,
-            close: false,
+            start: range.start as u32,
+            end: range.end as u32,
         }
     }
 
-    /// Sets the reason phrase; by default the registered one.
-    ///
-    /// # Errors
-    /// `Reason` for control characters.
-    pub fn set_reason(&mut self, reason: &[u8]) -> Result<(), HeadError> {
-        if !reason.iter().all(|byte| is_value_byte(*byte)) {
-            return Err(HeadError::Reason);
-        }
-        self.reason = Some(reason.into());
-        Ok(())
-    }
-
-    /// Appends a field. Fields that concern the connection (RFC 9110, 7.6.1) are the server's and
-    /// are left out, but `connection: close` is obeyed.
-    ///
-    /// # Errors
-    /// `Name`, `Value` or `ContentLength`.
-    pub fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
-        let value = value.trim_ascii();
-        if !value.iter().all(|byte| is_value_byte(*byte)) {
-            return Err(HeadError::Value);
-        }
-        let start = self.lines.len();
-        append_name(&mut self.lines, name)?;
-        let name = self.lines.get(start..).unwrap_or_default();
-        match name.len() {
-            14 if name == b"content-length" => {
-                if let Err(error) = self.set_content_length(value) {
-                    self.lines.truncate(start);
-                    return Err(error);
-                }
-            }
-            4 if name == b"date" => self.has_date = true,
-            6 if name == b"server" => self.has_server = true,
-            10 if name == b"connection" || name == b"keep-alive" => {
-                self.close |= name == b"connection" && has_token(value, b"close");
-                self.lines.truncate(start);
-                return Ok(());
-            }
-            7 | 16 | 17
-                if matches!(name, b"upgrade" | b"proxy-connection" | b"transfer-encoding") =>
-            {
-                self.lines.truncate(start);
-                return Ok(());
-            }
-            _ => {}
-        }
-        self.lines.extend_from_slice(b": ");
-        self.lines.extend_from_slice(value);
-        self.lines.extend_from_slice(b"\r\n");
-        Ok(())
-    }
-
-    /// The status code.
-    pub fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// The length that the application declared.
-    pub fn content_length(&self) -> Option<u64> {
-        self.content_length
-    }
-
-    /// Names, lower-case, and values.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        lines(&self.lines)
-    }
-
-    fn set_content_length(&mut self, value: &[u8]) -> Result<(), HeadError> {
-        let length = parse_length(value).ok_or(HeadError::ContentLength)?;
-        if self.content_length.is_some_and(|before| before != length) {
-            return Err(HeadError::ContentLength);
-        }
-        self.content_length = Some(length);
-        Ok(())
+    pub(crate) fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
     }
 }
 
-/// Fields behind a body, validated, in wire form.
-#[derive(Debug, Default)]
-pub struct Trailers {
-    pub(crate) lines: Vec<u8>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Trailers {
-    /// Appends a field.
-    ///
-    /// # Errors
-    /// `Name` or `Value`.
-    pub fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
-        let value = value.trim_ascii();
-        if !value.iter().all(|byte| is_value_byte(*byte)) {
-            return Err(HeadError::Value);
-        }
-        append_name(&mut self.lines, name)?;
-        self.lines.extend_from_slice(b": ");
-        self.lines.extend_from_slice(value);
-        self.lines.extend_from_slice(b"\r\n");
-        Ok(())
+    #[test]
+    fn builder() {
+        let mut builder = RequestHeadBuilder::new(Version::Http2, "GET", b"/a%20b?c=d?e");
+        builder.set_scheme("https");
+        builder.set_authority("example.com:8443");
+        builder.append(b"accept", b"*/*");
+        builder.append(b"cookie", b"a=b");
+        builder.append(b"cookie", b"c=d");
+        let head = builder.build();
+        assert_eq!(head.version(), Version::Http2);
+        assert_eq!(head.method(), "GET");
+        assert_eq!(head.target(), b"/a%20b?c=d?e");
+        assert_eq!(head.path(), b"/a%20b");
+        assert_eq!(head.query(), b"c=d?e");
+        assert_eq!(head.scheme(), Some("https"));
+        assert_eq!(head.authority(), Some("example.com:8443"));
+        assert_eq!(head.fields().len(), 3);
+        assert_eq!(head.field(b"cookie"), Some(&b"a=b"[..]));
+        assert_eq!(head.field(b"host"), None);
     }
 
-    /// Names, lower-case, and values.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        lines(&self.lines)
+    #[test]
+    fn builder_without_query() {
+        let head = RequestHeadBuilder::new(Version::Http2, "OPTIONS", b"*").build();
+        assert_eq!((head.path(), head.query()), (&b"*"[..], &b""[..]));
+        assert_eq!((head.scheme(), head.authority()), (None, None));
     }
 }
-
-fn lines(bytes: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    bytes.split(|byte| *byte == b'\n').filter_map(|line| {
-        let line = line.strip_suffix(b"\r")?;
-        let colon = memchr::memchr(b':', line)?;
-        Some((line.get(..colon)?, line.get(colon + 2..)?))
-    })
-}
-
-/// Appends `name` in lower case; nothing if it is no token.
-fn append_name(lines: &mut Vec<u8>, name: &[u8]) -> Result<(), HeadError> {
-    let start = lines.len();
-    let mut valid = !name.is_empty();
-    lines.extend(name.iter().map(|byte| {
-        let lower = TOKEN[*byte as usize];
-        valid &= lower != 0;
-        lower
-    }));
-    if !valid {
-        lines.truncate(start);
-        return Err(HeadError::Name);
-    }
-    Ok(())
-}
-
-/// Digits only (RFC 9110, 8.6).
-pub(crate) fn parse_length(value: &[u8]) -> Option<u64> {
-    if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    str::from_utf8(value).ok()?.parse().ok()
-}
-
-/// True if the comma-separated `value` has `token`, whatever its case.
-pub(crate) fn has_token(value: &[u8], token: &[u8]) -> bool {
-    value.split(|byte| *byte == b',').any(|item| item.trim_ascii().eq_ignore_ascii_case(token))
-}
-
-/// VCHAR, obs-text, SP and HTAB (RFC 9110, 5.5).
-fn is_value_byte(byte: u8) -> bool {
-    byte >= b' ' && byte != 0x7f || byte == b'\t'
-}
-
-/// The lower-case form of every character of a token (RFC 9110, 5.6.2), 0 for any other byte.
-const TOKEN: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        let char = byte as u8;
-        if char.is_ascii_alphanumeric()
-            || matches!(
-                char,
-                b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
-                    | b'`' | b'|' | b'~'
-            )
-        {
-            table[byte] = char.to_ascii_lowercase();
-        }
-        byte += 1;
-    }
-    table
-};

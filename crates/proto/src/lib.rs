@@ -1,13 +1,22 @@
-//! The rules of HTTP as granian keeps them: bytes in, events out. Contains no socket, clock,
-//! thread or Python; time is an argument, and buffers belong to the caller.
+//! The rules of HTTP, without sockets, clock, threads or Python: received bytes and points in time
+//! go in, events and bytes to send come out.
+//!
+//! - [`h1::Connection`] is the engine of one HTTP/1.x server connection.
+//! - [`Event`] is what engines report; [`Request`] and [`RequestHead`] are what they found.
+//! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
+//! - [`PeerError`] says what the peer did wrong, [`SendError`] and [`HeadError`] what the
+//!   application did.
+
 #![forbid(unsafe_code)]
 
 mod error;
 mod event;
-mod head;
-
+mod field;
 pub mod h1;
+mod head;
+mod response;
 
 pub use error::{HeadError, PeerError, SendError};
 pub use event::{BodyLength, Content, Event, Request, Timeout};
-pub use head::{RequestHead, ResponseHead, Trailers, Version};
+pub use head::{RequestHead, RequestHeadBuilder, Version};
+pub use response::{ResponseHead, Trailers, reason};

@@ -1,188 +1,240 @@
-//! Request bodies: of a known length, or chunked (RFC 9112, 7.1).
+//! Request bodies: received bytes to pieces of content and trailers.
 
 use bytes::{Buf, Bytes, BytesMut};
+use httparse::{EMPTY_HEADER, Status, parse_headers};
 
 use super::Options;
-use crate::error::PeerError;
-use crate::head::Trailers;
+use super::lines::Lines;
+use crate::error::{HeadError, PeerError};
+use crate::event::BodyLength;
+use crate::response::Trailers;
 
-/// The decoder of one body.
-#[derive(Debug)]
+/// A body that is being received.
 pub(super) enum Decoder {
-    Sized(u64),
+    Sized { left: u64 },
     Chunked(Chunked),
 }
 
-#[derive(Debug)]
-pub(super) struct Chunked {
-    state: ChunkState,
-    /// Bytes of all chunks so far.
-    total: u64,
-    /// Bytes of chunk extensions so far; nobody needs many.
-    extensions: usize,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum ChunkState {
-    Size,
-    Data(u64),
-    DataEnd,
-    Trailers,
-}
-
-/// What a decoder found.
-#[derive(Debug)]
+/// What came of a body.
 pub(super) enum Piece {
     Data(Bytes),
     End(Option<Trailers>),
 }
 
 impl Decoder {
-    pub(super) fn chunked() -> Self {
-        Self::Chunked(Chunked { state: ChunkState::Size, total: 0, extensions: 0 })
-    }
-
-    /// Bytes that are certainly still to come.
-    pub(super) fn remaining(&self) -> u64 {
-        match self {
-            Self::Sized(left) => *left,
-            Self::Chunked(Chunked { state: ChunkState::Data(left), .. }) => *left,
-            Self::Chunked(_) => 1,
+    pub(super) fn new(length: BodyLength) -> Self {
+        match length {
+            BodyLength::Empty => Self::Sized { left: 0 },
+            BodyLength::Sized(left) => Self::Sized { left },
+            BodyLength::Chunked => Self::Chunked(Chunked::default()),
         }
     }
 
-    /// The next piece, taken from the front of `input`.
-    pub(super) fn decode(
+    /// How many bytes are known to be missing.
+    pub(super) fn left(&self) -> u64 {
+        match self {
+            Self::Sized { left } => *left,
+            Self::Chunked(chunked) => match chunked.step {
+                Step::Data(left) => left,
+                _ => 0,
+            },
+        }
+    }
+
+    /// Whether nothing of it is missing.
+    pub(super) fn is_complete(&self) -> bool {
+        matches!(self, Self::Sized { left: 0 })
+    }
+
+    /// Takes from the front of `input` what belongs to the body.
+    pub(super) fn poll(
         &mut self,
         input: &mut BytesMut,
         options: &Options,
     ) -> Result<Option<Piece>, PeerError> {
         match self {
-            Self::Sized(0) => Ok(Some(Piece::End(None))),
-            Self::Sized(left) => Ok(take(input, left).map(Piece::Data)),
-            Self::Chunked(chunked) => chunked.decode(input, options),
+            Self::Sized { left: 0 } => Ok(Some(Piece::End(None))),
+            Self::Sized { left } => Ok(take(left, input).map(Piece::Data)),
+            Self::Chunked(chunked) => chunked.poll(input, options),
+        }
+    }
+}
+
+/// > chunked-body = *chunk last-chunk trailer-section CRLF
+/// > — RFC 9112, 7.1 <https://www.rfc-editor.org/rfc/rfc9112#section-7.1>
+pub(super) struct Chunked {
+    step: Step,
+    lines: Lines,
+    /// How much of extensions is still put up with.
+    extensions_left: usize,
+    /// The sizes of all chunks so far.
+    total: u64,
+}
+
+enum Step {
+    Size,
+    Data(u64),
+    DataEnd,
+    Trailers,
+}
+
+impl Default for Chunked {
+    fn default() -> Self {
+        Self {
+            step: Step::Size,
+            lines: Lines::default(),
+            extensions_left: MAX_EXTENSIONS,
+            total: 0,
         }
     }
 }
 
 impl Chunked {
-    fn decode(
+    fn poll(
         &mut self,
         input: &mut BytesMut,
         options: &Options,
     ) -> Result<Option<Piece>, PeerError> {
         loop {
-            match &mut self.state {
-                ChunkState::Size => {
-                    let Some(line) = take_line(input, SIZE_LINE)? else { return Ok(None) };
-                    let size = self.parse_size(&line)?;
-                    self.total = self.total.checked_add(size).ok_or(PeerError::Malformed)?;
-                    if options.max_body_size.is_some_and(|limit| self.total > limit) {
-                        return Err(PeerError::BodyTooLarge);
+            match &mut self.step {
+                Step::Size => match self.take_size(input, options)? {
+                    Some(0) => self.step = Step::Trailers,
+                    Some(size) => self.step = Step::Data(size),
+                    None => return Ok(None),
+                },
+                Step::Data(0) => self.step = Step::DataEnd,
+                Step::Data(left) => return Ok(take(left, input).map(Piece::Data)),
+                // > chunk = chunk-size [ chunk-ext ] CRLF chunk-data CRLF — RFC 9112, 7.1
+                Step::DataEnd => match input[..] {
+                    [b'\r', b'\n', ..] => {
+                        input.advance(2);
+                        self.step = Step::Size;
                     }
-                    self.state =
-                        if size == 0 { ChunkState::Trailers } else { ChunkState::Data(size) };
-                }
-                ChunkState::Data(left) => {
-                    let Some(data) = take(input, left) else { return Ok(None) };
-                    if *left == 0 {
-                        self.state = ChunkState::DataEnd;
-                    }
-                    return Ok(Some(Piece::Data(data)));
-                }
-                ChunkState::DataEnd => {
-                    match input.as_ref() {
-                        [b'\r', b'\n', ..] => input.advance(2),
-                        [] | [b'\r'] => return Ok(None),
-                        _ => return Err(PeerError::Malformed),
-                    }
-                    self.state = ChunkState::Size;
-                }
-                ChunkState::Trailers => {
-                    return Ok(parse_trailers(input, options)?.map(Piece::End));
-                }
+                    [] | [b'\r'] => return Ok(None),
+                    _ => return Err(PeerError::Chunk),
+                },
+                Step::Trailers => return self.take_trailers(input, options),
             }
         }
     }
 
-    /// `chunk-size [ chunk-ext ]`; extensions are ignored (RFC 9112, 7.1.1).
-    fn parse_size(&mut self, line: &[u8]) -> Result<u64, PeerError> {
-        let digits = line.iter().take_while(|byte| byte.is_ascii_hexdigit()).count();
-        let (size, rest) = line.split_at(digits);
-        if size.is_empty() || size.len() > 16 {
-            return Err(PeerError::Malformed);
-        }
-        if !matches!(rest.trim_ascii_start(), [] | [b';', ..]) || (rest.ends_with(b" ") && !rest.contains(&b';'))
-            || rest.iter().any(|byte| *byte < b' ' && *byte != b'\t' || *byte == 0x7f)
+    fn take_size(
+        &mut self,
+        input: &mut BytesMut,
+        options: &Options,
+    ) -> Result<Option<u64>, PeerError> {
+        let limit = MAX_SIZE_DIGITS + self.extensions_left + 2;
+        let line = match self.lines.next(input, limit) {
+            Ok(Some(line)) => &input[line],
+            Ok(None) => return Ok(None),
+            // > A recipient MUST ignore unrecognized chunk extensions. A server ought to limit the
+            // > total length of chunk extensions received in a request to an amount reasonable for
+            // > the services provided — RFC 9112, 7.1.1
+            Err(PeerError::HeadTooLarge) => return Err(PeerError::Chunk),
+            Err(error) => return Err(error),
+        };
+        let (size, digits) = parse_size(line).ok_or(PeerError::Chunk)?;
+        self.extensions_left = self
+            .extensions_left
+            .checked_sub(line.len() - digits)
+            .ok_or(PeerError::Chunk)?;
+        self.total = self
+            .total
+            .checked_add(size)
+            .ok_or(PeerError::BodyTooLarge)?;
+        if options
+            .max_body_size
+            .is_some_and(|limit| self.total > limit)
         {
-            return Err(PeerError::Malformed);
+            return Err(PeerError::BodyTooLarge);
         }
-        self.extensions += rest.len();
-        if self.extensions > EXTENSIONS {
-            return Err(PeerError::Malformed);
+        input.advance(self.lines.position());
+        self.lines = Lines::default();
+        Ok(Some(size))
+    }
+
+    fn take_trailers(
+        &mut self,
+        input: &mut BytesMut,
+        options: &Options,
+    ) -> Result<Option<Piece>, PeerError> {
+        while let Some(line) = self.lines.next(input, options.max_head_size)? {
+            if line.is_empty() {
+                let end = self.lines.position();
+                let trailers = parse_trailers(&input[..end], self.lines.count() - 1)?;
+                input.advance(end);
+                return Ok(Some(Piece::End(trailers)));
+            }
+            if self.lines.count() > options.max_fields {
+                return Err(PeerError::TooManyFields);
+            }
         }
-        let size = str::from_utf8(size).map_err(|_| PeerError::Malformed)?;
-        u64::from_str_radix(size, 16).map_err(|_| PeerError::Malformed)
+        Ok(None)
     }
 }
 
-fn take(input: &mut BytesMut, left: &mut u64) -> Option<Bytes> {
-    if input.is_empty() {
+fn take(left: &mut u64, input: &mut BytesMut) -> Option<Bytes> {
+    let count = usize::try_from(*left)
+        .unwrap_or(usize::MAX)
+        .min(input.len());
+    if count == 0 {
         return None;
     }
-    let len = usize::try_from(*left).unwrap_or(usize::MAX).min(input.len());
-    *left -= len as u64;
-    Some(input.split_to(len).freeze())
+    *left -= count as u64;
+    Some(input.split_to(count).freeze())
 }
 
-/// A line without its CRLF, once it is whole; at most `limit` bytes.
-fn take_line(input: &mut BytesMut, limit: usize) -> Result<Option<Bytes>, PeerError> {
-    match memchr::memchr(b'\n', input) {
-        Some(end) if end > limit => Err(PeerError::Malformed),
-        Some(end) => {
-            let mut line = input.split_to(end + 1);
-            line.truncate(end);
-            if line.last() != Some(&b'\r') {
-                return Err(PeerError::Malformed);
-            }
-            line.truncate(end - 1);
-            Ok(Some(line.freeze()))
+/// The size of a chunk, and the number of its digits.
+///
+/// > chunk-size = 1*HEXDIG
+/// > chunk-ext  = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
+/// > — RFC 9112, 7.1 and 7.1.1 <https://www.rfc-editor.org/rfc/rfc9112#section-7.1>
+///
+/// What an extension says is ignored, but control characters in it are not.
+fn parse_size(line: &[u8]) -> Option<(u64, usize)> {
+    let mut size = 0u64;
+    let mut digits = 0;
+    for byte in line {
+        let Some(digit) = char::from(*byte).to_digit(16) else {
+            break;
+        };
+        if digits == MAX_SIZE_DIGITS {
+            return None;
         }
-        None if input.len() > limit => Err(PeerError::Malformed),
-        None => Ok(None),
+        size = size << 4 | u64::from(digit);
+        digits += 1;
     }
-}
-
-fn parse_trailers(
-    input: &mut BytesMut,
-    options: &Options,
-) -> Result<Option<Option<Trailers>>, PeerError> {
-    let Some(end) = memchr::memrchr(b'\n', input) else {
-        return if input.len() > TRAILERS { Err(PeerError::HeadTooLarge) } else { Ok(None) };
+    let extension = line[digits..].trim_ascii_start();
+    let is_legal = match (&line[digits..], extension) {
+        ([], _) => true,
+        (_, [b';', ..]) => line[digits..]
+            .iter()
+            .all(|byte| *byte == b'\t' || (*byte >= b' ' && *byte != 0x7f)),
+        _ => false,
     };
-    let lines = &input[..=end];
-    let mut fields = vec![httparse::EMPTY_HEADER; options.max_fields.min(64)];
-    match httparse::parse_headers(lines, &mut fields) {
-        Ok(httparse::Status::Complete((len, fields))) => {
-            if memchr::memchr_iter(b'\n', &lines[..len]).any(|at| at == 0 || lines[at - 1] != b'\r')
-            {
-                return Err(PeerError::Malformed);
-            }
-            let mut trailers = Trailers::default();
-            for field in fields {
-                // Fields that can't be trailers are left out, as RFC 9110, 6.5.1 allows.
-                let _ = trailers.append(field.name.as_bytes(), field.value);
-            }
-            input.advance(len);
-            Ok(Some((!trailers.lines.is_empty()).then_some(trailers)))
-        }
-        Ok(httparse::Status::Partial) if input.len() > TRAILERS => Err(PeerError::HeadTooLarge),
-        Ok(httparse::Status::Partial) => Ok(None),
-        Err(httparse::Error::TooManyHeaders) => Err(PeerError::HeadTooLarge),
-        Err(_) => Err(PeerError::Malformed),
-    }
+    (digits > 0 && is_legal).then_some((size, digits))
 }
 
-const SIZE_LINE: usize = 4 * 1024;
-const EXTENSIONS: usize = 16 * 1024;
-const TRAILERS: usize = 64 * 1024;
+fn parse_trailers(block: &[u8], count: usize) -> Result<Option<Trailers>, PeerError> {
+    if count == 0 {
+        return Ok(None);
+    }
+    let mut slots = vec![EMPTY_HEADER; count];
+    let Ok(Status::Complete((_, fields))) = parse_headers(block, &mut slots) else {
+        return Err(PeerError::Field);
+    };
+    let mut trailers = Trailers::new();
+    for field in fields {
+        match trailers.append(field.name.as_bytes(), field.value) {
+            // > A recipient MUST NOT merge [...] unless [...] — RFC 9110, 6.5.1. They are ignored.
+            Ok(()) | Err(HeadError::Trailer) => {}
+            Err(_) => return Err(PeerError::Field),
+        }
+    }
+    Ok((!trailers.is_empty()).then_some(trailers))
+}
+
+/// As many as a `u64` has.
+const MAX_SIZE_DIGITS: usize = 16;
+/// Bytes of chunk extensions in one body.
+const MAX_EXTENSIONS: usize = 16 * 1024;

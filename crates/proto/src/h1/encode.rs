@@ -1,128 +1,221 @@
-//! Response heads and framing: from values to bytes.
+//! Responses as bytes: heads, chunk framing, and how the body of a response is delimited.
 
-use crate::error::PeerError;
-use crate::head::{ResponseHead, Trailers};
+use super::state::Exchange;
+use crate::error::SendError;
+use crate::event::Content;
+use crate::head::Version;
+use crate::response::{ResponseHead, Trailers, reason};
 
-/// `HTTP/1.1 200 OK` with its CRLF.
-pub(super) fn status_line(status: u16, reason: Option<&[u8]>, out: &mut Vec<u8>) {
+/// How the body of a response is delimited.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Framing {
+    /// No byte of it goes out.
+    Swallow,
+    /// By Content-Length; this much is left.
+    Length(u64),
+    /// In chunks.
+    Chunked { is_open: bool },
+    /// By the end of the connection.
+    Close,
+}
+
+/// What a head says about the length of the body.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum FramingLine {
+    None,
+    Length(u64),
+    Chunked,
+}
+
+impl Framing {
+    /// > [...] message body length [...] — RFC 9112, 6.3
+    /// > <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>
+    pub(super) fn of(
+        exchange: &Exchange,
+        head: &ResponseHead,
+        content: Content,
+    ) -> (Self, FramingLine) {
+        let is_chunkable = exchange.version != Version::Http10;
+        let line = match (head.content_length(), content) {
+            (Some(length), _) | (None, Content::Length(length)) => FramingLine::Length(length),
+            (None, Content::None) => FramingLine::Length(0),
+            (None, Content::Stream) if is_chunkable => FramingLine::Chunked,
+            (None, Content::Stream) => FramingLine::None,
+        };
+        match (head.status(), line) {
+            // > A server MUST NOT send a Content-Length header field in any response with a status
+            // > code of 1xx (Informational) or 204 (No Content). — RFC 9110, 8.6
+            (204, _) => (Self::Swallow, FramingLine::None),
+            // > a server MUST NOT generate content in a 205 response — RFC 9110, 15.3.6
+            (205, _) => (Self::Swallow, FramingLine::Length(0)),
+            // > A server MAY send a Content-Length header field in a 304 (Not Modified) response
+            // > [...] unless its field value equals [that of a 200 response] — RFC 9110, 8.6
+            (304, _) => {
+                let line = head
+                    .content_length()
+                    .map_or(FramingLine::None, FramingLine::Length);
+                (Self::Swallow, line)
+            }
+            // The same holds for HEAD, and what an application leaves out is not known to be empty.
+            (_, FramingLine::Length(0)) if exchange.is_head && head.content_length().is_none() => {
+                (Self::Swallow, FramingLine::None)
+            }
+            _ if exchange.is_head => (Self::Swallow, line),
+            (_, FramingLine::Length(length)) => (Self::Length(length), line),
+            (_, FramingLine::Chunked) => (Self::Chunked { is_open: false }, line),
+            (_, FramingLine::None) => (Self::Close, line),
+        }
+    }
+
+    /// Goes before `len` bytes of the body. Returns how many of them go out.
+    pub(super) fn begin_data(&mut self, len: u64, out: &mut Vec<u8>) -> Result<u64, SendError> {
+        match self {
+            Self::Swallow => return Ok(0),
+            Self::Length(left) => {
+                *left = left.checked_sub(len).ok_or(SendError::TooMuchBody)?;
+            }
+            Self::Chunked { is_open } if len > 0 => {
+                end_chunk(is_open, out);
+                *is_open = true;
+                write_hex(len, out);
+                out.extend_from_slice(b"\r\n");
+            }
+            // An empty chunk would be the last one.
+            Self::Chunked { .. } | Self::Close => {}
+        }
+        Ok(len)
+    }
+
+    /// Goes behind the bytes that `begin_data` was called for.
+    pub(super) fn end_data(&mut self, out: &mut Vec<u8>) {
+        if let Self::Chunked { is_open } = self {
+            end_chunk(is_open, out);
+        }
+    }
+
+    /// Goes behind the body.
+    pub(super) fn end(
+        &mut self,
+        trailers: Option<&Trailers>,
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        match self {
+            Self::Length(0) | Self::Swallow | Self::Close => {}
+            Self::Length(_) => return Err(SendError::TooLittleBody),
+            Self::Chunked { is_open } => {
+                end_chunk(is_open, out);
+                out.extend_from_slice(b"0\r\n");
+                out.extend_from_slice(trailers.map_or(&[], Trailers::lines));
+                out.extend_from_slice(b"\r\n");
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the engine adds to a head.
+pub(super) struct Additions<'a> {
+    pub(super) framing: FramingLine,
+    pub(super) date: &'a [u8; 29],
+    pub(super) connection: Option<&'static [u8]>,
+}
+
+/// The head of a final response.
+pub(super) fn write_head(head: &ResponseHead, additions: &Additions<'_>, out: &mut Vec<u8>) {
+    out.reserve(head.lines().len() + ADDITIONS_ROOM);
+    write_status_line(head.status(), head.reason(), out);
+    out.extend_from_slice(head.lines());
+    match additions.framing {
+        FramingLine::None => {}
+        FramingLine::Chunked => out.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+        FramingLine::Length(length) => {
+            write_line(
+                b"content-length",
+                itoa::Buffer::new().format(length).as_bytes(),
+                out,
+            );
+        }
+    }
+    if !head.has_server() {
+        out.extend_from_slice(b"server: granian\r\n");
+    }
+    if !head.has_date() {
+        write_line(b"date", additions.date, out);
+    }
+    if let Some(connection) = additions.connection {
+        write_line(b"connection", connection, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The head of an informational response. It has no framing, and nothing is added to it.
+pub(super) fn write_informational(head: &ResponseHead, out: &mut Vec<u8>) {
+    write_status_line(head.status(), head.reason(), out);
+    out.extend_from_slice(head.lines());
+    out.extend_from_slice(b"\r\n");
+}
+
+/// The head that hands the connection over to another protocol.
+///
+/// > A server that sends a 101 (Switching Protocols) response MUST send an Upgrade header field
+/// > [...] A sender of Upgrade MUST also send an "Upgrade" connection option
+/// > — RFC 9110, 7.8 <https://www.rfc-editor.org/rfc/rfc9110#section-7.8>
+pub(super) fn write_upgrade(
+    head: &ResponseHead,
+    protocol: &[u8],
+    date: &[u8; 29],
+    out: &mut Vec<u8>,
+) {
+    write_status_line(head.status(), head.reason(), out);
+    write_line(b"connection", b"upgrade", out);
+    write_line(b"upgrade", protocol, out);
+    out.extend_from_slice(head.lines());
+    if !head.has_date() {
+        write_line(b"date", date, out);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+/// A whole response that says what the peer did wrong, and nothing else.
+pub(super) fn write_refusal(status: u16, date: &[u8; 29], out: &mut Vec<u8>) {
+    write_status_line(status, reason(status).as_bytes(), out);
+    out.extend_from_slice(b"content-length: 0\r\n");
+    write_line(b"date", date, out);
+    out.extend_from_slice(b"connection: close\r\n\r\n");
+}
+
+/// > status-line = HTTP-version SP status-code SP [ reason-phrase ]
+/// > — RFC 9112, 4 <https://www.rfc-editor.org/rfc/rfc9112#section-4>
+fn write_status_line(status: u16, reason: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(b"HTTP/1.1 ");
     out.extend_from_slice(itoa::Buffer::new().format(status).as_bytes());
     out.push(b' ');
-    out.extend_from_slice(reason.unwrap_or_else(|| reason_phrase(status).as_bytes()));
+    out.extend_from_slice(reason);
     out.extend_from_slice(b"\r\n");
 }
 
-/// A field whose value is a number.
-pub(super) fn number_field(name: &[u8], value: u64, out: &mut Vec<u8>) {
+fn write_line(name: &[u8], value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name);
     out.extend_from_slice(b": ");
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
+    out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
 }
 
-/// The fields that every response has, unless the application made them.
-pub(super) fn standard_fields(head: &ResponseHead, date: &[u8; 29], out: &mut Vec<u8>) {
-    if !head.has_server {
-        out.extend_from_slice(b"server: granian\r\n");
-    }
-    if !head.has_date {
-        out.extend_from_slice(b"date: ");
-        out.extend_from_slice(date);
+fn end_chunk(is_open: &mut bool, out: &mut Vec<u8>) {
+    if *is_open {
         out.extend_from_slice(b"\r\n");
+        *is_open = false;
     }
 }
 
-/// The line before a chunk's data.
-pub(super) fn chunk_size(len: u64, out: &mut Vec<u8>) {
-    let digits = (64 - len.leading_zeros()).div_ceil(4).max(1);
+fn write_hex(number: u64, out: &mut Vec<u8>) {
+    let digits = (u64::BITS - number.leading_zeros()).div_ceil(4).max(1);
     for place in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[(len >> (place * 4) & 0xf) as usize]);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The last chunk and what follows it.
-pub(super) fn last_chunk(trailers: Option<&Trailers>, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"0\r\n");
-    if let Some(trailers) = trailers {
-        out.extend_from_slice(&trailers.lines);
-    }
-    out.extend_from_slice(b"\r\n");
-}
-
-/// A whole answer to a peer's error.
-pub(super) fn refusal(error: PeerError, date: &[u8; 29], out: &mut Vec<u8>) {
-    status_line(error.status(), None, out);
-    out.extend_from_slice(b"content-length: 0\r\nserver: granian\r\ndate: ");
-    out.extend_from_slice(date);
-    out.extend_from_slice(b"\r\nconnection: close\r\n\r\n");
-}
-
-/// The registered reason phrase, empty for others.
-fn reason_phrase(status: u16) -> &'static str {
-    match status {
-        100 => "Continue",
-        101 => "Switching Protocols",
-        102 => "Processing",
-        103 => "Early Hints",
-        200 => "OK",
-        201 => "Created",
-        202 => "Accepted",
-        203 => "Non-Authoritative Information",
-        204 => "No Content",
-        205 => "Reset Content",
-        206 => "Partial Content",
-        207 => "Multi-Status",
-        208 => "Already Reported",
-        226 => "IM Used",
-        300 => "Multiple Choices",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        304 => "Not Modified",
-        305 => "Use Proxy",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        402 => "Payment Required",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        406 => "Not Acceptable",
-        407 => "Proxy Authentication Required",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        411 => "Length Required",
-        412 => "Precondition Failed",
-        413 => "Content Too Large",
-        414 => "URI Too Long",
-        415 => "Unsupported Media Type",
-        416 => "Range Not Satisfiable",
-        417 => "Expectation Failed",
-        418 => "I'm a teapot",
-        421 => "Misdirected Request",
-        422 => "Unprocessable Content",
-        423 => "Locked",
-        424 => "Failed Dependency",
-        425 => "Too Early",
-        426 => "Upgrade Required",
-        428 => "Precondition Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        451 => "Unavailable For Legal Reasons",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        506 => "Variant Also Negotiates",
-        507 => "Insufficient Storage",
-        508 => "Loop Detected",
-        510 => "Not Extended",
-        511 => "Network Authentication Required",
-        _ => "",
+        let digit = (number >> (4 * place)) & 0xf;
+        out.push(HEX_DIGITS[digit as usize]);
     }
 }
+
+const HEX_DIGITS: &[u8; 16] = b"0123456789abcdef";
+/// Room for the lines that a head gets beside those of the application.
+const ADDITIONS_ROOM: usize = 192;

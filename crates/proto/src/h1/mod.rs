@@ -1,287 +1,296 @@
-//! One HTTP/1.0 or HTTP/1.1 connection, server side (RFC 9112).
+//! HTTP/1.1 and HTTP/1.0, server side: [`Connection`], the engine of one connection, and the
+//! [`Options`] it works within.
 //!
-//! The caller owns sockets, buffers and the clock. It appends what it received to an input buffer
-//! and calls [`Connection::poll_event`] until that gives nothing; sends with the `send_*` and
-//! `*_data` methods, which append to an output buffer; sleeps until [`Connection::poll_timeout`],
-//! then calls [`Connection::handle_timeout`]. The engine keeps no bytes: an idle connection is a
-//! few words.
+//! `lines.rs` and `parse.rs` read heads, `target.rs` what they ask for, `body.rs` bodies;
+//! `encode.rs` writes responses; `state.rs` knows what may happen when.
 
 mod body;
 mod encode;
+mod lines;
 mod parse;
 mod state;
+mod target;
 
 use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 
 use self::body::{Decoder, Piece};
-use self::state::{Receiving, Sending};
+use self::encode::{
+    Additions, Framing, write_head, write_informational, write_refusal, write_upgrade,
+};
+use self::state::{Receive, Respond, State};
 use crate::error::{PeerError, SendError};
-use crate::event::{BodyLength, Content, Event, Request, Timeout};
-use crate::head::{ResponseHead, Trailers, Version};
+use crate::event::{Content, Event, Timeout};
+use crate::head::Version;
+use crate::response::{ResponseHead, Trailers};
 
-/// Bounds of a connection.
-#[derive(Clone, Copy, Debug)]
+/// The bounds that a connection works within.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Bytes of a request head.
+    /// Bytes of a request head, and of trailers.
     pub max_head_size: usize,
     /// Bytes of a request target.
     pub max_target_size: usize,
-    /// Fields of a request head.
+    /// Fields of a request, and of trailers.
     pub max_fields: usize,
-    /// Bytes of a request's body; `None` for any number.
+    /// Bytes of a request body.
     pub max_body_size: Option<u64>,
-    /// From the first byte of a head, or the start of the connection, to the head's end.
+    /// For a head to come in whole, counted from its first byte; on a new connection from the
+    /// start.
     pub header_timeout: Duration,
-    /// Between the end of a response and the first byte of the next request.
+    /// For the next request to begin.
     pub keep_alive_timeout: Duration,
-    /// Between two pieces of a body that the caller waits for; `None` for ever.
+    /// For the next piece of a body that the caller waits for.
     pub body_timeout: Option<Duration>,
-    /// Whether connections persist.
+    /// Whether connections may serve more than one request.
     pub keep_alive: bool,
 }
 
-/// See the module's documentation.
-#[derive(Debug)]
+/// The server's side of one HTTP/1 connection.
+///
+/// - **What the peer did**: append what is received to a buffer, and call [`poll_event`] with it
+///   until it returns None, also after each complete response; it takes from the front what it
+///   can use. Not calling it is how to push back. [`handle_eof`] says that nothing more comes.
+/// - **What the application answers**: the `send_` methods write to a buffer what goes out around
+///   the body, whose bytes the caller puts between [`begin_data`] and [`end_data`].
+/// - **Time**: [`poll_timeout`] is the next deadline after each of these, [`handle_timeout`] what
+///   to call then.
+/// - **The end**: once [`is_closing`] is true, nothing is left to do but to send what is written,
+///   and close.
+///
+/// [`poll_event`]: Self::poll_event
+/// [`handle_eof`]: Self::handle_eof
+/// [`begin_data`]: Self::begin_data
+/// [`end_data`]: Self::end_data
+/// [`poll_timeout`]: Self::poll_timeout
+/// [`handle_timeout`]: Self::handle_timeout
+/// [`is_closing`]: Self::is_closing
 pub struct Connection {
     options: Options,
-    receiving: Receiving,
-    sending: Sending,
-    /// Of the current request.
-    version: Version,
-    is_head: bool,
-    keep_alive: bool,
-    continue_expected: bool,
-    deadline: Option<Instant>,
-    /// Bytes of input in which no head was found.
-    scanned: usize,
-    /// Bytes of the body that were thrown away since its response was complete.
-    discarded: u64,
+    state: State,
+    deadline: Deadline,
+    /// The peer's sending side is at its end.
+    is_ended: bool,
 }
 
+/// What is waited for until when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Deadline {
+    None,
+    /// The first byte of the first request. The time for its head counts from here too.
+    First(Instant),
+    /// The first byte of another request.
+    Idle(Instant),
+    /// The rest of a head.
+    Head(Instant),
+    /// More of a body.
+    Body(Instant),
+    /// The end of a body that is discarded.
+    Discard(Instant),
+}
+
+/// What the peer did, and when.
 impl Connection {
-    /// A connection that was accepted at `now`.
+    /// The engine of a connection that was accepted at `now`.
     pub fn new(options: Options, now: Instant) -> Self {
         Self {
             options,
-            receiving: Receiving::Head,
-            sending: Sending::Idle,
-            version: Version::Http11,
-            is_head: false,
-            keep_alive: options.keep_alive,
-            continue_expected: false,
-            deadline: Some(now + options.header_timeout),
-            scanned: 0,
-            discarded: 0,
+            state: State::new(),
+            deadline: Deadline::First(now + options.header_timeout),
+            is_ended: false,
         }
     }
 
-    /// The next event, taken from the front of `input`. `None`: more input is needed, or the
-    /// current response must be completed first, and `input` keeps what was not used.
+    /// What the peer sent, if that is something whole. Takes from the front of `input` what it can
+    /// use; the caller keeps the rest there, and appends to it what is received.
+    ///
+    /// The next request is not looked at before the response to this one is complete.
     pub fn poll_event(&mut self, now: Instant, input: &mut BytesMut) -> Option<Event> {
-        loop {
-            let result = match &mut self.receiving {
-                Receiving::Head => self.poll_head(now, input),
-                Receiving::Body(_) => self.poll_body(now, input),
-                Receiving::Complete | Receiving::Closed => return None,
-            };
-            match result {
-                Ok(Some(Event::Data(data))) if self.sending == Sending::Complete => {
-                    self.discarded += data.len() as u64;
-                    if self.discarded > DISCARD {
-                        self.close();
-                    }
-                }
-                Ok(Some(Event::End(_))) if self.sending == Sending::Complete => self.recycle(now),
-                Ok(event) => return event,
-                Err(error) => {
-                    self.close();
-                    self.deadline = None;
-                    return Some(Event::Refused(error));
-                }
-            }
-        }
-    }
-
-    /// The peer has ended its sending side; `input` is what is left.
-    pub fn handle_eof(&mut self, input: &BytesMut) -> Option<Event> {
-        let cut = match &self.receiving {
-            Receiving::Head => !input.is_empty(),
-            Receiving::Body(_) => true,
-            Receiving::Complete | Receiving::Closed => false,
+        let event = self.next_event(input);
+        self.deadline = match event {
+            Some(_) => Deadline::None,
+            None => self.next_deadline(now),
         };
-        self.keep_alive = false;
-        if !matches!(self.receiving, Receiving::Complete) {
-            self.receiving = Receiving::Closed;
-        }
-        self.deadline = None;
-        cut.then_some(Event::Refused(PeerError::Malformed))
+        event
     }
 
-    /// When [`Connection::handle_timeout`] is to be called.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.deadline
-    }
-
-    /// Time has passed; `None` if no deadline has.
-    pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
-        if self.deadline? > now {
+    /// The peer's sending side is at its end. What is left in `input` still counts: go on calling
+    /// [`poll_event`](Self::poll_event), which refuses what was cut off.
+    pub fn handle_eof(&mut self, input: &BytesMut) -> Option<Event> {
+        self.is_ended = true;
+        if !input.is_empty() {
             return None;
         }
-        self.deadline = None;
-        let idle = matches!(self.receiving, Receiving::Head) && self.scanned == 0;
-        self.close();
-        Some(if idle { Timeout::Idle } else { Timeout::Refuse(PeerError::Timeout) })
-    }
-
-    /// No further request is taken after the current one; its response says so if it can.
-    pub fn disable_keep_alive(&mut self) {
-        self.keep_alive = false;
-        self.options.keep_alive = false;
-    }
-
-    /// True between exchanges with nothing of a next one seen.
-    pub fn is_idle(&self) -> bool {
-        matches!(self.receiving, Receiving::Head) && self.scanned == 0
-    }
-
-    /// True if nothing more is to be received or sent: flush, then close.
-    pub fn is_closing(&self) -> bool {
-        match self.sending {
-            Sending::Complete => !self.keep_alive || matches!(self.receiving, Receiving::Closed),
-            Sending::Idle => matches!(self.receiving, Receiving::Closed),
-            _ => false,
-        }
-    }
-
-    /// True once the current response is complete; a new request makes it false.
-    pub fn is_response_complete(&self) -> bool {
-        self.sending == Sending::Complete || matches!(self.receiving, Receiving::Head)
-    }
-
-    /// True if only the connection's end says where the response ends.
-    pub fn is_close_delimited(&self) -> bool {
-        self.sending == Sending::UntilClose
-    }
-
-    fn poll_head(&mut self, now: Instant, input: &mut BytesMut) -> Result<Option<Event>, PeerError> {
-        if self.sending != Sending::Idle {
-            return Ok(None);
-        }
-        let fresh = input.get(self.scanned..).unwrap_or_default();
-        if fresh.is_empty() {
-            return Ok(None);
-        }
-        if self.scanned == 0 {
-            self.deadline = Some(now + self.options.header_timeout);
-        } else if memchr::memchr(b'\n', fresh).is_none()
-            && input.len() <= self.options.max_target_size
-        {
-            // No further line is whole: parsing again would find the same.
-            self.scanned = input.len();
-            return Ok(None);
-        }
-        let Some(parsed) = parse::parse(input, &self.options)? else {
-            self.scanned = input.len();
-            return Ok(None);
+        let event = match &self.state.receive {
+            Receive::Head(_) | Receive::Discard { .. } => self.handle_cut_off(false),
+            Receive::Body(decoder) if !decoder.is_complete() => self.handle_cut_off(true),
+            Receive::Body(_) | Receive::Complete | Receive::Closed => None,
         };
-        input.advance(parsed.len);
-        self.scanned = 0;
-        self.deadline = None;
-        self.version = parsed.head.version;
-        self.is_head = parsed.head.method() == "HEAD";
-        self.keep_alive = parsed.keep_alive && self.options.keep_alive;
-        self.continue_expected = parsed.expect_continue;
-        self.sending = Sending::Awaited;
-        self.receiving = Receiving::Body(match parsed.body {
-            BodyLength::Empty => Decoder::Sized(0),
-            BodyLength::Sized(length) => Decoder::Sized(length),
-            BodyLength::Chunked => Decoder::chunked(),
-        });
-        Ok(Some(Event::Request(Request {
-            head: parsed.head,
-            body: parsed.body,
-            expect_continue: parsed.expect_continue,
-            upgrade: parsed.upgrade,
-        })))
+        if matches!(self.state.receive, Receive::Closed) {
+            self.deadline = Deadline::None;
+        }
+        event
     }
 
-    fn poll_body(&mut self, now: Instant, input: &mut BytesMut) -> Result<Option<Event>, PeerError> {
-        let Receiving::Body(decoder) = &mut self.receiving else { return Ok(None) };
-        match decoder.decode(input, &self.options)? {
-            Some(Piece::Data(data)) => {
-                self.continue_expected = false;
-                self.deadline = None;
-                Ok(Some(Event::Data(data)))
+    /// The next deadline.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.deadline {
+            Deadline::None => None,
+            Deadline::First(at)
+            | Deadline::Idle(at)
+            | Deadline::Head(at)
+            | Deadline::Body(at)
+            | Deadline::Discard(at) => Some(at),
+        }
+    }
+
+    /// What to do, if a deadline has passed.
+    ///
+    /// > A server that receives an incomplete request [...] usually prematurely closing a
+    /// > connection or timing out, MAY send an error response prior to closing the connection.
+    /// > — RFC 9112, 8 <https://www.rfc-editor.org/rfc/rfc9112#section-8>
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
+        if self.poll_timeout().is_none_or(|deadline| deadline > now) {
+            return None;
+        }
+        match std::mem::replace(&mut self.deadline, Deadline::None) {
+            Deadline::None => None,
+            Deadline::First(_) | Deadline::Idle(_) | Deadline::Discard(_) => {
+                self.state.close();
+                Some(Timeout::Idle)
             }
-            Some(Piece::End(trailers)) => {
-                self.continue_expected = false;
-                self.deadline = None;
-                self.receiving = Receiving::Complete;
-                Ok(Some(Event::End(trailers)))
+            Deadline::Head(_) | Deadline::Body(_) => {
+                self.state.refuse_request();
+                Some(Timeout::Refuse(PeerError::TimedOut))
             }
-            None => {
-                if self.deadline.is_none() && !self.continue_expected {
-                    self.deadline = self.options.body_timeout.map(|timeout| now + timeout);
+        }
+    }
+
+    fn next_event(&mut self, input: &mut BytesMut) -> Option<Event> {
+        loop {
+            match &mut self.state.receive {
+                Receive::Head(scan) => match scan.poll(input, &self.options) {
+                    Ok(Some(parsed)) => {
+                        let decoder = Decoder::new(parsed.request.body);
+                        self.state.start_request(parsed.exchange, decoder);
+                        return Some(Event::Request(parsed.request));
+                    }
+                    Ok(None) => {
+                        let is_started = scan.is_started();
+                        return self
+                            .is_ended
+                            .then(|| self.handle_cut_off(is_started))
+                            .flatten();
+                    }
+                    Err(error) => return Some(self.refuse(error)),
+                },
+                Receive::Body(decoder) => {
+                    let has_input = !input.is_empty();
+                    let piece = decoder.poll(input, &self.options);
+                    if has_input {
+                        self.state.note_body();
+                    }
+                    return match piece {
+                        Ok(Some(Piece::Data(data))) => Some(Event::Data(data)),
+                        Ok(Some(Piece::End(trailers))) => {
+                            self.state.end_request();
+                            Some(Event::End(trailers))
+                        }
+                        Ok(None) => self.is_ended.then(|| self.handle_cut_off(true)).flatten(),
+                        Err(error) => Some(self.refuse(error)),
+                    };
                 }
-                Ok(None)
+                Receive::Discard { decoder, budget } => match decoder.poll(input, &self.options) {
+                    Ok(Some(Piece::Data(data))) if data.len() <= *budget => *budget -= data.len(),
+                    Ok(Some(Piece::End(_))) => self.state.end_request(),
+                    Ok(None) if !self.is_ended => return None,
+                    // The response is out, so there is nothing left to say to any of this.
+                    Ok(_) | Err(_) => self.state.close(),
+                },
+                Receive::Complete | Receive::Closed => return None,
             }
         }
     }
 
-    fn close(&mut self) {
-        self.receiving = Receiving::Closed;
-        self.keep_alive = false;
+    /// Nothing more comes, but more was to come, if `is_started`.
+    fn handle_cut_off(&mut self, is_started: bool) -> Option<Event> {
+        if is_started {
+            return Some(self.refuse(PeerError::Truncated));
+        }
+        self.state.close();
+        None
     }
 
-    /// Both sides are complete: the next request may come.
-    fn recycle(&mut self, now: Instant) {
-        if !self.keep_alive {
-            self.receiving = Receiving::Closed;
-            return;
+    fn refuse(&mut self, error: PeerError) -> Event {
+        self.state.refuse_request();
+        Event::Refused(error)
+    }
+
+    /// Waiting for the same thing as before goes on until the same time.
+    fn next_deadline(&self, now: Instant) -> Deadline {
+        let options = &self.options;
+        match (&self.state.receive, self.deadline) {
+            (Receive::Head(scan), Deadline::First(at)) if scan.is_started() => Deadline::Head(at),
+            (Receive::Head(scan), Deadline::Head(_)) if scan.is_started() => self.deadline,
+            (Receive::Head(scan), _) if scan.is_started() => {
+                Deadline::Head(now + options.header_timeout)
+            }
+            (Receive::Head(_), Deadline::First(_) | Deadline::Idle(_)) => self.deadline,
+            (Receive::Head(_), _) => Deadline::Idle(now + options.keep_alive_timeout),
+            // The peer waits for us.
+            (Receive::Body(_), _) if self.awaits_continue() => Deadline::None,
+            (Receive::Body(_), Deadline::Body(_)) => self.deadline,
+            (Receive::Body(_), _) => options
+                .body_timeout
+                .map_or(Deadline::None, |time| Deadline::Body(now + time)),
+            (Receive::Discard { .. }, Deadline::Discard(_)) => self.deadline,
+            (Receive::Discard { .. }, _) => Deadline::Discard(now + options.keep_alive_timeout),
+            (Receive::Complete | Receive::Closed, _) => Deadline::None,
         }
-        self.receiving = Receiving::Head;
-        self.sending = Sending::Idle;
-        self.discarded = 0;
-        self.deadline = Some(now + self.options.keep_alive_timeout);
+    }
+
+    fn awaits_continue(&self) -> bool {
+        matches!(self.state.respond, Respond::Due(exchange) if exchange.awaits_continue)
     }
 }
 
-/// Sending.
+/// What the application answers.
 impl Connection {
-    /// `100 Continue`, once, if the peer waits for it.
+    /// Tells the peer to send the body, if it waits for that. Call it when the body is wanted.
+    ///
+    /// > A server MAY omit sending a 100 (Continue) response if it has already received some or all
+    /// > of the content for the corresponding request
+    /// > — RFC 9110, 10.1.1 <https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1>
     pub fn send_continue(&mut self, out: &mut Vec<u8>) {
-        if std::mem::replace(&mut self.continue_expected, false) && self.sending == Sending::Awaited
+        if let Ok(exchange) = self.state.due()
+            && exchange.awaits_continue
         {
+            exchange.awaits_continue = false;
             out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
     }
 
-    /// An informational head; HTTP/1.0 has none, so nothing is sent there (RFC 9110, 15.2).
+    /// An informational head, made by [`ResponseHead::informational`].
     ///
-    /// # Errors
-    /// `AlreadyStarted` after the final head.
+    /// > A server MUST NOT send a 1xx response to an HTTP/1.0 client.
+    /// > — RFC 9110, 15.2 <https://www.rfc-editor.org/rfc/rfc9110#section-15.2>
     pub fn send_informational(
         &mut self,
         head: &ResponseHead,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        if self.sending != Sending::Awaited {
-            return Err(SendError::AlreadyStarted);
+        let exchange = self.state.due()?;
+        if !(102..200).contains(&head.status()) {
+            return Err(SendError::WrongStatus);
         }
-        if self.version != Version::Http10 {
-            encode::status_line(head.status(), head.reason.as_deref(), out);
-            out.extend_from_slice(&head.lines);
-            out.extend_from_slice(b"\r\n");
+        if exchange.version != Version::Http10 {
+            write_informational(head, out);
         }
         Ok(())
     }
 
-    /// The final head.
-    ///
-    /// # Errors
-    /// `AlreadyStarted` if one was sent for this request.
+    /// The head of the response. Nothing was written if it fails.
     pub fn send_head(
         &mut self,
         head: &ResponseHead,
@@ -289,121 +298,131 @@ impl Connection {
         date: &[u8; 29],
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        if self.sending != Sending::Awaited {
-            return Err(SendError::AlreadyStarted);
+        let exchange = *self.state.due()?;
+        if head.status() < 200 {
+            return Err(SendError::WrongStatus);
         }
-        self.keep_alive &= !head.close && !self.leaves_much_unread();
-        encode::status_line(head.status(), head.reason.as_deref(), out);
-        out.extend_from_slice(&head.lines);
-        self.sending = self.framing(head, content, out);
-        if self.sending == Sending::UntilClose {
-            self.keep_alive = false;
-        }
-        encode::standard_fields(head, date, out);
-        if !self.keep_alive {
-            out.extend_from_slice(b"connection: close\r\n");
-        } else if self.version == Version::Http10 {
-            out.extend_from_slice(b"connection: keep-alive\r\n");
-        }
-        out.extend_from_slice(b"\r\n");
-        Ok(())
+        let (framing, line) = Framing::of(&exchange, head, content);
+        // > A server that does not support persistent connections MUST send the "close" connection
+        // > option in every response message that does not have a 1xx status code.
+        // > — RFC 9112, 9.3
+        //
+        // > A server that responds with a final status code instead of reading the entire request
+        // > content SHOULD indicate whether it intends to close the connection
+        // > — RFC 9110, 10.1.1
+        let keep_alive = exchange.keep_alive
+            && self.options.keep_alive
+            && !head.asks_close()
+            && framing != Framing::Close
+            && !exchange.awaits_continue
+            && self.state.is_reusable();
+        let connection: Option<&'static [u8]> = match (keep_alive, exchange.version) {
+            (false, _) => Some(b"close"),
+            (true, Version::Http10) => Some(b"keep-alive"),
+            (true, _) => None,
+        };
+        write_head(
+            head,
+            &Additions {
+                framing: line,
+                date,
+                connection,
+            },
+            out,
+        );
+        self.state.start_response(framing, keep_alive)
     }
 
-    /// Starts a piece of the body of `len` bytes, of which the caller appends as many as are
-    /// returned, then calls [`Connection::end_data`].
+    /// Goes before `len` bytes of the body. Returns how many of them are to be sent: all or, where
+    /// there is to be no body, none.
     ///
-    /// # Errors
-    /// `NotStarted` without a head, `TooMuchBody` beyond its content-length.
+    /// > Any response to a HEAD request and any response with a 1xx (Informational), 204 (No
+    /// > Content), or 304 (Not Modified) status code is always terminated by the first empty line
+    /// > after the header fields — RFC 9112, 6.3
     pub fn begin_data(&mut self, len: u64, out: &mut Vec<u8>) -> Result<u64, SendError> {
-        match &mut self.sending {
-            Sending::Idle | Sending::Awaited | Sending::Complete => Err(SendError::NotStarted),
-            Sending::Swallow => Ok(0),
-            Sending::UntilClose => Ok(len),
-            Sending::Sized(left) => {
-                *left = left.checked_sub(len).ok_or(SendError::TooMuchBody)?;
-                Ok(len)
-            }
-            Sending::Chunked => {
-                if len > 0 {
-                    encode::chunk_size(len, out);
-                }
-                Ok(len)
-            }
-        }
+        self.state.framing()?.begin_data(len, out)
     }
 
-    /// Ends a piece that was started with at least one byte.
+    /// Goes behind the bytes that [`begin_data`](Self::begin_data) was called for.
     pub fn end_data(&mut self, out: &mut Vec<u8>) {
-        if self.sending == Sending::Chunked {
-            out.extend_from_slice(b"\r\n");
+        if let Ok(framing) = self.state.framing() {
+            framing.end_data(out);
         }
     }
 
-    /// Ends the response. Trailers go out if it is chunked.
-    ///
-    /// # Errors
-    /// `NotStarted` without a head; `TooLittleBody`: the connection must be cut.
+    /// Goes behind the body. Trailers are left out where the framing has no place for them.
+    /// With [`SendError::TooLittleBody`] the response is given up: the connection must be cut.
     pub fn send_end(
         &mut self,
-        now: Instant,
         trailers: Option<&Trailers>,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        match self.sending {
-            Sending::Idle | Sending::Awaited | Sending::Complete => {
-                return Err(SendError::NotStarted);
-            }
-            Sending::Sized(left) if left > 0 => {
-                self.close();
-                return Err(SendError::TooLittleBody);
-            }
-            Sending::Chunked => encode::last_chunk(trailers, out),
-            Sending::Sized(_) | Sending::UntilClose | Sending::Swallow => {}
+        if let Err(error) = self.state.framing()?.end(trailers, out) {
+            self.state.cut();
+            return Err(error);
         }
-        self.sending = Sending::Complete;
-        if matches!(self.receiving, Receiving::Complete) {
-            self.recycle(now);
+        self.state.end_response()
+    }
+
+    /// Answers what the peer did wrong, if no head went out yet, and closes in any case.
+    pub fn send_refusal(&mut self, error: PeerError, date: &[u8; 29], out: &mut Vec<u8>) {
+        if self.state.due().is_ok() {
+            write_refusal(error.status(), date, out);
         }
+        self.deadline = Deadline::None;
+        self.state.cut();
+    }
+
+    /// Switches to `protocol`, in answer to a request that offers it. What is left of the input
+    /// belongs to that protocol. Nothing was written if it fails.
+    ///
+    /// > The server MUST NOT switch to a protocol that was not indicated by the client [...]
+    /// > the server MUST [...] after [it] has [...] received the entire request
+    /// > — after RFC 9110, 7.8 <https://www.rfc-editor.org/rfc/rfc9110#section-7.8>
+    pub fn send_upgrade(
+        &mut self,
+        head: &ResponseHead,
+        protocol: &str,
+        date: &[u8; 29],
+        out: &mut Vec<u8>,
+    ) -> Result<(), SendError> {
+        if head.status() != 101 {
+            return Err(SendError::WrongStatus);
+        }
+        self.state.upgrade()?;
+        self.deadline = Deadline::None;
+        write_upgrade(head, protocol.as_bytes(), date, out);
         Ok(())
     }
 
-    /// Answers a peer's error, unless a response has begun. The connection is closing then.
-    pub fn send_refusal(&mut self, error: PeerError, date: &[u8; 29], out: &mut Vec<u8>) {
-        self.close();
-        if matches!(self.sending, Sending::Idle | Sending::Awaited) {
-            encode::refusal(error, date, out);
-            self.sending = Sending::Complete;
-        }
+    /// The response whose head comes next is the last one.
+    pub fn disable_keep_alive(&mut self) {
+        self.options.keep_alive = false;
     }
 
-    fn framing(&self, head: &ResponseHead, content: Content, out: &mut Vec<u8>) -> Sending {
-        let status = head.status();
-        if matches!(status, 204 | 304) {
-            return Sending::Swallow;
-        }
-        let sending = match (head.content_length(), content) {
-            (Some(length), _) => Sending::Sized(length),
-            (None, Content::Length(length)) => {
-                encode::number_field(b"content-length", length, out);
-                Sending::Sized(length)
-            }
-            (None, Content::Stream) if self.version == Version::Http10 => Sending::UntilClose,
-            (None, Content::Stream) => {
-                out.extend_from_slice(b"transfer-encoding: chunked\r\n");
-                Sending::Chunked
-            }
-        };
-        if self.is_head { Sending::Swallow } else { sending }
+    /// Whether nothing is under way: no response, no part of a request.
+    pub fn is_idle(&self) -> bool {
+        self.state.is_idle()
     }
 
-    /// A body that would take long to throw away, or that the peer never starts to send.
-    fn leaves_much_unread(&self) -> bool {
-        match &self.receiving {
-            Receiving::Body(decoder) => self.continue_expected || decoder.remaining() > DISCARD,
-            _ => false,
-        }
+    /// Whether the connection is to be closed as soon as all that was written is sent.
+    pub fn is_closing(&self) -> bool {
+        self.state.is_closing()
+    }
+
+    /// Whether no request awaits more of its response.
+    pub fn is_response_complete(&self) -> bool {
+        self.state.respond == Respond::Idle
+    }
+
+    /// Whether only the end of the connection tells the peer that the current response is
+    /// complete. Cut off, it must not end like a complete one: reset the connection.
+    pub fn is_close_delimited(&self) -> bool {
+        self.state.is_close_delimited()
+    }
+
+    /// Whether the connection belongs to another protocol.
+    pub fn is_upgraded(&self) -> bool {
+        self.state.respond == Respond::Upgraded
     }
 }
-
-/// Bytes of a body that are read for nothing to keep its connection.
-const DISCARD: u64 = 64 * 1024;

@@ -1,300 +1,397 @@
-//! Request heads: from bytes to a [`RequestHead`] and its framing, or to what is wrong with it.
+//! Request heads: received lines to a `Request`, and what its fields say about the body and the
+//! connection.
 
-use httparse::{EMPTY_HEADER, Header, Status};
+use bytes::{Buf, BytesMut};
+use httparse::{EMPTY_HEADER, Header, Status, parse_headers};
+use memchr::memchr;
 
 use super::Options;
+use super::lines::Lines;
+use super::state::Exchange;
+use super::target::{Split, is_host, split};
 use crate::error::PeerError;
-use crate::event::BodyLength;
-use crate::head::{RequestHead, Span, Version, has_token, parse_length};
+use crate::event::{BodyLength, Request};
+use crate::field::{DecimalError, is_token, is_token_byte, list, parse_decimal};
+use crate::head::{RequestHeadBuilder, Span, Version};
 
-/// A head and what it says of the message and the connection.
-pub(super) struct Parsed {
-    pub(super) head: RequestHead,
-    /// Bytes of input that the head took.
-    pub(super) len: usize,
-    pub(super) body: BodyLength,
-    pub(super) expect_continue: bool,
-    pub(super) upgrade: bool,
-    pub(super) keep_alive: bool,
-}
-
-/// Parses a head from the whole lines in `input`. `None` if its end has not come.
-///
-/// Only whole lines are looked at, so that the outcome does not depend on how they arrived.
-pub(super) fn parse(input: &[u8], options: &Options) -> Result<Option<Parsed>, PeerError> {
-    let lines = match memchr::memrchr(b'\n', input) {
-        Some(end) => &input[..=end],
-        None => &[],
-    };
-    let mut few = [EMPTY_HEADER; FEW_FIELDS];
-    let mut many;
-    let mut request = httparse::Request::new(&mut few);
-    let mut result = request.parse(lines);
-    if matches!(result, Err(httparse::Error::TooManyHeaders)) && options.max_fields > FEW_FIELDS {
-        many = vec![EMPTY_HEADER; options.max_fields];
-        request = httparse::Request::new(&mut many);
-        result = request.parse(lines);
-    }
-    match result {
-        Ok(Status::Complete(len)) => {
-            check_lines(&input[..len])?;
-            if len > options.max_head_size {
-                return Err(PeerError::HeadTooLarge);
-            }
-            build(&request, len, options).map(Some)
-        }
-        Ok(Status::Partial) => check_size(input, options).map(|()| None),
-        Err(error) => Err(refusal(error, lines)),
-    }
-}
-
-/// The size of a head that has not ended, as far as it has come.
-fn check_size(input: &[u8], options: &Options) -> Result<(), PeerError> {
-    if memchr::memchr(b'\n', input.trim_ascii_start()).is_none()
-        && input.len() > options.max_target_size + REQUEST_LINE_EXTRA
-    {
-        return Err(PeerError::TargetTooLong);
-    }
-    if input.len() > options.max_head_size { Err(PeerError::HeadTooLarge) } else { Ok(()) }
-}
-
-fn refusal(error: httparse::Error, lines: &[u8]) -> PeerError {
-    match error {
-        httparse::Error::TooManyHeaders => PeerError::HeadTooLarge,
-        httparse::Error::Version if has_http_version(lines) => PeerError::UnknownVersion,
-        _ => PeerError::Malformed,
-    }
-}
-
-/// True if the request line ends in an HTTP version, whichever.
-fn has_http_version(lines: &[u8]) -> bool {
-    let line = lines.trim_ascii_start().split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let version = line.rsplit(|byte| *byte == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-        if major.is_ascii_digit() && minor.is_ascii_digit())
-}
-
-/// Every line ends in CRLF. A recipient may take a bare LF (RFC 9112, 2.2); this one does not, so
-/// that no intermediary can see other lines than it does.
-fn check_lines(head: &[u8]) -> Result<(), PeerError> {
-    let bare = memchr::memchr_iter(b'\n', head).any(|at| at == 0 || head[at - 1] != b'\r');
-    if bare { Err(PeerError::Malformed) } else { Ok(()) }
-}
-
-fn build(
-    request: &httparse::Request<'_, '_>,
-    len: usize,
-    options: &Options,
-) -> Result<Parsed, PeerError> {
-    let (Some(method), Some(target), Some(minor)) = (request.method, request.path, request.version)
-    else {
-        return Err(PeerError::Malformed);
-    };
-    if target.len() > options.max_target_size {
-        return Err(PeerError::TargetTooLong);
-    }
-    if !target.is_ascii() {
-        return Err(PeerError::Malformed);
-    }
-    let version = if minor == 0 { Version::Http10 } else { Version::Http11 };
-    let framing = Framing::read(request.headers, version, options)?;
-    let mut head = RequestHead {
-        version,
-        bytes: Vec::with_capacity(len),
-        method_len: method.len() as u32,
-        target: Span::default(),
-        scheme: Span::default(),
-        authority: Span::default(),
-        path: Span::default(),
-        query: Span::default(),
-        fields: Vec::with_capacity(request.headers.len()),
-    };
-    head.bytes.extend_from_slice(method.as_bytes());
-    head.target = push(&mut head.bytes, target.as_bytes());
-    split_target(&mut head)?;
-    for field in request.headers.iter() {
-        let name = push(&mut head.bytes, field.name.as_bytes());
-        head.bytes[name.start as usize..].make_ascii_lowercase();
-        let value = push(&mut head.bytes, field.value.trim_ascii());
-        head.fields.push((name, value));
-    }
-    Ok(Parsed {
-        head,
-        len,
-        body: framing.body,
-        expect_continue: framing.expect_continue,
-        upgrade: framing.has_upgrade && framing.connection_upgrade,
-        keep_alive: framing.keep_alive,
-    })
-}
-
-fn push(bytes: &mut Vec<u8>, more: &[u8]) -> Span {
-    let start = bytes.len() as u32;
-    bytes.extend_from_slice(more);
-    Span { start, end: bytes.len() as u32 }
-}
-
-/// Splits the target by its form (RFC 9112, 3.2).
-fn split_target(head: &mut RequestHead) -> Result<(), PeerError> {
-    let Span { start, end } = head.target;
-    let method = &head.bytes[..head.method_len as usize];
-    let target = &head.bytes[start as usize..end as usize];
-    // A server that is no proxy has no tunnel to offer (RFC 9110, 9.3.6).
-    if method == b"CONNECT" {
-        return Err(PeerError::NotImplemented);
-    }
-    let mut path_start = start;
-    match target {
-        b"*" if method == b"OPTIONS" => {}
-        [b'/', ..] => {}
-        target => {
-            let scheme_len = match target {
-                [b'h' | b'H', b't' | b'T', b't' | b'T', b'p' | b'P', b':', b'/', b'/', ..] => 4,
-                [b'h' | b'H', b't' | b'T', b't' | b'T', b'p' | b'P', b's' | b'S', b':', b'/', b'/', ..] => 5,
-                _ => return Err(PeerError::Malformed),
-            };
-            let authority_start = scheme_len + 3;
-            let rest = &target[authority_start..];
-            let len = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
-            let len = len.unwrap_or(rest.len());
-            if len == 0 {
-                return Err(PeerError::Malformed);
-            }
-            let authority_start = start + authority_start as u32;
-            head.scheme = Span { start, end: start + scheme_len as u32 };
-            path_start = authority_start + len as u32;
-            head.authority = Span { start: authority_start, end: path_start };
-        }
-    }
-    let rest = &head.bytes[path_start as usize..end as usize];
-    let rest_len = memchr::memchr(b'#', rest).unwrap_or(rest.len());
-    let rest_end = path_start + rest_len as u32;
-    let path_len = memchr::memchr(b'?', &rest[..rest_len]);
-    let path_end = path_len.map_or(rest_end, |len| path_start + len as u32);
-    head.path = Span { start: path_start, end: path_end };
-    head.query = Span { start: rest_end.min(path_end + 1), end: rest_end };
-    Ok(())
-}
-
-/// What the fields say of framing and persistence.
-struct Framing {
-    body: BodyLength,
-    expect_continue: bool,
-    has_upgrade: bool,
-    connection_upgrade: bool,
-    keep_alive: bool,
-}
-
+/// A head that is being received.
 #[derive(Default)]
-struct Seen {
-    host: bool,
-    length: Option<u64>,
-    chunked: bool,
-    encoding: bool,
-    upgrade: bool,
-    expect_continue: bool,
-    close: bool,
-    keep_alive: bool,
-    connection_upgrade: bool,
+pub(super) struct HeadScan {
+    lines: Lines,
+    request_line: Option<RequestLine>,
+    empty_lines: u8,
+    is_started: bool,
 }
 
-impl Framing {
-    fn read(
-        fields: &[Header<'_>],
-        version: Version,
+/// A whole head, and what its exchange has to keep of it.
+pub(super) struct Parsed {
+    pub(super) request: Request,
+    pub(super) exchange: Exchange,
+}
+
+impl HeadScan {
+    /// Whether something of a head is there.
+    pub(super) fn is_started(&self) -> bool {
+        self.is_started
+    }
+
+    /// Takes the head from the front of `input`, if it is all there. What is wrong is found in
+    /// the order of the bytes, so that it doesn't matter in which pieces they came.
+    pub(super) fn poll(
+        &mut self,
+        input: &mut BytesMut,
         options: &Options,
-    ) -> Result<Self, PeerError> {
-        let mut seen = Seen::default();
-        for field in fields {
-            seen.add(field, version)?;
+    ) -> Result<Option<Parsed>, PeerError> {
+        self.skip_empty_lines(input)?;
+        match input[..] {
+            [] | [b'\r'] => return Ok(None),
+            [b'\n', ..] => return Err(PeerError::LineEnd),
+            // Other protocols show at their first byte: TLS, HTTP/2 frames.
+            [first, ..] if !is_token_byte(first) => return Err(PeerError::RequestLine),
+            _ => self.is_started = true,
         }
-        // "A server MUST respond with a 400 status code to any HTTP/1.1 request message that
-        // lacks a Host header field" (RFC 9112, 3.2)
-        if !seen.host && version == Version::Http11 {
-            return Err(PeerError::Malformed);
-        }
-        let body = match (seen.encoding, seen.length) {
-            // Both together ought to be handled as an error (RFC 9112, 6.1): smuggling.
-            (true, Some(_)) => return Err(PeerError::Malformed),
-            (true, None) if version == Version::Http10 => return Err(PeerError::Malformed),
-            (true, None) => BodyLength::Chunked,
-            (false, None | Some(0)) => BodyLength::Empty,
-            (false, Some(length)) => BodyLength::Sized(length),
+        let request_line = match self.request_line {
+            Some(request_line) => request_line,
+            None => match self.find_request_line(input, options)? {
+                Some(request_line) => *self.request_line.insert(request_line),
+                None => return Ok(None),
+            },
         };
-        if let (BodyLength::Sized(length), Some(limit)) = (body, options.max_body_size)
-            && length > limit
-        {
-            return Err(PeerError::BodyTooLarge);
+        while let Some(line) = self.lines.next(input, options.max_head_size)? {
+            if line.is_empty() {
+                let end = self.lines.position();
+                let count = self.lines.count() - 2;
+                let parsed = parse(&input[..end], request_line, count)?;
+                if let (BodyLength::Sized(length), Some(limit)) =
+                    (parsed.request.body, options.max_body_size)
+                    && length > limit
+                {
+                    return Err(PeerError::BodyTooLarge);
+                }
+                input.advance(end);
+                return Ok(Some(parsed));
+            }
+            if self.lines.count() > options.max_fields + 1 {
+                return Err(PeerError::TooManyFields);
+            }
         }
+        Ok(None)
+    }
+
+    /// > a server that is expecting to receive and parse a request-line SHOULD ignore at least one
+    /// > empty line (CRLF) received prior to the request-line
+    /// > — RFC 9112, 2.2 <https://www.rfc-editor.org/rfc/rfc9112#section-2.2>
+    fn skip_empty_lines(&mut self, input: &mut BytesMut) -> Result<(), PeerError> {
+        while input.starts_with(b"\r\n") {
+            if self.empty_lines == MAX_EMPTY_LINES {
+                return Err(PeerError::LineEnd);
+            }
+            self.empty_lines += 1;
+            input.advance(2);
+        }
+        Ok(())
+    }
+
+    fn find_request_line(
+        &mut self,
+        input: &[u8],
+        options: &Options,
+    ) -> Result<Option<RequestLine>, PeerError> {
+        let limit = options
+            .max_head_size
+            .min(options.max_target_size + REQUEST_LINE_SLACK);
+        match self.lines.next(input, limit) {
+            Ok(Some(line)) => {
+                RequestLine::parse(&input[line], self.lines.position(), options).map(Some)
+            }
+            Ok(None) => Ok(None),
+            Err(PeerError::HeadTooLarge) => Err(match memchr(b' ', &input[..limit]) {
+                Some(end) if is_token(&input[..end]) => PeerError::TargetTooLong,
+                _ => PeerError::RequestLine,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// What the first line of a head says, with places in the head.
+#[derive(Clone, Copy)]
+struct RequestLine {
+    version: Version,
+    method: Span,
+    split: Split,
+    /// Where the fields start.
+    end: usize,
+}
+
+impl RequestLine {
+    /// > request-line = method SP request-target SP HTTP-version
+    /// > — RFC 9112, 3 <https://www.rfc-editor.org/rfc/rfc9112#section-3>
+    fn parse(line: &[u8], end: usize, options: &Options) -> Result<Self, PeerError> {
+        let method_end = memchr(b' ', line).ok_or(PeerError::RequestLine)?;
+        let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
+        if !is_token(method) {
+            return Err(PeerError::RequestLine);
+        }
+        let target_len = rest
+            .len()
+            .checked_sub(VERSION_LEN)
+            .ok_or(PeerError::RequestLine)?;
+        let (target, version) = rest.split_at(target_len);
+        let version = parse_version(version)?;
+        if target.len() > options.max_target_size {
+            return Err(PeerError::TargetTooLong);
+        }
+        // > An origin server MAY accept a CONNECT request, but most origin servers do not implement
+        // > CONNECT. — RFC 9110, 9.3.6
+        //
+        // 501 rather than 405: it says nothing of a resource, and needs no Allow field.
+        if method == b"CONNECT" {
+            return Err(PeerError::Method);
+        }
+        let split = split(method, target, method_end + 1)?;
         Ok(Self {
-            body,
-            expect_continue: seen.expect_continue && body != BodyLength::Empty,
-            has_upgrade: seen.upgrade && version == Version::Http11,
-            connection_upgrade: seen.connection_upgrade,
-            keep_alive: !seen.close && (version == Version::Http11 || seen.keep_alive),
+            version,
+            method: Span::new(0..method_end),
+            split,
+            end,
         })
     }
 }
 
-impl Seen {
-    fn add(&mut self, field: &Header<'_>, version: Version) -> Result<(), PeerError> {
-        let value = field.value.trim_ascii();
-        let name = field.name;
-        let is = |other: &str| name.eq_ignore_ascii_case(other);
-        match name.len() {
-            4 if is("host") => {
-                if std::mem::replace(&mut self.host, true) || !is_host(value) {
-                    return Err(PeerError::Malformed);
+/// > HTTP-version = HTTP-name "/" DIGIT "." DIGIT
+/// > — RFC 9112, 2.3 <https://www.rfc-editor.org/rfc/rfc9112#section-2.3>
+///
+/// Minor versions above 1 ought to be taken for 1.1 (RFC 9110, 6.2). None exists, so whoever sends
+/// one is not a client but a probe for disagreement between servers: it is refused.
+fn parse_version(text: &[u8]) -> Result<Version, PeerError> {
+    match text {
+        b" HTTP/1.1" => Ok(Version::Http11),
+        b" HTTP/1.0" => Ok(Version::Http10),
+        [
+            b' ',
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'0'..=b'9',
+            b'.',
+            b'0'..=b'9',
+        ] => Err(PeerError::Version),
+        _ => Err(PeerError::RequestLine),
+    }
+}
+
+fn parse(block: &[u8], line: RequestLine, count: usize) -> Result<Parsed, PeerError> {
+    let mut few = [EMPTY_HEADER; FEW_FIELDS];
+    let mut many = Vec::new();
+    let slots: &mut [Header<'_>] = if count <= FEW_FIELDS {
+        &mut few
+    } else {
+        many.resize(count, EMPTY_HEADER);
+        &mut many
+    };
+    let Ok(Status::Complete((_, fields))) = parse_headers(&block[line.end..], slots) else {
+        return Err(PeerError::Field);
+    };
+    let mut bytes = Vec::with_capacity(block.len() + SCHEME_ROOM);
+    bytes.extend_from_slice(block);
+    let mut head = RequestHeadBuilder::from_block(line.version, bytes, fields.len());
+    head.set_line(line.method, line.split.target);
+    if let Some(scheme) = line.split.scheme {
+        head.set_scheme(scheme.name());
+    }
+    let place = |part: &[u8]| {
+        let start = part.as_ptr() as usize - block.as_ptr() as usize;
+        Span::new(start..start + part.len())
+    };
+    let mut facts = Facts::default();
+    for field in fields {
+        let (name, value) = head.append_spans(place(field.name.as_bytes()), place(field.value));
+        facts.note(name, value)?;
+    }
+    let body = facts.body_length(line.version)?;
+    facts.check_host(line.version)?;
+    let expect_continue = facts.expects_continue(line.version)? && body != BodyLength::Empty;
+    let exchange = Exchange {
+        version: line.version,
+        is_head: &block[line.method.range()] == b"HEAD",
+        keep_alive: facts.keeps_alive(line.version),
+        awaits_continue: expect_continue,
+    };
+    let upgrade = facts.offers_upgrade(line.version);
+    Ok(Parsed {
+        request: Request {
+            head: head.build(),
+            body,
+            expect_continue,
+            upgrade,
+        },
+        exchange,
+    })
+}
+
+/// What the fields say about the message itself.
+#[derive(Default)]
+struct Facts {
+    hosts: usize,
+    content_length: Option<u64>,
+    codings: usize,
+    chunked_codings: usize,
+    ends_chunked: bool,
+    close: bool,
+    keep_alive: bool,
+    upgrade_option: bool,
+    upgrade_field: bool,
+    expectation: Expectation,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Expectation {
+    #[default]
+    None,
+    Continue,
+    Unknown,
+}
+
+impl Facts {
+    fn note(&mut self, name: &[u8], value: &[u8]) -> Result<(), PeerError> {
+        match name {
+            b"host" => {
+                self.hosts += 1;
+                if !is_host(value) {
+                    return Err(PeerError::Host);
                 }
             }
-            14 if is("content-length") => {
-                let length = parse_length(value).ok_or(PeerError::Malformed)?;
-                if self.length.is_some_and(|before| before != length) {
-                    return Err(PeerError::Malformed);
+            b"content-length" => self.note_content_length(value)?,
+            b"transfer-encoding" => {
+                for coding in list(value) {
+                    if coding.is_empty() {
+                        return Err(PeerError::TransferEncoding);
+                    }
+                    self.codings += 1;
+                    self.ends_chunked = coding.eq_ignore_ascii_case(b"chunked");
+                    self.chunked_codings += usize::from(self.ends_chunked);
                 }
-                self.length = Some(length);
             }
-            17 if is("transfer-encoding") => {
-                self.encoding = true;
-                if self.chunked || !ends_in_chunked(value) {
-                    return Err(PeerError::Malformed);
+            b"connection" => {
+                for option in list(value) {
+                    self.close |= option.eq_ignore_ascii_case(b"close");
+                    self.keep_alive |= option.eq_ignore_ascii_case(b"keep-alive");
+                    self.upgrade_option |= option.eq_ignore_ascii_case(b"upgrade");
                 }
-                if !value.eq_ignore_ascii_case(b"chunked") {
-                    return Err(PeerError::NotImplemented);
-                }
-                self.chunked = true;
             }
-            10 if is("connection") => {
-                self.close |= has_token(value, b"close");
-                self.keep_alive |= has_token(value, b"keep-alive");
-                self.connection_upgrade |= has_token(value, b"upgrade");
-            }
-            7 if is("upgrade") => self.upgrade = true,
-            6 if is("expect") && version == Version::Http11 => {
-                if !value.eq_ignore_ascii_case(b"100-continue") {
-                    return Err(PeerError::UnknownExpectation);
+            b"upgrade" => self.upgrade_field |= !value.is_empty(),
+            b"expect" => {
+                let known = value.eq_ignore_ascii_case(b"100-continue");
+                if !known {
+                    self.expectation = Expectation::Unknown;
+                } else if self.expectation == Expectation::None {
+                    self.expectation = Expectation::Continue;
                 }
-                self.expect_continue = true;
             }
             _ => {}
         }
         Ok(())
     }
+
+    /// > If a message is received without Transfer-Encoding and with an invalid Content-Length
+    /// > header field, then the message framing is invalid and the recipient MUST treat it as an
+    /// > unrecoverable error, unless the field value can be successfully parsed as a
+    /// > comma-separated list [...] — RFC 9112, 6.3 <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>
+    ///
+    /// The list is not made use of; equal lines are.
+    fn note_content_length(&mut self, value: &[u8]) -> Result<(), PeerError> {
+        let length = parse_decimal(value).map_err(|error| match error {
+            DecimalError::Malformed => PeerError::ContentLength,
+            DecimalError::TooLarge => PeerError::BodyTooLarge,
+        })?;
+        if self.content_length.is_some_and(|other| other != length) {
+            return Err(PeerError::ContentLength);
+        }
+        self.content_length = Some(length);
+        Ok(())
+    }
+
+    fn body_length(&self, version: Version) -> Result<BodyLength, PeerError> {
+        if self.codings == 0 {
+            return Ok(match self.content_length {
+                None | Some(0) => BodyLength::Empty,
+                Some(length) => BodyLength::Sized(length),
+            });
+        }
+        // > A server MAY reject a request that contains both Content-Length and Transfer-Encoding
+        // > [...] A server or client that receives an HTTP/1.0 message containing a
+        // > Transfer-Encoding header field MUST treat the message as if the framing is faulty
+        // > [...] — RFC 9112, 6.1 <https://www.rfc-editor.org/rfc/rfc9112#section-6.1>
+        //
+        // > If a Transfer-Encoding header field is present in a request and the chunked transfer
+        // > coding is not the final encoding, the message body length cannot be determined
+        // > reliably; the server MUST respond with the 400 (Bad Request) status code
+        // > — RFC 9112, 6.3
+        //
+        // > A sender MUST NOT apply the chunked transfer coding more than once to a message body
+        // > — RFC 9112, 7.1
+        let is_framed = version != Version::Http10
+            && self.content_length.is_none()
+            && self.ends_chunked
+            && self.chunked_codings == 1;
+        if !is_framed {
+            return Err(PeerError::TransferEncoding);
+        }
+        // > A server that receives a request message with a transfer coding it does not understand
+        // > SHOULD respond with 501 (Not Implemented). — RFC 9112, 6.1
+        if self.codings > 1 {
+            return Err(PeerError::Coding);
+        }
+        Ok(BodyLength::Chunked)
+    }
+
+    /// > A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message
+    /// > that lacks a Host header field and to any request message that contains more than one Host
+    /// > header field line or a Host header field with an invalid field value.
+    /// > — RFC 9112, 3.2 <https://www.rfc-editor.org/rfc/rfc9112#section-3.2>
+    fn check_host(&self, version: Version) -> Result<(), PeerError> {
+        match self.hosts {
+            1 => Ok(()),
+            0 if version == Version::Http10 => Ok(()),
+            _ => Err(PeerError::Host),
+        }
+    }
+
+    /// > A server that receives an Expect field value containing a member other than 100-continue
+    /// > MAY respond with a 417 (Expectation Failed) status code [...] A server that receives a
+    /// > 100-continue expectation in an HTTP/1.0 request MUST ignore that expectation.
+    /// > — RFC 9110, 10.1.1 <https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1>
+    fn expects_continue(&self, version: Version) -> Result<bool, PeerError> {
+        match self.expectation {
+            Expectation::Unknown if version == Version::Http11 => Err(PeerError::Expectation),
+            Expectation::Continue => Ok(version == Version::Http11),
+            _ => Ok(false),
+        }
+    }
+
+    /// > If the "close" connection option is present [...] will not persist [...] HTTP/1.1 (or
+    /// > later), the connection will persist [...] HTTP/1.0, the "keep-alive" connection option is
+    /// > present [...] — RFC 9112, 9.3 <https://www.rfc-editor.org/rfc/rfc9112#section-9.3>
+    fn keeps_alive(&self, version: Version) -> bool {
+        !self.close && (version != Version::Http10 || self.keep_alive)
+    }
+
+    /// > A server MUST ignore an Upgrade header field that is received in an HTTP/1.0 request.
+    /// > — RFC 9110, 7.8 <https://www.rfc-editor.org/rfc/rfc9110#section-7.8>
+    fn offers_upgrade(&self, version: Version) -> bool {
+        self.upgrade_option && self.upgrade_field && version == Version::Http11
+    }
 }
 
-fn ends_in_chunked(value: &[u8]) -> bool {
-    let last = value.rsplit(|byte| *byte == b',').next().unwrap_or_default();
-    last.trim_ascii().eq_ignore_ascii_case(b"chunked")
-}
-
-/// Characters of `uri-host [ ":" port ]` (RFC 9110, 7.2); empty for targets without authority.
-fn is_host(value: &[u8]) -> bool {
-    value.iter().all(|byte| {
-        byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=:[]".contains(byte)
-    })
-}
-
-/// As many fields as fit on the stack; most requests have fewer.
-const FEW_FIELDS: usize = 64;
-/// Method, version and spaces of a request line.
-const REQUEST_LINE_EXTRA: usize = 64;
+/// ` HTTP/1.1`
+const VERSION_LEN: usize = 9;
+/// Room for a method and a version beside a target of the greatest size.
+const REQUEST_LINE_SLACK: usize = 256;
+const MAX_EMPTY_LINES: u8 = 16;
+/// Heads of up to this many fields are parsed without a further allocation.
+const FEW_FIELDS: usize = 32;
+/// Room for the scheme of an absolute target behind the head.
+const SCHEME_ROOM: usize = 8;

@@ -1,35 +1,249 @@
-//! The states of the two directions of a connection.
+//! What may happen when on an HTTP/1 connection: one state for what is received, one for what is
+//! sent, and every move between them.
+//!
+//! ```text
+//! receive   Head ──request──▶ Body ──end──▶ Complete ──response over──▶ Head
+//!                              │                                          ▲
+//!                              └──response over──▶ Discard ──────end──────┘
+//!           any ──refused, closing, ended──▶ Closed
+//!
+//! respond   Idle ──request──▶ Due ──head──▶ Body ──end──▶ Idle
+//!                              │             └──cut──▶ Cut
+//!                              └──upgrade──▶ Upgraded
+//! ```
+//!
+//! The next request is not looked at before the response to this one is over:
+//!
+//! > A server MAY process a sequence of pipelined requests in parallel if they all have safe
+//! > methods, but it MUST send the corresponding responses in the same order that the requests were
+//! > received. — RFC 9112, 9.3.2 <https://www.rfc-editor.org/rfc/rfc9112#section-9.3.2>
 
 use super::body::Decoder;
+use super::encode::Framing;
+use super::parse::HeadScan;
+use crate::error::SendError;
+use crate::head::Version;
 
-/// What is expected of the peer.
-///
-/// ```text
-/// Head --head--> Body --end--> Complete --response complete--> Head
-///   any state --error, end of input, no keep-alive--> Closed
-/// ```
-#[derive(Debug)]
-pub(super) enum Receiving {
-    Head,
+/// Both sides of a connection.
+pub(super) struct State {
+    pub(super) receive: Receive,
+    pub(super) respond: Respond,
+}
+
+/// What is received next.
+pub(super) enum Receive {
+    /// A request head.
+    Head(HeadScan),
+    /// The body of the current request.
     Body(Decoder),
+    /// Nothing: the request is complete, its response is not.
     Complete,
+    /// The rest of a body that nobody wants, for the sake of what comes after it.
+    Discard { decoder: Decoder, budget: usize },
+    /// Nothing ever again.
     Closed,
 }
 
-/// What is owed to the peer.
-///
-/// ```text
-/// Idle --request--> Awaited --head--> Sized | Chunked | UntilClose | Swallow --end--> Complete
-///   ^                                                                                  |
-///   +----------------------------- request complete -----------------------------------+
-/// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Sending {
+/// What is sent next.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Respond {
+    /// Nothing: no request awaits a response.
     Idle,
-    Awaited,
-    Sized(u64),
-    Chunked,
-    UntilClose,
-    Swallow,
-    Complete,
+    /// Informational heads, then the head of a response.
+    Due(Exchange),
+    /// The body of the current response.
+    Body { framing: Framing, keep_alive: bool },
+    /// Nothing ever again: the response was given up.
+    Cut { close_delimited: bool },
+    /// What another protocol says.
+    Upgraded,
 }
+
+/// What the response has to know of its request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Exchange {
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    /// The peer wants the connection to persist.
+    pub(super) keep_alive: bool,
+    /// The peer holds the body back until it is told to go on.
+    pub(super) awaits_continue: bool,
+}
+
+impl State {
+    pub(super) fn new() -> Self {
+        Self {
+            receive: Receive::Head(HeadScan::default()),
+            respond: Respond::Idle,
+        }
+    }
+
+    /// A request head came.
+    pub(super) fn start_request(&mut self, exchange: Exchange, decoder: Decoder) {
+        if let (Receive::Head(_), Respond::Idle) = (&self.receive, &self.respond) {
+            self.receive = Receive::Body(decoder);
+            self.respond = Respond::Due(exchange);
+        }
+    }
+
+    /// Something of the body came: whoever sends it awaits no 100 (Continue) any more.
+    pub(super) fn note_body(&mut self) {
+        if let Respond::Due(exchange) = &mut self.respond {
+            exchange.awaits_continue = false;
+        }
+    }
+
+    /// The request body is complete.
+    pub(super) fn end_request(&mut self) {
+        match self.receive {
+            Receive::Body(_) => self.receive = Receive::Complete,
+            Receive::Discard { .. } => self.receive = Receive::Head(HeadScan::default()),
+            Receive::Head(_) | Receive::Complete | Receive::Closed => {}
+        }
+    }
+
+    /// The peer erred. If that was in a head, the answer to it is due.
+    pub(super) fn refuse_request(&mut self) {
+        if let (Receive::Head(_), Respond::Idle) = (&self.receive, &self.respond) {
+            self.respond = Respond::Due(Exchange::refused());
+        }
+        self.receive = Receive::Closed;
+    }
+
+    /// Nothing more is received.
+    pub(super) fn close(&mut self) {
+        self.receive = Receive::Closed;
+    }
+
+    /// The request that a response is due to.
+    pub(super) fn due(&mut self) -> Result<&mut Exchange, SendError> {
+        match &mut self.respond {
+            Respond::Due(exchange) => Ok(exchange),
+            Respond::Idle => Err(SendError::NoRequest),
+            Respond::Body { .. } => Err(SendError::AlreadyStarted),
+            Respond::Cut { .. } | Respond::Upgraded => Err(SendError::Closed),
+        }
+    }
+
+    /// The head of the response goes out.
+    pub(super) fn start_response(
+        &mut self,
+        framing: Framing,
+        keep_alive: bool,
+    ) -> Result<(), SendError> {
+        self.due()?;
+        self.respond = Respond::Body {
+            framing,
+            keep_alive,
+        };
+        Ok(())
+    }
+
+    /// How the body of the current response goes out.
+    pub(super) fn framing(&mut self) -> Result<&mut Framing, SendError> {
+        match &mut self.respond {
+            Respond::Body { framing, .. } => Ok(framing),
+            Respond::Idle => Err(SendError::NoRequest),
+            Respond::Due(_) => Err(SendError::NotStarted),
+            Respond::Cut { .. } | Respond::Upgraded => Err(SendError::Closed),
+        }
+    }
+
+    /// The response is complete.
+    pub(super) fn end_response(&mut self) -> Result<(), SendError> {
+        self.framing()?;
+        let keeps = self.keeps_alive();
+        self.respond = Respond::Idle;
+        self.receive = match std::mem::replace(&mut self.receive, Receive::Closed) {
+            Receive::Complete if keeps => Receive::Head(HeadScan::default()),
+            Receive::Body(decoder) if keeps && decoder.left() <= MAX_DISCARD as u64 => {
+                Receive::Discard {
+                    decoder,
+                    budget: MAX_DISCARD,
+                }
+            }
+            _ => Receive::Closed,
+        };
+        Ok(())
+    }
+
+    /// The response is given up.
+    pub(super) fn cut(&mut self) {
+        self.receive = Receive::Closed;
+        if !matches!(self.respond, Respond::Cut { .. } | Respond::Upgraded) {
+            self.respond = Respond::Cut {
+                close_delimited: self.is_close_delimited(),
+            };
+        }
+    }
+
+    /// The connection now belongs to another protocol.
+    pub(super) fn upgrade(&mut self) -> Result<(), SendError> {
+        self.due()?;
+        match &self.receive {
+            Receive::Complete => {}
+            Receive::Body(decoder) if decoder.is_complete() => {}
+            _ => return Err(SendError::NotUpgradable),
+        }
+        self.receive = Receive::Closed;
+        self.respond = Respond::Upgraded;
+        Ok(())
+    }
+
+    /// Whether a next request could follow: none does behind a body too long to be skipped.
+    pub(super) fn is_reusable(&self) -> bool {
+        match &self.receive {
+            Receive::Body(decoder) => decoder.left() <= MAX_DISCARD as u64,
+            Receive::Head(_) | Receive::Complete | Receive::Discard { .. } => true,
+            Receive::Closed => false,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        match (&self.receive, &self.respond) {
+            (Receive::Head(scan), Respond::Idle) => !scan.is_started(),
+            _ => false,
+        }
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        match self.respond {
+            Respond::Idle => matches!(self.receive, Receive::Closed),
+            Respond::Cut { .. } => true,
+            Respond::Due(_) | Respond::Body { .. } | Respond::Upgraded => false,
+        }
+    }
+
+    pub(super) fn is_close_delimited(&self) -> bool {
+        match self.respond {
+            Respond::Body { framing, .. } => framing == Framing::Close,
+            Respond::Cut { close_delimited } => close_delimited,
+            Respond::Idle | Respond::Due(_) | Respond::Upgraded => false,
+        }
+    }
+
+    fn keeps_alive(&self) -> bool {
+        matches!(
+            self.respond,
+            Respond::Body {
+                keep_alive: true,
+                ..
+            }
+        )
+    }
+}
+
+impl Exchange {
+    /// Of a request that could not be understood.
+    fn refused() -> Self {
+        Self {
+            version: Version::Http11,
+            is_head: false,
+            keep_alive: false,
+            awaits_continue: false,
+        }
+    }
+}
+
+/// How much of an unread body is skipped to keep a connection; a new one costs less than more.
+const MAX_DISCARD: usize = 64 * 1024;

@@ -1,0 +1,224 @@
+//! Request targets: which of the forms one has, and where its parts are.
+
+use memchr::{memchr, memchr2, memchr3};
+
+use crate::error::PeerError;
+use crate::head::{Span, Target};
+
+/// Splits the target that starts at `start` of a block.
+///
+/// > request-target = origin-form / absolute-form / authority-form / asterisk-form
+/// > — RFC 9112, 3.2 <https://www.rfc-editor.org/rfc/rfc9112#section-3.2>
+///
+/// The authority-form is for CONNECT only, which an origin server does not perform.
+/// The scheme is left to the caller: it is not kept in lower case here.
+pub(super) fn split(method: &[u8], target: &[u8], start: usize) -> Result<Split, PeerError> {
+    if !target
+        .iter()
+        .fold(true, |good, byte| good & (0x21..=0x7e).contains(byte))
+    {
+        return Err(PeerError::Target);
+    }
+    let (scheme, authority, path) = match target {
+        [b'/', ..] => (None, None, 0),
+        // > [...] the "asterisk-form" of request-target, which is only used for a server-wide
+        // > OPTIONS request — RFC 9112, 3.2.4
+        b"*" if method == b"OPTIONS" => (None, None, 0),
+        _ => {
+            let scheme = Scheme::of(target).ok_or(PeerError::Target)?;
+            let authority = scheme.name().len() + "://".len();
+            let rest = &target[authority..];
+            let path = authority + memchr3(b'/', b'?', b'#', rest).unwrap_or(rest.len());
+            // > A recipient that processes such a URI reference MUST reject it as invalid
+            // > (an empty host) — RFC 9110, 4.2.1
+            // > [...] SHOULD parse for userinfo and treat its presence as an error
+            // > — RFC 9110, 4.2.4
+            let bytes = &target[authority..path];
+            if bytes.is_empty() || bytes.starts_with(b":") || !is_host(bytes) {
+                return Err(PeerError::Target);
+            }
+            (
+                Some(scheme),
+                Some(Span::new(start + authority..start + path)),
+                path,
+            )
+        }
+    };
+    let tail = &target[path..];
+    let path_end = path + memchr2(b'?', b'#', tail).unwrap_or(tail.len());
+    let (query, query_end) = match target.get(path_end) {
+        Some(b'?') => {
+            let query = &target[path_end + 1..];
+            // A fragment is for the user agent alone; what follows it is dropped.
+            let len = memchr(b'#', query).unwrap_or(query.len());
+            (path_end + 1, path_end + 1 + len)
+        }
+        _ => (path_end, path_end),
+    };
+    let target = Target {
+        whole: Span::new(start..start + target.len()),
+        path: Span::new(start + path..start + path_end),
+        query: Span::new(start + query..start + query_end),
+        authority,
+        scheme: None,
+    };
+    Ok(Split { target, scheme })
+}
+
+/// A target in parts.
+#[derive(Clone, Copy)]
+pub(super) struct Split {
+    pub(super) target: Target,
+    pub(super) scheme: Option<Scheme>,
+}
+
+/// A scheme that an HTTP server is addressed by.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scheme {
+    Http,
+    Https,
+}
+
+impl Scheme {
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+
+    fn of(target: &[u8]) -> Option<Self> {
+        let starts = |prefix: &str| {
+            target
+                .get(..prefix.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(prefix.as_bytes()))
+        };
+        if starts("http://") {
+            Some(Self::Http)
+        } else if starts("https://") {
+            Some(Self::Https)
+        } else {
+            None
+        }
+    }
+}
+
+/// Whether this may stand in a Host field.
+///
+/// > Host = uri-host [ ":" port ]
+/// > — RFC 9110, 7.2 <https://www.rfc-editor.org/rfc/rfc9110#section-7.2>
+///
+/// > host = IP-literal / IPv4address / reg-name
+/// > — RFC 3986, 3.2.2 <https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2>
+pub(super) fn is_host(value: &[u8]) -> bool {
+    let port = match value {
+        [b'[', literal @ ..] => {
+            let Some(end) = memchr(b']', literal) else {
+                return false;
+            };
+            let address = &literal[..end];
+            if address.is_empty()
+                || !address
+                    .iter()
+                    .all(|byte| is_host_byte(*byte) || *byte == b':')
+            {
+                return false;
+            }
+            match &literal[end + 1..] {
+                [] => return true,
+                [b':', port @ ..] => port,
+                _ => return false,
+            }
+        }
+        name => {
+            let end = memchr(b':', name).unwrap_or(name.len());
+            if !name[..end].iter().all(|byte| is_host_byte(*byte)) {
+                return false;
+            }
+            name.get(end + 1..).unwrap_or_default()
+        }
+    };
+    port.iter().all(u8::is_ascii_digit)
+}
+
+/// > reg-name = *( unreserved / pct-encoded / sub-delims )
+/// > — RFC 3986, 3.2.2
+fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(target: &str) -> Option<(&str, &str, Option<&str>)> {
+        let split = split(b"GET", target.as_bytes(), 0).ok()?;
+        let part = |span: Span| &target[span.range()];
+        let Target {
+            path,
+            query,
+            authority,
+            ..
+        } = split.target;
+        Some((part(path), part(query), authority.map(part)))
+    }
+
+    #[test]
+    fn forms() {
+        assert_eq!(parts("/"), Some(("/", "", None)));
+        assert_eq!(parts("/a/b?c=d?e#f?g"), Some(("/a/b", "c=d?e", None)));
+        assert_eq!(parts("/a#f?g"), Some(("/a", "", None)));
+        assert_eq!(parts("//a?"), Some(("//a", "", None)));
+        assert_eq!(parts("http://h/p?q"), Some(("/p", "q", Some("h"))));
+        assert_eq!(parts("HTTPS://h:1?q"), Some(("", "q", Some("h:1"))));
+        assert_eq!(parts("http://[::1]:80#f"), Some(("", "", Some("[::1]:80"))));
+        for bad in [
+            "",
+            "a",
+            "*",
+            "http:/a",
+            "ftp://a/",
+            "http://",
+            "http:///a",
+            "http://u@h/",
+            "?a",
+            "#",
+            "h:80",
+        ] {
+            assert_eq!(parts(bad), None, "{bad}");
+        }
+        assert!(split(b"OPTIONS", b"*", 0).is_ok());
+        assert!(split(b"OPTIONS", b"*/", 0).is_err());
+    }
+
+    #[test]
+    fn bytes_of_a_target() {
+        for byte in 0..=255u8 {
+            let legal = (0x21..=0x7e).contains(&byte);
+            assert_eq!(split(b"GET", &[b'/', byte], 0).is_ok(), legal, "{byte}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        for good in [
+            "",
+            "a",
+            "a:",
+            "a:80",
+            "1.2.3.4:1",
+            "[::1]",
+            "[::1]:80",
+            "[v1.a]",
+            "a_b.c",
+            "%41",
+        ] {
+            assert!(is_host(good.as_bytes()), "{good}");
+        }
+        for bad in [
+            "a b", "a:b", "a:80:80", "u@h", "a/b", "a?b", "a#", "[", "[]", "[::1]a", "\u{e9}",
+        ] {
+            assert!(!is_host(bad.as_bytes()), "{bad}");
+        }
+    }
+}
