@@ -94,7 +94,7 @@ impl RequestHead {
     }
 
     fn text(&self, span: Span) -> &str {
-        str::from_utf8(self.slice(span)).unwrap_or_default()
+        std::str::from_utf8(self.slice(span)).unwrap_or_default()
     }
 }
 
