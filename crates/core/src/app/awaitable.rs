@@ -40,7 +40,10 @@ impl Awaitable {
         py: Python<'_>,
         waitable: impl Waitable + 'static,
     ) -> PyResult<Bound<'_, PyAny>> {
-        let awaitable = Self { waitable: Box::new(waitable), ended: Mutex::new(false) };
+        let awaitable = Self {
+            waitable: Box::new(waitable),
+            ended: Mutex::new(false),
+        };
         Ok(Bound::new(py, awaitable)?.into_any())
     }
 
@@ -111,7 +114,11 @@ pub(crate) struct Done;
 /// The one `Done` there is.
 pub(crate) fn done(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
-    Ok(DONE.get_or_try_init(py, || Py::new(py, Done))?.bind(py).as_any().clone())
+    Ok(DONE
+        .get_or_try_init(py, || Py::new(py, Done))?
+        .bind(py)
+        .as_any()
+        .clone())
 }
 
 #[pymethods]
@@ -142,9 +149,11 @@ impl Done {
 
 /// The exception that `throw(type)`, `throw(value)` or `throw(type, value, traceback)` asks for.
 fn thrown(exception: &Bound<'_, PyTuple>) -> PyErr {
-    let result = exception.get_item(0).and_then(|first| match exception.get_item(1) {
-        Ok(value) if !value.is_none() => Ok(value),
-        _ => Ok(first),
-    });
+    let result = exception
+        .get_item(0)
+        .and_then(|first| match exception.get_item(1) {
+            Ok(value) if !value.is_none() => Ok(value),
+            _ => Ok(first),
+        });
     result.map_or_else(|error| error, PyErr::from_value)
 }

@@ -52,7 +52,10 @@ struct Record {
 impl Call {
     /// The call for `request`, counted in with `host`.
     pub(crate) fn new(request: &Request, host: Arc<Host>) -> Arc<Self> {
-        let record = host.access_log.is_some().then(|| Box::new(Record::new(request)));
+        let record = host
+            .access_log
+            .is_some()
+            .then(|| Box::new(Record::new(request)));
         Arc::new(Self {
             exchange: Arc::clone(&request.exchange),
             response: Mutex::new(Response::new(request.head.method())),
@@ -144,10 +147,7 @@ impl Call {
     }
 
     /// What has come of the request's body, as `Exchange::poll_body` has it.
-    pub(crate) fn poll_body(
-        &self,
-        cx: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<BodyRead> {
+    pub(crate) fn poll_body(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<BodyRead> {
         self.exchange.poll_body(cx, &mut lock(&self.body_taken))
     }
 
@@ -231,7 +231,10 @@ impl Record {
             query: String::from_utf8_lossy(head.query()).into_owned(),
             scheme: request.peer.scheme,
             protocol: protocol_name(head),
-            fields: head.fields().map(|(name, value)| (name.into(), value.into())).collect(),
+            fields: head
+                .fields()
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect(),
         }
     }
 

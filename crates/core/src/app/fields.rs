@@ -29,7 +29,11 @@ fn known(py: Python<'_>, name: &[u8]) -> Option<&'static Known> {
         }
         table
     });
-    table.0.get(name.len())?.iter().find(|known| known.name == name)
+    table
+        .0
+        .get(name.len())?
+        .iter()
+        .find(|known| known.name == name)
 }
 
 /// A field name as ASGI has it: lower-case bytes.
@@ -71,7 +75,9 @@ pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString>
 pub(crate) fn append_bytes(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
     let (name, value) = pair_of(pair)?;
     let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
-        return Err(PyTypeError::new_err("header names and values must be bytes"));
+        return Err(PyTypeError::new_err(
+            "header names and values must be bytes",
+        ));
     };
     append(head, name.as_bytes(), value.as_bytes())
 }
@@ -118,7 +124,9 @@ fn pair_of<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<
         return Ok((tuple.get_item(0)?, tuple.get_item(1)?));
     }
     if pair.len()? != 2 {
-        return Err(PyValueError::new_err("a header is a pair of name and value"));
+        return Err(PyValueError::new_err(
+            "a header is a pair of name and value",
+        ));
     }
     Ok((pair.get_item(0)?, pair.get_item(1)?))
 }

@@ -58,7 +58,11 @@ impl Host {
         let (task, on_empty) = {
             let mut tasks = lock(&self.tasks);
             let task = tasks.running.try_remove(key);
-            let on_empty = if tasks.running.is_empty() { tasks.on_empty.take() } else { None };
+            let on_empty = if tasks.running.is_empty() {
+                tasks.on_empty.take()
+            } else {
+                None
+            };
             (task, on_empty)
         };
         drop(task);
@@ -76,7 +80,12 @@ impl Host {
     pub(crate) fn cancel_tasks(&self, py: Python<'_>) {
         let tasks: Vec<Py<PyAny>> = {
             let tasks = lock(&self.tasks);
-            tasks.running.iter().filter_map(|(_, task)| task.as_ref()).map(|task| task.clone_ref(py)).collect()
+            tasks
+                .running
+                .iter()
+                .filter_map(|(_, task)| task.as_ref())
+                .map(|task| task.clone_ref(py))
+                .collect()
         };
         for task in tasks {
             if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
@@ -109,7 +118,9 @@ impl Host {
 
     /// Writes the access line of a request that was refused before there was a call.
     pub(crate) fn log_refusal(&self, peer: &Peer, error: PeerError) {
-        let Some(access_log) = &self.access_log else { return };
+        let Some(access_log) = &self.access_log else {
+            return;
+        };
         let addr = match &peer.remote {
             Address::Ip(addr) => addr.ip().to_string(),
             Address::Unix(_) => String::new(),
@@ -117,7 +128,9 @@ impl Host {
         Python::attach(|py| {
             let headers = PyList::empty(py);
             let (scheme, status) = (peer.scheme, error.status());
-            let line = (addr, "-", "-", "", scheme, "HTTP/1.1", status, 0.0, 0, headers);
+            let line = (
+                addr, "-", "-", "", scheme, "HTTP/1.1", status, 0.0, 0, headers,
+            );
             if let Err(error) = access_log.call1(py, line) {
                 self.report(py, error);
             }

@@ -62,7 +62,14 @@ pub(crate) enum Progress {
 impl Response {
     pub(crate) fn new(method: &str) -> Self {
         let is_head_request = method == "HEAD";
-        Self { state: State::Idle, bodiless: false, is_head_request, ends_on_return: false, status: 0, sent: 0 }
+        Self {
+            state: State::Idle,
+            bodiless: false,
+            is_head_request,
+            ends_on_return: false,
+            status: 0,
+            sent: 0,
+        }
     }
 
     /// The final head.

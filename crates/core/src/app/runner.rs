@@ -68,13 +68,13 @@ impl Runner {
         let mut result = std::ptr::null_mut();
         // SAFETY: both objects are alive and the interpreter is attached; `result` is a new
         // reference, or null with an error set, as the status says.
-        let status = unsafe {
-            ffi::PyIter_Send(self.coroutine.as_ptr(), ffi::Py_None(), &raw mut result)
-        };
+        let status =
+            unsafe { ffi::PyIter_Send(self.coroutine.as_ptr(), ffi::Py_None(), &raw mut result) };
         match status {
             ffi::PySendResult::PYGEN_NEXT => {
                 // SAFETY: see above.
-                unsafe { Bound::from_owned_ptr_or_err(py, result) }.map(|value| Some(value.unbind()))
+                unsafe { Bound::from_owned_ptr_or_err(py, result) }
+                    .map(|value| Some(value.unbind()))
             }
             ffi::PySendResult::PYGEN_RETURN => {
                 // SAFETY: see above.
@@ -126,7 +126,10 @@ impl Runner {
         let step = if value.is_none() {
             self.step(py)
         } else {
-            match self.coroutine.call_method1(py, intern!(py, "send"), (value,)) {
+            match self
+                .coroutine
+                .call_method1(py, intern!(py, "send"), (value,))
+            {
                 Ok(value) => Ok(Some(value)),
                 Err(error) => self.end_with(py, error),
             }
@@ -136,7 +139,10 @@ impl Runner {
 
     #[pyo3(signature = (*exception))]
     fn throw(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
-        match self.coroutine.call_method1(py, intern!(py, "throw"), exception) {
+        match self
+            .coroutine
+            .call_method1(py, intern!(py, "throw"), exception)
+        {
             Ok(value) => Ok(value),
             Err(error) => self
                 .end_with(py, error)?

@@ -4,7 +4,9 @@ use std::borrow::Cow;
 
 /// The bytes that `raw` stands for; a `%` without two hexadecimal digits stands for itself.
 pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
-    let Some(first) = memchr::memchr(b'%', raw) else { return Cow::Borrowed(raw) };
+    let Some(first) = memchr::memchr(b'%', raw) else {
+        return Cow::Borrowed(raw);
+    };
     let mut decoded = Vec::with_capacity(raw.len());
     decoded.extend_from_slice(&raw[..first]);
     let mut rest = &raw[first..];

@@ -5,7 +5,7 @@
 //! time it is, how full a buffer may get and when to close is decided here.
 
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,7 +22,15 @@ use super::output::Output;
 use super::service::{Service, Stage};
 use crate::runtime::reactor::TaskHandle;
 
-/// One accepted connection; a future that ends when it is closed.
+/// What is to become of a stream when HTTP/1 is done with it.
+pub(crate) enum Next<S> {
+    /// Nothing: it is closed.
+    Close,
+    /// The peer speaks HTTP/2 by prior knowledge; `input` begins with its preface.
+    Http2 { io: S, input: BytesMut },
+}
+
+/// One accepted connection.
 pub(crate) struct Connection<S> {
     io: S,
     engine: h1::Connection,
@@ -39,6 +47,8 @@ pub(crate) struct Connection<S> {
     unsent: usize,
     /// Until then a source is pulled from without writing in between.
     pull_deadline: Option<Instant>,
+    /// The connection has shown that it speaks HTTP/1.
+    is_http1: bool,
     peer: Rc<Peer>,
     service: Rc<Service>,
     handle: TaskHandle,
@@ -47,6 +57,7 @@ pub(crate) struct Connection<S> {
 /// The exchange in progress.
 struct Current {
     exchange: Arc<Exchange>,
+    service: Rc<Service>,
     replies: VecDeque<Reply>,
     source: Option<Box<dyn Source>>,
     expects_continue: bool,
@@ -72,6 +83,8 @@ enum Phase {
     /// not reset what it has not read yet (RFC 9112, 9.6).
     Lingering(Instant),
     Closed,
+    /// The peer's first bytes were the preface of HTTP/2.
+    Http2,
 }
 
 /// What one step of the drive loop came to.
@@ -81,8 +94,7 @@ enum Step {
 }
 
 impl<S: Stream> Connection<S> {
-    pub(crate) fn new(io: S, peer: Peer, service: Rc<Service>, handle: TaskHandle) -> Self {
-        service.connections.set(service.connections.get() + 1);
+    pub(crate) fn new(io: S, peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) -> Self {
         Self {
             io,
             engine: h1::Connection::new(service.limits.http1, handle.now()),
@@ -95,10 +107,35 @@ impl<S: Stream> Connection<S> {
             write_deadline: None,
             unsent: 0,
             pull_deadline: None,
-            peer: Rc::new(peer),
+            is_http1: !service.limits.http2,
+            peer,
             service,
             handle,
         }
+    }
+
+    /// Serves the connection until it is closed or speaks another protocol.
+    pub(crate) async fn run(mut self) -> Next<S> {
+        poll_fn(|cx| self.poll(cx)).await;
+        match self.phase {
+            Phase::Http2 => Next::Http2 {
+                io: self.io,
+                input: self.input,
+            },
+            _ => Next::Close,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.drive(cx);
+        if matches!(self.phase, Phase::Closed | Phase::Http2) {
+            return Poll::Ready(());
+        }
+        if self.current.is_none() {
+            self.output.release();
+        }
+        self.set_deadline();
+        Poll::Pending
     }
 
     fn drive(&mut self, cx: &mut Context<'_>) {
@@ -108,7 +145,7 @@ impl<S: Stream> Connection<S> {
             self.take_replies(cx);
             self.write(cx);
             let step = match self.phase {
-                Phase::Closed => return,
+                Phase::Closed | Phase::Http2 => return,
                 Phase::Serving => self.step_serving(cx),
                 Phase::Flushing => self.step_flushing(cx),
                 Phase::Lingering(_) => self.step_lingering(cx),
@@ -152,7 +189,10 @@ impl<S: Stream> Connection<S> {
             self.phase = Phase::Closed;
         }
         if self.phase == Phase::Serving
-            && self.engine.poll_timeout().is_some_and(|deadline| deadline <= now)
+            && self
+                .engine
+                .poll_timeout()
+                .is_some_and(|deadline| deadline <= now)
         {
             match self.engine.handle_timeout(now) {
                 Some(Timeout::Idle) => self.phase = Phase::Closed,
@@ -175,7 +215,8 @@ impl<S: Stream> Connection<S> {
             }
             Poll::Pending => {
                 if self.write_deadline.is_none() || self.output.len() < before {
-                    self.write_deadline = Some(self.handle.now() + self.service.limits.write_timeout);
+                    self.write_deadline =
+                        Some(self.handle.now() + self.service.limits.write_timeout);
                 }
             }
         }
@@ -205,20 +246,30 @@ impl<S: Stream> Connection<S> {
 /// Replies, from the application to the output.
 impl<S: Stream> Connection<S> {
     fn take_replies(&mut self, cx: &mut Context<'_>) {
-        let Some(current) = &mut self.current else { return };
+        let Some(current) = &mut self.current else {
+            return;
+        };
         if self.output.len() >= self.service.limits.window {
             return; // the application waits until the socket has taken some
         }
         let now = self.handle.now();
-        let head_too = current.head_deadline.is_some_and(|deadline| deadline <= now);
-        if current.exchange.poll_replies(cx, &mut current.replies, head_too) {
+        let head_too = current
+            .head_deadline
+            .is_some_and(|deadline| deadline <= now);
+        if current
+            .exchange
+            .poll_replies(cx, &mut current.replies, head_too)
+        {
             current.head_deadline.get_or_insert(now + HEAD_HOLD);
         }
         if current.expects_continue && current.exchange.wants_body() {
             current.expects_continue = false;
             self.engine.send_continue(self.output.tail());
         }
-        while let Some(reply) = self.current.as_mut().and_then(|current| current.replies.pop_front())
+        while let Some(reply) = self
+            .current
+            .as_mut()
+            .and_then(|current| current.replies.pop_front())
         {
             self.encode(reply);
         }
@@ -242,7 +293,8 @@ impl<S: Stream> Connection<S> {
             Reply::Head(head) => {
                 let content = self.content_ahead();
                 let date = self.service.date(now);
-                self.engine.send_head(&head, content, &date, self.output.tail())
+                self.engine
+                    .send_head(&head, content, &date, self.output.tail())
             }
             Reply::Data { data, last } => {
                 if !data.is_empty() {
@@ -252,7 +304,11 @@ impl<S: Stream> Connection<S> {
                     }
                     engine.end_data(output.tail());
                 }
-                if last { engine.send_end(now, None, output.tail()) } else { Ok(()) }
+                if last {
+                    engine.send_end(None, output.tail())
+                } else {
+                    Ok(())
+                }
             }
             Reply::File { mut file, last } => {
                 if file.len > 0 {
@@ -262,16 +318,24 @@ impl<S: Stream> Connection<S> {
                     }
                     engine.end_data(output.tail());
                 }
-                if last { engine.send_end(now, None, output.tail()) } else { Ok(()) }
+                if last {
+                    engine.send_end(None, output.tail())
+                } else {
+                    Ok(())
+                }
             }
-            Reply::End(trailers) => engine.send_end(now, trailers.as_ref(), output.tail()),
+            Reply::End(trailers) => engine.send_end(trailers.as_ref(), output.tail()),
             Reply::Abort => Ok(()),
         }
     }
 
     /// How long the body is, if the reply behind the head is all of it.
     fn content_ahead(&self) -> Content {
-        match self.current.as_ref().and_then(|current| current.replies.front()) {
+        match self
+            .current
+            .as_ref()
+            .and_then(|current| current.replies.front())
+        {
             Some(Reply::Data { data, last: true }) => Content::Length(data.len() as u64),
             Some(Reply::File { file, last: true }) => Content::Length(file.len),
             Some(Reply::End(None)) => Content::Length(0),
@@ -291,7 +355,6 @@ impl<S: Stream> Connection<S> {
     fn finish(&mut self, over: Over) {
         if let Some(current) = self.current.take() {
             current.exchange.finish(over);
-            self.service.exit();
         }
     }
 }
@@ -309,10 +372,17 @@ impl<S: Stream> Connection<S> {
         if self.pull() {
             return Step::Again;
         }
-        let has_room = self.current.as_ref().is_none_or(|current| {
-            current.body_complete || current.exchange.has_body_room()
-        });
-        if has_room && let Some(event) = self.engine.poll_event(self.handle.now(), &mut self.input) {
+        let has_room = self
+            .current
+            .as_ref()
+            .is_none_or(|current| current.body_complete || current.exchange.has_body_room());
+        if !self.is_http1 && self.is_preface() {
+            return Step::Wait;
+        }
+        if (self.is_http1 || self.input.is_empty())
+            && has_room
+            && let Some(event) = self.engine.poll_event(self.handle.now(), &mut self.input)
+        {
             self.handle_event(event);
             return Step::Again;
         }
@@ -334,8 +404,12 @@ impl<S: Stream> Connection<S> {
     /// Asks the source of the current response for more, if the stream takes more. Not outside a
     /// turn: it may run Python code.
     fn pull(&mut self) -> bool {
-        let Some(current) = &mut self.current else { return false };
-        let Some(mut source) = current.source.take() else { return false };
+        let Some(current) = &mut self.current else {
+            return false;
+        };
+        let Some(mut source) = current.source.take() else {
+            return false;
+        };
         let takes_more = self.output.is_empty() || self.pull_deadline.is_some();
         let pulls = takes_more && self.service.app.may_start();
         if !pulls || self.pull_from(&mut *source) {
@@ -350,8 +424,12 @@ impl<S: Stream> Connection<S> {
 
     /// What is queued is lent to the early writer while the source computes.
     fn pull_from(&mut self, source: &mut dyn Source) -> bool {
-        let Some(socket) = self.io.socket() else { return source.pull() };
-        let Some(queued) = self.output.take() else { return source.pull() };
+        let Some(socket) = self.io.socket() else {
+            return source.pull();
+        };
+        let Some(queued) = self.output.take() else {
+            return source.pull();
+        };
         if queued.is_empty() {
             return source.pull();
         }
@@ -364,7 +442,10 @@ impl<S: Stream> Connection<S> {
 
     /// A source's pieces gather for a moment; see `early`.
     fn gathers_pieces(&mut self) -> bool {
-        let has_source = self.current.as_ref().is_some_and(|current| current.source.is_some());
+        let has_source = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.source.is_some());
         if !has_source || self.io.socket().is_none() || self.output.len() >= GATHER {
             self.pull_deadline = None;
             return false;
@@ -377,9 +458,26 @@ impl<S: Stream> Connection<S> {
         now < deadline
     }
 
+    /// True if the first bytes are, or may become, the preface of HTTP/2 (RFC 9113, 3.4).
+    fn is_preface(&mut self) -> bool {
+        let len = self.input.len().min(PREFACE.len());
+        if self.input[..len] != PREFACE[..len] {
+            self.is_http1 = true;
+            return false;
+        }
+        if len == PREFACE.len() {
+            self.phase = Phase::Http2;
+            return true;
+        }
+        false
+    }
+
     /// While a response is awaited, only a little of what is pipelined behind it is read.
     fn may_read(&self) -> bool {
-        let awaits_response = self.current.as_ref().is_some_and(|current| current.body_complete);
+        let awaits_response = self
+            .current
+            .as_ref()
+            .is_some_and(|current| current.body_complete);
         !awaits_response || self.input.len() < PREFETCH
     }
 
@@ -474,10 +572,18 @@ impl<S: Stream> Connection<S> {
         if self.service.poll_enter(cx).is_pending() {
             return Step::Wait;
         }
-        let Some(held) = self.held.take() else { return Step::Again };
-        let Held { request, exchange, body_complete, .. } = *held;
+        let Some(held) = self.held.take() else {
+            return Step::Again;
+        };
+        let Held {
+            request,
+            exchange,
+            body_complete,
+            ..
+        } = *held;
         self.current = Some(Current {
             exchange: Arc::clone(&exchange),
+            service: Rc::clone(&self.service),
             replies: VecDeque::new(),
             source: None,
             expects_continue: request.expect_continue && !body_complete,
@@ -542,41 +648,32 @@ impl<S: Stream> Connection<S> {
             Phase::Lingering(until) => Some(until),
             _ => None,
         };
-        let head = self.current.as_ref().and_then(|current| current.head_deadline);
+        let head = self
+            .current
+            .as_ref()
+            .and_then(|current| current.head_deadline);
         let head = head.filter(|deadline| *deadline > self.handle.now());
-        let engine = self.engine.poll_timeout().filter(|_| self.phase == Phase::Serving);
-        let next = [lingering, head, engine, self.write_deadline].into_iter().flatten().min();
+        let engine = self
+            .engine
+            .poll_timeout()
+            .filter(|_| self.phase == Phase::Serving);
+        let next = [lingering, head, engine, self.write_deadline]
+            .into_iter()
+            .flatten()
+            .min();
         self.handle.set_deadline(next);
     }
 }
 
-impl<S: Stream> Future for Connection<S> {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.get_mut();
-        this.drive(cx);
-        if this.phase == Phase::Closed {
-            return Poll::Ready(());
-        }
-        if this.current.is_none() {
-            this.output.release();
-        }
-        this.set_deadline();
-        Poll::Pending
-    }
-}
-
-impl<S> Drop for Connection<S> {
+impl Drop for Current {
     fn drop(&mut self) {
-        if let Some(current) = self.current.take() {
-            current.exchange.finish(Over::Disconnected);
-            self.service.exit();
-        }
-        self.service.connections.set(self.service.connections.get() - 1);
+        // Answered exchanges are finished already; this one is cut off.
+        self.exchange.finish(Over::Disconnected);
+        self.service.exit();
     }
 }
 
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// One connection's share of a turn.
 const STEPS_PER_TURN: usize = 32;
 const READ_SIZE: usize = 16 * 1024;

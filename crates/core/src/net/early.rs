@@ -47,14 +47,23 @@ struct Loan {
 impl EarlyWriter {
     pub(crate) fn new() -> Self {
         let slot = Mutex::new(Slot::default());
-        Self { shared: Arc::new(Shared { slot, changed: Condvar::new() }) }
+        Self {
+            shared: Arc::new(Shared {
+                slot,
+                changed: Condvar::new(),
+            }),
+        }
     }
 
     /// Lends `bytes`, which are to go out on `socket`, until [`EarlyWriter::take_back`]; the
     /// socket must stay open that long.
     pub(crate) fn lend(&self, socket: BorrowedFd<'_>, bytes: Vec<u8>) {
         let mut slot = lock(&self.shared.slot);
-        slot.loan = Some(Loan { fd: socket.as_raw_fd(), bytes, sent: 0 });
+        slot.loan = Some(Loan {
+            fd: socket.as_raw_fd(),
+            bytes,
+            sent: 0,
+        });
         slot.count += 1;
         if !slot.started {
             slot.started = true;
@@ -90,10 +99,15 @@ impl Shared {
         while !slot.closed {
             let seen = slot.count;
             let (guard, wait) = if idle < IDLE_ROUNDS {
-                self.changed.wait_timeout(slot, PATIENCE).unwrap_or_else(PoisonError::into_inner)
+                self.changed
+                    .wait_timeout(slot, PATIENCE)
+                    .unwrap_or_else(PoisonError::into_inner)
             } else {
                 slot.asleep = true;
-                let guard = self.changed.wait(slot).unwrap_or_else(PoisonError::into_inner);
+                let guard = self
+                    .changed
+                    .wait(slot)
+                    .unwrap_or_else(PoisonError::into_inner);
                 idle = 0;
                 slot = guard;
                 continue;

@@ -67,7 +67,11 @@ impl FileRegion {
         if !metadata.is_file() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(Self { file: Arc::new(file), offset: 0, len: metadata.len() })
+        Ok(Self {
+            file: Arc::new(file),
+            offset: 0,
+            len: metadata.len(),
+        })
     }
 
     /// The part of the region from `start` to `end`, as far as there is any.
@@ -146,7 +150,11 @@ impl Exchange {
                 body: VecDeque::new(),
                 body_bytes: 0,
                 spool: None,
-                body_end: if has_body { BodyEnd::Open } else { BodyEnd::Complete },
+                body_end: if has_body {
+                    BodyEnd::Open
+                } else {
+                    BodyEnd::Complete
+                },
                 wants_body: false,
                 replies: VecDeque::new(),
                 reply_bytes: 0,
@@ -248,7 +256,11 @@ impl Exchange {
             let mut state = lock(&self.state);
             let read = state.read_body(taken)?;
             // Room was made; a body that is complete leaves the connection nothing to do.
-            let waker = if state.body_end == BodyEnd::Open { state.connection.take() } else { None };
+            let waker = if state.body_end == BodyEnd::Open {
+                state.connection.take()
+            } else {
+                None
+            };
             (read, waker)
         };
         wake(waker);
@@ -346,9 +358,16 @@ impl Exchange {
                 state.body.push_back(data);
                 return Ok(());
             }
-            state.spool = Some(Spool { file: tempfile::tempfile()?, written: 0, read: 0 });
+            state.spool = Some(Spool {
+                file: tempfile::tempfile()?,
+                written: 0,
+                read: 0,
+            });
         }
-        state.spool.as_mut().map_or(Ok(()), |spool| spool.append(&data))
+        state
+            .spool
+            .as_mut()
+            .map_or(Ok(()), |spool| spool.append(&data))
     }
 
     /// The request's body is complete.
@@ -385,7 +404,10 @@ impl Exchange {
             if state.body_end == BodyEnd::Open {
                 state.body_end = BodyEnd::Broken;
             }
-            (std::mem::take(&mut state.body_waiters), std::mem::take(&mut state.over_waiters))
+            (
+                std::mem::take(&mut state.body_waiters),
+                std::mem::take(&mut state.over_waiters),
+            )
         };
         body.into_iter().chain(overs).for_each(Waker::wake);
     }
@@ -410,7 +432,10 @@ impl Exchange {
             )
         };
         drop(replies); // outside the lock: they may own Python objects
-        [body, space, overs].into_iter().flatten().for_each(Waker::wake);
+        [body, space, overs]
+            .into_iter()
+            .flatten()
+            .for_each(Waker::wake);
     }
 }
 
@@ -437,7 +462,9 @@ impl State {
             && let Some(spool) = &mut self.spool
             && spool.read < spool.written
         {
-            let Ok(data) = spool.next() else { return Some(BodyRead::Gone) };
+            let Ok(data) = spool.next() else {
+                return Some(BodyRead::Gone);
+            };
             *taken = spool.read == spool.written;
             return Some(BodyRead::Data { data, last: *taken });
         }

@@ -64,7 +64,10 @@ impl Io {
             Socket::Tcp(stream) => handle.watch(stream, interest)?,
             Socket::Unix(stream) => handle.watch(stream, interest)?,
         }
-        Ok(Self { socket, readiness: Rc::clone(handle.readiness()) })
+        Ok(Self {
+            socket,
+            readiness: Rc::clone(handle.readiness()),
+        })
     }
 
     fn try_write(
@@ -180,7 +183,12 @@ impl Stream for Io {
     ) -> Poll<io::Result<usize>> {
         self.try_write(|socket| {
             let mut offset = offset;
-            Ok(rustix::fs::sendfile(socket.as_fd(), file, Some(&mut offset), len)?)
+            Ok(rustix::fs::sendfile(
+                socket.as_fd(),
+                file,
+                Some(&mut offset),
+                len,
+            )?)
         })
     }
 

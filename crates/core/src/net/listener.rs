@@ -10,9 +10,9 @@ use mio::Interest;
 use mio::net::{TcpListener, UnixListener};
 
 use super::app::{Address, Peer};
-use super::conn::Connection;
 use super::io::{Io, Socket};
-use super::service::{Service, Stage};
+use super::protocol;
+use super::service::{Counted, Service, Stage};
 use crate::runtime::reactor::{Reactor, TaskHandle};
 
 /// A listening socket of either family.
@@ -36,7 +36,12 @@ pub(crate) fn listen(
             Listener::Tcp(socket) => handle.watch(socket, Interest::READABLE)?,
             Listener::Unix(socket) => handle.watch(socket, Interest::READABLE)?,
         }
-        let acceptor = Acceptor { listener, local, service, handle };
+        let acceptor = Acceptor {
+            listener,
+            local,
+            service,
+            handle,
+        };
         Ok(async move { poll_fn(|cx| acceptor.poll(cx)).await })
     })
 }
@@ -60,7 +65,8 @@ impl Acceptor {
                 Err(error) if is_transient(&error) => {}
                 Err(_) => {
                     // Out of descriptors or memory: the queue stays with the kernel for a while.
-                    self.handle.set_deadline(Some(self.handle.now() + ACCEPT_PAUSE));
+                    self.handle
+                        .set_deadline(Some(self.handle.now() + ACCEPT_PAUSE));
                     return Poll::Pending;
                 }
             }
@@ -84,16 +90,20 @@ impl Acceptor {
         // A connection that can't be watched is closed by being dropped.
         let _ = self.handle.reactor().spawn(move |handle| {
             let io = Io::new(socket, &handle)?;
-            Ok(Connection::new(io, peer, service, handle))
+            let counted = Counted::new(Rc::clone(&service));
+            Ok(async move {
+                protocol::serve(io, Rc::new(peer), service, handle).await;
+                drop(counted);
+            })
         });
     }
 
     /// A wildcard address says nothing of where this connection came in.
     fn local_of(&self, socket: &Socket) -> Address {
         match (&self.local, socket) {
-            (Address::Ip(bound), Socket::Tcp(stream)) if bound.ip().is_unspecified() => {
-                stream.local_addr().map_or_else(|_| self.local.clone(), Address::Ip)
-            }
+            (Address::Ip(bound), Socket::Tcp(stream)) if bound.ip().is_unspecified() => stream
+                .local_addr()
+                .map_or_else(|_| self.local.clone(), Address::Ip),
             _ => self.local.clone(),
         }
     }
@@ -103,9 +113,7 @@ impl Listener {
     fn local_address(&self) -> io::Result<Address> {
         Ok(match self {
             Self::Tcp(socket) => Address::Ip(socket.local_addr()?),
-            Self::Unix(socket) => {
-                Address::Unix(socket.local_addr()?.as_pathname().map(Into::into))
-            }
+            Self::Unix(socket) => Address::Unix(socket.local_addr()?.as_pathname().map(Into::into)),
         })
     }
 
@@ -117,7 +125,10 @@ impl Listener {
             }
             Self::Unix(socket) => {
                 let (stream, remote) = socket.accept()?;
-                Ok((Socket::Unix(stream), Address::Unix(remote.as_pathname().map(Into::into))))
+                Ok((
+                    Socket::Unix(stream),
+                    Address::Unix(remote.as_pathname().map(Into::into)),
+                ))
             }
         }
     }

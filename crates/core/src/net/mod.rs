@@ -8,4 +8,5 @@ pub(crate) mod exchange;
 pub(crate) mod io;
 pub(crate) mod listener;
 pub(crate) mod output;
+pub(crate) mod protocol;
 pub(crate) mod service;

@@ -184,7 +184,9 @@ fn poll_file<S: Stream>(
     if region.len == 0 {
         return Poll::Ready(Ok(None));
     }
-    let wanted = usize::try_from(region.len).unwrap_or(usize::MAX).min(FILE_STEP);
+    let wanted = usize::try_from(region.len)
+        .unwrap_or(usize::MAX)
+        .min(FILE_STEP);
     let sent = match io.poll_send_file(cx, &region.file, region.offset, wanted) {
         Poll::Ready(Err(error)) if is_unsupported(&error) => {
             let bytes = read_region(region, wanted.min(READ_STEP))?;
@@ -202,7 +204,10 @@ fn poll_file<S: Stream>(
 
 /// `EINVAL` is what the kernel says for files that can't be mapped, such as those of /proc.
 fn is_unsupported(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput)
+    matches!(
+        error.kind(),
+        io::ErrorKind::Unsupported | io::ErrorKind::InvalidInput
+    )
 }
 
 fn read_region(region: &mut FileRegion, len: usize) -> io::Result<Bytes> {

@@ -35,6 +35,8 @@ pub(crate) struct Service {
 pub(crate) struct Limits {
     /// The HTTP/1 engine's own.
     pub(crate) http1: h1::Options,
+    /// Whether peers may speak HTTP/2.
+    pub(crate) http2: bool,
     /// Exchanges at once.
     pub(crate) active: usize,
     /// Bytes that an exchange holds in each direction before it pushes back.
@@ -68,11 +70,6 @@ impl Service {
             date: Cell::new((None, [b' '; 29])),
             buffers: RefCell::new(Vec::new()),
         }
-    }
-
-    /// Exchanges in progress.
-    pub(crate) fn active(&self) -> usize {
-        self.active.get()
     }
 
     /// Takes a place among the active exchanges, or waits in line for one.
@@ -123,6 +120,22 @@ impl Service {
         if buffers.len() < SPARE_BUFFERS && buffer.is_empty() {
             buffers.push(buffer);
         }
+    }
+}
+
+/// Counts one open connection until it is dropped.
+pub(crate) struct Counted(Rc<Service>);
+
+impl Counted {
+    pub(crate) fn new(service: Rc<Service>) -> Self {
+        service.connections.set(service.connections.get() + 1);
+        Self(service)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
     }
 }
 

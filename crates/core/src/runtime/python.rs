@@ -39,8 +39,8 @@ impl EventLoop {
     pub(crate) fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = object.py();
         // A task factory is the user's wish, and decides itself whether tasks start eagerly.
-        let eager = py.version_info() >= (3, 12)
-            && object.call_method0("get_task_factory")?.is_none();
+        let eager =
+            py.version_info() >= (3, 12) && object.call_method0("get_task_factory")?.is_none();
         let task = py.import("asyncio")?.getattr("Task")?;
         Ok(Self {
             object: object.clone().unbind(),
@@ -116,20 +116,29 @@ pub(crate) struct FutureWaker {
 
 impl FutureWaker {
     pub(crate) fn new(future: Py<PyAny>, event_loop: Arc<EventLoop>) -> Self {
-        Self { future: Mutex::new(Some(future)), event_loop }
+        Self {
+            future: Mutex::new(Some(future)),
+            event_loop,
+        }
     }
 }
 
 impl Wake for FutureWaker {
     fn wake(self: Arc<Self>) {
-        let Some(future) = lock(&self.future).take() else { return };
+        let Some(future) = lock(&self.future).take() else {
+            return;
+        };
         Python::attach(|py| {
             let future = future.bind(py);
             let result = if self.event_loop.home == thread_token() {
                 resolve(future)
             } else {
                 let arguments = (self.event_loop.resolve.bind(py), future);
-                self.event_loop.call_soon_threadsafe.bind(py).call1(arguments).map(drop)
+                self.event_loop
+                    .call_soon_threadsafe
+                    .bind(py)
+                    .call1(arguments)
+                    .map(drop)
             };
             if let Err(error) = result {
                 // The loop is closed: nobody waits any more.
@@ -196,9 +205,15 @@ impl Driver {
         if more && !self.turn_scheduled.replace(true) {
             report(py, self.event_loop.call_soon.bind(py).call1((turn,)));
         }
-        let Some(next) = self.reactor.next_deadline() else { return };
+        let Some(next) = self.reactor.next_deadline() else {
+            return;
+        };
         let now = Instant::now();
-        if self.alarm.get().is_none_or(|alarm| alarm <= now || alarm > next) {
+        if self
+            .alarm
+            .get()
+            .is_none_or(|alarm| alarm <= now || alarm > next)
+        {
             let at = next.max(now + ALARM_STEP);
             self.alarm.set(Some(at));
             let delay = (at - now).as_secs_f64();

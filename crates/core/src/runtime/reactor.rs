@@ -150,7 +150,11 @@ impl Reactor {
             });
             key
         };
-        let handle = TaskHandle { reactor: self.clone(), key, readiness };
+        let handle = TaskHandle {
+            reactor: self.clone(),
+            key,
+            readiness,
+        };
         match make(handle) {
             Ok(future) => {
                 if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
@@ -235,11 +239,15 @@ impl Reactor {
     fn ring_alarms(&self) {
         let now = self.0.now.get();
         loop {
-            let Some((rang, key)) = self.0.timers.borrow_mut().pop(now) else { return };
+            let Some((rang, key)) = self.0.timers.borrow_mut().pop(now) else {
+                return;
+            };
             let due = match self.0.tasks.borrow_mut().get_mut(key) {
-                Some(slot) => {
-                    self.0.timers.borrow_mut().ring(key, &mut slot.deadline, rang, now)
-                }
+                Some(slot) => self
+                    .0
+                    .timers
+                    .borrow_mut()
+                    .ring(key, &mut slot.deadline, rang, now),
                 None => false,
             };
             if due {
@@ -253,7 +261,9 @@ impl Reactor {
         // Tasks woken from here on wait for the next turn, so that Python code is never starved.
         let count = self.0.ready.borrow().len();
         for _ in 0..count {
-            let Some(key) = self.0.ready.borrow_mut().pop_front() else { return };
+            let Some(key) = self.0.ready.borrow_mut().pop_front() else {
+                return;
+            };
             self.poll_task(key);
         }
     }
@@ -261,9 +271,13 @@ impl Reactor {
     fn poll_task(&self, key: usize) {
         let (mut future, waker) = {
             let mut tasks = self.0.tasks.borrow_mut();
-            let Some(slot) = tasks.get_mut(key) else { return };
+            let Some(slot) = tasks.get_mut(key) else {
+                return;
+            };
             slot.wake.clear_queued();
-            let Some(future) = slot.future.take() else { return };
+            let Some(future) = slot.future.take() else {
+                return;
+            };
             (future, slot.waker.clone())
         };
         match future.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -303,7 +317,11 @@ impl TaskHandle {
     pub(crate) fn set_deadline(&self, at: Option<Instant>) {
         let mut tasks = self.reactor.0.tasks.borrow_mut();
         if let Some(slot) = tasks.get_mut(self.key) {
-            self.reactor.0.timers.borrow_mut().set(self.key, &mut slot.deadline, at);
+            self.reactor
+                .0
+                .timers
+                .borrow_mut()
+                .set(self.key, &mut slot.deadline, at);
         }
     }
 
@@ -312,7 +330,10 @@ impl TaskHandle {
     /// # Errors
     /// When the system's table of watched descriptors is full.
     pub(crate) fn watch(&self, source: &mut impl Source, interest: Interest) -> io::Result<()> {
-        self.reactor.0.registry.register(source, Token(self.key), interest)
+        self.reactor
+            .0
+            .registry
+            .register(source, Token(self.key), interest)
     }
 
     /// What the poller last said of the watched source.

@@ -84,7 +84,11 @@ pub(crate) struct TaskWaker {
 
 impl TaskWaker {
     pub(crate) fn new(mailbox: Arc<Mailbox>, key: usize) -> Self {
-        Self { mailbox, key, queued: AtomicBool::new(false) }
+        Self {
+            mailbox,
+            key,
+            queued: AtomicBool::new(false),
+        }
     }
 
     /// Marks the task as queued, and says whether it already was.

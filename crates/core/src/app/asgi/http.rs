@@ -17,7 +17,12 @@ use crate::net::exchange::{BodyRead, FileRegion};
 use crate::runtime::python::{EventLoop, attend};
 
 /// The object whose methods an application gets as `receive` and `send`.
-#[pyclass(frozen, freelist = 64, module = "granian._granian", name = "ASGIHTTPProtocol")]
+#[pyclass(
+    frozen,
+    freelist = 64,
+    module = "granian._granian",
+    name = "ASGIHTTPProtocol"
+)]
 pub(crate) struct Http {
     call: Arc<Call>,
 }
@@ -122,4 +127,3 @@ impl Waitable for Space {
         &self.0.host.event_loop
     }
 }
-

@@ -28,12 +28,16 @@ pub(crate) enum Message {
 pub(crate) fn parse(message: &Bound<'_, PyAny>) -> PyResult<Message> {
     let py = message.py();
     let message = message.cast::<PyDict>()?;
-    let kind = message.get_item(intern!(py, "type"))?.ok_or_else(unsupported)?;
+    let kind = message
+        .get_item(intern!(py, "type"))?
+        .ok_or_else(unsupported)?;
     match kind.cast::<PyString>()?.to_str()? {
         "http.response.body" => body(message),
         "http.response.start" => start(message),
         "http.response.pathsend" => {
-            let path = message.get_item(intern!(py, "path"))?.ok_or_else(unsupported)?;
+            let path = message
+                .get_item(intern!(py, "path"))?
+                .ok_or_else(unsupported)?;
             Ok(Message::PathSend(path.extract()?))
         }
         _ => Err(unsupported()),
@@ -42,7 +46,9 @@ pub(crate) fn parse(message: &Bound<'_, PyAny>) -> PyResult<Message> {
 
 fn start(message: &Bound<'_, PyDict>) -> PyResult<Message> {
     let py = message.py();
-    let status = message.get_item(intern!(py, "status"))?.ok_or_else(unsupported)?;
+    let status = message
+        .get_item(intern!(py, "status"))?
+        .ok_or_else(unsupported)?;
     let mut head = ResponseHead::new(status.extract()?).map_err(fields::head_error)?;
     let Some(headers) = message.get_item(intern!(py, "headers"))? else {
         return Ok(Message::Start(head));

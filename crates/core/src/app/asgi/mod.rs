@@ -13,8 +13,8 @@ use pyo3::prelude::*;
 
 pub(crate) use self::http::{Http, Space};
 pub(crate) use self::message::bytes_of;
-pub(crate) use self::scope::method;
 use self::scope::Scopes;
+pub(crate) use self::scope::method;
 use super::call::Call;
 use super::host::Host;
 use super::runner;
@@ -38,7 +38,12 @@ impl Asgi {
         reactor: Reactor,
     ) -> PyResult<Self> {
         let scopes = Scopes::new(callable.py(), options)?;
-        Ok(Self { callable: callable.unbind(), scopes, host, reactor })
+        Ok(Self {
+            callable: callable.unbind(),
+            scopes,
+            host,
+            reactor,
+        })
     }
 
     fn start(&self, py: Python<'_>, request: Request) {

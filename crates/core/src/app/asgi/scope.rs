@@ -28,7 +28,15 @@ impl Scopes {
     pub(crate) fn new(py: Python<'_>, options: &Options) -> PyResult<Self> {
         let template = PyDict::new(py);
         // The order is that of the specification; values are replaced in place.
-        for key in ["type", "asgi", "http_version", "method", "scheme", "path", "raw_path"] {
+        for key in [
+            "type",
+            "asgi",
+            "http_version",
+            "method",
+            "scheme",
+            "path",
+            "raw_path",
+        ] {
             template.set_item(key, py.None())?;
         }
         template.set_item("type", "http")?;
@@ -125,7 +133,11 @@ fn address<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny
 
 /// The connection's `client`, made once for all its requests.
 fn client<'py>(py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyAny>> {
-    if let Some(client) = peer.memo.get().and_then(|memo| memo.downcast_ref::<Py<PyAny>>()) {
+    if let Some(client) = peer
+        .memo
+        .get()
+        .and_then(|memo| memo.downcast_ref::<Py<PyAny>>())
+    {
         return Ok(client.bind(py).clone());
     }
     let client = address(py, &peer.remote)?;
@@ -156,7 +168,10 @@ fn headers<'py>(py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py, PyLi
         .map(|(name, value)| {
             PyTuple::new(
                 py,
-                [fields::name_bytes(py, name).into_any(), PyBytes::new(py, value).into_any()],
+                [
+                    fields::name_bytes(py, name).into_any(),
+                    PyBytes::new(py, value).into_any(),
+                ],
             )
         })
         .collect::<PyResult<_>>()?;
@@ -164,7 +179,13 @@ fn headers<'py>(py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py, PyLi
     if let Some(authority) = head.authority()
         && head.field(b"host").is_none()
     {
-        list.insert(0, (fields::name_bytes(py, b"host"), PyBytes::new(py, authority.as_bytes())))?;
+        list.insert(
+            0,
+            (
+                fields::name_bytes(py, b"host"),
+                PyBytes::new(py, authority.as_bytes()),
+            ),
+        )?;
     }
     Ok(list)
 }

@@ -23,12 +23,17 @@ pub(crate) struct Whole {
 
 impl Whole {
     pub(crate) fn new(call: Arc<Call>) -> Self {
-        Self { call, collected: Mutex::new(Vec::new()) }
+        Self {
+            call,
+            collected: Mutex::new(Vec::new()),
+        }
     }
 
     /// The body if `read` completes it.
     fn collect(&self, py: Python<'_>, read: BodyRead) -> Option<PyResult<Py<PyAny>>> {
-        let BodyRead::Data { data, last } = read else { return Some(Err(protocol_closed(py))) };
+        let BodyRead::Data { data, last } = read else {
+            return Some(Err(protocol_closed(py)));
+        };
         let mut collected = lock(&self.collected);
         if last && collected.is_empty() {
             return Some(Ok(PyBytes::new(py, &data).into_any().unbind()));
@@ -41,7 +46,9 @@ impl Whole {
 impl Waitable for Whole {
     fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
         loop {
-            let Poll::Ready(read) = self.call.poll_body(cx) else { return Poll::Pending };
+            let Poll::Ready(read) = self.call.poll_body(cx) else {
+                return Poll::Pending;
+            };
             if let Some(result) = self.collect(py, read) {
                 return Poll::Ready(result);
             }
@@ -78,10 +85,15 @@ pub(crate) struct Piece {
 
 impl Piece {
     fn give(&self, py: Python<'_>, read: BodyRead) -> PyResult<Py<PyAny>> {
-        let BodyRead::Data { data, last } = read else { return Err(protocol_closed(py)) };
+        let BodyRead::Data { data, last } = read else {
+            return Err(protocol_closed(py));
+        };
         if last {
-            *lock(&self.iteration) =
-                if data.is_empty() { Iteration::Exhausted } else { Iteration::Complete };
+            *lock(&self.iteration) = if data.is_empty() {
+                Iteration::Exhausted
+            } else {
+                Iteration::Complete
+            };
         }
         Ok(PyBytes::new(py, &data).into_any().unbind())
     }
@@ -108,7 +120,8 @@ impl Waitable for Piece {
     }
 
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        self.after_body(py).or_else(|| self.call.try_body().map(|read| self.give(py, read)))
+        self.after_body(py)
+            .or_else(|| self.call.try_body().map(|read| self.give(py, read)))
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {

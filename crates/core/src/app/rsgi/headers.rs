@@ -10,7 +10,13 @@ use pyo3::types::{PyIterator, PyList, PyString, PyTuple};
 use crate::app::fields::latin1;
 
 /// Names are lower-case, look-ups are not case-sensitive, values are latin-1 text.
-#[pyclass(frozen, mapping, freelist = 64, module = "granian._granian", name = "RSGIHeaders")]
+#[pyclass(
+    frozen,
+    mapping,
+    freelist = 64,
+    module = "granian._granian",
+    name = "RSGIHeaders"
+)]
 pub(crate) struct Headers {
     head: Arc<RequestHead>,
 }
@@ -37,20 +43,31 @@ impl Headers {
 
     /// Every field, those of one name together.
     fn grouped(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
-        self.names().into_iter().flat_map(|name| {
-            self.head.fields().filter(move |(other, _)| *other == name)
-        })
+        self.names()
+            .into_iter()
+            .flat_map(|name| self.head.fields().filter(move |(other, _)| *other == name))
     }
 }
 
 #[pymethods]
 impl Headers {
     fn keys<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, self.names().into_iter().map(|name| latin1(py, name)).collect::<Vec<_>>())
+        PyList::new(
+            py,
+            self.names()
+                .into_iter()
+                .map(|name| latin1(py, name))
+                .collect::<Vec<_>>(),
+        )
     }
 
     fn values<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
-        PyList::new(py, self.grouped().map(|(_, value)| latin1(py, value)).collect::<Vec<_>>())
+        PyList::new(
+            py,
+            self.grouped()
+                .map(|(_, value)| latin1(py, value))
+                .collect::<Vec<_>>(),
+        )
     }
 
     fn items<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyList>> {
@@ -68,13 +85,23 @@ impl Headers {
         key: &str,
         default: Option<Bound<'py, PyAny>>,
     ) -> Option<Bound<'py, PyAny>> {
-        self.find(key).map(|value| latin1(py, value).into_any()).or(default)
+        self.find(key)
+            .map(|value| latin1(py, value).into_any())
+            .or(default)
     }
 
     fn get_all<'py>(&self, py: Python<'py>, key: &str) -> PyResult<Bound<'py, PyList>> {
         let key = key.to_ascii_lowercase();
-        let values = self.head.fields().filter(|(name, _)| *name == key.as_bytes());
-        PyList::new(py, values.map(|(_, value)| latin1(py, value)).collect::<Vec<_>>())
+        let values = self
+            .head
+            .fields()
+            .filter(|(name, _)| *name == key.as_bytes());
+        PyList::new(
+            py,
+            values
+                .map(|(_, value)| latin1(py, value))
+                .collect::<Vec<_>>(),
+        )
     }
 
     fn __contains__(&self, key: &str) -> bool {

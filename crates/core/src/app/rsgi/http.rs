@@ -24,7 +24,12 @@ use crate::runtime::python::{EventLoop, attend};
 use crate::runtime::waker::lock;
 
 /// See the module's documentation.
-#[pyclass(frozen, freelist = 64, module = "granian._granian", name = "RSGIHTTPProtocol")]
+#[pyclass(
+    frozen,
+    freelist = 64,
+    module = "granian._granian",
+    name = "RSGIHTTPProtocol"
+)]
 pub(crate) struct Http {
     call: Arc<Call>,
     /// Set once somebody reads the body. The lock serves applications that use threads.
@@ -39,7 +44,10 @@ enum Reading {
 
 impl Http {
     pub(crate) fn new(call: Arc<Call>) -> Self {
-        Self { call, reading: Mutex::new(None) }
+        Self {
+            call,
+            reading: Mutex::new(None),
+        }
     }
 
     fn begin(&self, py: Python<'_>, reading: Reading) -> PyResult<()> {
@@ -86,7 +94,9 @@ impl Http {
             Err(OrderError::AlreadyStarted | OrderError::AlreadyFinished) => return done(py),
             Err(error) => return Err(protocol_error(py, &error.to_string())),
         }
-        self.call.file(region).map_err(|error| protocol_error(py, &error.to_string()))?;
+        self.call
+            .file(region)
+            .map_err(|error| protocol_error(py, &error.to_string()))?;
         done(py)
     }
 }
@@ -112,7 +122,13 @@ impl Http {
             Some(Reading::Pieces(iteration)) => iteration,
             _ => Arc::new(Mutex::new(Iteration::Exhausted)),
         };
-        Awaitable::start(py, Piece { call: Arc::clone(&self.call), iteration })
+        Awaitable::start(
+            py,
+            Piece {
+                call: Arc::clone(&self.call),
+                iteration,
+            },
+        )
     }
 
     /// `await protocol.client_disconnect()`: until the peer is gone or the response has left.
@@ -167,7 +183,9 @@ impl Http {
         file_path: Option<PathBuf>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let Some(path) = file.or(file_path) else {
-            return Err(PyTypeError::new_err("response_file() missing argument: 'file'"));
+            return Err(PyTypeError::new_err(
+                "response_file() missing argument: 'file'",
+            ));
         };
         self.respond_file(py, head(status, headers.as_ref())?, &path, None)
     }
@@ -207,7 +225,9 @@ impl Http {
 /// A head of pairs of `str`.
 fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<ResponseHead> {
     let mut head = ResponseHead::new(status).map_err(fields::head_error)?;
-    let Some(headers) = headers else { return Ok(head) };
+    let Some(headers) = headers else {
+        return Ok(head);
+    };
     if let Ok(headers) = headers.cast_exact::<PyList>() {
         for pair in headers {
             fields::append_text(&mut head, &pair)?;
@@ -217,7 +237,9 @@ fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<ResponseHea
             fields::append_text(&mut head, &pair)?;
         }
     } else if headers.is_instance_of::<PyString>() || headers.is_instance_of::<PyBytes>() {
-        return Err(PyTypeError::new_err("headers must be a sequence of pairs of str"));
+        return Err(PyTypeError::new_err(
+            "headers must be a sequence of pairs of str",
+        ));
     } else {
         for pair in headers.try_iter()? {
             fields::append_text(&mut head, &pair?)?;

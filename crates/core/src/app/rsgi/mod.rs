@@ -33,7 +33,11 @@ pub(crate) struct Rsgi {
 
 impl Rsgi {
     pub(crate) fn new(callable: Bound<'_, PyAny>, host: Arc<Host>, reactor: Reactor) -> Self {
-        Self { callable: callable.unbind(), host, reactor }
+        Self {
+            callable: callable.unbind(),
+            host,
+            reactor,
+        }
     }
 
     fn start(&self, py: Python<'_>, request: Request) {
@@ -82,12 +86,7 @@ fn protocol_closed(py: Python<'_>) -> PyErr {
     exception(py, &TYPE, "ProtocolClosed", "RSGI transport is closed")
 }
 
-fn exception(
-    py: Python<'_>,
-    cell: &PyOnceLock<Py<PyType>>,
-    name: &str,
-    message: &str,
-) -> PyErr {
+fn exception(py: Python<'_>, cell: &PyOnceLock<Py<PyType>>, name: &str, message: &str) -> PyErr {
     match cell.import(py, "granian.rsgi", name) {
         Ok(exception) => PyErr::from_type(exception.clone(), message.to_owned()),
         Err(_) => PyRuntimeError::new_err(message.to_owned()),

@@ -15,7 +15,12 @@ use crate::app::target;
 use crate::net::app::{Address, Peer, Request};
 
 /// Read-only attributes, made into Python objects when asked for.
-#[pyclass(frozen, freelist = 64, module = "granian._granian", name = "RSGIHTTPScope")]
+#[pyclass(
+    frozen,
+    freelist = 64,
+    module = "granian._granian",
+    name = "RSGIHTTPScope"
+)]
 pub(crate) struct Scope {
     head: Arc<RequestHead>,
     local: Address,
@@ -91,7 +96,9 @@ impl Scope {
 
     #[getter]
     fn authority<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyString>> {
-        self.head.authority().map(|authority| PyString::new(py, authority))
+        self.head
+            .authority()
+            .map(|authority| PyString::new(py, authority))
     }
 
     #[getter]

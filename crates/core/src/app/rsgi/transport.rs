@@ -30,7 +30,9 @@ impl Transport {
         if self.call.exchange.over() == Some(Over::Disconnected) {
             return Awaitable::start(py, Closed(Arc::clone(&self.call)));
         }
-        self.call.data(data, false).map_err(|error| protocol_error(py, &error.to_string()))?;
+        self.call
+            .data(data, false)
+            .map_err(|error| protocol_error(py, &error.to_string()))?;
         if self.call.exchange.is_writable() {
             return done(py);
         }

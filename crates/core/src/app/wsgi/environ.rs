@@ -40,7 +40,10 @@ impl Environs {
         template.set_item("wsgi.run_once", false)?;
         template.set_item("wsgi.input_terminated", true)?;
         template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
-        Ok(Self { template: template.unbind(), prefix })
+        Ok(Self {
+            template: template.unbind(),
+            prefix,
+        })
     }
 
     /// The environ of `request`; `None` if its path is outside the prefix.
@@ -52,7 +55,9 @@ impl Environs {
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let head = &request.head;
         let decoded = target::decode(head.path());
-        let Some(path) = strip_prefix(&decoded, self.prefix.as_bytes()) else { return Ok(None) };
+        let Some(path) = strip_prefix(&decoded, self.prefix.as_bytes()) else {
+            return Ok(None);
+        };
         let environ = self.template.bind(py).copy()?;
         if head.method() != "GET" {
             environ.set_item(intern!(py, "REQUEST_METHOD"), method(py, head.method()))?;
@@ -109,7 +114,9 @@ impl Ends {
         let (server_name, server_port) = match &peer.local {
             Address::Ip(addr) => (addr.ip().to_string(), addr.port().to_string()),
             Address::Unix(path) => {
-                let path = path.as_ref().map(|path| path.to_string_lossy().into_owned());
+                let path = path
+                    .as_ref()
+                    .map(|path| path.to_string_lossy().into_owned());
                 (path.unwrap_or_default(), "0".to_owned())
             }
         };
@@ -177,7 +184,9 @@ fn set_field(environ: &Bound<'_, PyDict>, name: &[u8], value: &[u8]) -> PyResult
     let py = environ.py();
     let key = environ_key(py, name);
     let value = latin1(py, value);
-    let Some(before) = environ.get_item(&key)? else { return environ.set_item(key, value) };
+    let Some(before) = environ.get_item(&key)? else {
+        return environ.set_item(key, value);
+    };
     let separator = if name == b"cookie" { "; " } else { "," };
     environ.set_item(key, before.add(separator)?.add(value)?)
 }

@@ -31,7 +31,10 @@ struct Buffer {
 
 impl Input {
     pub(crate) fn new(call: Arc<Call>) -> Self {
-        Self { call, buffer: Mutex::new(Buffer::default()) }
+        Self {
+            call,
+            buffer: Mutex::new(Buffer::default()),
+        }
     }
 
     /// Adds the next piece of the body.
@@ -70,7 +73,12 @@ impl Input {
         result
     }
 
-    fn line(&self, py: Python<'_>, buffer: &mut Buffer, limit: Option<usize>) -> PyResult<BytesMut> {
+    fn line(
+        &self,
+        py: Python<'_>,
+        buffer: &mut Buffer,
+        limit: Option<usize>,
+    ) -> PyResult<BytesMut> {
         let limit = limit.unwrap_or(usize::MAX);
         loop {
             let newline = memchr::memchr(b'\n', &buffer.bytes[buffer.scanned..]);
@@ -95,7 +103,9 @@ impl Input {
     /// Up to `size` bytes, fewer only at the end; all that is left if `size` is negative or `None`.
     #[pyo3(signature = (size = None, /))]
     fn read<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
-        let wanted = size.and_then(|size| usize::try_from(size).ok()).unwrap_or(usize::MAX);
+        let wanted = size
+            .and_then(|size| usize::try_from(size).ok())
+            .unwrap_or(usize::MAX);
         self.with_buffer(py, |buffer| {
             while !buffer.complete && buffer.bytes.len() < wanted {
                 self.fill(py, buffer)?;
@@ -112,13 +122,17 @@ impl Input {
     #[pyo3(signature = (size = None, /))]
     fn readline<'py>(&self, py: Python<'py>, size: Option<isize>) -> PyResult<Bound<'py, PyBytes>> {
         let limit = size.and_then(|size| usize::try_from(size).ok());
-        self.with_buffer(py, |buffer| Ok(PyBytes::new(py, &self.line(py, buffer, limit)?)))
+        self.with_buffer(py, |buffer| {
+            Ok(PyBytes::new(py, &self.line(py, buffer, limit)?))
+        })
     }
 
     /// The lines that are left; no further ones once `hint` bytes are reached.
     #[pyo3(signature = (hint = None, /))]
     fn readlines<'py>(&self, py: Python<'py>, hint: Option<isize>) -> PyResult<Bound<'py, PyList>> {
-        let hint = hint.and_then(|hint| usize::try_from(hint).ok()).filter(|hint| *hint > 0);
+        let hint = hint
+            .and_then(|hint| usize::try_from(hint).ok())
+            .filter(|hint| *hint > 0);
         let lines = PyList::empty(py);
         let mut total = 0;
         loop {

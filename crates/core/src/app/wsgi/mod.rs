@@ -50,7 +50,13 @@ impl Wsgi {
                 std::time::Duration::from_secs(options.blocking_threads_idle_timeout),
             )
         });
-        Ok(Self { callable, environs, host, reactor, pool })
+        Ok(Self {
+            callable,
+            environs,
+            host,
+            reactor,
+            pool,
+        })
     }
 
     fn start(&self, py: Python<'_>, request: &Request) -> Option<Box<dyn Source>> {
@@ -76,7 +82,10 @@ impl Wsgi {
                 let inline = Inline::enter(py, &self.host);
                 let body = Body::begin(py, self.callable.bind(py), environ.into_any(), call, false);
                 inline.leave(py);
-                let source = body.map(|body| Pull { body, host: Arc::clone(&self.host) });
+                let source = body.map(|body| Pull {
+                    body,
+                    host: Arc::clone(&self.host),
+                });
                 source.map(|source| Box::new(source) as Box<dyn Source>)
             }
         }
@@ -138,7 +147,9 @@ impl<'a> Inline<'a> {
 fn set_running_loop(py: Python<'_>, host: &Host, event_loop: Option<&Bound<'_, PyAny>>) {
     static SET: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
     let set = SET.get_or_try_init(py, || {
-        py.import("asyncio")?.getattr(intern!(py, "_set_running_loop")).map(Bound::unbind)
+        py.import("asyncio")?
+            .getattr(intern!(py, "_set_running_loop"))
+            .map(Bound::unbind)
     });
     if let Err(error) = set.and_then(|set| set.bind(py).call1((event_loop,)).map(drop)) {
         host.report(py, error);

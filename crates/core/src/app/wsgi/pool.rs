@@ -39,7 +39,13 @@ struct Job {
 impl Pool {
     pub(crate) fn new(callable: Py<PyAny>, limit: usize, idle_timeout: Duration) -> Arc<Self> {
         let queue = Mutex::new(Queue::default());
-        Arc::new(Self { callable, limit, idle_timeout, queue, arrived: Condvar::new() })
+        Arc::new(Self {
+            callable,
+            limit,
+            idle_timeout,
+            queue,
+            arrived: Condvar::new(),
+        })
     }
 
     /// Has the application called on one of the threads. The queue is bounded by the number of
@@ -56,13 +62,19 @@ impl Pool {
                 Some(queue.threads)
             }
         };
-        let Some(number) = number else { return self.arrived.notify_one() };
+        let Some(number) = number else {
+            return self.arrived.notify_one();
+        };
         if let Err(error) = self.spawn(py, number) {
             // The threads there are take the call; without any it is lost, and says so.
             let lost = {
                 let mut queue = lock(&self.queue);
                 queue.threads -= 1;
-                if queue.threads == 0 { queue.jobs.pop_back() } else { None }
+                if queue.threads == 0 {
+                    queue.jobs.pop_back()
+                } else {
+                    None
+                }
             };
             match lost {
                 Some(job) => job.call.finish(py, Outcome::Raised(error)),
@@ -76,7 +88,10 @@ impl Pool {
         arguments.set_item("target", Bound::new(py, PoolThread(Arc::clone(self)))?)?;
         arguments.set_item("name", format!("granian-blocking-{number}"))?;
         arguments.set_item("daemon", true)?;
-        let thread = py.import("threading")?.getattr("Thread")?.call((), Some(&arguments))?;
+        let thread = py
+            .import("threading")?
+            .getattr("Thread")?
+            .call((), Some(&arguments))?;
         thread.call_method0(intern!(py, "start")).map(drop)
     }
 
@@ -104,7 +119,8 @@ impl Pool {
     fn run(&self, py: Python<'_>, job: Job) {
         let exchange = Arc::clone(&job.call.exchange);
         let environ = job.environ.into_bound(py).into_any();
-        let Some(mut body) = Body::begin(py, self.callable.bind(py), environ, job.call, true) else {
+        let Some(mut body) = Body::begin(py, self.callable.bind(py), environ, job.call, true)
+        else {
             return;
         };
         while body.step(py) {

@@ -155,7 +155,9 @@ fn send_at_once(call: &Call, start: &StartResponse, returned: &Bound<'_, PyAny>)
 }
 
 fn gather<'py>(objects: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<Bytes> {
-    let mut pieces = objects.map(|object| piece(&object)).collect::<PyResult<Vec<_>>>()?;
+    let mut pieces = objects
+        .map(|object| piece(&object))
+        .collect::<PyResult<Vec<_>>>()?;
     Ok(match pieces.len() {
         1 => pieces.swap_remove(0),
         _ => Bytes::from(pieces.concat()),
@@ -168,8 +170,12 @@ fn send_file(
     start: &StartResponse,
     wrapper: &Bound<'_, FileWrapper>,
 ) -> PyResult<bool> {
-    let Some(region) = region_of(wrapper.get().file.bind(wrapper.py())) else { return Ok(false) };
-    let Some(head) = start.take_head()? else { return Ok(false) };
+    let Some(region) = region_of(wrapper.get().file.bind(wrapper.py())) else {
+        return Ok(false);
+    };
+    let Some(head) = start.take_head()? else {
+        return Ok(false);
+    };
     let len = head.content_length().unwrap_or(region.len);
     call.start(head).map_err(order_error)?;
     call.file(region.slice(0, len)).map_err(order_error)?;
@@ -180,8 +186,16 @@ fn send_file(
 /// file's.
 fn region_of(file: &Bound<'_, PyAny>) -> Option<FileRegion> {
     let py = file.py();
-    let descriptor: i32 = file.call_method0(intern!(py, "fileno")).ok()?.extract().ok()?;
-    let position: u64 = file.call_method0(intern!(py, "tell")).ok()?.extract().ok()?;
+    let descriptor: i32 = file
+        .call_method0(intern!(py, "fileno"))
+        .ok()?
+        .extract()
+        .ok()?;
+    let position: u64 = file
+        .call_method0(intern!(py, "tell"))
+        .ok()?
+        .extract()
+        .ok()?;
     if descriptor < 0 {
         return None;
     }
@@ -189,6 +203,10 @@ fn region_of(file: &Bound<'_, PyAny>) -> Option<FileRegion> {
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     let file = File::from(borrowed.try_clone_to_owned().ok()?);
     let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    let region = FileRegion { file: Arc::new(file), offset: 0, len: metadata.len() };
+    let region = FileRegion {
+        file: Arc::new(file),
+        offset: 0,
+        len: metadata.len(),
+    };
     Some(region.slice(position, u64::MAX))
 }

@@ -16,7 +16,12 @@ use crate::app::fields;
 use crate::runtime::waker::lock;
 
 /// One request's `start_response` and `write`.
-#[pyclass(frozen, freelist = 64, module = "granian._granian", name = "WSGIStartResponse")]
+#[pyclass(
+    frozen,
+    freelist = 64,
+    module = "granian._granian",
+    name = "WSGIStartResponse"
+)]
 pub(crate) struct StartResponse {
     call: Arc<Call>,
     /// `write` waits for the peer; inline there is nobody to wait for.
@@ -34,7 +39,11 @@ enum State {
 
 impl StartResponse {
     pub(crate) fn new(call: Arc<Call>, may_block: bool) -> Self {
-        Self { call, may_block, state: Mutex::new(State::NotCalled) }
+        Self {
+            call,
+            may_block,
+            state: Mutex::new(State::NotCalled),
+        }
     }
 
     /// Sends the head unless it was sent.
@@ -119,7 +128,8 @@ pub(crate) fn parse_head(status: &str, headers: &Bound<'_, PyAny>) -> PyResult<R
     };
     let mut head = ResponseHead::new(code).map_err(fields::head_error)?;
     if !reason.is_empty() {
-        head.set_reason(&fields::encode_latin1(reason)?).map_err(fields::head_error)?;
+        head.set_reason(&fields::encode_latin1(reason)?)
+            .map_err(fields::head_error)?;
     }
     if let Ok(headers) = headers.cast::<PyList>() {
         for pair in headers {
@@ -147,7 +157,10 @@ impl FileWrapper {
     #[new]
     #[pyo3(signature = (filelike, block_size = 8192, /))]
     fn new(filelike: Py<PyAny>, block_size: usize) -> Self {
-        Self { file: filelike, block_size }
+        Self {
+            file: filelike,
+            block_size,
+        }
     }
 
     fn __iter__(slf: Py<Self>) -> Py<Self> {
@@ -155,7 +168,9 @@ impl FileWrapper {
     }
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        let data = self.file.call_method1(py, intern!(py, "read"), (self.block_size,))?;
+        let data = self
+            .file
+            .call_method1(py, intern!(py, "read"), (self.block_size,))?;
         Ok(data.is_truthy(py)?.then_some(data))
     }
 
