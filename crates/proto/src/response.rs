@@ -58,8 +58,8 @@ impl ResponseHead {
     /// Appends a field. Fields that belong to the connection are dropped, for the connection is
     /// the engine's; `connection: close` is a wish that it follows.
     ///
-    /// > Intermediaries [...] SHOULD remove or replace fields that are known to require removal
-    /// > before forwarding, whether or not they appear as a connection-option
+    /// > intermediaries SHOULD remove or replace fields that are known to require removal before
+    /// > forwarding, whether or not they appear as a connection-option
     /// > — RFC 9110, 7.6.1 <https://www.rfc-editor.org/rfc/rfc9110#section-7.6.1>
     pub fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
         let Self {
@@ -164,8 +164,8 @@ impl Trailers {
 
     /// Appends a field that may stand behind a body.
     ///
-    /// > [...] a sender MUST NOT generate a trailer field unless the sender knows the
-    /// > corresponding header field name's definition permits sending fields in trailers
+    /// > A sender MUST NOT generate a trailer field unless the sender knows the corresponding
+    /// > header field name's definition permits the field to be sent in trailers.
     /// > — RFC 9110, 6.5.1 <https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1>
     ///
     /// Refused are those whose definitions can't: message framing, routing, request modifiers,

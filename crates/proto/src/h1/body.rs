@@ -226,7 +226,7 @@ fn parse_trailers(block: &[u8], count: usize) -> Result<Option<Trailers>, PeerEr
     let mut trailers = Trailers::new();
     for field in fields {
         match trailers.append(field.name.as_bytes(), field.value) {
-            // > A recipient MUST NOT merge [...] unless [...] — RFC 9110, 6.5.1. They are ignored.
+            // Fields that don't belong there are ignored: nothing may come of them.
             Ok(()) | Err(HeadError::Trailer) => {}
             Err(_) => return Err(PeerError::Field),
         }

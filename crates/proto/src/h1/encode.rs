@@ -28,8 +28,8 @@ pub(super) enum FramingLine {
 }
 
 impl Framing {
-    /// > [...] message body length [...] — RFC 9112, 6.3
-    /// > <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>
+    /// How the body of this response is delimited, and what its head says of that
+    /// (RFC 9112, 6.3 <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>).
     pub(super) fn of(
         exchange: &Exchange,
         head: &ResponseHead,
@@ -48,8 +48,9 @@ impl Framing {
             (204, _) => (Self::Swallow, FramingLine::None),
             // > a server MUST NOT generate content in a 205 response — RFC 9110, 15.3.6
             (205, _) => (Self::Swallow, FramingLine::Length(0)),
-            // > A server MAY send a Content-Length header field in a 304 (Not Modified) response
-            // > [...] unless its field value equals [that of a 200 response] — RFC 9110, 8.6
+            // > a server MUST NOT send Content-Length in such a response unless its field value
+            // > equals the decimal number of octets that would have been sent in the content of a
+            // > 200 (OK) response to the same request — RFC 9110, 8.6
             (304, _) => {
                 let line = head
                     .content_length()

@@ -1,11 +1,14 @@
 //! HTTP/1.1 and HTTP/1.0, server side: [`Connection`], the engine of one connection, and the
 //! [`Options`] it works within.
 //!
-//! `lines.rs` and `parse.rs` read heads, `target.rs` what they ask for, `body.rs` bodies;
-//! `encode.rs` writes responses; `state.rs` knows what may happen when.
+//! `lines.rs` and `parse.rs` read heads, `target.rs` what they ask for, `facts.rs` what they say of
+//! the message, `body.rs` bodies; `encode.rs` writes responses; `state.rs` knows what may happen
+//! when, and `deadline.rs` by when.
 
 mod body;
+mod deadline;
 mod encode;
+mod facts;
 mod lines;
 mod parse;
 mod state;
@@ -16,6 +19,7 @@ use std::time::{Duration, Instant};
 use bytes::BytesMut;
 
 use self::body::{Decoder, Piece};
+use self::deadline::Deadline;
 use self::encode::{
     Additions, Framing, write_head, write_informational, write_refusal, write_upgrade,
 };
@@ -74,22 +78,6 @@ pub struct Connection {
     is_ended: bool,
 }
 
-/// What is waited for until when.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Deadline {
-    None,
-    /// The first byte of the first request. The time for its head counts from here too.
-    First(Instant),
-    /// The first byte of another request.
-    Idle(Instant),
-    /// The rest of a head.
-    Head(Instant),
-    /// More of a body.
-    Body(Instant),
-    /// The end of a body that is discarded.
-    Discard(Instant),
-}
-
 /// What the peer did, and when.
 impl Connection {
     /// The engine of a connection that was accepted at `now`.
@@ -97,7 +85,7 @@ impl Connection {
         Self {
             options,
             state: State::new(),
-            deadline: Deadline::First(now + options.header_timeout),
+            deadline: Deadline::first(now, &options),
             is_ended: false,
         }
     }
@@ -110,7 +98,7 @@ impl Connection {
         let event = self.next_event(input);
         self.deadline = match event {
             Some(_) => Deadline::None,
-            None => self.next_deadline(now),
+            None => self.deadline.next(&self.state, &self.options, now),
         };
         event
     }
@@ -135,20 +123,13 @@ impl Connection {
 
     /// The next deadline.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        match self.deadline {
-            Deadline::None => None,
-            Deadline::First(at)
-            | Deadline::Idle(at)
-            | Deadline::Head(at)
-            | Deadline::Body(at)
-            | Deadline::Discard(at) => Some(at),
-        }
+        self.deadline.at()
     }
 
     /// What to do, if a deadline has passed.
     ///
-    /// > A server that receives an incomplete request [...] usually prematurely closing a
-    /// > connection or timing out, MAY send an error response prior to closing the connection.
+    /// > A server that receives an incomplete request message, usually due to a canceled request or
+    /// > a triggered timeout exception, MAY send an error response prior to closing the connection.
     /// > — RFC 9112, 8 <https://www.rfc-editor.org/rfc/rfc9112#section-8>
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
         if self.poll_timeout().is_none_or(|deadline| deadline > now) {
@@ -226,33 +207,6 @@ impl Connection {
         self.state.refuse_request();
         Event::Refused(error)
     }
-
-    /// Waiting for the same thing as before goes on until the same time.
-    fn next_deadline(&self, now: Instant) -> Deadline {
-        let options = &self.options;
-        match (&self.state.receive, self.deadline) {
-            (Receive::Head(scan), Deadline::First(at)) if scan.is_started() => Deadline::Head(at),
-            (Receive::Head(scan), Deadline::Head(_)) if scan.is_started() => self.deadline,
-            (Receive::Head(scan), _) if scan.is_started() => {
-                Deadline::Head(now + options.header_timeout)
-            }
-            (Receive::Head(_), Deadline::First(_) | Deadline::Idle(_)) => self.deadline,
-            (Receive::Head(_), _) => Deadline::Idle(now + options.keep_alive_timeout),
-            // The peer waits for us.
-            (Receive::Body(_), _) if self.awaits_continue() => Deadline::None,
-            (Receive::Body(_), Deadline::Body(_)) => self.deadline,
-            (Receive::Body(_), _) => options
-                .body_timeout
-                .map_or(Deadline::None, |time| Deadline::Body(now + time)),
-            (Receive::Discard { .. }, Deadline::Discard(_)) => self.deadline,
-            (Receive::Discard { .. }, _) => Deadline::Discard(now + options.keep_alive_timeout),
-            (Receive::Complete | Receive::Closed, _) => Deadline::None,
-        }
-    }
-
-    fn awaits_continue(&self) -> bool {
-        matches!(self.state.respond, Respond::Due(exchange) if exchange.awaits_continue)
-    }
 }
 
 /// What the application answers.
@@ -304,12 +258,12 @@ impl Connection {
         }
         let (framing, line) = Framing::of(&exchange, head, content);
         // > A server that does not support persistent connections MUST send the "close" connection
-        // > option in every response message that does not have a 1xx status code.
+        // > option in every response message that does not have a 1xx (Informational) status code.
         // > — RFC 9112, 9.3
         //
-        // > A server that responds with a final status code instead of reading the entire request
-        // > content SHOULD indicate whether it intends to close the connection
-        // > — RFC 9110, 10.1.1
+        // > A server that responds with a final status code before reading the entire request
+        // > content SHOULD indicate whether it intends to close the connection or continue reading
+        // > the request content. — RFC 9110, 10.1.1
         let keep_alive = exchange.keep_alive
             && self.options.keep_alive
             && !head.asks_close()
@@ -339,6 +293,7 @@ impl Connection {
     /// > Any response to a HEAD request and any response with a 1xx (Informational), 204 (No
     /// > Content), or 304 (Not Modified) status code is always terminated by the first empty line
     /// > after the header fields — RFC 9112, 6.3
+    /// > <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>
     pub fn begin_data(&mut self, len: u64, out: &mut Vec<u8>) -> Result<u64, SendError> {
         self.state.framing()?.begin_data(len, out)
     }
@@ -361,24 +316,26 @@ impl Connection {
             self.state.cut();
             return Err(error);
         }
+        self.deadline = Deadline::None;
         self.state.end_response()
     }
 
     /// Answers what the peer did wrong, if no head went out yet, and closes in any case.
     pub fn send_refusal(&mut self, error: PeerError, date: &[u8; 29], out: &mut Vec<u8>) {
+        self.deadline = Deadline::None;
         if self.state.due().is_ok() {
             write_refusal(error.status(), date, out);
+            self.state.end_refusal();
+        } else {
+            self.state.cut();
         }
-        self.deadline = Deadline::None;
-        self.state.cut();
     }
 
     /// Switches to `protocol`, in answer to a request that offers it. What is left of the input
     /// belongs to that protocol. Nothing was written if it fails.
     ///
-    /// > The server MUST NOT switch to a protocol that was not indicated by the client [...]
-    /// > the server MUST [...] after [it] has [...] received the entire request
-    /// > — after RFC 9110, 7.8 <https://www.rfc-editor.org/rfc/rfc9110#section-7.8>
+    /// > A client cannot begin using an upgraded protocol on the connection until it has completely
+    /// > sent the request message — RFC 9110, 7.8 <https://www.rfc-editor.org/rfc/rfc9110#section-7.8>
     pub fn send_upgrade(
         &mut self,
         head: &ResponseHead,

@@ -156,6 +156,9 @@ impl State {
         self.respond = Respond::Idle;
         self.receive = match std::mem::replace(&mut self.receive, Receive::Closed) {
             Receive::Complete if keeps => Receive::Head(HeadScan::default()),
+            Receive::Body(decoder) if keeps && decoder.is_complete() => {
+                Receive::Head(HeadScan::default())
+            }
             Receive::Body(decoder) if keeps && decoder.left() <= MAX_DISCARD as u64 => {
                 Receive::Discard {
                     decoder,
@@ -165,6 +168,14 @@ impl State {
             _ => Receive::Closed,
         };
         Ok(())
+    }
+
+    /// The whole response that says what the peer did wrong went out.
+    pub(super) fn end_refusal(&mut self) {
+        self.receive = Receive::Closed;
+        if self.due().is_ok() {
+            self.respond = Respond::Idle;
+        }
     }
 
     /// The response is given up.
@@ -197,6 +208,11 @@ impl State {
             Receive::Head(_) | Receive::Complete | Receive::Discard { .. } => true,
             Receive::Closed => false,
         }
+    }
+
+    /// Whether the peer holds the body back until it is told to go on.
+    pub(super) fn awaits_continue(&self) -> bool {
+        matches!(self.respond, Respond::Due(exchange) if exchange.awaits_continue)
     }
 
     pub(super) fn is_idle(&self) -> bool {

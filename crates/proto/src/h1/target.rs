@@ -11,7 +11,7 @@ use crate::head::{Span, Target};
 /// > — RFC 9112, 3.2 <https://www.rfc-editor.org/rfc/rfc9112#section-3.2>
 ///
 /// The authority-form is for CONNECT only, which an origin server does not perform.
-/// The scheme is left to the caller: it is not kept in lower case here.
+/// The scheme comes apart: in the target it need not be in lower case.
 pub(super) fn split(method: &[u8], target: &[u8], start: usize) -> Result<Split, PeerError> {
     if !target
         .iter()
@@ -21,17 +21,19 @@ pub(super) fn split(method: &[u8], target: &[u8], start: usize) -> Result<Split,
     }
     let (scheme, authority, path) = match target {
         [b'/', ..] => (None, None, 0),
-        // > [...] the "asterisk-form" of request-target, which is only used for a server-wide
-        // > OPTIONS request — RFC 9112, 3.2.4
+        // > The "asterisk-form" of request-target is only used for a server-wide OPTIONS request
+        // > — RFC 9112, 3.2.4
         b"*" if method == b"OPTIONS" => (None, None, 0),
         _ => {
             let scheme = Scheme::of(target).ok_or(PeerError::Target)?;
             let authority = scheme.name().len() + "://".len();
             let rest = &target[authority..];
             let path = authority + memchr3(b'/', b'?', b'#', rest).unwrap_or(rest.len());
-            // > A recipient that processes such a URI reference MUST reject it as invalid
-            // > (an empty host) — RFC 9110, 4.2.1
-            // > [...] SHOULD parse for userinfo and treat its presence as an error
+            // > A sender MUST NOT generate an "http" URI with an empty host identifier. A recipient
+            // > that processes such a URI reference MUST reject it as invalid.
+            // > — RFC 9110, 4.2.1
+            //
+            // > a recipient SHOULD parse for userinfo and treat its presence as an error
             // > — RFC 9110, 4.2.4
             let bytes = &target[authority..path];
             if bytes.is_empty() || bytes.starts_with(b":") || !is_host(bytes) {

@@ -1,0 +1,71 @@
+//! `Deadline`: what a connection waits for, and until when.
+
+use std::time::{Duration, Instant};
+
+use super::Options;
+use super::state::{Receive, State};
+
+/// What is waited for until when.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Deadline {
+    None,
+    /// The first byte of the first request. The time for its head counts from here too.
+    First(Instant),
+    /// The first byte of another request.
+    Idle(Instant),
+    /// The rest of a head.
+    Head(Instant),
+    /// More of a body.
+    Body(Instant),
+    /// The end of a body that is discarded.
+    Discard(Instant),
+}
+
+impl Deadline {
+    /// The deadline for the first request of a connection.
+    pub(super) fn first(now: Instant, options: &Options) -> Self {
+        Self::after(now, options.header_timeout, Self::First)
+    }
+
+    /// When it is.
+    pub(super) fn at(self) -> Option<Instant> {
+        match self {
+            Self::None => None,
+            Self::First(at)
+            | Self::Idle(at)
+            | Self::Head(at)
+            | Self::Body(at)
+            | Self::Discard(at) => Some(at),
+        }
+    }
+
+    /// Waiting for the same thing as before goes on until the same time.
+    pub(super) fn next(self, state: &State, options: &Options, now: Instant) -> Self {
+        match (&state.receive, self) {
+            (Receive::Head(scan), Self::First(at)) if scan.is_started() => Self::Head(at),
+            (Receive::Head(scan), Self::Head(_)) if scan.is_started() => self,
+            (Receive::Head(scan), _) if scan.is_started() => {
+                Self::after(now, options.header_timeout, Self::Head)
+            }
+            (Receive::Head(_), Self::First(_) | Self::Idle(_)) => self,
+            (Receive::Head(_), _) => Self::after(now, options.keep_alive_timeout, Self::Idle),
+            // The peer waits for us.
+            (Receive::Body(_), _) if state.awaits_continue() => Self::None,
+            (Receive::Body(_), Self::Body(_)) => self,
+            (Receive::Body(_), _) => {
+                let time = options.body_timeout.unwrap_or(Duration::MAX);
+                Self::after(now, time, Self::Body)
+            }
+            (Receive::Discard { .. }, Self::Discard(_)) => self,
+            (Receive::Discard { .. }, _) => {
+                Self::after(now, options.keep_alive_timeout, Self::Discard)
+            }
+            (Receive::Complete | Receive::Closed, _) => Self::None,
+        }
+    }
+
+    /// A time that no clock reaches is none.
+    fn after(now: Instant, time: Duration, make: fn(Instant) -> Self) -> Self {
+        now.checked_add(time).map_or(Self::None, make)
+    }
+}
