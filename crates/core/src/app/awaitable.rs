@@ -149,11 +149,9 @@ impl Done {
 
 /// The exception that `throw(type)`, `throw(value)` or `throw(type, value, traceback)` asks for.
 fn thrown(exception: &Bound<'_, PyTuple>) -> PyErr {
-    let result = exception
-        .get_item(0)
-        .and_then(|first| match exception.get_item(1) {
-            Ok(value) if !value.is_none() => Ok(value),
-            _ => Ok(first),
-        });
-    result.map_or_else(|error| error, PyErr::from_value)
+    let given = match exception.get_item(1) {
+        Ok(value) if !value.is_none() => Ok(value),
+        _ => exception.get_item(0),
+    };
+    given.map_or_else(|error| error, PyErr::from_value)
 }

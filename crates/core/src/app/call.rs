@@ -46,8 +46,11 @@ struct Record {
     query: String,
     scheme: &'static str,
     protocol: &'static str,
-    fields: Vec<(Box<[u8]>, Box<[u8]>)>,
+    fields: Vec<Field>,
 }
+
+/// Name and value.
+type Field = (Box<[u8]>, Box<[u8]>);
 
 impl Call {
     /// The call for `request`, counted in with `host`.
@@ -73,6 +76,19 @@ impl Call {
         Ok(())
     }
 
+    /// Trailer fields will end the response, not its last piece.
+    pub(crate) fn expect_trailers(&self) {
+        lock(&self.response).expect_trailers();
+    }
+
+    /// Sends the trailer fields that were announced, once there are no `more`.
+    pub(crate) fn trailers(&self, trailers: Trailers, more: bool) -> Result<(), OrderError> {
+        if let Some(reply) = lock(&self.response).trailers(trailers, more)? {
+            self.exchange.send(reply);
+        }
+        Ok(())
+    }
+
     /// Sends the head of a body that the application ends by returning.
     pub(crate) fn stream(&self, head: ResponseHead) -> Result<(), OrderError> {
         let mut response = lock(&self.response);
@@ -92,7 +108,7 @@ impl Call {
 
     /// Sends a piece of the body; the `last` one ends the response.
     pub(crate) fn data(&self, data: Bytes, last: bool) -> Result<(), OrderError> {
-        lock(&self.response).advance(data.len() as u64, last)?;
+        let last = lock(&self.response).advance(data.len() as u64, last)?;
         if last || !data.is_empty() {
             self.exchange.send(Reply::Data { data, last });
         }
@@ -116,14 +132,14 @@ impl Call {
 
     /// Sends a region of a file as the rest of the body.
     pub(crate) fn file(&self, file: FileRegion) -> Result<(), OrderError> {
-        lock(&self.response).advance(file.len, true)?;
-        self.exchange.send(Reply::File { file, last: true });
+        let last = lock(&self.response).advance(file.len, true)?;
+        self.exchange.send(Reply::File { file, last });
         Ok(())
     }
 
     /// Ends the response.
-    pub(crate) fn end(&self, trailers: Option<Trailers>) -> Result<(), OrderError> {
-        let reply = lock(&self.response).end(trailers)?;
+    pub(crate) fn end(&self) -> Result<(), OrderError> {
+        let reply = lock(&self.response).end()?;
         self.exchange.send(reply);
         Ok(())
     }
@@ -171,7 +187,7 @@ impl Call {
     pub(crate) fn finish(&self, py: Python<'_>, outcome: Outcome) {
         if matches!(outcome, Outcome::Returned) && lock(&self.response).ends_on_return() {
             // A body shorter than declared is not whole; that is seen below.
-            let _ = self.end(None);
+            let _ = self.end();
         }
         let progress = self.progress();
         // An exception speaks for itself, and to a peer that left no answer is owed.

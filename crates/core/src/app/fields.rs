@@ -1,6 +1,6 @@
 //! Names of well-known header fields as Python objects made once, and values from Python.
 
-use granian_proto::{HeadError, ResponseHead};
+use granian_proto::{HeadError, ResponseHead, Trailers};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -80,6 +80,19 @@ pub(crate) fn append_bytes(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> 
         ));
     };
     append(head, name.as_bytes(), value.as_bytes())
+}
+
+/// Appends a trailer field whose name and value are `bytes`.
+pub(crate) fn append_trailer(trailers: &mut Trailers, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (name, value) = pair_of(pair)?;
+    let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
+        return Err(PyTypeError::new_err(
+            "trailer names and values must be bytes",
+        ));
+    };
+    trailers
+        .append(name.as_bytes(), value.as_bytes())
+        .map_err(head_error)
 }
 
 /// Appends a field whose name and value are `str`, sent as UTF-8.

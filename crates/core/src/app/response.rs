@@ -3,8 +3,9 @@
 //! ```text
 //!            informational*            data, file
 //!   Idle ------ start ------> Started ----------> Streaming --- end ---> Ended
-//!                                |                    ^                    ^
-//!                                +--- end ------------|--------------------+
+//!                                |                    |                    ^
+//!                                +--- end -----------(|)-------------------+
+//!   end, where trailers were announced: ---------> Trailing --- trailers --+
 //! ```
 //! Every other move is an error of the application's, told to it; the state does not change.
 
@@ -21,6 +22,8 @@ pub(crate) struct Response {
     is_head_request: bool,
     /// The application ends the body by returning.
     ends_on_return: bool,
+    expects_trailers: bool,
+    trailers: Trailers,
     status: u16,
     sent: u64,
 }
@@ -32,6 +35,8 @@ enum State {
     Started(Option<u64>),
     /// So was some of the body.
     Streaming(Option<u64>),
+    /// The body is complete; trailer fields were announced and are awaited.
+    Trailing,
     Ended,
 }
 
@@ -44,6 +49,8 @@ pub(crate) enum OrderError {
     AlreadyStarted,
     #[error("Response already finished")]
     AlreadyFinished,
+    #[error("Response body not finished")]
+    BodyNotFinished,
     #[error("Response body is longer than its content-length")]
     TooMuchBody,
     #[error("Response body is shorter than its content-length")]
@@ -67,6 +74,8 @@ impl Response {
             bodiless: false,
             is_head_request,
             ends_on_return: false,
+            expects_trailers: false,
+            trailers: Trailers::new(),
             status: 0,
             sent: 0,
         }
@@ -81,7 +90,9 @@ impl Response {
                 self.state = State::Started(head.content_length().filter(|_| !self.bodiless));
                 Ok(Reply::Head(head))
             }
-            State::Started(_) | State::Streaming(_) => Err(OrderError::AlreadyStarted),
+            State::Started(_) | State::Streaming(_) | State::Trailing => {
+                Err(OrderError::AlreadyStarted)
+            }
             State::Ended => Err(OrderError::AlreadyFinished),
         }
     }
@@ -90,16 +101,18 @@ impl Response {
     pub(crate) fn inform(&self, head: ResponseHead) -> Result<Reply, OrderError> {
         match self.state {
             State::Idle => Ok(Reply::Informational(head)),
-            State::Started(_) | State::Streaming(_) => Err(OrderError::AlreadyStarted),
+            State::Started(_) | State::Streaming(_) | State::Trailing => {
+                Err(OrderError::AlreadyStarted)
+            }
             State::Ended => Err(OrderError::AlreadyFinished),
         }
     }
 
-    /// Counts `len` bytes of the body in, the last ones if `last`.
-    pub(crate) fn advance(&mut self, len: u64, last: bool) -> Result<(), OrderError> {
+    /// Counts `len` bytes of the body in, the last ones if `last`. True if they end the response.
+    pub(crate) fn advance(&mut self, len: u64, last: bool) -> Result<bool, OrderError> {
         let declared = match self.state {
             State::Idle => return Err(OrderError::NotStarted),
-            State::Ended => return Err(OrderError::AlreadyFinished),
+            State::Trailing | State::Ended => return Err(OrderError::AlreadyFinished),
             State::Started(declared) | State::Streaming(declared) => declared,
         };
         let sent = self.sent.saturating_add(len);
@@ -113,17 +126,50 @@ impl Response {
         }
         self.sent = sent;
         if last {
-            self.state = State::Ended;
+            self.state = if self.expects_trailers {
+                State::Trailing
+            } else {
+                State::Ended
+            };
         } else if len > 0 {
             self.state = State::Streaming(declared);
         }
-        Ok(())
+        Ok(last && !self.expects_trailers)
     }
 
-    /// The end, with trailer fields.
-    pub(crate) fn end(&mut self, trailers: Option<Trailers>) -> Result<Reply, OrderError> {
+    /// The end of the body.
+    pub(crate) fn end(&mut self) -> Result<Reply, OrderError> {
         self.advance(0, true)?;
-        Ok(Reply::End(trailers))
+        Ok(Reply::End(None))
+    }
+
+    /// Trailer fields will follow the body.
+    pub(crate) fn expect_trailers(&mut self) {
+        self.expects_trailers = true;
+    }
+
+    /// Trailer fields, behind the complete body; the reply once there are no `more`.
+    pub(crate) fn trailers(
+        &mut self,
+        mut trailers: Trailers,
+        more: bool,
+    ) -> Result<Option<Reply>, OrderError> {
+        match self.state {
+            State::Trailing => {
+                if !self.trailers.is_empty() {
+                    trailers = merge(&self.trailers, &trailers);
+                }
+                if more {
+                    self.trailers = trailers;
+                    return Ok(None);
+                }
+                self.state = State::Ended;
+                Ok(Some(Reply::End(Some(trailers))))
+            }
+            State::Idle => Err(OrderError::NotStarted),
+            State::Started(_) | State::Streaming(_) => Err(OrderError::BodyNotFinished),
+            State::Ended => Err(OrderError::AlreadyFinished),
+        }
     }
 
     /// From now on the application ends the body by returning.
@@ -145,7 +191,7 @@ impl Response {
         match self.state {
             State::Idle => Progress::Nothing,
             State::Started(_) => Progress::HeadOnly,
-            State::Streaming(_) => Progress::Partial,
+            State::Streaming(_) | State::Trailing => Progress::Partial,
             State::Ended => Progress::Whole,
         }
     }
@@ -159,4 +205,13 @@ impl Response {
     pub(crate) fn sent(&self) -> u64 {
         self.sent
     }
+}
+
+fn merge(first: &Trailers, second: &Trailers) -> Trailers {
+    let mut merged = Trailers::new();
+    for (name, value) in first.fields().chain(second.fields()) {
+        // Valid where they were, they are valid here.
+        let _ = merged.append(name, value);
+    }
+    merged
 }

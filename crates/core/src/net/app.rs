@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use granian_proto::{BodyLength, PeerError, RequestHead};
+use granian_proto::{PeerError, RequestHead};
 
 use super::exchange::Exchange;
 
@@ -38,7 +38,6 @@ pub(crate) trait Source {
 /// One request, as handed to the application.
 pub(crate) struct Request {
     pub(crate) head: RequestHead,
-    pub(crate) body: BodyLength,
     pub(crate) peer: Rc<Peer>,
     pub(crate) exchange: Arc<Exchange>,
 }

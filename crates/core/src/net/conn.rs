@@ -592,7 +592,6 @@ impl<S: Stream> Connection<S> {
         });
         let source = self.service.app.call(Request {
             head: request.head,
-            body: request.body,
             peer: Rc::clone(&self.peer),
             exchange,
         });

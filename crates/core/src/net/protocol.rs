@@ -12,6 +12,7 @@ use crate::runtime::reactor::TaskHandle;
 pub(crate) async fn serve(io: Io, peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) {
     match Connection::new(io, peer, service, handle).run().await {
         Next::Close => {}
-        Next::Http2 { .. } => {}
+        // Not spoken: the connection closes without an answer, as RFC 9113, 3.4 has it.
+        Next::Http2 { io, input } => drop((io, input)),
     }
 }

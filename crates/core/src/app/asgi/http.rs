@@ -34,7 +34,19 @@ impl Http {
 
     fn handle(&self, message: Message) -> PyResult<()> {
         match message {
-            Message::Start(head) => self.call.start(head),
+            Message::Start { head, trailers } => {
+                let result = self.call.start(head);
+                if trailers && result.is_ok() {
+                    self.call.expect_trailers();
+                }
+                result
+            }
+            Message::EarlyHint(head) => self.call.inform(head),
+            Message::Trailers {
+                trailers,
+                more: false,
+            } => self.call.trailers(trailers),
+            Message::Trailers { more: true, .. } | Message::Debug => Ok(()),
             Message::Body { data, more } => self.call.data(data, !more),
             Message::PathSend(path) => self.send_file(&path),
         }

@@ -1,7 +1,7 @@
 //! Messages that an ASGI application sends, parsed.
 
 use bytes::Bytes;
-use granian_proto::ResponseHead;
+use granian_proto::{ResponseHead, Trailers};
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError};
 use pyo3::intern;
@@ -14,11 +14,17 @@ use crate::app::fields;
 /// A valid message of an HTTP connection.
 pub(crate) enum Message {
     /// `http.response.start`
-    Start(ResponseHead),
+    Start { head: ResponseHead, trailers: bool },
     /// `http.response.body`
     Body { data: Bytes, more: bool },
     /// `http.response.pathsend`
     PathSend(std::path::PathBuf),
+    /// `http.response.trailers`
+    Trailers { trailers: Trailers, more: bool },
+    /// `http.response.early_hint`
+    EarlyHint(ResponseHead),
+    /// `http.response.debug`, which is for test clients.
+    Debug,
 }
 
 /// Parses what the application passed to `send`.
@@ -40,6 +46,9 @@ pub(crate) fn parse(message: &Bound<'_, PyAny>) -> PyResult<Message> {
                 .ok_or_else(unsupported)?;
             Ok(Message::PathSend(path.extract()?))
         }
+        "http.response.trailers" => trailers(message),
+        "http.response.early_hint" => early_hint(message),
+        "http.response.debug" => Ok(Message::Debug),
         _ => Err(unsupported()),
     }
 }
@@ -50,23 +59,53 @@ fn start(message: &Bound<'_, PyDict>) -> PyResult<Message> {
         .get_item(intern!(py, "status"))?
         .ok_or_else(unsupported)?;
     let mut head = ResponseHead::new(status.extract()?).map_err(fields::head_error)?;
-    let Some(headers) = message.get_item(intern!(py, "headers"))? else {
-        return Ok(Message::Start(head));
+    let trailers = is_true(message, intern!(py, "trailers"))?;
+    for_each_header(message, |pair| fields::append_bytes(&mut head, pair))?;
+    Ok(Message::Start { head, trailers })
+}
+
+fn trailers(message: &Bound<'_, PyDict>) -> PyResult<Message> {
+    let mut trailers = Trailers::new();
+    for_each_header(message, |pair| fields::append_trailer(&mut trailers, pair))?;
+    let more = is_true(message, intern!(message.py(), "more_trailers"))?;
+    Ok(Message::Trailers { trailers, more })
+}
+
+fn early_hint(message: &Bound<'_, PyDict>) -> PyResult<Message> {
+    let links = message
+        .get_item(intern!(message.py(), "links"))?
+        .ok_or_else(unsupported)?;
+    let mut head = ResponseHead::informational(103).map_err(fields::head_error)?;
+    for link in links.try_iter()? {
+        let link = link?;
+        head.append(b"link", link.cast::<PyBytes>()?.as_bytes())
+            .map_err(fields::head_error)?;
+    }
+    Ok(Message::EarlyHint(head))
+}
+
+/// Calls `append` with each item of the message's `headers`, if it has any.
+fn for_each_header(
+    message: &Bound<'_, PyDict>,
+    mut append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
+    let Some(headers) = message.get_item(intern!(message.py(), "headers"))? else {
+        return Ok(());
     };
     if let Ok(headers) = headers.cast_exact::<PyList>() {
-        for pair in headers {
-            fields::append_bytes(&mut head, &pair)?;
-        }
+        headers.iter().try_for_each(|pair| append(&pair))
     } else if let Ok(headers) = headers.cast_exact::<PyTuple>() {
-        for pair in headers {
-            fields::append_bytes(&mut head, &pair)?;
-        }
+        headers.iter().try_for_each(|pair| append(&pair))
     } else {
-        for pair in headers.try_iter()? {
-            fields::append_bytes(&mut head, &pair?)?;
-        }
+        headers.try_iter()?.try_for_each(|pair| append(&pair?))
     }
-    Ok(Message::Start(head))
+}
+
+fn is_true(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<bool> {
+    match message.get_item(key)? {
+        Some(value) => value.is_truthy(),
+        None => Ok(false),
+    }
 }
 
 fn body(message: &Bound<'_, PyDict>) -> PyResult<Message> {
@@ -75,10 +114,7 @@ fn body(message: &Bound<'_, PyDict>) -> PyResult<Message> {
         Some(body) => bytes_of(&body)?,
         None => Bytes::new(),
     };
-    let more = match message.get_item(intern!(py, "more_body"))? {
-        Some(more) => more.is_truthy()?,
-        None => false,
-    };
+    let more = is_true(message, intern!(py, "more_body"))?;
     Ok(Message::Body { data, more })
 }
 

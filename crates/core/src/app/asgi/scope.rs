@@ -51,7 +51,9 @@ impl Scopes {
         version.set_item("version", "3.0")?;
         version.set_item("spec_version", "2.3")?;
         let extensions = PyDict::new(py);
-        extensions.set_item("http.response.pathsend", PyDict::new(py))?;
+        for extension in EXTENSIONS {
+            extensions.set_item(extension, py.None())?;
+        }
         Ok(Self {
             template: template.unbind(),
             version: version.unbind(),
@@ -101,6 +103,8 @@ impl Scopes {
     fn extensions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
         let extensions = self.extensions.bind(py).copy()?;
         extensions.set_item(intern!(py, "http.response.pathsend"), PyDict::new(py))?;
+        extensions.set_item(intern!(py, "http.response.trailers"), PyDict::new(py))?;
+        extensions.set_item(intern!(py, "http.response.early_hint"), PyDict::new(py))?;
         Ok(extensions)
     }
 
@@ -189,3 +193,10 @@ fn headers<'py>(py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py, PyLi
     }
     Ok(list)
 }
+
+/// What the scope announces; each is a fresh empty dict in every scope.
+const EXTENSIONS: [&str; 3] = [
+    "http.response.pathsend",
+    "http.response.trailers",
+    "http.response.early_hint",
+];

@@ -173,6 +173,7 @@ impl Http {
         self.respond(py, head(status, headers.as_ref())?, body)
     }
 
+    #[expect(clippy::too_many_arguments, reason = "the specification's signature")]
     #[pyo3(signature = (status = 200, headers = None, file = None, *, file_path = None))]
     fn response_file<'py>(
         &self,

@@ -89,7 +89,7 @@ impl Body {
     fn try_step(&self, py: Python<'_>) -> PyResult<bool> {
         let Some(object) = self.iterator.bind(py).clone().next() else {
             self.start.get().send_head()?;
-            self.call.end(None).map_err(order_error)?;
+            self.call.end().map_err(order_error)?;
             return Ok(false);
         };
         let data = piece(&object?)?;
