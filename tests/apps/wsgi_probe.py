@@ -201,10 +201,7 @@ def send_file(environ: Environ, start_response: Start) -> Iterable[bytes]:
     """A real file through `wsgi.file_wrapper`, from `offset` on."""
     file = open(query(environ)["path"], "rb")  # noqa: SIM115
     file.seek(int(query(environ).get("offset", 0)))
-    headers = [("Content-Type", "text/plain")]
-    if "length" in query(environ):
-        headers.append(("Content-Length", query(environ)["length"]))
-    start_response("200 OK", headers)
+    start_response("200 OK", [("Content-Type", "text/plain")])
     wrapped: Iterable[bytes] = environ["wsgi.file_wrapper"](file, 4096)
     return wrapped
 

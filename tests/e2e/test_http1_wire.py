@@ -68,6 +68,7 @@ REFUSED = {
     "identity": (head("Transfer-Encoding: identity") + b"0\r\n\r\n", (400, 501)),
     "unknown coding": (head("Transfer-Encoding: xchunked") + b"0\r\n\r\n", (400, 501)),
     "gzip, chunked": (head("Transfer-Encoding: gzip, chunked") + b"0\r\n\r\n", 501),
+    "unknown expectation": (head("Expect: the worst"), 417),
     "long target": (head(start=f"GET /{'a' * 70_000} HTTP/1.1"), 414),
     "large head": (head(*(f"X-{n}: {'v' * 8000}" for n in range(90))), 431),
     "many headers": (head(*(f"X-{n}: v" for n in range(10_000))), 431),

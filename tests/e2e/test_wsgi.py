@@ -110,9 +110,27 @@ def test_file_wrapper(probe, tmp_path):
     (tmp_path / "file").write_bytes(content)
     assert probe.get(f"/file?path={tmp_path}/file").body == content
     assert probe.get(f"/file?path={tmp_path}/file&offset=100").body == content[100:]
-    response = probe.get(f"/file?path={tmp_path}/file&offset=100&length=200")
-    assert response.header("content-length") == "200"
-    assert response.body == content[100:300]
+
+
+@pytest.mark.parametrize(("headers", "size"), [("", 1900), ("('Content-Length', '200')", 200)])
+def test_file_wrapper_outside_the_validator(probe, tmp_path, headers, size):
+    """The server sees that it is a real file, sends it from where it stands, and closes it."""
+    content = bytes(range(200)) * 10
+    (tmp_path / "file").write_bytes(content)
+    steps = [
+        f"start_response('200 OK', [{headers}])",
+        "class File(__import__('io').FileIO):\n  def close(self):\n    note('file.closed')\n    super().close()",
+        f"file = File('{tmp_path}/file')",
+        "file.seek(100)",
+        "result = environ['wsgi.file_wrapper'](file, 512)",
+    ]
+    mark = probe.mark()
+    with probe.connect() as wire:
+        response = wire.request("GET", "/script", script(*steps)).response()
+        assert response.body == content[100 : 100 + size]
+        assert response.header("content-length") == str(size)
+        assert wire.request("GET", "/").response().body == b"hello"
+    probe.note("file.closed", mark)
 
 
 @pytest.mark.usefixtures("clean_log")
