@@ -42,11 +42,8 @@ impl Http {
                 result
             }
             Message::EarlyHint(head) => self.call.inform(head),
-            Message::Trailers {
-                trailers,
-                more: false,
-            } => self.call.trailers(trailers),
-            Message::Trailers { more: true, .. } | Message::Debug => Ok(()),
+            Message::Trailers { trailers, more } => self.call.trailers(trailers, more),
+            Message::Debug => Ok(()),
             Message::Body { data, more } => self.call.data(data, !more),
             Message::PathSend(path) => self.send_file(&path),
         }
