@@ -91,7 +91,7 @@ impl Worker {
         let py = slf.py();
         let this = slf.borrow();
         *this.on_drained.borrow_mut() = Some(on_drained);
-        this.service.stage.set(Stage::Draining);
+        this.service.drain(std::time::Instant::now());
         this.reactor.wake_all();
         this.turn(py);
     }

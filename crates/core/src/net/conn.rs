@@ -19,7 +19,7 @@ use super::app::{Peer, Request, Source};
 use super::exchange::{Exchange, Over, Reply};
 use super::io::{Stream, poll_read_buf};
 use super::output::Output;
-use super::service::{Service, Stage};
+use super::service::{Service, Stage, Ticket};
 use crate::runtime::reactor::TaskHandle;
 
 /// What is to become of a stream when HTTP/1 is done with it.
@@ -47,6 +47,9 @@ pub(crate) struct Connection<S> {
     unsent: usize,
     /// Until then a source is pulled from without writing in between.
     pull_deadline: Option<Instant>,
+    /// A request has come.
+    has_served: bool,
+    ticket: Ticket,
     /// The connection has shown that it speaks HTTP/1.
     is_http1: bool,
     peer: Rc<Peer>,
@@ -107,6 +110,8 @@ impl<S: Stream> Connection<S> {
             write_deadline: None,
             unsent: 0,
             pull_deadline: None,
+            has_served: false,
+            ticket: Ticket::default(),
             is_http1: !service.limits.http2,
             peer,
             service,
@@ -143,7 +148,9 @@ impl<S: Stream> Connection<S> {
         self.handle_deadlines();
         for _ in 0..STEPS_PER_TURN {
             self.take_replies(cx);
-            self.write(cx);
+            if !self.may_gather() && !self.gathers_pieces() {
+                self.write(cx);
+            }
             let step = match self.phase {
                 Phase::Closed | Phase::Http2 => return,
                 Phase::Serving => self.step_serving(cx),
@@ -151,22 +158,31 @@ impl<S: Stream> Connection<S> {
                 Phase::Lingering(_) => self.step_lingering(cx),
             };
             if matches!(step, Step::Wait) {
-                return;
+                self.write(cx);
+                return self.close_if_drained();
             }
         }
+        self.write(cx);
         cx.waker().wake_by_ref();
     }
 
     fn handle_stage(&mut self) {
         match self.service.stage.get() {
             Stage::Serving => {}
-            Stage::Draining => {
-                self.engine.disable_keep_alive();
-                if self.is_idle() {
-                    self.phase = Phase::Closed;
-                }
-            }
+            Stage::Draining => self.engine.disable_keep_alive(),
             Stage::Cancelled => self.phase = Phase::Closed,
+        }
+    }
+
+    /// A worker that drains has no use for a connection without a request. One whose first request
+    /// is under way, or about to come, has a moment left: its peer could not know.
+    fn close_if_drained(&mut self) {
+        if self.service.stage.get() == Stage::Serving || !self.is_idle() {
+            return;
+        }
+        let expects_request = !self.engine.is_idle() || !self.has_served || !self.input.is_empty();
+        if !expects_request || self.service.drain_grace_is_over(self.handle.now()) {
+            self.phase = Phase::Closed;
         }
     }
 
@@ -203,8 +219,8 @@ impl<S: Stream> Connection<S> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
-        if self.output.is_empty() || self.may_gather() || self.gathers_pieces() {
-            return;
+        if self.output.is_empty() {
+            return self.report_unsent();
         }
         let before = self.output.len();
         match self.output.poll_write(&mut self.io, cx) {
@@ -569,9 +585,10 @@ impl<S: Stream> Connection<S> {
             cx.waker().wake_by_ref();
             return Step::Wait;
         }
-        if self.service.poll_enter(cx).is_pending() {
+        if self.service.poll_enter(cx, &mut self.ticket).is_pending() {
             return Step::Wait;
         }
+        self.has_served = true;
         let Some(held) = self.held.take() else {
             return Step::Again;
         };
@@ -656,10 +673,13 @@ impl<S: Stream> Connection<S> {
             .engine
             .poll_timeout()
             .filter(|_| self.phase == Phase::Serving);
-        let next = [lingering, head, engine, self.write_deadline]
-            .into_iter()
-            .flatten()
-            .min();
+        let drain = if self.is_idle() {
+            self.service.drain_grace()
+        } else {
+            None
+        };
+        let next = [lingering, head, engine, drain, self.write_deadline];
+        let next = next.into_iter().flatten().min();
         self.handle.set_deadline(next);
     }
 }

@@ -55,13 +55,10 @@ struct Acceptor {
 
 impl Acceptor {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.service.stage.get() != Stage::Serving {
-            return Poll::Ready(());
-        }
         for _ in 0..ACCEPTS_PER_TURN {
             match self.listener.accept() {
                 Ok((socket, remote)) => self.start(socket, remote),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Pending,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.wait(),
                 Err(error) if is_transient(&error) => {}
                 Err(_) => {
                     // Out of descriptors or memory: the queue stays with the kernel for a while.
@@ -73,6 +70,15 @@ impl Acceptor {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// A worker that drains has taken what was in the queue by now.
+    fn wait(&self) -> Poll<()> {
+        if self.service.stage.get() == Stage::Serving {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
     }
 
     fn start(&self, socket: Socket, remote: Address) {

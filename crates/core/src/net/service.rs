@@ -2,7 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -25,7 +25,8 @@ pub(crate) struct Service {
     active: Cell<usize>,
     /// Responses that have left.
     pub(crate) handled: Cell<u64>,
-    queue: RefCell<VecDeque<Waker>>,
+    queue: RefCell<VecDeque<Weak<Waiting>>>,
+    draining_since: Cell<Option<Instant>>,
     date: Cell<(Option<Instant>, [u8; 29])>,
     buffers: RefCell<Vec<BytesMut>>,
 }
@@ -67,20 +68,30 @@ impl Service {
             active: Cell::new(0),
             handled: Cell::new(0),
             queue: RefCell::new(VecDeque::new()),
+            draining_since: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),
             buffers: RefCell::new(Vec::new()),
         }
     }
 
     /// Takes a place among the active exchanges, or waits in line for one.
-    pub(crate) fn poll_enter(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_enter(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
         if self.active.get() < self.limits.active {
             self.active.set(self.active.get() + 1);
+            ticket.0 = None;
             return Poll::Ready(());
         }
-        let mut queue = self.queue.borrow_mut();
-        if !queue.iter().any(|waiting| waiting.will_wake(cx.waker())) {
-            queue.push_back(cx.waker().clone());
+        if !ticket
+            .0
+            .as_ref()
+            .is_some_and(|waiting| waiting.queued.get())
+        {
+            let waiting = Rc::new(Waiting {
+                waker: cx.waker().clone(),
+                queued: Cell::new(true),
+            });
+            self.queue.borrow_mut().push_back(Rc::downgrade(&waiting));
+            ticket.0 = Some(waiting);
         }
         Poll::Pending
     }
@@ -88,10 +99,36 @@ impl Service {
     /// Gives a place back.
     pub(crate) fn exit(&self) {
         self.active.set(self.active.get().saturating_sub(1));
-        let next = self.queue.borrow_mut().pop_front();
-        if let Some(waker) = next {
-            waker.wake();
+        self.call_next();
+    }
+
+    /// If there is a place, tells the first in line that is still there.
+    fn call_next(&self) {
+        while self.active.get() < self.limits.active {
+            let Some(next) = self.queue.borrow_mut().pop_front() else {
+                return;
+            };
+            if let Some(waiting) = next.upgrade() {
+                waiting.queued.set(false);
+                return waiting.waker.wake_by_ref();
+            }
         }
+    }
+
+    /// Begins the drain.
+    pub(crate) fn drain(&self, now: Instant) {
+        self.stage.set(Stage::Draining);
+        self.draining_since.set(Some(now));
+    }
+
+    /// Until when a draining worker waits for requests that are under way.
+    pub(crate) fn drain_grace(&self) -> Option<Instant> {
+        self.draining_since.get().map(|since| since + DRAIN_GRACE)
+    }
+
+    /// True once that time is over.
+    pub(crate) fn drain_grace_is_over(&self, now: Instant) -> bool {
+        self.drain_grace().is_some_and(|until| until <= now)
     }
 
     /// The `date` field's value at `now` (RFC 9110, 5.6.7), made twice a second at most.
@@ -123,6 +160,15 @@ impl Service {
     }
 }
 
+/// A connection's place in the line for active exchanges; given up when dropped.
+#[derive(Default)]
+pub(crate) struct Ticket(Option<Rc<Waiting>>);
+
+struct Waiting {
+    waker: Waker,
+    queued: Cell<bool>,
+}
+
 /// Counts one open connection until it is dropped.
 pub(crate) struct Counted(Rc<Service>);
 
@@ -136,9 +182,13 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.connections.set(self.0.connections.get() - 1);
+        // It may have been called and not come.
+        self.0.call_next();
     }
 }
 
+/// Longer than any round trip between a request and the connection that was opened for it.
+const DRAIN_GRACE: Duration = Duration::from_secs(1);
 const DATE_LIFE: Duration = Duration::from_millis(500);
 /// Connections that read at the same time within a turn need one or two; the rest is freed.
 const SPARE_BUFFERS: usize = 4;

@@ -140,10 +140,7 @@ impl Wake for FutureWaker {
                     .call1(arguments)
                     .map(drop)
             };
-            if let Err(error) = result {
-                // The loop is closed: nobody waits any more.
-                error.write_unraisable(py, Some(future));
-            }
+            report(py, result);
         });
     }
 }
@@ -250,7 +247,7 @@ impl Drop for Attention {
 }
 
 /// Says what a request of Python code came to; for requests whose failure ends nothing.
-fn report(py: Python<'_>, result: PyResult<Bound<'_, PyAny>>) {
+fn report<T>(py: Python<'_>, result: PyResult<T>) {
     if let Err(error) = result
         && !error.is_instance_of::<PyRuntimeError>(py)
     {

@@ -181,11 +181,12 @@ impl State {
     /// The response is given up.
     pub(super) fn cut(&mut self) {
         self.receive = Receive::Closed;
-        if !matches!(self.respond, Respond::Cut { .. } | Respond::Upgraded) {
-            self.respond = Respond::Cut {
+        self.respond = match self.respond {
+            Respond::Due(_) | Respond::Body { .. } => Respond::Cut {
                 close_delimited: self.is_close_delimited(),
-            };
-        }
+            },
+            Respond::Idle | Respond::Cut { .. } | Respond::Upgraded => self.respond,
+        };
     }
 
     /// The connection now belongs to another protocol.
@@ -263,3 +264,214 @@ impl Exchange {
 
 /// How much of an unread body is skipped to keep a connection; a new one costs less than more.
 const MAX_DISCARD: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::BodyLength;
+
+    fn receives() -> [(&'static str, fn() -> Receive); 7] {
+        [
+            ("head", || Receive::Head(HeadScan::default())),
+            ("body", || Receive::Body(Decoder::new(BodyLength::Sized(9)))),
+            ("read", || Receive::Body(Decoder::new(BodyLength::Empty))),
+            ("large", || {
+                Receive::Body(Decoder::new(BodyLength::Sized(1 << 20)))
+            }),
+            ("complete", || Receive::Complete),
+            ("discard", || Receive::Discard {
+                decoder: Decoder::new(BodyLength::Sized(9)),
+                budget: 9,
+            }),
+            ("closed", || Receive::Closed),
+        ]
+    }
+
+    fn responds() -> [(&'static str, Respond); 7] {
+        let exchange = Exchange {
+            keep_alive: true,
+            ..Exchange::refused()
+        };
+        [
+            ("idle", Respond::Idle),
+            ("due", Respond::Due(exchange)),
+            (
+                "keep",
+                Respond::Body {
+                    framing: Framing::Length(0),
+                    keep_alive: true,
+                },
+            ),
+            (
+                "last",
+                Respond::Body {
+                    framing: Framing::Length(0),
+                    keep_alive: false,
+                },
+            ),
+            (
+                "cut",
+                Respond::Cut {
+                    close_delimited: false,
+                },
+            ),
+            (
+                "cut-short",
+                Respond::Cut {
+                    close_delimited: true,
+                },
+            ),
+            ("upgraded", Respond::Upgraded),
+        ]
+    }
+
+    fn receive_name(state: &State) -> &'static str {
+        match &state.receive {
+            Receive::Head(_) => "head",
+            Receive::Body(decoder) if decoder.is_complete() => "read",
+            Receive::Body(decoder) if decoder.left() > MAX_DISCARD as u64 => "large",
+            Receive::Body(_) => "body",
+            Receive::Complete => "complete",
+            Receive::Discard { .. } => "discard",
+            Receive::Closed => "closed",
+        }
+    }
+
+    fn respond_name(state: &State) -> &'static str {
+        match state.respond {
+            Respond::Idle => "idle",
+            Respond::Due(_) => "due",
+            Respond::Body {
+                keep_alive: true, ..
+            } => "keep",
+            Respond::Body { .. } => "last",
+            Respond::Cut {
+                close_delimited: false,
+            } => "cut",
+            Respond::Cut { .. } => "cut-short",
+            Respond::Upgraded => "upgraded",
+        }
+    }
+
+    type Move = fn(&mut State) -> Result<(), SendError>;
+
+    fn moves() -> [(&'static str, Move); 10] {
+        [
+            ("start_request", |state| {
+                state.start_request(Exchange::refused(), Decoder::new(BodyLength::Sized(9)));
+                Ok(())
+            }),
+            ("end_request", |state| {
+                state.end_request();
+                Ok(())
+            }),
+            ("refuse_request", |state| {
+                state.refuse_request();
+                Ok(())
+            }),
+            ("close", |state| {
+                state.close();
+                Ok(())
+            }),
+            ("start_response", |state| {
+                state.start_response(Framing::Length(0), true)
+            }),
+            ("framing", |state| state.framing().map(|_| ())),
+            ("end_response", State::end_response),
+            ("end_refusal", |state| {
+                state.end_refusal();
+                Ok(())
+            }),
+            ("cut", |state| {
+                state.cut();
+                Ok(())
+            }),
+            ("upgrade", State::upgrade),
+        ]
+    }
+
+    /// The rest can't come about: a body comes with its response due, a head without one.
+    fn is_reachable(receive: &str, respond: &str) -> bool {
+        match receive {
+            "head" | "discard" => respond == "idle",
+            "closed" => true,
+            _ => matches!(respond, "due" | "keep" | "last"),
+        }
+    }
+
+    /// One line for each state, one column for each move: the state it leads to, `=` for the same,
+    /// or the error.
+    fn table() -> String {
+        let columns = moves().map(|(name, _)| format!("{name:<19}")).concat();
+        let mut table = format!("{:<19}{}\n", "", columns.trim_end());
+        for (receive, make) in receives() {
+            for (respond, respond_state) in responds() {
+                if !is_reachable(receive, respond) {
+                    continue;
+                }
+                let mut line = format!("{:<19}", format!("{receive} {respond}"));
+                for (_, apply) in moves() {
+                    let mut state = State {
+                        receive: make(),
+                        respond: respond_state,
+                    };
+                    let cell = match apply(&mut state) {
+                        Err(error) => format!("{error:?}"),
+                        Ok(()) => format!("{} {}", receive_name(&state), respond_name(&state)),
+                    };
+                    let is_same = cell == format!("{receive} {respond}");
+                    line += &format!("{:<19}", if is_same { "=" } else { &cell });
+                }
+                table += line.trim_end();
+                table += "\n";
+            }
+        }
+        table
+    }
+
+    /// Prints the table, and compares it with `states.txt`; `UPDATE_CORPUS=1` writes that.
+    #[test]
+    fn every_move_from_every_state() {
+        let table = table();
+        println!("{table}");
+        if std::env::var_os("UPDATE_CORPUS").is_some() {
+            std::fs::write("src/h1/states.txt", &table).unwrap();
+        }
+        assert_eq!(
+            table,
+            std::fs::read_to_string("src/h1/states.txt").unwrap_or_default()
+        );
+    }
+
+    #[test]
+    fn closed_is_final() {
+        for (respond, respond_state) in responds() {
+            for (name, apply) in moves() {
+                let mut state = State {
+                    receive: Receive::Closed,
+                    respond: respond_state,
+                };
+                let _ = apply(&mut state);
+                assert_eq!(receive_name(&state), "closed", "{respond} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn failed_moves_change_nothing() {
+        for (receive, make) in receives() {
+            for (respond, respond_state) in responds() {
+                for (name, apply) in moves() {
+                    let mut state = State {
+                        receive: make(),
+                        respond: respond_state,
+                    };
+                    if apply(&mut state).is_err() {
+                        let after = (receive_name(&state), respond_name(&state));
+                        assert_eq!(after, (receive, respond), "{name}");
+                    }
+                }
+            }
+        }
+    }
+}
