@@ -1,0 +1,144 @@
+"""ASGI's lifespan protocol: one task that lives as long as the worker serves."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from typing import Any
+
+from ..errors import FatalError
+from ..log import logger
+
+Message = dict[str, Any]
+AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
+
+
+class LifespanState(Enum):
+    """How far the application has come."""
+
+    STARTING = "starting"
+    SERVING = "serving"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    FAILED = "failed"
+    # The callable ended: by returning, which the protocol allows, or with an exception.
+    ENDED = "ended"
+
+
+class LifespanProtocol:
+    """Runs `app` with a lifespan scope. Its `state` stays what the application made of it to the very end."""
+
+    def __init__(self, app: AsgiApp) -> None:
+        self.state: dict[str, Any] | None = {}
+        self.status = LifespanState.STARTING
+        self.errored = False
+        self._app = app
+        self._task: asyncio.Task[None] | None = None
+        self._messages: asyncio.Queue[Message] = asyncio.Queue()
+        self._moved = asyncio.Event()
+        self._failure: str = ""
+
+    def startup(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Returns when the application has started, or does without the protocol; raises if it cannot start."""
+        loop.run_until_complete(self.wait_startup())
+
+    def shutdown(self, loop: asyncio.AbstractEventLoop, timeout: float | None = None) -> None:
+        """Tells the application to end and waits for that, `timeout` seconds at most."""
+        loop.run_until_complete(self.wait_shutdown(timeout))
+
+    async def wait_startup(self) -> None:
+        """`startup` on a running loop."""
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="granian-lifespan")
+        self._messages.put_nowait({"type": "lifespan.startup"})
+        try:
+            await self._moved.wait()
+        except asyncio.CancelledError:
+            self._task.cancel()
+            raise
+        if self.status is LifespanState.FAILED:
+            await self._end_task()
+            if self._failure:
+                logger.error(self._failure)
+            raise FatalError("ASGI lifespan startup failed") from self._task_exception()
+
+    async def wait_shutdown(self, timeout: float | None = None) -> None:
+        """`shutdown` on a running loop."""
+        if self._task is None or self.status is not LifespanState.SERVING:
+            return
+        self.status = LifespanState.STOPPING
+        self._moved.clear()
+        self._messages.put_nowait({"type": "lifespan.shutdown"})
+        try:
+            await asyncio.wait_for(self._moved.wait(), timeout)
+            # The code behind `shutdown.complete` still belongs to the application's end.
+            await asyncio.wait([self._task], timeout=timeout)
+        except asyncio.TimeoutError:
+            logger.warning("The application's lifespan did not end in time")
+        await self._end_task()
+        if self.status is LifespanState.FAILED:
+            logger.error(self._failure or "ASGI lifespan shutdown failed")
+
+    def lifespan_task(self) -> asyncio.Task[None] | None:
+        """The task that must not be cancelled before `shutdown`."""
+        return self._task
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.3"}, "state": self.state}
+        try:
+            await self._app(scope, self._receive, self._send)
+        except Exception as error:
+            self._handle_error(error)
+        finally:
+            if self.status is not LifespanState.FAILED:
+                self.status = LifespanState.ENDED
+            self._moved.set()
+
+    def _handle_error(self, error: Exception) -> None:
+        self.errored = True
+        match self.status:
+            case LifespanState.FAILED:
+                # `startup.failed` was said, and here is why.
+                logger.error("ASGI lifespan startup failed", exc_info=error)
+            case LifespanState.STARTING:
+                logger.warning(
+                    "ASGI Lifespan errored, continuing without Lifespan support"
+                    " (to avoid Lifespan completely use 'asginl' as interface)",
+                    exc_info=error,
+                )
+            case _:
+                logger.error("ASGI Lifespan errored", exc_info=error)
+
+    async def _receive(self) -> Message:
+        return await self._messages.get()
+
+    async def _send(self, message: Message) -> None:
+        kind = message["type"]
+        match self.status, kind:
+            case LifespanState.STARTING, "lifespan.startup.complete":
+                self.status = LifespanState.SERVING
+            case LifespanState.STARTING, "lifespan.startup.failed":
+                self._fail(message)
+            case LifespanState.STOPPING, "lifespan.shutdown.complete":
+                self.status = LifespanState.STOPPED
+            case LifespanState.STOPPING, "lifespan.shutdown.failed":
+                self._fail(message)
+            case _:
+                raise RuntimeError(f"ASGI lifespan: {kind!r} is not expected while {self.status.value}")
+        self._moved.set()
+
+    def _fail(self, message: Message) -> None:
+        self.status = LifespanState.FAILED
+        self._failure = message.get("message", "")
+
+    async def _end_task(self) -> None:
+        assert self._task is not None
+        if not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task], timeout=1)
+
+    def _task_exception(self) -> BaseException | None:
+        assert self._task is not None
+        if self._task.done() and not self._task.cancelled():
+            return self._task.exception()
+        return None

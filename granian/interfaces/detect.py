@@ -1,0 +1,85 @@
+"""`--interface auto`: tells an application's interface from what it is and what it takes."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from ..constants import Interfaces
+from ..log import logger
+
+
+def detect(app: Any) -> Interfaces:
+    """The interface of `app`; one that cannot be told is taken for RSGI, with a line in the log."""
+    found = _by_attribute(app) or _by_framework(app) or _by_signature(app)
+    if found is None:
+        logger.info("The interface of the application cannot be told, taking it for RSGI (see --interface)")
+        return Interfaces.RSGI
+    return found
+
+
+def _by_attribute(app: Any) -> Interfaces | None:
+    return Interfaces.RSGI if hasattr(app, "__rsgi__") else None
+
+
+def _by_framework(app: Any) -> Interfaces | None:
+    for kind in type(app).__mro__:
+        package = kind.__module__.partition(".")[0]
+        found = FRAMEWORKS.get((package, kind.__name__))
+        if found is not None:
+            # falcon.App and falcon.asgi.App have one name.
+            return Interfaces.ASGI if ".asgi" in kind.__module__ else found
+    return None
+
+
+def _by_signature(app: Any) -> Interfaces | None:
+    function = _function_of(app)
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    names = [item.name for item in parameters if item.kind in POSITIONAL and item.default is item.empty]
+    is_async = _is_async(function)
+    match len(names):
+        case 3 if is_async or names == ["scope", "receive", "send"]:
+            return Interfaces.ASGI
+        case 2 if is_async:
+            return Interfaces.RSGI
+        case 2 if names == ["scope", "proto"] or names == ["scope", "protocol"]:
+            return Interfaces.RSGI
+        case 2:
+            return Interfaces.WSGI
+    return None
+
+
+def _function_of(app: Any) -> Callable[..., Any]:
+    """What is called in the end: behind instances, classes are taken by what their instances do not change."""
+    while isinstance(app, functools.partial):
+        # The signature of a partial is its own; whether it is asynchronous is its function's affair.
+        return app
+    if inspect.isroutine(app) or inspect.isclass(app):
+        return app  # type: ignore[no-any-return]
+    return app.__call__ if callable(app) else app  # type: ignore[no-any-return]
+
+
+def _is_async(function: Any) -> bool:
+    while isinstance(function, functools.partial):
+        function = function.func
+    if not inspect.isroutine(function) and not inspect.isclass(function):
+        function = getattr(function, "__call__", function)  # noqa: B004
+    return inspect.iscoroutinefunction(inspect.unwrap(function))
+
+
+POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+FRAMEWORKS = {
+    ("starlette", "Starlette"): Interfaces.ASGI,
+    ("fastapi", "FastAPI"): Interfaces.ASGI,
+    ("litestar", "Litestar"): Interfaces.ASGI,
+    ("quart", "Quart"): Interfaces.ASGI,
+    ("django", "ASGIHandler"): Interfaces.ASGI,
+    ("falcon", "App"): Interfaces.WSGI,
+    ("flask", "Flask"): Interfaces.WSGI,
+    ("django", "WSGIHandler"): Interfaces.WSGI,
+}

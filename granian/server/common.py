@@ -1,0 +1,189 @@
+"""A server as Python code sees it: options, hooks, `serve()`, and the order of start and end.
+
+How workers run is for the kinds of server to say (`mp`, `mt`); what becomes of them, for the supervisor.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from ..config import Config
+from ..errors import FatalError
+from ..importer import build_env_loader
+from ..log import configure_logging, logger
+from ..sockets import Address, Kind, Listeners, inherited_descriptors
+from ..supervisor.core import Hooks, Supervisor
+from ..supervisor.crew import Plan
+from ..supervisor.handle import WorkerHandle
+from ..supervisor.pidfile import PidFile
+from ..supervisor.report import Boot, Loader
+from ..supervisor.title import set_title
+
+Hook = TypeVar("Hook", bound=Callable[[], Any])
+
+
+class AbstractServer(ABC):
+    """Options as keywords of the constructor, see the settings page; every option is also an attribute."""
+
+    def __init__(self, target: str, *arguments: Any, **options: Any) -> None:
+        self.config = self._configure(target, arguments, options)
+        self.hooks_startup: list[Callable[[], Any]] = []
+        self.hooks_reload: list[Callable[[], Any]] = []
+        self.hooks_shutdown: list[Callable[[], Any]] = []
+        self.pid: int | None = None
+        self.main_loop_interrupt = threading.Event()
+        self._supervisor: Supervisor | None = None
+        self._load_env = build_env_loader()
+        configure_logging(self.config.log_level, self.config.log_dictconfig, self.config.log_enabled)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_") or name == "config":
+            raise AttributeError(name)
+        return getattr(self.config, ALIASES.get(name, name))
+
+    def on_startup(self, hook: Hook) -> Hook:
+        """Runs `hook` in the main process before the first worker starts."""
+        self.hooks_startup.append(hook)
+        return hook
+
+    def on_reload(self, hook: Hook) -> Hook:
+        """Runs `hook` in the main process before workers are replaced on request."""
+        self.hooks_reload.append(hook)
+        return hook
+
+    def on_shutdown(self, hook: Hook) -> Hook:
+        """Runs `hook` in the main process after the last worker has stopped."""
+        self.hooks_shutdown.append(hook)
+        return hook
+
+    def serve(
+        self,
+        spawn_target: Callable[..., None] | None = None,
+        target_loader: Callable[..., Any] | None = None,
+        wrap_loader: bool = True,
+    ) -> None:
+        """Serves until it is told to stop.
+
+        # Errors
+        `FatalError`, after a line in the log, if there is nothing to serve with; `SystemExit(1)` if
+        workers could not be kept running.
+        """
+        self.pid = os.getpid()
+        self._check()
+        loader = Loader(target_loader, wrap_loader) if target_loader is not None else None
+        logger.info("Starting granian (main PID: %d)", self.pid)
+        pid_file = PidFile(Path(self.config.pid_file)) if self.config.pid_file is not None else None
+        if pid_file is not None:
+            pid_file.write()
+        try:
+            code = self._serve(spawn_target, loader)
+        finally:
+            if pid_file is not None:
+                pid_file.remove()
+        logger.info("Granian shutdown completed, see ya!")
+        if code:
+            sys.exit(code)
+
+    def stop(self) -> None:
+        """Ends `serve()`; from any thread."""
+        self._interrupt("SIGTERM")
+
+    def reload(self) -> None:
+        """Replaces the workers; from any thread."""
+        self._interrupt("SIGHUP")
+
+    @abstractmethod
+    def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[Boot], WorkerHandle]:
+        """What starts a worker."""
+
+    def _check(self) -> None:
+        """Refuses what this kind of server cannot do."""
+
+    def _configure(self, target: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Config:
+        named = dict(zip(Config.argument_names(), arguments, strict=False))
+        if len(arguments) > len(Config.argument_names()) or named.keys() & options.keys():
+            raise TypeError("too many positional arguments, or one that is also given by name")
+        return Config.from_kwargs(target=target, **named, **options)
+
+    def _serve(self, spawn_target: Callable[..., None] | None, loader: Loader | None) -> int:
+        config = self.config
+        listeners = Listeners.open(
+            addresses_of(config), slots=config.workers, backlog=config.backlog, permissions=config.uds_permissions
+        )
+        try:
+            title = self._set_title()
+            plan = Plan(config, listeners, self._launcher(spawn_target), drain_timeout_of(config), title, loader)
+            self._supervisor = Supervisor(plan, Hooks(self._load_environment, self._run_reload_hooks))
+
+            def before() -> None:
+                scheme = "https" if config.ssl_cert is not None else "http"
+                for url in listeners.urls(scheme):
+                    logger.info("Listening at: %s", url)
+
+            code = self._supervisor.run(before, self._run_startup_hooks)
+            for hook in self.hooks_shutdown:
+                hook()
+            return code
+        finally:
+            self._supervisor = None
+            listeners.close()
+
+    def _load_environment(self) -> dict[str, str]:
+        return self._load_env(self.config.env_files)
+
+    def _run_startup_hooks(self) -> None:
+        for hook in self.hooks_startup:
+            hook()
+
+    def _run_reload_hooks(self) -> None:
+        for hook in self.hooks_reload:
+            hook()
+
+    def _set_title(self) -> str | None:
+        config = self.config
+        title = config.process_name or f"granian {config.interface} {config.address}:{config.port} {config.target}"
+        set_title(title)
+        return title
+
+    def _interrupt(self, name: str) -> None:
+        if self._supervisor is None:
+            raise RuntimeError("the server does not serve")
+        self._supervisor.interrupt(getattr(signal, name, signal.SIGTERM))
+
+
+def addresses_of(config: Config) -> list[Address]:
+    """Where to listen: what was passed, what was named, else host and port."""
+    found = [Address.parse(text) for text in config.bind or ()]
+    if config.fd is not None:
+        found.append(Address(Kind.FD, fd=config.fd))
+    found += [Address(Kind.FD, fd=fd) for fd in inherited_descriptors()]
+    if config.uds is not None:
+        found.append(Address.unix(config.uds))
+    return found or [Address(Kind.TCP, host=config.address, port=config.port)]
+
+
+def drain_timeout_of(config: Config) -> float:
+    """Seconds that requests have to finish; few where somebody waits for new code."""
+    if config.drain_timeout is not None:
+        return float(config.drain_timeout)
+    return RELOAD_DRAIN_TIMEOUT if config.reload else DRAIN_TIMEOUT
+
+
+ALIASES = {
+    "bind_addr": "address",
+    "bind_port": "port",
+    "bind_uds": "uds",
+    "log_config": "log_dictconfig",
+    "reload_on_changes": "reload",
+}
+DRAIN_TIMEOUT = 30.0
+RELOAD_DRAIN_TIMEOUT = 3.0
+
+__all__ = ["AbstractServer", "FatalError"]

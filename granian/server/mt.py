@@ -1,0 +1,49 @@
+"""The server whose workers are threads of one process, for builds of Python without a GIL."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from ..errors import ConfigurationError, FatalError
+from ..importer import load_target
+from ..log import logger
+from ..supervisor.handle import WorkerHandle
+from ..supervisor.report import Boot, Loader
+from ..supervisor.thread import ThreadHandle
+from .common import AbstractServer
+
+WorkerThread = ThreadHandle
+
+
+class MTServer(AbstractServer):
+    """Serves with threads, which share the application."""
+
+    def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[Boot], WorkerHandle]:
+        if spawn_target is not None:
+            raise ConfigurationError("spawn_target")
+        return ThreadHandle
+
+    def _check(self) -> None:
+        logger.warning("The server runs its workers as threads: this is experimental!")
+        if self.config.reload:
+            logger.error("The changes reloader is not available with threads as workers")
+            raise ConfigurationError("reload")
+        if self.config.workers_max_rss is not None:
+            logger.error("The resource limits are not available with threads as workers")
+            raise ConfigurationError("workers_max_rss")
+        if getattr(sys, "_is_gil_enabled", lambda: True)():
+            logger.error("Cannot run workers as threads while the GIL is enabled")
+            raise FatalError("gil")
+
+    def _make_loader(self, loader: Loader | None) -> Loader | None:
+        """Loads the application once, in this thread, for all workers."""
+        config = self.config
+        if loader is not None:
+            app = loader.load(config.target)
+        else:
+            app = load_target(config.target, config.working_dir, config.factory)
+        return Loader(lambda: app, with_target=False)
+
+
+__all__ = ["MTServer", "WorkerThread"]

@@ -1,0 +1,159 @@
+"""A worker process from the inside: its signals, its title, its tie to the parent, its certain end.
+
+What it does between beginning and end is `granian.worker`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import faulthandler
+import logging
+import multiprocessing
+import os
+import signal
+import sys
+import threading
+import time
+from multiprocessing.connection import Connection
+from types import FrameType
+
+from ..log import configure_logging, logger
+from ..worker import WorkerLife
+from .logfiles import reopen_log_files
+from .report import Boot, Report
+from .title import set_title
+
+
+def run_worker(boot: Boot, pipe: Connection, inherited: list[int]) -> None:
+    """The target of a worker's process; leaves by `sys.exit`."""
+    reset_signals()
+    for descriptor in inherited:
+        # Other workers' pipes, which must end with the parent alone.
+        os.close(descriptor)
+    die_with_parent(boot.supervisor)
+    os.environ.update(boot.environment)
+    set_title(boot.title)
+    config = boot.config
+    configure_logging(config.log_level, config.log_dictconfig, config.log_enabled)
+
+    guard = ExitGuard()
+    life = WorkerLife(boot, pipe)
+    life.on_stopping = guard.arm
+    life.on_loaded = lambda: _handle_signals(life)
+    _handle_dumps(life)
+    pipe.send((Report.BOOTING, None))
+    code = life.run()
+    guard.arm(THREADS_TIMEOUT if guard.deadline is None else guard.left())
+    sys.exit(code)
+
+
+def reset_signals() -> None:
+    """Undoes the supervisor's handlers: until the application is loaded, a signal ends this process at once."""
+    signal.set_wakeup_fd(-1)
+    for name in ("SIGTERM", "SIGINT", "SIGCHLD", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    for name in ("SIGHUP", "SIGTTIN", "SIGTTOU"):
+        # Meant for the supervisor, even if the whole group gets it.
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def die_with_parent(parent: int) -> None:
+    """Linux sends SIGTERM when the parent dies; everywhere the pipe's end tells the same a little later."""
+    if sys.platform != "linux":
+        return
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    except (OSError, AttributeError):
+        return
+    if parent and os.getppid() != parent and multiprocessing.get_start_method(allow_none=True) == "fork":
+        # It died before this was set.
+        os._exit(0)
+
+
+class ExitGuard:
+    """A thread that ends the process at a deadline, whatever is still running in it."""
+
+    def __init__(self) -> None:
+        self.deadline: float | None = None
+        self._changed = threading.Condition()
+
+    def arm(self, seconds: float) -> None:
+        """Sets the deadline, or brings it forward."""
+        deadline = time.monotonic() + seconds
+        start = self.deadline is None
+        # A signal's handler may come while this thread has the lock.
+        self.deadline = deadline if self.deadline is None else min(deadline, self.deadline)
+        if start:
+            threading.Thread(target=self._watch, name="granian-exit-guard", daemon=True).start()
+
+    def left(self) -> float:
+        """Seconds until the deadline."""
+        return 0.0 if self.deadline is None else max(self.deadline - time.monotonic(), 0)
+
+    def _watch(self) -> None:
+        while left := self.left():
+            with self._changed:
+                self._changed.wait(min(left, GUARD_STEP))
+        names = [item.name for item in threading.enumerate() if not item.daemon and item is not threading.main_thread()]
+        logger.warning("Leaving without waiting for %s", ", ".join(names) or "the event loop")
+        logging.shutdown()
+        for stream in (sys.stdout, sys.stderr):
+            try:
+                stream.flush()
+            except (OSError, ValueError):
+                pass
+        os._exit(0)
+
+
+def _handle_signals(life: WorkerLife) -> None:
+    count = 0
+
+    def handle_stop(signum: int, frame: FrameType | None) -> None:
+        nonlocal count
+        count += 1
+        if count == 1:
+            life.request_stop()
+        else:
+            life.request_cancel()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, handle_stop)
+    if hasattr(signal, "SIGBREAK"):
+        signal.signal(signal.SIGBREAK, handle_stop)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda signum, frame: reopen_log_files())
+
+
+def _handle_dumps(life: WorkerLife) -> None:
+    """USR2 writes the stacks of all threads, even of those that never come back to Python, and of all tasks."""
+    if not hasattr(signal, "SIGUSR2"):
+        return
+
+    def handle_dump(signum: int, frame: FrameType | None) -> None:
+        worker, loop = life.worker, life.loop
+        if worker is not None:
+            logger.warning("%d connections, %d requests in flight", worker.connections, worker.requests)
+        if loop is None:
+            return
+        for task in asyncio.all_tasks(loop):
+            task.print_stack(file=sys.stderr)
+        sys.stderr.flush()
+
+    signal.signal(signal.SIGUSR2, handle_dump)
+    if sys.stderr is not None:
+        try:
+            faulthandler.register(signal.SIGUSR2, file=sys.stderr, all_threads=True, chain=True)
+        except (ValueError, OSError):
+            # The standard error is no file: the tasks must do.
+            pass
+
+
+PR_SET_PDEATHSIG = 1
+# What non-daemon threads get after a worker has left without being asked.
+THREADS_TIMEOUT = 5.0
+GUARD_STEP = 0.2

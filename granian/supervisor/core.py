@@ -1,0 +1,157 @@
+"""The parent's event loop: signals, workers, deadlines and file changes, one thing after another.
+
+It waits for all of them at once and sleeps otherwise. What a signal means stands in `_handle_signal`.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+from multiprocessing.connection import wait
+
+from ..config import Config
+from ..log import logger
+from ..systemd import Notifier
+from .crew import Crew, Plan
+from .health import Health
+from .logfiles import reopen_log_files
+from .reload import FileWatch
+from .signals import SignalWatch
+from .timers import Timers
+
+
+class Phase(Enum):
+    """Of the whole service."""
+
+    RUNNING = "running"
+    STOPPING = "stopping"
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """What the supervisor calls back for."""
+
+    # Reads environment files again; gives what they set.
+    load_environment: Callable[[], dict[str, str]]
+    reload: Callable[[], None]
+
+
+class Supervisor:
+    """Keeps a crew of workers until it is told to stop."""
+
+    def __init__(self, plan: Plan, hooks: Hooks) -> None:
+        self.config: Config = plan.config
+        self.timers = Timers()
+        self.crew = Crew(plan, self.timers)
+        self._hooks = hooks
+        self._health = Health(plan.config, self.crew, self.timers)
+        self._notifier = Notifier()
+        self._signals = SignalWatch()
+        self._files: FileWatch | None = None
+        self._phase = Phase.RUNNING
+        self._exit_code = 0
+        self.crew.on_complete = self._handle_complete
+        self.crew.on_fatal = lambda: self.stop(1)
+        self.crew.on_ready = self._health.handle_ready
+
+    def run(self, announce: Callable[[], None], before: Callable[[], None]) -> int:
+        """Serves; gives the exit code. `announce` and then `before` run ahead of the first worker."""
+        with self._signals:
+            try:
+                announce()
+                self.crew.environment = self._hooks.load_environment()
+                before()
+                if self.config.reload:
+                    self._files = FileWatch(self.config)
+                self._health.start()
+                self.crew.grow(self.config.workers)
+                self._beat()
+                while self._phase is Phase.RUNNING or self.crew.workers():
+                    self._turn()
+            except BaseException:
+                self._abort()
+                raise
+            finally:
+                if self._files is not None:
+                    self._files.close()
+        return self._exit_code
+
+    def stop(self, exit_code: int = 0) -> None:
+        """Stops serving; asked again, at once. On the supervisor's own thread."""
+        if self._phase is Phase.STOPPING:
+            return self.crew.hurry()
+        self._phase = Phase.STOPPING
+        self._exit_code = exit_code
+        self._notifier.stopping()
+        logger.info("Shutting down granian")
+        self.crew.stop()
+
+    def interrupt(self, signum: int) -> None:
+        """Acts on the signal soon; from any thread."""
+        self._signals.wake(signum)
+
+    def _turn(self) -> None:
+        watched = [self._signals, *self.crew.waitables()]
+        if self._files is not None and self._files.pipe is not None:
+            watched.append(self._files.pipe)
+        wait(watched, self.timers.left())
+        for signum in self._signals.read():
+            self._handle_signal(signum)
+        self.crew.handle_events()
+        if self._files is not None and self._phase is Phase.RUNNING:
+            changes = self._files.read()
+            if changes:
+                logger.info("Changes detected, reloading workers..")
+                for change in changes:
+                    logger.info(change)
+                self._reload()
+        self.timers.run()
+
+    def _handle_signal(self, signum: int) -> None:
+        if signum in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGBREAK", None)):
+            return self.stop()
+        if self._phase is Phase.STOPPING:
+            return
+        match signal.Signals(signum).name:
+            case "SIGHUP":
+                logger.info("HUP signal received, gracefully respawning workers..")
+                self._reload()
+            case "SIGTTIN":
+                self.crew.grow()
+            case "SIGTTOU":
+                self.crew.shrink()
+            case "SIGUSR1":
+                reopen_log_files()
+                for worker in self.crew.workers():
+                    worker.reopen_logs()
+            case "SIGUSR2":
+                faulthandler.dump_traceback(sys.stderr)
+                for worker in self.crew.workers():
+                    worker.dump()
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        self.crew.environment = self._hooks.load_environment()
+        self._hooks.reload()
+        self.crew.is_complete = False
+        self.crew.replace_all()
+
+    def _handle_complete(self) -> None:
+        count = len(self.crew.slots)
+        self._notifier.ready(f"Serving with {count} worker{'s' if count > 1 else ''}")
+
+    def _beat(self) -> None:
+        """Keeps systemd's watchdog quiet while this loop turns."""
+        if self._notifier.watchdog_interval is not None:
+            self._notifier.alive()
+            self.timers.after(self._notifier.watchdog_interval, self._beat)
+
+    def _abort(self) -> None:
+        """Something here has failed: no worker is left behind."""
+        for worker in self.crew.workers():
+            worker.kill()
+            worker.release()

@@ -1,0 +1,115 @@
+"""What the supervisor knows of one worker, whether a process or a thread."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from enum import Enum
+from multiprocessing.connection import Connection
+from typing import Any
+
+from .report import Boot, Command, Report
+
+
+class WorkerState(Enum):
+    """As far as the worker has told, or has been told."""
+
+    BOOTING = "booting"
+    READY = "ready"
+    DRAINING = "draining"
+    GONE = "gone"
+
+
+class WorkerHandle(ABC):
+    """One worker from start to end; never started twice."""
+
+    def __init__(self, boot: Boot) -> None:
+        self.boot = boot
+        self.number = boot.number
+        self.state = WorkerState.BOOTING
+        self.failure: str | None = None
+        self.replaced = False
+        self.started_at = time.monotonic()
+        self.ready_at: float | None = None
+        self.last_beat: float | None = None
+        self.pipe: Connection | None = None
+
+    @property
+    def name(self) -> str:
+        return f"worker-{self.number}"
+
+    @property
+    def full_name(self) -> str:
+        """With `old` for one that has a successor."""
+        return f"old {self.name}" if self.replaced else self.name
+
+    def retire(self, replaced: bool) -> None:
+        """Its end is no surprise from now on."""
+        self.state = WorkerState.DRAINING
+        self.replaced = replaced
+
+    @property
+    @abstractmethod
+    def spawn_line(self) -> str:
+        """`Spawning worker-1 with PID: 1`, for the log."""
+
+    @abstractmethod
+    def waitables(self) -> list[Any]:
+        """What becomes ready when the worker says something or ends."""
+
+    @abstractmethod
+    def is_alive(self) -> bool: ...
+
+    @abstractmethod
+    def exit_code(self) -> int | None: ...
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Asks it to drain; a second time, to hurry."""
+
+    @abstractmethod
+    def kill(self) -> None:
+        """Ends it, whatever it does."""
+
+    @abstractmethod
+    def dump(self) -> None:
+        """Makes it write its stacks."""
+
+    @abstractmethod
+    def release(self) -> None:
+        """Gives up what is left of a worker that has ended."""
+
+    def send(self, command: Command, value: int | None = None) -> None:
+        if self.pipe is not None:
+            try:
+                self.pipe.send((command, value))
+            except OSError:
+                pass
+
+    def reports(self) -> Iterator[tuple[Report, str | None]]:
+        """What it has said since the last time."""
+        while self.pipe is not None:
+            try:
+                if not self.pipe.poll():
+                    return
+                report, text = self.pipe.recv()
+            except (EOFError, OSError):
+                self.pipe.close()
+                self.pipe = None
+                return
+            self._note(report, text)
+            yield report, text
+
+    def _note(self, report: Report, text: str | None) -> None:
+        now = time.monotonic()
+        match report:
+            case Report.READY:
+                self.state = WorkerState.READY
+                self.ready_at = self.last_beat = now
+            case Report.BEAT:
+                self.last_beat = now
+            case Report.DRAINING:
+                self.state = WorkerState.DRAINING
+            case Report.FAILED:
+                self.failure = text

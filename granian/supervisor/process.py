@@ -1,0 +1,126 @@
+"""A worker that is a process: starting it without inheriting what is the parent's, and ending it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import weakref
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
+from typing import Any, Protocol
+
+from .child import run_worker
+from .handle import WorkerHandle
+from .report import Boot
+
+Target = Callable[[Boot, Connection, list[int]], None]
+
+
+class HasDescriptor(Protocol):
+    """A pipe or a socket."""
+
+    def fileno(self) -> int: ...
+
+
+class ProcessHandle(WorkerHandle):
+    """Starts a process at once."""
+
+    def __init__(self, boot: Boot, target: Target = run_worker) -> None:
+        super().__init__(boot)
+        self.pipe, theirs = multiprocessing.Pipe()
+        keep_from_workers(self.pipe)
+        try:
+            self._process = start_process(target, (boot, theirs), "granian-worker")
+        except BaseException:
+            self.pipe.close()
+            raise
+        finally:
+            theirs.close()
+
+    @property
+    def pid(self) -> int:
+        return int(self._process.pid or 0)
+
+    @property
+    def spawn_line(self) -> str:
+        return f"Spawning {self.name} with PID: {self.pid}"
+
+    def waitables(self) -> list[Any]:
+        return [self._process.sentinel, *([self.pipe] if self.pipe is not None else [])]
+
+    def is_alive(self) -> bool:
+        return bool(self._process.is_alive())
+
+    def exit_code(self) -> int | None:
+        return self._process.exitcode
+
+    def stop(self) -> None:
+        self._signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        self._process.kill()
+
+    def dump(self) -> None:
+        if hasattr(signal, "SIGUSR2"):
+            self._signal(signal.SIGUSR2)
+
+    def reopen_logs(self) -> None:
+        if hasattr(signal, "SIGUSR1"):
+            self._signal(signal.SIGUSR1)
+
+    def release(self) -> None:
+        self._process.join()
+        self._process.close()
+        if self.pipe is not None:
+            self.pipe.close()
+            self.pipe = None
+
+    def _signal(self, signum: int) -> None:
+        if self._process.is_alive():
+            try:
+                os.kill(self.pid, signum)
+            except ProcessLookupError:
+                pass
+
+
+def start_process(target: Callable[..., None], arguments: tuple[Any, ...], name: str) -> BaseProcess:
+    """Starts a process by the method that is set; `target` also gets the descriptors that it must close."""
+    context: Any = multiprocessing.get_context()
+    is_fork = context.get_start_method() == "fork"
+    process: BaseProcess = context.Process(
+        target=target, name=name, args=(*arguments, _parents_own() if is_fork else [])
+    )
+    # Between the fork and its own handlers a child must not take a signal for the parent's.
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED) if is_fork else None
+    try:
+        process.start()
+    finally:
+        if mask is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+    return process
+
+
+def keep_from_workers(item: HasDescriptor) -> None:
+    """Makes forked workers close what is the parent's alone, so that it ends with the parent."""
+    _PARENTS_OWN.add(item)
+
+
+def _parents_own() -> list[int]:
+    found = []
+    for item in _PARENTS_OWN:
+        try:
+            found.append(item.fileno())
+        except OSError:
+            # Closed meanwhile.
+            continue
+    return [descriptor for descriptor in found if descriptor >= 0]
+
+
+_PARENTS_OWN: weakref.WeakSet[HasDescriptor] = weakref.WeakSet()
+BLOCKED = [
+    getattr(signal, name)
+    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
+    if hasattr(signal, name)
+]

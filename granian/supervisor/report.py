@@ -1,0 +1,65 @@
+"""What a worker and its supervisor tell each other over their pipe."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from ..config import Config
+
+
+class Report(Enum):
+    """From a worker; each comes with a text or None."""
+
+    BOOTING = "booting"
+    READY = "ready"
+    BEAT = "beat"
+    # It has served as many requests as it should.
+    SPENT = "spent"
+    DRAINING = "draining"
+    # It could not start; the text is for the log.
+    FAILED = "failed"
+    GONE = "gone"
+
+
+class Command(Enum):
+    """From the supervisor; each comes with a number or None."""
+
+    # Accept on this one of the sockets as well.
+    LISTEN = "listen"
+    # For workers that no signal can be sent to.
+    STOP = "stop"
+    CANCEL = "cancel"
+
+
+@dataclass(frozen=True)
+class Loader:
+    """How a worker gets the application, if not by the target."""
+
+    function: Callable[..., Any]
+    with_target: bool
+
+    def load(self, target: str) -> Any:
+        return self.function(target) if self.with_target else self.function()
+
+
+@dataclass(frozen=True)
+class Boot:
+    """All that a worker is started with."""
+
+    number: int
+    config: Config
+    drain_timeout: float
+    sockets: list[socket.socket]
+    # Which of the sockets are this worker's own.
+    positions: list[int]
+    title: str | None = None
+    # After so many requests it reports itself spent.
+    request_limit: int | None = None
+    # From environment files, for workers that do not inherit the supervisor's variables.
+    environment: dict[str, str] = field(default_factory=dict)
+    loader: Loader | None = None
+    supervisor: int = 0

@@ -1,0 +1,79 @@
+"""A worker that is a thread of this process, for builds of Python without a GIL."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from multiprocessing.connection import Connection
+from typing import Any
+
+from ..log import logger
+from ..worker import WorkerLife
+from .handle import WorkerHandle
+from .report import Boot, Command, Report
+
+
+class ThreadHandle(WorkerHandle):
+    """Starts a thread at once. It cannot be killed: one that does not end is left behind."""
+
+    def __init__(self, boot: Boot) -> None:
+        super().__init__(boot)
+        self.pipe, theirs = multiprocessing.Pipe()
+        # Readable when the thread has ended: nobody ever writes to it.
+        self._ended, mark = os.pipe()
+        self._code: int | None = None
+        self._stops = 0
+        self._abandoned = False
+        self._thread = threading.Thread(target=self._run, args=(theirs, mark), name="granian-worker", daemon=True)
+        self._thread.start()
+
+    @property
+    def pid(self) -> int:
+        return os.getpid()
+
+    @property
+    def spawn_line(self) -> str:
+        return f"Spawning {self.name} with TID: {self._thread.native_id}"
+
+    def waitables(self) -> list[Any]:
+        return [self._ended, *([self.pipe] if self.pipe is not None else [])]
+
+    def is_alive(self) -> bool:
+        return self._thread.is_alive() and self._code is None and not self._abandoned
+
+    def exit_code(self) -> int | None:
+        return self._code
+
+    def stop(self) -> None:
+        self._stops += 1
+        self.send(Command.STOP if self._stops == 1 else Command.CANCEL)
+
+    def kill(self) -> None:
+        self._abandoned = True
+
+    def dump(self) -> None:
+        """The process's own dump has all threads."""
+
+    def reopen_logs(self) -> None:
+        """The process's own files are the thread's."""
+
+    def release(self) -> None:
+        if not self._abandoned:
+            self._thread.join()
+        os.close(self._ended)
+        if self.pipe is not None:
+            self.pipe.close()
+            self.pipe = None
+
+    def _run(self, pipe: Connection, mark: int) -> None:
+        code = 1
+        try:
+            pipe.send((Report.BOOTING, None))
+            code = WorkerLife(self.boot, pipe).run()
+        except BaseException as error:
+            logger.error("%s has failed", self.name, exc_info=error)
+        finally:
+            self._code = code
+            pipe.close()
+            os.close(mark)

@@ -1,0 +1,42 @@
+"""Waiting for and cancelling what still runs on an event loop."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+
+def when_done(loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]]) -> asyncio.Future[None]:
+    """A future that is done when all of `tasks` are, and is no task itself."""
+    future: asyncio.Future[None] = loop.create_future()
+    left = len(tasks)
+
+    def count(task: asyncio.Task[Any]) -> None:
+        nonlocal left
+        left -= 1
+        if not left:
+            resolve(future)
+
+    for task in tasks:
+        task.add_done_callback(count)
+    return future
+
+
+def resolve(future: asyncio.Future[None]) -> None:
+    """Sets the future unless it is done."""
+    if not future.done():
+        future.set_result(None)
+
+
+async def cancel_all(loop: asyncio.AbstractEventLoop, kept: set[asyncio.Task[Any]], timeout: float) -> None:
+    """Cancels every task but those `kept`, and gives them `timeout` seconds to end."""
+    tasks = others(loop, kept)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks, timeout=timeout)
+
+
+def others(loop: asyncio.AbstractEventLoop, kept: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
+    """The tasks of the loop that are not done, without those `kept` and the running one."""
+    return asyncio.all_tasks(loop) - kept - {asyncio.current_task(loop)}  # type: ignore[arg-type]

@@ -1,0 +1,273 @@
+"""One worker, from loading the application to leaving.
+
+Owns the order of a worker's life: load, start, listen, serve, drain, cancel, shut down, close. It runs
+in a process or a thread of its own; how it got there, and what becomes of it, is the supervisor's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import traceback
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from . import loops
+from ._granian import Worker
+from .config import WorkerOptions
+from .constants import Interfaces
+from .importer import find_target, finish_factory
+from .interfaces import Lifespan, lifespan_of
+from .interfaces.detect import detect
+from .interfaces.rsgi import callable_of
+from .log import log_app_exception, log_request_builder, logger
+from .supervisor.report import Boot, Command, Report
+from .tasks import cancel_all, others, resolve, when_done
+
+
+class WorkerLife:
+    """The life of one worker on the calling thread."""
+
+    def __init__(self, boot: Boot, pipe: Connection) -> None:
+        self.boot = boot
+        self.worker: Worker | None = None
+        self.loop: asyncio.AbstractEventLoop | None = None
+        self._pipe = pipe
+        self._lifespan: Lifespan | None = None
+        self._main: asyncio.Task[None] | None = None
+        self._stopping = False
+        self._stop = asyncio.Event()
+        self._hurry: asyncio.Future[None]
+        self._deadline = 0.0
+        self._listening: set[int] = set()
+        # Set by the process around this life: called when the end begins, with seconds until it must be over.
+        self.on_stopping: Callable[[float], None] = lambda seconds: None
+        # And when the application is there, but has not started yet.
+        self.on_loaded: Callable[[], None] = lambda: None
+        # What was there before the first request belongs to the application's lifespan.
+        self._startup_tasks: set[asyncio.Task[Any]] = set()
+
+    def run(self) -> int:
+        """Lives; gives the exit code."""
+        try:
+            self._load()
+        except BaseException as error:
+            return self._fail(error)
+        assert self.loop is not None
+        try:
+            return self._live(self.loop)
+        finally:
+            self._close(self.loop)
+
+    def request_stop(self) -> None:
+        """Begins the drain; from a signal's handler on the worker's own thread, or another one."""
+        if self._stopping:
+            return
+        self._stopping = True
+        self._deadline = time.monotonic() + self.boot.drain_timeout
+        self.on_stopping(self.boot.drain_timeout + GRACE)
+        self._wake(self._handle_stop)
+
+    def request_cancel(self) -> None:
+        """Ends the drain at once."""
+        self._deadline = time.monotonic()
+        self.on_stopping(FORCED)
+        self._wake(lambda: resolve(self._hurry))
+
+    # Starting.
+
+    def _load(self) -> None:
+        config = self.boot.config
+        self.loop = loop = loops.get(config.loop)
+        app = self._find_app(loop)
+        interface = detect(app) if config.interface == Interfaces.AUTO else Interfaces(config.interface)
+        self._lifespan = lifespan_of(app, interface)
+        self._watch_pipe(loop)
+        self.on_loaded()
+        self._lifespan.startup(loop)
+        self._startup_tasks = asyncio.all_tasks(loop)
+        options = WorkerOptions.from_config(
+            config,
+            interface=interface,
+            state=self._lifespan.state,
+            access_log=log_request_builder(config.log_access_format) if config.log_access else None,
+            on_exception=log_app_exception,
+        )
+        target = callable_of(app) if interface == Interfaces.RSGI else app
+        self.worker = Worker(target, options, loop)
+        loop.add_reader(self.worker.fileno(), self._turn())
+        for position in self.boot.positions:
+            self._listen(position)
+
+    def _find_app(self, loop: asyncio.AbstractEventLoop) -> Any:
+        config = self.boot.config
+        if self.boot.loader is not None:
+            app = self.boot.loader.load(config.target)
+        else:
+            app = find_target(config.target, config.working_dir)
+        return finish_factory(app, loop) if config.factory else app
+
+    def _turn(self) -> Callable[[], None]:
+        """What the loop calls when the core has something to do."""
+        assert self.worker is not None
+        worker, limit = self.worker, self.boot.request_limit
+        if limit is None:
+            return worker.turn
+        told = False
+
+        def counted_turn() -> None:
+            nonlocal told
+            worker.turn()
+            if not told and worker.handled >= limit:
+                told = True
+                self._report(Report.SPENT)
+
+        return counted_turn
+
+    def _listen(self, position: int) -> None:
+        assert self.worker is not None
+        if position not in self._listening and not self._stopping:
+            self._listening.add(position)
+            self.worker.listen(self.boot.sockets[position].fileno())
+
+    def _fail(self, error: BaseException) -> int:
+        if self.loop is not None:
+            self._close(self.loop)
+        if self._stopping:
+            self._report(Report.GONE)
+            return 0
+        self._report(Report.FAILED, describe(error))
+        return 1
+
+    # Serving.
+
+    def _live(self, loop: asyncio.AbstractEventLoop) -> int:
+        assert self._lifespan is not None
+        code = 0
+        self._hurry = loop.create_future()
+        self._main = loop.create_task(self._serve(loop), name="granian-worker")
+        while not self._main.done():
+            try:
+                loop.run_until_complete(self._main)
+            except (SystemExit, KeyboardInterrupt) as error:
+                logger.error("The application has left with %r, stopping", error)
+                code = 1
+                self.request_stop()
+        try:
+            self._lifespan.shutdown(loop, max(self._deadline + GRACE / 2 - time.monotonic(), MOMENT))
+        except Exception as error:
+            logger.error("The application's shutdown failed", exc_info=error)
+        loop.run_until_complete(self._end_tasks())
+        self._report(Report.GONE)
+        return code
+
+    async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._report(Report.READY)
+        if self.boot.config.hang_timeout:
+            self._beat(loop, self.boot.config.hang_timeout / BEATS)
+        await self._stop.wait()
+        self._report(Report.DRAINING)
+        await self._drain(loop)
+
+    async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
+        assert self.worker is not None
+        drained = loop.create_future()
+        # The last call may end on a thread of the pool.
+        self.worker.drain(lambda: loop.call_soon_threadsafe(resolve, drained) and None)
+        if not await self._wait(drained):
+            self.worker.cancel()
+            await asyncio.wait([drained], timeout=GRACE / 4)
+        while tasks := others(loop, self._kept_tasks()):
+            if not await self._wait(when_done(loop, tasks)):
+                break
+        await cancel_all(loop, self._kept_tasks(), GRACE / 4)
+
+    async def _wait(self, future: asyncio.Future[None]) -> bool:
+        """Waits within the drain's time; whether it came to its end."""
+        left = max(self._deadline - time.monotonic(), 0)
+        await asyncio.wait([future, self._hurry], timeout=left, return_when=asyncio.FIRST_COMPLETED)
+        return future.done()
+
+    def _kept_tasks(self) -> set[asyncio.Task[Any]]:
+        """Tasks that end with the application's lifespan and not with the drain."""
+        assert self._main is not None
+        return {self._main, *self._startup_tasks}
+
+    async def _end_tasks(self) -> None:
+        assert self.loop is not None
+        await cancel_all(self.loop, set(), GRACE / 8)
+        await self.loop.shutdown_asyncgens()
+
+    def _beat(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
+        self._report(Report.BEAT)
+        if not self._stopping:
+            loop.call_later(interval, self._beat, loop, interval)
+
+    # The pipe and the end.
+
+    def _watch_pipe(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.add_reader(self._pipe.fileno(), self._handle_command)
+
+    def _handle_command(self) -> None:
+        assert self.loop is not None
+        try:
+            command, value = self._pipe.recv()
+        except (EOFError, OSError):
+            # The supervisor is dead.
+            self.loop.remove_reader(self._pipe.fileno())
+            return self.request_stop()
+        match command:
+            case Command.LISTEN if self.worker is not None:
+                self._listen(value)
+            case Command.STOP:
+                self.request_stop()
+            case Command.CANCEL:
+                self.request_cancel()
+
+    def _report(self, report: Report, text: str | None = None) -> None:
+        try:
+            self._pipe.send((report, text))
+        except OSError:
+            pass
+
+    def _handle_stop(self) -> None:
+        self._stop.set()
+        if self._main is None and self.loop is not None:
+            # Still starting: the application's startup is cancelled.
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+
+    def _wake(self, function: Callable[[], Any]) -> None:
+        try:
+            if self.loop is not None:
+                self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            # The loop is closed: the end is near.
+            pass
+
+    def _close(self, loop: asyncio.AbstractEventLoop) -> None:
+        if self.worker is not None:
+            loop.remove_reader(self.worker.fileno())
+            self.worker.close()
+        loop.remove_reader(self._pipe.fileno())
+        loop.close()
+
+
+def describe(error: BaseException) -> str:
+    """An error at start for the log: the traceback if it is the application's, else its message."""
+    if isinstance(error, RuntimeError | AttributeError) and error.__cause__ is None and error.__traceback__ is not None:
+        frames = traceback.extract_tb(error.__traceback__)
+        if frames[-1].filename == _IMPORTER:
+            return str(error)
+    return "".join(traceback.format_exception(error)).rstrip()
+
+
+_IMPORTER = find_target.__code__.co_filename
+# Between the end of the drain and the end of everything.
+GRACE = 0.8
+# After a second signal.
+FORCED = 0.5
+MOMENT = 0.1
+# So many heartbeats go into the time that makes a worker stuck.
+BEATS = 4
