@@ -1,6 +1,12 @@
 //! Wire files in `corpus/h1` and what is to come of them: whole, byte by byte, at every split, and
 //! with a request behind them. `UPDATE_CORPUS=1` writes the expectations.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 mod driver;
 
 use std::fs;

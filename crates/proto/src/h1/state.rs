@@ -270,7 +270,9 @@ mod tests {
     use super::*;
     use crate::event::BodyLength;
 
-    fn receives() -> [(&'static str, fn() -> Receive); 7] {
+    type Make = fn() -> Receive;
+
+    fn receives() -> [(&'static str, Make); 7] {
         [
             ("head", || Receive::Head(HeadScan::default())),
             ("body", || Receive::Body(Decoder::new(BodyLength::Sized(9)))),

@@ -1,0 +1,11 @@
+//! Any bytes give events or a refusal, the same for any split; and what is in a head is legal.
+
+#![no_main]
+#![allow(dead_code, reason = "each target drives one of the invariants")]
+
+#[path = "../../tests/driver/mod.rs"]
+mod driver;
+#[path = "../../tests/invariants/mod.rs"]
+mod invariants;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| invariants::request_head(data));

@@ -1,0 +1,118 @@
+//! The invariants of the fuzz targets, driven for a moment by damaged corpus files and random
+//! operations. The same every time.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+mod driver;
+mod invariants;
+
+use std::fs;
+use std::path::Path;
+
+/// Enough for a test; the fuzz targets go on for as long as one likes.
+const ROUNDS: usize = 5_000;
+
+#[test]
+fn request_head() {
+    let corpus = corpus();
+    let mut random = Random(1);
+    for _ in 0..ROUNDS {
+        invariants::request_head(&random.damaged(&corpus));
+    }
+}
+
+#[test]
+fn chunked_body() {
+    let corpus: Vec<Vec<u8>> = corpus()
+        .into_iter()
+        .filter_map(|data| {
+            let head = b"chunked\r\n\r\n";
+            let at = data.windows(head.len()).position(|window| window == head)?;
+            Some(data[at + head.len()..].to_vec())
+        })
+        .collect();
+    assert!(corpus.len() > 20);
+    let mut random = Random(2);
+    for _ in 0..ROUNDS {
+        invariants::chunked_body(&random.damaged(&corpus));
+    }
+}
+
+#[test]
+fn connection() {
+    let mut random = Random(3);
+    for _ in 0..20 * ROUNDS {
+        let len = random.below(60);
+        let operations: Vec<u8> = (0..len).map(|_| random.next() as u8).collect();
+        invariants::connection(&operations);
+    }
+}
+
+fn corpus() -> Vec<Vec<u8>> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/h1");
+    let mut paths: Vec<_> = ["valid", "invalid"]
+        .iter()
+        .flat_map(|kind| fs::read_dir(folder.join(kind)).unwrap())
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "http")
+        })
+        .collect();
+    paths.sort();
+    paths.iter().map(|path| fs::read(path).unwrap()).collect()
+}
+
+/// xorshift64
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0 >> 11
+    }
+
+    fn below(&mut self, limit: usize) -> usize {
+        self.next() as usize % limit
+    }
+
+    /// A file of the corpus with up to four places of damage.
+    fn damaged(&mut self, corpus: &[Vec<u8>]) -> Vec<u8> {
+        let mut data = corpus[self.below(corpus.len())].clone();
+        for _ in 0..self.below(5) {
+            let at = self.below(data.len() + 1);
+            let end = (at + self.below(4)).min(data.len());
+            let other = &corpus[self.below(corpus.len())];
+            let piece = match self.below(6) {
+                0 => vec![self.next() as u8],
+                1 => data[..at].to_vec(),
+                2 => other[self.below(other.len() + 1)..].to_vec(),
+                3 => vec![],
+                _ => {
+                    let marks = [
+                        &b"\r"[..],
+                        b"\n",
+                        b"\r\n",
+                        b"\0",
+                        b" ",
+                        b":",
+                        b",",
+                        b";",
+                        b"0",
+                        b"f",
+                    ];
+                    marks[self.below(marks.len())].to_vec()
+                }
+            };
+            data.splice(at..end, piece);
+        }
+        data.truncate(2_000);
+        data
+    }
+}
