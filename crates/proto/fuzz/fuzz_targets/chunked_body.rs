@@ -2,7 +2,11 @@
 //! encoder writes, the decoder reads.
 
 #![no_main]
-#![allow(dead_code, reason = "each target drives one of the invariants")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each target drives one of the invariants"
+)]
 
 #[path = "../../tests/driver/mod.rs"]
 mod driver;

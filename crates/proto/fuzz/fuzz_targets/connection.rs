@@ -2,7 +2,11 @@
 //! responses, at most one for each request, and none behind the last one.
 
 #![no_main]
-#![allow(dead_code, reason = "each target drives one of the invariants")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each target drives one of the invariants"
+)]
 
 #[path = "../../tests/driver/mod.rs"]
 mod driver;

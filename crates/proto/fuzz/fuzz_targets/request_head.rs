@@ -1,7 +1,11 @@
 //! Any bytes give events or a refusal, the same for any split; and what is in a head is legal.
 
 #![no_main]
-#![allow(dead_code, reason = "each target drives one of the invariants")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "each target drives one of the invariants"
+)]
 
 #[path = "../../tests/driver/mod.rs"]
 mod driver;
