@@ -39,4 +39,6 @@ async def cancel_all(loop: asyncio.AbstractEventLoop, kept: set[asyncio.Task[Any
 
 def others(loop: asyncio.AbstractEventLoop, kept: set[asyncio.Task[Any]]) -> set[asyncio.Task[Any]]:
     """The tasks of the loop that are not done, without those `kept` and the running one."""
-    return asyncio.all_tasks(loop) - kept - {asyncio.current_task(loop)}  # type: ignore[arg-type]
+    found = asyncio.all_tasks(loop) - kept
+    found.discard(asyncio.current_task(loop))
+    return found

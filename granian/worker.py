@@ -113,7 +113,8 @@ class WorkerLife:
         assert self.worker is not None
         worker, limit = self.worker, self.boot.request_limit
         if limit is None:
-            return worker.turn
+            turn: Callable[[], None] = worker.turn
+            return turn
         told = False
 
         def counted_turn() -> None:

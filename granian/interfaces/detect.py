@@ -56,12 +56,10 @@ def _by_signature(app: Any) -> Interfaces | None:
 
 def _function_of(app: Any) -> Callable[..., Any]:
     """What is called in the end: behind instances, classes are taken by what their instances do not change."""
-    while isinstance(app, functools.partial):
-        # The signature of a partial is its own; whether it is asynchronous is its function's affair.
-        return app
-    if inspect.isroutine(app) or inspect.isclass(app):
-        return app  # type: ignore[no-any-return]
-    return app.__call__ if callable(app) else app  # type: ignore[no-any-return]
+    # The signature of a partial is its own; whether it is asynchronous is its function's affair.
+    direct = isinstance(app, functools.partial) or inspect.isroutine(app) or inspect.isclass(app)
+    function: Callable[..., Any] = app if direct or not callable(app) else app.__call__
+    return function
 
 
 def _is_async(function: Any) -> bool:

@@ -83,7 +83,7 @@ class AbstractServer(ABC):
         if pid_file is not None:
             pid_file.write()
         try:
-            code = self._serve(spawn_target, loader)
+            code = self._serve(spawn_target, self._make_loader(loader))
         finally:
             if pid_file is not None:
                 pid_file.remove()
@@ -103,8 +103,12 @@ class AbstractServer(ABC):
     def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[Boot], WorkerHandle]:
         """What starts a worker."""
 
-    def _check(self) -> None:
+    def _check(self) -> None:  # noqa: B027 (most kinds can do everything)
         """Refuses what this kind of server cannot do."""
+
+    def _make_loader(self, loader: Loader | None) -> Loader | None:
+        """How workers get the application."""
+        return loader
 
     def _configure(self, target: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Config:
         named = dict(zip(Config.argument_names(), arguments, strict=False))

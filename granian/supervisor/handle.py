@@ -51,6 +51,11 @@ class WorkerHandle(ABC):
 
     @property
     @abstractmethod
+    def pid(self) -> int:
+        """Of the process that it is, or is in."""
+
+    @property
+    @abstractmethod
     def spawn_line(self) -> str:
         """`Spawning worker-1 with PID: 1`, for the log."""
 
@@ -75,6 +80,10 @@ class WorkerHandle(ABC):
     @abstractmethod
     def dump(self) -> None:
         """Makes it write its stacks."""
+
+    @abstractmethod
+    def reopen_logs(self) -> None:
+        """Makes it open its log files anew."""
 
     @abstractmethod
     def release(self) -> None:

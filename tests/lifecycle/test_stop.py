@@ -1,0 +1,323 @@
+"""A stop ends in time and in order, whatever is open (demand.md 1, P1-P4 and its table of bugs)."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+
+import pytest
+
+from .conftest import HELLO
+
+DRAIN = 1.0
+# What a stop may take beyond the drain.
+BEYOND = 1.0
+
+APP = """
+    import asyncio, os, threading, time
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            scope["state"]["pool"] = "open"
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            print("shutdown with", scope["state"], flush=True)
+            return await send({"type": "lifespan.shutdown.complete"})
+        path = scope["path"]
+        if path == "/stream":
+            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+            while True:
+                await send({"type": "http.response.body", "body": b"data: x\\n\\n", "more_body": True})
+                await asyncio.sleep(0.05)
+        if path == "/loop":
+            print("looping", flush=True)
+            while True:
+                await asyncio.sleep(0.01)
+        if path == "/stubborn":
+            print("stubborn", flush=True)
+            while True:
+                try:
+                    await asyncio.sleep(60)
+                except asyncio.CancelledError:
+                    pass
+        if path == "/blocked":
+            print("blocked", flush=True)
+            time.sleep(60)
+        if path == "/spin":
+            print("spinning", flush=True)
+            while True:
+                pass
+        if path == "/thread":
+            threading.Thread(target=time.sleep, args=(60,), name="stuck").start()
+        if path == "/executor":
+            asyncio.get_running_loop().run_in_executor(None, time.sleep, 60)
+        if path == "/background":
+            tasks.add(asyncio.create_task(background(0.3)))
+        if path == "/endless":
+            tasks.add(asyncio.create_task(background(60)))
+        if path == "/body":
+            while (await receive()).get("more_body"):
+                pass
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"done"})
+
+    tasks = set()
+
+    async def background(seconds):
+        try:
+            await asyncio.sleep(seconds)
+            print("background done", flush=True)
+        except asyncio.CancelledError:
+            print("background cancelled", flush=True)
+            raise
+"""
+LIFESPAN_END = "shutdown with {'pool': 'open'}"
+
+
+def stop(service, within: float, number: int = signal.SIGTERM) -> None:
+    started = time.monotonic()
+    service.signal(number)
+    assert service.wait_exit(within + 5) == 0, service.log()
+    took = time.monotonic() - started
+    assert took < within, f"{took:.2f} s\n{service.log()}"
+    service.wait_gone()
+    assert "Traceback" not in service.log(), service.log()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def event_loop(request) -> str:
+    pytest.importorskip(request.param)
+    return request.param
+
+
+@pytest.fixture
+def service(serve, event_loop):
+    return serve(APP, "--drain-timeout", str(DRAIN), "--loop", event_loop, interface="asgi")
+
+
+OPEN = {
+    "silence": b"",
+    "half a head": b"GET / HTTP/1.1\r\nHost: x\r\n",
+    "half a body": b"POST /body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nhalf",
+    "stream": b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n",
+    "loop": b"GET /loop HTTP/1.1\r\nHost: x\r\n\r\n",
+    "stubborn": b"GET /stubborn HTTP/1.1\r\nHost: x\r\n\r\n",
+    "blocked": b"GET /blocked HTTP/1.1\r\nHost: x\r\n\r\n",
+    "spin": b"GET /spin HTTP/1.1\r\nHost: x\r\n\r\n",
+}
+SIGNS = {"loop": "looping", "stubborn": "stubborn", "blocked": "blocked", "spin": "spinning"}
+
+
+@pytest.mark.parametrize("what", OPEN)
+def test_open_connections(service, what):
+    with service.connect() as wire:
+        if OPEN[what]:
+            wire.send(OPEN[what])
+        if what == "stream":
+            assert wire.head().status == 200
+        if what in SIGNS:
+            service.wait_line(SIGNS[what])
+        stop(service, DRAIN + BEYOND)
+    if what not in ("blocked", "spin", "stubborn"):
+        assert LIFESPAN_END in service.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_idle(service, number):
+    with service.connect() as idle:
+        assert idle.request("GET", "/").response().status == 200
+        stop(service, 1.0, number)
+        assert idle.rest() == b""
+    assert LIFESPAN_END in service.log()
+
+
+@pytest.mark.parametrize("path", ["/thread", "/executor"])
+def test_stuck_threads(service, path):
+    """A non-daemon thread of the application blocked the master (#293, #435)."""
+    assert service.get(path).status == 200
+    stop(service, DRAIN + BEYOND)
+    assert LIFESPAN_END in service.log()
+
+
+def test_background_tasks_get_the_drain_time(service):
+    assert service.get("/background").status == 200
+    stop(service, DRAIN + BEYOND)
+    assert service.log().index("background done") < service.log().index(LIFESPAN_END)
+
+
+def test_background_tasks_are_cancelled_in_the_end(service):
+    assert service.get("/endless").status == 200
+    stop(service, DRAIN + BEYOND)
+    assert service.log().index("background cancelled") < service.log().index(LIFESPAN_END)
+
+
+POLLER = """
+    import asyncio
+
+    async def poll():
+        while True:
+            await asyncio.sleep(0.05)
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            poller = asyncio.create_task(poll())
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            print("poller runs:", not poller.done(), flush=True)
+            poller.cancel()
+            await send({"type": "lifespan.shutdown.complete"})
+"""
+
+
+def test_tasks_of_the_lifespan_are_its_own(serve, event_loop):
+    """What the application has started for its whole life neither delays the stop nor ends before it."""
+    service = serve(POLLER, "--drain-timeout", "20", "--loop", event_loop, interface="asgi")
+    stop(service, 1.0)
+    assert "poller runs: True" in service.log()
+
+
+@pytest.mark.parametrize("what", ["stream", "loop", "stubborn", "blocked", "spin"])
+def test_second_signal(serve, event_loop, what):
+    """demand.md P3: nothing but SIGKILL helped."""
+    service = serve(APP, "--loop", event_loop, "--workers", "2", interface="asgi")
+    service.wait_line("Started worker-2")
+    with service.connect() as wire:
+        wire.send(OPEN[what])
+        if what == "stream":
+            assert wire.head().status == 200
+        else:
+            service.wait_line(SIGNS[what])
+        service.signal(signal.SIGTERM)
+        service.wait_line("Shutting down granian")
+        service.wait_line("Stopped worker-")
+        stop(service, 1.0, signal.SIGINT)
+
+
+def test_group_signal(serve):
+    """Ctrl-C goes to all processes at once and is no crash of the workers."""
+    service = serve(APP, "--workers", "3", interface="asgi")
+    service.wait_line("Started worker-3")
+    os.killpg(service.process.pid, signal.SIGINT)
+    assert service.wait_exit() == 0
+    assert "Unexpected" not in service.log()
+    assert service.log().count(LIFESPAN_END) == 3
+
+
+def test_kill_timeout(serve):
+    service = serve(APP, "--workers-kill-timeout", "1", interface="asgi")
+    with service.connect() as wire:
+        wire.send(OPEN["loop"])
+        service.wait_line("looping")
+        stop(service, 2.0)
+    assert "Killing worker-1 after it refused to gracefully stop" in service.log()
+
+
+def test_stuck_worker_does_not_delay_the_others(serve):
+    service = serve(APP, "--workers", "4", "--drain-timeout", "1", interface="asgi")
+    service.wait_line("Started worker-4")
+    with service.connect() as wire:
+        wire.send(OPEN["spin"])
+        service.wait_line("spinning")
+        stop(service, DRAIN + BEYOND)
+    assert service.log().count(LIFESPAN_END) == 3
+
+
+def test_stop_while_workers_are_replaced(serve):
+    """demand.md P4: the master sat in a join and did not hear the signal."""
+    service = serve(APP, "--workers", "2", "--drain-timeout", "1", interface="asgi")
+    service.wait_line("Started worker-2")
+    with service.connect() as wire:
+        wire.send(OPEN["loop"])
+        service.wait_line("looping")
+        service.write("import time; print('importing', flush=True); time.sleep(60)")
+        service.signal(signal.SIGHUP)
+        service.wait_line("importing")
+        stop(service, DRAIN + BEYOND)
+
+
+WSGI = """
+    import time
+
+    def app(environ, start_response):
+        print("called", flush=True)
+        time.sleep(60 if environ["PATH_INFO"] == "/slow" else 0)
+        start_response("200 OK", [("content-length", "2")])
+        return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "4"])
+def test_stuck_wsgi_thread(serve, threads):
+    service = serve(WSGI, "--drain-timeout", "1", "--blocking-threads", threads, interface="wsgi")
+    with service.connect() as wire:
+        wire.request("GET", "/slow")
+        service.wait_line("called")
+        stop(service, DRAIN + BEYOND)
+
+
+RSGI = """
+    class App:
+        def __rsgi_init__(self, loop):
+            print("init", loop.is_running(), flush=True)
+
+        def __rsgi_del__(self, loop):
+            print("del", loop.is_running(), flush=True)
+
+        async def __rsgi__(self, scope, protocol):
+            protocol.response_str(200, [], "hello")
+
+    app = App()
+"""
+
+
+def test_rsgi_callbacks(serve):
+    service = serve(RSGI, interface="rsgi")
+    assert service.get("/").text == "hello"
+    stop(service, 1.0)
+    assert "init False" in service.lines()
+    assert "del False" in service.lines()
+
+
+def test_hooks(launch, tmp_path):
+    source = """
+        import sys
+        from granian import Granian
+
+        if __name__ == "__main__":
+            server = Granian("app:app", interface="asginl", port=0)
+            for name in ("startup", "reload", "shutdown"):
+                getattr(server, f"on_{name}")(lambda name=name: print("hook", name, flush=True))
+            server.serve()
+    """
+    import subprocess
+    import sys
+    import textwrap
+
+    from .conftest import write_app
+
+    write_app(tmp_path, source)
+    (tmp_path / "app.py").write_text(textwrap.dedent(HELLO))
+    process = subprocess.Popen(
+        [sys.executable, "main.py"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line.strip())
+        if lines.count("[INFO] Started worker-1") == 1 and "Started" in line:
+            process.send_signal(signal.SIGHUP)
+        elif "Stopped old worker-1" in line:
+            process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+    process.stdout.close()
+    hooks = [line for line in lines if line.startswith("hook")]
+    assert hooks == ["hook startup", "hook reload", "hook shutdown"]
+    assert lines.index("hook startup") < next(i for i, line in enumerate(lines) if "Spawning" in line)
+    assert lines.index("hook shutdown") > lines.index("[INFO] Stopped worker-1")
