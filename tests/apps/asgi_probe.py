@@ -276,6 +276,6 @@ async def script(scope: Scope, receive: Receive, send: Send) -> None:
     async def body(data: Any = b"", more: bool = False) -> None:
         await send({"type": "http.response.body", "body": data, "more_body": more})
 
-    names = {"scope": scope, "receive": receive, "send": send, "start": start, "body": body}
+    names = {"__name__": "script", "scope": scope, "receive": receive, "send": send, "start": start, "body": body}
     names |= {"asyncio": asyncio, "note": note, "gates": gates, "kept": kept}
     await perform(steps_of(dict(scope["headers"])[b"x-script"]), names)

@@ -226,6 +226,6 @@ async def collect(scope: Any, protocol: Any) -> None:
 @route("/script")
 async def script(scope: Any, protocol: Any) -> None:
     """Performs the steps in the `x-script` header with these names at hand."""
-    names = {"scope": scope, "protocol": protocol, "asyncio": asyncio, "note": note}
+    names = {"__name__": "script", "scope": scope, "protocol": protocol, "asyncio": asyncio, "note": note}
     names |= {"gates": gates, "kept": kept}
     await perform(steps_of(scope.headers["x-script"]), names)

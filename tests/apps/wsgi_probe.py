@@ -244,7 +244,7 @@ def modules(environ: Environ, start_response: Start) -> Iterable[bytes]:
 
 def script(environ: Environ, start_response: Start) -> Any:
     """Performs the steps in the `x-script` header and returns what they leave as `result`."""
-    names = {"environ": environ, "start_response": start_response, "note": note, "sys": sys}
+    names = {"__name__": "script", "environ": environ, "start_response": start_response, "note": note, "sys": sys}
     names |= {"Closing": Closing, "ClosingList": ClosingList, "gates": gates, "result": []}
     perform_sync(steps_of(environ["HTTP_X_SCRIPT"]), names)
     return names["result"]

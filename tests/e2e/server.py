@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import json
 import os
 import re
+import select
 import shlex
 import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from dataclasses import dataclass
@@ -25,6 +29,7 @@ COMMAND = shlex.split(os.environ.get("GRANIAN_E2E_COMMAND", "")) or [sys.executa
 # For a server that does not say which port it got when asked for port 0.
 PICK_PORT = bool(os.environ.get("GRANIAN_E2E_PICK_PORT"))
 STOP_WITHIN = 5.0
+SETTLE_WITHIN = 1.0
 
 
 @dataclass(frozen=True)
@@ -48,6 +53,7 @@ class Server:
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._closed = False
+        self._scripts = 0
         self._folder = tempfile.TemporaryDirectory(prefix="granian-")
         self.address: Address = ("", 0)
         self.process = subprocess.Popen(
@@ -59,6 +65,8 @@ class Server:
             stderr=subprocess.STDOUT,
             start_new_session=True,
         )
+        assert self.process.stdout is not None
+        self._pipe = self.process.stdout.fileno()
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
@@ -106,18 +114,37 @@ class Server:
     # The log.
 
     def _read(self) -> None:
-        assert self.process.stdout is not None
-        for line in self.process.stdout:
+        rest = b""
+        while True:
+            select.select([self._pipe], [], [])
             with self._changed:
-                self._lines.append(line.decode(errors="backslashreplace").rstrip("\n"))
+                data = os.read(self._pipe, 1 << 16)
+                *lines, rest = (rest + data).split(b"\n")
+                self._lines += [line.decode(errors="backslashreplace") for line in lines]
+                self._closed = not data
                 self._changed.notify_all()
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+            if not data:
+                return
 
     def mark(self) -> int:
-        """A position in the log, for `since`."""
-        return len(self._lines)
+        """A position in the log, for `since`: behind all that was written and all scripts sent so far."""
+        deadline = time.monotonic() + SETTLE_WITHIN
+        with self._changed:
+            while self._is_unsettled() and time.monotonic() < deadline:
+                self._changed.wait(0.05)
+            self._scripts = self._noted_scripts()
+            return len(self._lines)
+
+    def _is_unsettled(self) -> bool:
+        pending = array.array("i", [0])
+        fcntl.ioctl(self._pipe, termios.FIONREAD, pending)
+        return bool(pending[0]) or self._noted_scripts() < self._scripts
+
+    def _noted_scripts(self) -> int:
+        return sum(line.startswith("@script ") for line in self._lines)
+
+    def _count_scripts(self, headers: tuple[str, ...]) -> None:
+        self._scripts += any(header.startswith("x-script:") for header in headers)
 
     def lines(self, since: int = 0) -> list[str]:
         return self._lines[since:]
@@ -145,7 +172,9 @@ class Server:
     # Requests.
 
     def connect(self, receive_buffer: int | None = None) -> Wire:
-        return Wire(self.address, receive_buffer=receive_buffer)
+        wire = Wire(self.address, receive_buffer=receive_buffer)
+        wire.on_request = self._count_scripts
+        return wire
 
     def request(self, method: str, target: str, *headers: str, body: bytes = b"") -> Response:
         """One request on a connection of its own, which the server may keep open."""

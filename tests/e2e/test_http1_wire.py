@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import pytest
 
@@ -176,11 +177,11 @@ def test_refused_chunks(probe, name):
         except Incomplete:
             pass
         else:
-            assert response.status == 400
+            assert response.status in ((400, 413, 431) if "endless" in name else (400,))
             assert response.header("connection") == "close"
         assert wire.rest() == b""
-    assert probe.note("upload", mark) == "the request was cut off"
     assert probe.get("/").body == b"hello"
+    assert not re.search(r"@upload \d", probe.log(mark))
 
 
 def test_chunk_extensions_and_trailers_are_skipped(probe):

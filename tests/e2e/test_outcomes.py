@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from .server import Server, script
@@ -32,9 +34,9 @@ def check_failure(probe: Server, steps: list[str], error: str) -> None:
     assert response.header("server") == "granian"
     assert probe.get("/").body == b"hello"
     probe.wait_line("Application callable raised an exception", mark)
+    probe.wait_line(r"^Traceback \(most recent call last\):", mark)
     probe.wait_line(rf"^{error}", mark)
     assert probe.log(mark).count("Application callable raised") == 1
-    assert "Traceback (most recent call last):" in probe.lines(mark)
 
 
 RAISES = {
@@ -189,7 +191,8 @@ def test_more_bytes_than_the_content_length(probe_of, interface):
             else:
                 assert response.status == 500
             if response.header("connection") != "close":
-                assert wire.request("GET", "/").rest()[:12] in (b"", b"HTTP/1.1 200")
+                with contextlib.suppress(Incomplete, ConnectionError):
+                    assert wire.request("GET", "/").response().body == b"hello"
     assert probe.get("/").body == b"hello"
 
 
@@ -206,8 +209,6 @@ def test_fewer_bytes_than_the_content_length(probe_of, interface):
     probe = probe_of(interface)
     with probe.connect() as wire:
         wire.request("GET", "/script", script(*TOO_FEW[interface.removesuffix("-pool")]))
-        try:
+        with contextlib.suppress(Incomplete):
             assert wire.response().status == 500
-        except Incomplete:
-            pass
     assert probe.get("/").body == b"hello"

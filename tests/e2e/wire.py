@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import struct
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 DEADLINE = 10.0
@@ -66,7 +67,8 @@ class Wire:
             raise
         if family != socket.AF_UNIX:
             self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self.buffer = b""
+        self.buffer = bytearray()
+        self.on_request: Callable[[tuple[str, ...]], None] = lambda headers: None
 
     def __enter__(self) -> Wire:
         return self
@@ -80,8 +82,8 @@ class Wire:
 
     def request(self, method: str, target: str, *headers: str, body: bytes = b"") -> Wire:
         """Sends a request with a Host header, and a content-length if there is a body."""
-        self.send(request_bytes(method, target, *headers, body=body))
-        return self
+        self.on_request(headers)
+        return self.send(request_bytes(method, target, *headers, body=body))
 
     def response(self, method: str = "GET") -> Response:
         """Reads one response to its end, informational ones before it included."""
@@ -123,8 +125,7 @@ class Wire:
     def exactly(self, size: int) -> bytes:
         while len(self.buffer) < size:
             self._fill()
-        data, self.buffer = self.buffer[:size], self.buffer[size:]
-        return data
+        return self._take(size)
 
     def rest(self) -> bytes:
         """Everything until the server closes."""
@@ -132,8 +133,7 @@ class Wire:
             while True:
                 self._fill()
         except Incomplete:
-            data, self.buffer = self.buffer, b""
-            return data
+            return self._take(len(self.buffer))
 
     def is_silent(self, seconds: float) -> bool:
         """True when nothing comes, not even a close, for that long."""
@@ -169,10 +169,14 @@ class Wire:
         return fields
 
     def _line(self) -> bytes:
-        while b"\r\n" not in self.buffer:
+        while (end := self.buffer.find(b"\r\n")) < 0:
             self._fill()
-        line, _, self.buffer = self.buffer.partition(b"\r\n")
-        return line
+        return self._take(end + 2)[:-2]
+
+    def _take(self, size: int) -> bytes:
+        data = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return data
 
     def _fill(self) -> None:
         try:
@@ -180,7 +184,7 @@ class Wire:
         except ConnectionError:
             data = b""
         if not data:
-            raise Incomplete(self.buffer)
+            raise Incomplete(bytes(self.buffer))
         self.buffer += data
 
 
