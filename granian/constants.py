@@ -1,0 +1,65 @@
+"""The values that options choose from. All are strings, so that a plain string does as well."""
+
+from __future__ import annotations
+
+from enum import Enum
+
+
+class StrEnum(str, Enum):
+    """A string that is one of a few."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+    def __format__(self, spec: str) -> str:
+        return format(str(self.value), spec)
+
+
+class Interfaces(StrEnum):
+    """How the server talks to the application; `auto` looks at the application."""
+
+    AUTO = "auto"
+    ASGI = "asgi"
+    ASGINL = "asginl"
+    RSGI = "rsgi"
+    WSGI = "wsgi"
+
+
+class HTTPModes(StrEnum):
+    """The versions of HTTP that are spoken."""
+
+    auto = "auto"
+    http1 = "1"
+    http2 = "2"
+
+
+class RuntimeModes(StrEnum):
+    """Where the I/O happens: on the event loop's thread (`st`) or on threads of its own (`mt`)."""
+
+    auto = "auto"
+    mt = "mt"
+    st = "st"
+
+
+class Loops(StrEnum):
+    """Event loops; `auto` is the first one installed of rloop, uvloop, winloop, asyncio."""
+
+    auto = "auto"
+    asyncio = "asyncio"
+    rloop = "rloop"
+    uvloop = "uvloop"
+    winloop = "winloop"
+
+
+class TaskImpl(StrEnum):
+    """Kept for compatibility: tasks are asyncio's own, started eagerly where CPython can."""
+
+    asyncio = "asyncio"
+    rust = "rust"
+
+
+class SSLProtocols(StrEnum):
+    """Versions of TLS."""
+
+    tls12 = "tls1.2"
+    tls13 = "tls1.3"

@@ -1,0 +1,116 @@
+"""The names of RSGI (docs/spec/RSGI.md) for applications: types to annotate with, errors to catch."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from enum import IntEnum
+from typing import Any, Protocol
+
+
+class ProtocolError(RuntimeError):
+    """A call that the protocol's state does not allow."""
+
+
+class ProtocolClosed(RuntimeError):
+    """The peer is gone."""
+
+
+class Headers(Protocol):
+    """A read-only multi-mapping with lower-case names; look-ups are not case-sensitive."""
+
+    def keys(self) -> list[str]: ...
+
+    def values(self) -> list[str]: ...
+
+    def items(self) -> list[tuple[str, str]]: ...
+
+    def get(self, key: str, default: Any = None) -> Any: ...
+
+    def get_all(self, key: str) -> list[str]: ...
+
+    def __contains__(self, key: str) -> bool: ...
+
+    def __getitem__(self, key: str) -> str: ...
+
+    def __iter__(self) -> Iterator[str]: ...
+
+    def __len__(self) -> int: ...
+
+
+class Scope:
+    """What an application is told of its request; all attributes are read-only."""
+
+    proto: str
+    http_version: str
+    rsgi_version: str
+    server: str
+    client: str
+    scheme: str
+    method: str
+    path: str
+    query_string: str
+    authority: str | None
+    headers: Headers
+
+
+class HTTPStreamTransport(Protocol):
+    """What `response_stream` gives."""
+
+    def send_bytes(self, data: bytes) -> Awaitable[None]: ...
+
+    def send_str(self, data: str) -> Awaitable[None]: ...
+
+
+class HTTPProtocol(Protocol):
+    """The body and the responses of one request."""
+
+    def __call__(self) -> Awaitable[bytes]: ...
+
+    def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+    def client_disconnect(self) -> Awaitable[None]: ...
+
+    def response_empty(self, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Awaitable[None]: ...
+
+    def response_str(
+        self, status: int = 200, headers: Sequence[tuple[str, str]] = (), body: str = ""
+    ) -> Awaitable[None]: ...
+
+    def response_bytes(
+        self, status: int = 200, headers: Sequence[tuple[str, str]] = (), body: bytes = b""
+    ) -> Awaitable[None]: ...
+
+    def response_file(
+        self, status: int = 200, headers: Sequence[tuple[str, str]] = (), file: str = ""
+    ) -> Awaitable[None]: ...
+
+    def response_file_range(
+        self, status: int, headers: Sequence[tuple[str, str]], file: str, start: int, end: int
+    ) -> Awaitable[None]: ...
+
+    def response_stream(
+        self, status: int = 200, headers: Sequence[tuple[str, str]] = ()
+    ) -> HTTPStreamTransport: ...
+
+
+class WebsocketMessageType(IntEnum):
+    """The `kind` of a message."""
+
+    close = 0
+    bytes = 1
+    string = 2
+
+
+class WebsocketMessage:
+    """What `receive` gives; `data` is absent from a close."""
+
+    kind: WebsocketMessageType
+    data: bytes | str
+
+
+class WebsocketProtocol(Protocol):
+    """A handshake that the application answers."""
+
+    def accept(self) -> Awaitable[Any]: ...
+
+    def close(self, status: int | None = None) -> Any: ...
