@@ -1,7 +1,7 @@
 """Addresses to listen on, and the system calls that make sockets of them.
 
-A socket that is returned listens and does not block; whatever stands in the way is one line in the log
-and a `ConfigurationError`.
+A socket that is returned listens and does not block; whatever stands in the way is a `ConfigurationError`
+of one line.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import ConfigurationError
-from .log import logger
 
 
 class Kind(Enum):
@@ -63,9 +62,8 @@ class Address:
 
 
 def fail(option: str, message: str) -> NoReturn:
-    """One line in the log, and out."""
-    logger.error(message)
-    raise ConfigurationError(option)
+    """For the one who has chosen the option."""
+    raise ConfigurationError(option, message)
 
 
 def bind_tcp(address: Address, backlog: int) -> list[socket.socket]:

@@ -13,8 +13,8 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from . import loops
 from ._granian import Worker
+from ._loops import loops
 from .config import WorkerOptions
 from .constants import Interfaces
 from .importer import find_target, finish_factory

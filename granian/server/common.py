@@ -5,6 +5,7 @@ How workers run is for the kinds of server to say (`mp`, `mt`); what becomes of 
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 import sys
@@ -15,9 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..config import Config
-from ..errors import FatalError
 from ..importer import build_env_loader
-from ..log import configure_logging, logger
+from ..log import LogLevels, configure_logging, logger
 from ..sockets import Address, Kind, Listeners, inherited_descriptors
 from ..supervisor.core import Hooks, Supervisor
 from ..supervisor.crew import Plan
@@ -33,6 +33,8 @@ class AbstractServer(ABC):
     """Options as keywords of the constructor, see the settings page; every option is also an attribute."""
 
     def __init__(self, target: str, *arguments: Any, **options: Any) -> None:
+        # For what the configuration itself may have to say.
+        configure_logging(LogLevels.info)
         self.config = self._configure(target, arguments, options)
         self.hooks_startup: list[Callable[[], Any]] = []
         self.hooks_reload: list[Callable[[], Any]] = []
@@ -111,8 +113,9 @@ class AbstractServer(ABC):
         return loader
 
     def _configure(self, target: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Config:
-        named = dict(zip(Config.argument_names(), arguments, strict=False))
-        if len(arguments) > len(Config.argument_names()) or named.keys() & options.keys():
+        names = [field.name for field in dataclasses.fields(Config)][1:]
+        named = dict(zip(names, arguments, strict=False))
+        if len(arguments) > len(names) or named.keys() & options.keys():
             raise TypeError("too many positional arguments, or one that is also given by name")
         return Config.from_kwargs(target=target, **named, **options)
 
@@ -189,5 +192,3 @@ ALIASES = {
 }
 DRAIN_TIMEOUT = 30.0
 RELOAD_DRAIN_TIMEOUT = 3.0
-
-__all__ = ["AbstractServer", "FatalError"]

@@ -21,17 +21,15 @@ class MTServer(AbstractServer):
 
     def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[Boot], WorkerHandle]:
         if spawn_target is not None:
-            raise ConfigurationError("spawn_target")
+            raise ConfigurationError("spawn_target", "threads run nothing but workers")
         return ThreadHandle
 
     def _check(self) -> None:
         logger.warning("The server runs its workers as threads: this is experimental!")
         if self.config.reload:
-            logger.error("The changes reloader is not available with threads as workers")
-            raise ConfigurationError("reload")
+            raise ConfigurationError("reload", "not available with threads as workers")
         if self.config.workers_max_rss is not None:
-            logger.error("The resource limits are not available with threads as workers")
-            raise ConfigurationError("workers_max_rss")
+            raise ConfigurationError("workers_max_rss", "not available with threads as workers")
         if getattr(sys, "_is_gil_enabled", lambda: True)():
             logger.error("Cannot run workers as threads while the GIL is enabled")
             raise FatalError("gil")

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 
 from ..errors import PidFileError
-from ..log import logger
 
 
 class PidFile:
@@ -18,13 +17,11 @@ class PidFile:
     def write(self) -> None:
         owner = self._read()
         if owner is not None and owner != os.getpid() and _is_alive(owner):
-            logger.error("The PID file %s already exists for %d", self._path, owner)
-            raise PidFileError(str(self._path))
+            raise PidFileError(f"The PID file {self._path} already exists for {owner}")
         try:
             self._path.write_text(str(os.getpid()))
         except OSError as error:
-            logger.error("Unable to write the PID file %s: %s", self._path, error.strerror)
-            raise PidFileError(str(self._path)) from error
+            raise PidFileError(f"Unable to write the PID file {self._path}: {error.strerror}") from None
 
     def remove(self) -> None:
         try:
@@ -35,12 +32,14 @@ class PidFile:
 
     def _read(self) -> int | None:
         try:
-            return int(self._path.read_text())
+            owner = int(self._path.read_text())
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
-            logger.error("Unable to read existing PID file %s", self._path)
-            raise PidFileError(str(self._path)) from error
+        except (OSError, ValueError):
+            owner = 0
+        if owner <= 0:
+            raise PidFileError(f"Unable to read existing PID file {self._path}")
+        return owner
 
 
 def _is_alive(pid: int) -> bool:

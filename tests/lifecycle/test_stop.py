@@ -10,7 +10,7 @@ import pytest
 
 from .conftest import HELLO
 
-DRAIN = 1.0
+DRAIN = 1
 # What a stop may take beyond the drain.
 BEYOND = 1.0
 
@@ -23,7 +23,7 @@ APP = """
             scope["state"]["pool"] = "open"
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            print("shutdown with", scope["state"], flush=True)
+            print(f"shutdown with {scope['state']}\\n", end="", flush=True)
             return await send({"type": "lifespan.shutdown.complete"})
         path = scope["path"]
         if path == "/stream":
@@ -277,8 +277,8 @@ def test_rsgi_callbacks(serve):
     service = serve(RSGI, interface="rsgi")
     assert service.get("/").text == "hello"
     stop(service, 1.0)
-    assert "init False" in service.lines()
-    assert "del False" in service.lines()
+    assert "init False" in service.log()
+    assert "del False" in service.log()
 
 
 def test_hooks(launch, tmp_path):
