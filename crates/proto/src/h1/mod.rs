@@ -347,7 +347,6 @@ impl Connection {
             return Err(SendError::WrongStatus);
         }
         self.state.upgrade()?;
-        self.deadline = Deadline::None;
         write_upgrade(head, protocol.as_bytes(), date, out);
         Ok(())
     }
