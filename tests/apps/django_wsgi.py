@@ -6,4 +6,5 @@ import django_views
 from django.core.wsgi import get_wsgi_application
 
 django_views.setup()
-app = validator(get_wsgi_application())
+django = get_wsgi_application()
+app = validator(django)

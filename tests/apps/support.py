@@ -6,6 +6,7 @@ import ast
 import asyncio
 import inspect
 import json
+import os
 import threading
 import types
 from typing import Any
@@ -14,7 +15,8 @@ from urllib.parse import unquote
 
 def note(name: str, value: Any = None) -> None:
     """Tells the test something, through the server's log."""
-    print(f"\n@{name} {json.dumps(value)}", flush=True)
+    # In one write, so that it does not mingle with what another process writes.
+    os.write(1, f"\n@{name} {json.dumps(value)}\n".encode())
 
 
 class Gates:

