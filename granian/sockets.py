@@ -90,19 +90,21 @@ class Listeners:
         for binding in self.bindings:
             binding.reserve(self.slots)
 
-    def sockets(self) -> list[socket.socket]:
-        """All sockets in an order that does not change: new ones come last."""
-        depth = max(len(binding.sockets) for binding in self.bindings)
-        rows = [[binding.sockets[row : row + 1] for binding in self.bindings] for row in range(depth)]
-        return [found for row in rows for cell in row for found in cell]
+    def sockets(self, slot: int) -> dict[int, socket.socket]:
+        """Those that a slot, counted from 0, accepts on, by a number of their own."""
+        return {**self.shared(), **self.own(slot)}
 
-    def positions(self, slot: int) -> list[int]:
-        """Where in `sockets()` those of one slot are, counted from 0; shared ones are every slot's."""
-        own: set[int] = set()
-        for binding in self.bindings:
-            index = slot % len(binding.sockets) if binding.spread else 0
-            own.add(id(binding.sockets[index]))
-        return [position for position, item in enumerate(self.sockets()) if id(item) in own]
+    def own(self, slot: int) -> dict[int, socket.socket]:
+        """Those that no other slot has."""
+        found = {}
+        for number, binding in enumerate(self.bindings):
+            if binding.spread:
+                found[slot * len(self.bindings) + number] = binding.sockets[slot]
+        return found
+
+    def shared(self) -> dict[int, socket.socket]:
+        """Those that every slot has."""
+        return {number: binding.sockets[0] for number, binding in enumerate(self.bindings) if not binding.spread}
 
     def urls(self, scheme: str) -> list[str]:
         return [binding.url(scheme) for binding in self.bindings]

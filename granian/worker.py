@@ -7,10 +7,12 @@ in a process or a thread of its own; how it got there, and what becomes of it, i
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
 from typing import Any
 
 from ._granian import Worker
@@ -40,7 +42,6 @@ class WorkerLife:
         self._stop = asyncio.Event()
         self._hurry: asyncio.Future[None]
         self._deadline = 0.0
-        self._listening: set[int] = set()
         # Set by the process around this life: called when the end begins, with seconds until it must be over.
         self.on_stopping: Callable[[float], None] = lambda seconds: None
         # And when the application is there, but has not started yet.
@@ -97,8 +98,8 @@ class WorkerLife:
         target = callable_of(app) if interface == Interfaces.RSGI else app
         self.worker = Worker(target, options, loop)
         loop.add_reader(self.worker.fileno(), self._turn())
-        for position in self.boot.positions:
-            self._listen(position)
+        for listener in self.boot.sockets.values():
+            self.worker.listen(listener.fileno())
 
     def _find_app(self, loop: asyncio.AbstractEventLoop) -> Any:
         config = self.boot.config
@@ -126,11 +127,18 @@ class WorkerLife:
 
         return counted_turn
 
-    def _listen(self, position: int) -> None:
-        assert self.worker is not None
-        if position not in self._listening and not self._stopping:
-            self._listening.add(position)
-            self.worker.listen(self.boot.sockets[position].fileno())
+    def _adopt(self, position: int, follows: bool) -> None:
+        """Accepts on a socket whose own worker is gone."""
+        known = self.boot.sockets.get(position)
+        descriptor = recv_handle(self._pipe) if follows else -1
+        listener = socket.socket(fileno=descriptor) if follows else known
+        if listener is None:
+            return
+        if (known is None or not follows) and self.worker is not None and not self._stopping:
+            self.boot.sockets[position] = listener
+            self.worker.listen(listener.fileno())
+        elif follows:
+            listener.close()
 
     def _fail(self, error: BaseException) -> int:
         if self.loop is not None:
@@ -219,8 +227,8 @@ class WorkerLife:
             self.loop.remove_reader(self._pipe.fileno())
             return self.request_stop()
         match command:
-            case Command.LISTEN if self.worker is not None:
-                self._listen(value)
+            case Command.LISTEN:
+                self._adopt(*value)
             case Command.STOP:
                 self.request_stop()
             case Command.CANCEL:

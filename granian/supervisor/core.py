@@ -137,10 +137,10 @@ class Supervisor:
         self._notifier.reloading()
         self.crew.environment = self._hooks.load_environment()
         self._hooks.reload()
-        self.crew.is_complete = False
         self.crew.replace_all()
 
     def _handle_complete(self) -> None:
+        """Every slot is served and none is to change."""
         count = len(self.crew.slots)
         self._notifier.ready(f"Serving with {count} worker{'s' if count > 1 else ''}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import random
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -18,7 +19,7 @@ from ..config import Config
 from ..log import logger
 from ..sockets import Listeners
 from .handle import WorkerHandle
-from .report import Boot, Command, Loader, Report
+from .report import Boot, Loader, Report
 from .slot import Slot, SlotState
 from .timers import Timer, Timers
 
@@ -42,7 +43,7 @@ class Crew:
         self.slots: list[Slot] = []
         self.environment: dict[str, str] = {}
         # All first workers have been ready once.
-        self.is_complete = False
+        self.has_served = False
         self.on_complete: Callable[[], None] = lambda: None
         # A worker cannot start, or has died, and the service is to end for it.
         self.on_fatal: Callable[[], None] = lambda: None
@@ -69,9 +70,10 @@ class Crew:
     def grow(self, count: int = 1) -> None:
         """Adds slots and starts their workers."""
         self._plan.listeners.reserve(len(self.slots) + count)
-        for _ in range(count):
-            self.slots.append(Slot(len(self.slots) + 1))
-            self._spawn(self.slots[-1])
+        added = [Slot(len(self.slots) + number) for number in range(1, count + 1)]
+        self.slots += added
+        for slot in added:
+            self._spawn(slot)
 
     def shrink(self) -> None:
         """Gives up the last slot; its connections in the queue go to another worker."""
@@ -150,7 +152,7 @@ class Crew:
             logger.error("Unexpected exit from %s: it was told to stop", worker.name)
             slot.lose(worker)
             self._leaving[worker] = self._timers.after(self._leave_time(), lambda: self._kill(worker))
-            self._replace_lost(slot, worker)
+            self._replace_lost(slot, crashed=False)
         logger.info("Stopping %s", worker.full_name)
 
     def _handle_end(self, worker: WorkerHandle) -> None:
@@ -174,24 +176,24 @@ class Crew:
         if self._config.reload:
             # The next change brings the next start.
             return
-        if not self.is_complete and not slot.failures:
+        if not self.has_served:
             return self.on_fatal()
-        self._retry(slot, max(slot.back_off(), FIRST_RETRY))
+        self._retry(slot, slot.back_off())
 
     def _handle_crash(self, slot: Slot, worker: WorkerHandle, code: int | None) -> None:
         logger.error("Unexpected exit from %s (exit code %s)", worker.name, code)
-        self._replace_lost(slot, worker)
+        if worker.ready_at is not None and time.monotonic() - worker.ready_at > LONG_LIFE:
+            slot.failures = 0
+        self._replace_lost(slot, crashed=True)
 
-    def _replace_lost(self, slot: Slot, worker: WorkerHandle) -> None:
+    def _replace_lost(self, slot: Slot, crashed: bool) -> None:
         if not self._config.respawn_failed_workers:
             return self.on_fatal()
         self._hand_over(slot)
-        if slot.coming is not None:
-            return
-        assert worker.ready_at is not None
-        if time.monotonic() - worker.ready_at > LONG_LIFE:
-            slot.failures = 0
-        self._retry(slot, slot.back_off())
+        if slot.coming is None:
+            wait = slot.back_off() if crashed else 0.0
+            # The first crash costs nothing but the start of another worker.
+            self._retry(slot, wait if slot.failures > 1 else 0.0)
 
     def _retry(self, slot: Slot, seconds: float) -> None:
         if not seconds:
@@ -201,9 +203,10 @@ class Crew:
         slot.wait(self._timers.after(seconds, lambda: self._spawn(slot)))
 
     def _check_complete(self) -> None:
-        if not self.is_complete and all(slot.is_serving() for slot in self.slots):
-            self.is_complete = True
-            self.on_complete()
+        if self._queue or not all(slot.state is SlotState.SERVING for slot in self.slots):
+            return
+        self.has_served = True
+        self.on_complete()
 
     def _advance(self) -> None:
         """Starts the next successor, unless one is on its way."""
@@ -218,14 +221,13 @@ class Crew:
                 return self._spawn(slot)
 
     def _spawn(self, slot: Slot) -> None:
-        config, listeners = self._config, self._plan.listeners
+        config = self._config
         jitter = random.randint(0, config.max_requests_jitter or 0)
         boot = Boot(
             number=slot.number,
             config=config,
             drain_timeout=self._plan.drain_timeout,
-            sockets=listeners.sockets(),
-            positions=self._positions(slot),
+            sockets=self._sockets_of(slot),
             title=f"{self._plan.title} {slot.name}" if self._plan.title else None,
             request_limit=config.max_requests + jitter if config.max_requests else None,
             environment=self.environment,
@@ -236,26 +238,25 @@ class Crew:
             worker = self._plan.launch(boot)
         except OSError as error:
             logger.error("%s could not be spawned: %s", slot.name, error)
-            return self._retry(slot, max(slot.back_off(), FIRST_RETRY))
+            return self._retry(slot, slot.back_off())
         slot.boot(worker)
         logger.info(worker.spawn_line)
 
-    def _positions(self, slot: Slot) -> list[int]:
+    def _sockets_of(self, slot: Slot) -> dict[int, socket.socket]:
         """The slot's sockets; the first slot also has those that no slot has any more."""
         listeners = self._plan.listeners
-        numbers = [slot.number - 1]
+        sockets = listeners.sockets(slot.number - 1)
         if slot.number == 1:
-            numbers += range(len(self.slots), listeners.slots)
-        return sorted({position for number in numbers for position in listeners.positions(number)})
+            for number in range(len(self.slots), listeners.slots):
+                sockets |= listeners.sockets(number)
+        return sockets
 
     def _hand_over(self, slot: Slot) -> None:
         """Another worker accepts what waits in the queue of a slot that nobody serves."""
         heirs = [other.serving for other in self.slots if other is not slot and other.serving is not None]
-        for position in self._plan.listeners.positions(slot.number - 1):
-            for heir in heirs:
-                if position < len(heir.boot.sockets):
-                    heir.send(Command.LISTEN, position)
-                    break
+        for position, listener in self._plan.listeners.own(slot.number - 1).items():
+            if heirs:
+                heirs[0].listen(position, listener)
 
     def _retire(self, worker: WorkerHandle, old: bool = False, within: float | None = None) -> None:
         worker.retire(old)
@@ -278,7 +279,6 @@ class Crew:
 
 # A worker that has lived so long did not fail at its start.
 LONG_LIFE = 10.0
-FIRST_RETRY = 0.5
 # Workers leave by themselves a moment before.
 KILL_GRACE = 0.95
 ABANDONED = 2.0

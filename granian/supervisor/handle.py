@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
@@ -89,7 +90,11 @@ class WorkerHandle(ABC):
     def release(self) -> None:
         """Gives up what is left of a worker that has ended."""
 
-    def send(self, command: Command, value: int | None = None) -> None:
+    @abstractmethod
+    def listen(self, position: int, listener: socket.socket) -> None:
+        """Makes it accept on one more socket."""
+
+    def send(self, command: Command, value: Any = None) -> None:
         if self.pipe is not None:
             try:
                 self.pipe.send((command, value))

@@ -5,15 +5,17 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import socket
 import weakref
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
+from multiprocessing.reduction import send_handle
 from typing import Any, Protocol
 
 from .child import run_worker
 from .handle import WorkerHandle
-from .report import Boot
+from .report import Boot, Command
 
 Target = Callable[[Boot, Connection, list[int]], None]
 
@@ -69,6 +71,16 @@ class ProcessHandle(WorkerHandle):
     def reopen_logs(self) -> None:
         if hasattr(signal, "SIGUSR1"):
             self._signal(signal.SIGUSR1)
+
+    def listen(self, position: int, listener: socket.socket) -> None:
+        if self.pipe is None:
+            return
+        self.send(Command.LISTEN, (position, True))
+        try:
+            send_handle(self.pipe, listener.fileno(), self.pid)
+        except OSError:
+            # It is ending: there is another heir, or a successor.
+            pass
 
     def release(self) -> None:
         self._process.join()

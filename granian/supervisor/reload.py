@@ -22,6 +22,7 @@ class FileWatch:
 
     def __init__(self, config: Config) -> None:
         self.pipe: Connection | None
+        self._places = ", ".join(map(str, config.reload_paths or [Path.cwd()]))
         self.pipe, theirs = multiprocessing.Pipe(duplex=False)
         keep_from_workers(self.pipe)
         self._process = start_process(_watch, (config, theirs), "granian-reload")
@@ -34,7 +35,11 @@ class FileWatch:
             try:
                 if not self.pipe.poll():
                     break
-                lines += self.pipe.recv()
+                changes = self.pipe.recv()
+                if changes is None:
+                    logger.info("Watching for changes in %s", self._places)
+                else:
+                    lines += changes
             except (EOFError, OSError):
                 logger.error("The watch for file changes has ended")
                 self.pipe.close()
@@ -58,10 +63,22 @@ def _watch(config: Config, pipe: Connection, inherited: Sequence[int]) -> None:
     from watchfiles import watch
 
     paths = config.reload_paths or [Path.cwd()]
-    for changes in watch(*paths, watch_filter=make_filter(config), step=config.reload_tick, raise_interrupt=False):
-        lines = [f"{change.raw_str().capitalize()}: {path}" for change, path in sorted(changes)]
+    told = False
+    for changes in watch(
+        *paths,
+        watch_filter=make_filter(config),
+        step=config.reload_tick,
+        rust_timeout=ROUND,
+        yield_on_timeout=True,
+        raise_interrupt=False,
+    ):
         try:
-            pipe.send(lines)
+            if not told:
+                # The watch has been set up once the first round is over.
+                pipe.send(None)
+                told = True
+            if changes:
+                pipe.send([f"{change.raw_str().capitalize()}: {path}" for change, path in sorted(changes)])
         except OSError:
             return
 
@@ -80,3 +97,7 @@ def make_filter(config: Config) -> Any:
     for pattern in Filter.ignore_entity_patterns:
         re.compile(pattern)
     return Filter()
+
+
+# Milliseconds between two looks at whether the supervisor is still there.
+ROUND = 500

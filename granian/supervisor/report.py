@@ -26,9 +26,9 @@ class Report(Enum):
 
 
 class Command(Enum):
-    """From the supervisor; each comes with a number or None."""
+    """From the supervisor; each comes with a value or None."""
 
-    # Accept on this one of the sockets as well.
+    # Accept on one more socket: its number, and whether its descriptor follows.
     LISTEN = "listen"
     # For workers that no signal can be sent to.
     STOP = "stop"
@@ -53,9 +53,8 @@ class Boot:
     number: int
     config: Config
     drain_timeout: float
-    sockets: list[socket.socket]
-    # Which of the sockets are this worker's own.
-    positions: list[int]
+    # By their number among all of the service's.
+    sockets: dict[int, socket.socket]
     title: str | None = None
     # After so many requests it reports itself spent.
     request_limit: int | None = None

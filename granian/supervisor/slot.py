@@ -100,9 +100,9 @@ class Slot:
         return workers
 
     def back_off(self) -> float:
-        """Seconds until the next start: none after the first failure, then more and more."""
+        """Seconds until the next start, twice as many with every failure in a row."""
         self.failures += 1
-        return 0.0 if self.failures == 1 else min(FIRST_WAIT * 2 ** (self.failures - 2), LONGEST_WAIT)
+        return float(min(FIRST_WAIT * 2 ** min(self.failures - 1, MAX_DOUBLINGS), LONGEST_WAIT))
 
     def _settle(self) -> None:
         match self.serving, self.coming:
@@ -123,3 +123,4 @@ class Slot:
 
 FIRST_WAIT = 0.5
 LONGEST_WAIT = 30.0
+MAX_DOUBLINGS = 10

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import socket
 import threading
 from multiprocessing.connection import Connection
 from typing import Any
@@ -57,6 +58,10 @@ class ThreadHandle(WorkerHandle):
 
     def reopen_logs(self) -> None:
         """The process's own files are the thread's."""
+
+    def listen(self, position: int, listener: socket.socket) -> None:
+        self.boot.sockets[position] = listener
+        self.send(Command.LISTEN, (position, False))
 
     def release(self) -> None:
         if not self._abandoned:

@@ -1,0 +1,1 @@
+"""The life of the server: start, stop, replacing of workers, reload."""

@@ -27,7 +27,7 @@ APP = """
             return await send({"type": "lifespan.shutdown.complete"})
         path = scope["path"]
         if path == "/stream":
-            await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/event-stream")]})
+            await send({"type": "http.response.start", "status": 200, "headers": []})
             while True:
                 await send({"type": "http.response.body", "body": b"data: x\\n\\n", "more_body": True})
                 await asyncio.sleep(0.05)

@@ -1,0 +1,363 @@
+"""Workers are replaced without a lost request, and never two of them are down (demand.md 1, 2, 7, 10, 32)."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from .conftest import HELLO, Service, is_alive
+from .load import Load
+
+NAMED = """
+    import os, time
+    time.sleep({sleep})
+
+    async def app(scope, receive, send):
+        await send({{"type": "http.response.start", "status": 200, "headers": []}})
+        await send({{"type": "http.response.body", "body": b"{name}"}})
+"""
+LIFESPAN = """
+    import os, time
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            print(f"ended {os.getpid()}\\n", end="", flush=True)
+            return await send({"type": "lifespan.shutdown.complete"})
+        if scope["path"] == "/stream":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            while True:
+                await send({"type": "http.response.body", "body": b"x", "more_body": True})
+                time.sleep(0) or await asyncio.sleep(0.05)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % os.getpid()})
+
+    import asyncio
+"""
+
+
+def wait_count(service: Service, text: str, count: int, timeout: float = 30) -> None:
+    deadline = time.monotonic() + timeout
+    while service.log().count(text) < count:
+        assert time.monotonic() < deadline, f"{service.log().count(text)} of {count} {text!r}:\n{service.log()}"
+        time.sleep(0.01)
+
+
+def named(name: str, sleep: float = 0) -> str:
+    return NAMED.format(name=name, sleep=sleep)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_hup_under_load(serve, workers):
+    """demand.md P5: connections were refused for as long as the new worker took to start."""
+    service = serve(named("0"), "--workers", str(workers))
+    wait_count(service, "Started worker-", workers)
+    with Load(service) as load:
+        for number in range(1, 21):
+            service.write(named(str(number)))
+            service.signal(signal.SIGHUP)
+            wait_count(service, "Stopped old worker-", number * workers)
+            load.wait_answer(str(number))
+    service.stop()
+
+
+def test_slow_import_under_load(serve):
+    service = serve(named("old"))
+    service.write(named("new", sleep=5))
+    with Load(service) as load:
+        started = time.monotonic()
+        service.signal(signal.SIGHUP)
+        load.wait_answer("new")
+        assert time.monotonic() - started >= 5
+        load.wait_answers(100)
+
+
+def test_successor_that_cannot_start(serve):
+    """The old worker serves on, the new one is tried again later and later."""
+    service = serve(named("old"), "--workers", "2")
+    service.wait_line("Started worker-2")
+    with Load(service) as load:
+        service.write("raise ValueError('not today')")
+        service.signal(signal.SIGHUP)
+        wait_count(service, "not today", 3)
+        assert "Respawning worker-1 in 0.5 s" in service.log()
+        assert "Respawning worker-1 in 1.0 s" in service.log()
+        load.wait_answers(100)
+        service.write(named("new"))
+        wait_count(service, "Stopped old worker-", 2)
+        load.wait_answer("new")
+        assert load.answers["old"]
+    assert service.process.poll() is None
+
+
+def test_hup_while_a_successor_starts(serve):
+    """The second change counts."""
+    service = serve(named("old"))
+    with Load(service) as load:
+        service.write(named("never", sleep=60))
+        service.signal(signal.SIGHUP)
+        wait_count(service, "Spawning worker-1", 2)
+        service.write(named("new"))
+        service.signal(signal.SIGHUP)
+        load.wait_answer("new")
+        assert "never" not in load.answers
+    service.stop()
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_killed_worker_is_replaced(serve, workers):
+    """demand.md P4: one dead worker ended the service."""
+    service = serve(HELLO, "--workers", str(workers))
+    wait_count(service, "Started worker-", workers)
+    for number in range(3):
+        victim = service.pids()[-1]
+        os.kill(victim, signal.SIGKILL)
+        wait_count(service, "Started worker-", workers + number + 1)
+        assert service.get("/").status == 200
+    assert service.log().count("Unexpected exit from worker-") == 3
+    service.stop()
+
+
+def test_queued_connections_survive_a_kill(serve):
+    """What waits in a queue is served by another worker or the successor."""
+    source = """
+        import os, time
+        time.sleep(0.5)
+
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"%d" % os.getpid()})
+    """
+    service = serve(source, "--workers", "2")
+    service.wait_line("Started worker-2")
+    victims = service.pids()
+    for victim in victims:
+        os.kill(victim, signal.SIGSTOP)
+    wires = [service.connect().request("GET", "/") for _ in range(40)]
+    os.kill(victims[0], signal.SIGKILL)
+    # The killed worker's queue waits for its successor while the other one stands still.
+    wait_count(service, "Started worker-1", 2)
+    os.kill(victims[1], signal.SIGCONT)
+    for wire in wires:
+        with wire:
+            assert wire.response().status == 200
+    service.stop()
+
+
+def test_no_respawn(serve):
+    service = serve(HELLO, "--workers", "2", "--no-respawn-failed-workers")
+    service.wait_line("Started worker-2")
+    os.kill(service.pids()[0], signal.SIGKILL)
+    assert service.wait_exit() == 1
+    assert "Unexpected exit from worker-1" in service.log()
+    service.wait_gone()
+
+
+def test_crash_loop_backs_off(serve):
+    source = """
+        import asyncio, os
+
+        async def app(scope, receive, send):
+            if scope["type"] == "lifespan":
+                await receive()
+                asyncio.get_running_loop().call_later(0.05, os._exit, 7)
+                await send({"type": "lifespan.startup.complete"})
+                await receive()
+    """
+    service = serve(source, interface="asgi")
+    for seconds in ("1.0", "2.0"):
+        service.wait_line(rf"Respawning worker-1 in {seconds} s")
+    assert service.process.poll() is None
+    started = time.monotonic()
+    service.stop()
+    assert time.monotonic() - started < 1
+
+
+def test_worker_told_to_stop_from_outside(serve):
+    service = serve(LIFESPAN, "--workers", "2", interface="asgi")
+    service.wait_line("Started worker-2")
+    with Load(service) as load:
+        for number in range(1, 6):
+            os.kill(service.pids()[-1], signal.SIGTERM)
+            wait_count(service, "Started worker-", 2 + number)
+            load.wait_answers(20)
+    service.stop()
+    assert sorted(map(int, re.findall(r"ended (\d+)", service.log()))) == sorted(service.pids())
+
+
+def test_max_requests(serve):
+    """Ten thousand requests, recycling all the time: none fails, never two workers down."""
+    service = serve(
+        LIFESPAN, "--workers", "4", "--max-requests", "100", "--max-requests-jitter", "50", interface="asgi"
+    )
+    wait_count(service, "Started worker-", 4)
+    with Load(service, clients=8) as load:
+        load.wait_answers(5000, timeout=50)
+    assert service.log().count("has served its requests") > 10
+    service.stop()
+    # One may have been on its way.
+    assert service.log().count("Started worker-") == len(re.findall(r"ended (\d+)", service.log()))
+    assert_one_at_a_time(service.lines())
+
+
+def assert_one_at_a_time(lines: list[str]) -> None:
+    """Between a `Respawning` and the next there is a `Started`."""
+    coming = False
+    for line in lines:
+        if "Respawning" in line:
+            assert not coming, lines
+            coming = True
+        elif "Started" in line:
+            coming = False
+
+
+STREAMS = b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def test_open_streams_do_not_hold_up_a_reload(serve):
+    """demand.md P4: only the first of two workers was replaced."""
+    service = serve(LIFESPAN, "--workers", "2", "--drain-timeout", "2", interface="asgi")
+    service.wait_line("Started worker-2")
+    wires = [service.connect().send(STREAMS) for _ in range(8)]
+    for wire in wires:
+        assert wire.head().status == 200
+    service.signal(signal.SIGHUP)
+    wait_count(service, "Started worker-", 4, timeout=1.5)
+    wait_count(service, "Stopped old worker-", 2, timeout=4)
+    for wire in wires:
+        wire.close()
+    service.stop()
+
+
+def test_stuck_worker_is_replaced(serve):
+    source = """
+        import time
+
+        async def app(scope, receive, send):
+            if scope["path"] == "/stuck":
+                print("stuck", flush=True)
+                time.sleep(1000)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"hello"})
+    """
+    service = serve(source, "--hang-timeout", "1")
+    with service.connect() as wire:
+        wire.request("GET", "/stuck")
+        service.wait_line("stuck for 1 s")
+        wait_count(service, "Started worker-1", 2)
+    assert re.search(r'File ".*main.py", line 7 in app', service.log()), service.log()
+    assert "Task" in service.log()
+    assert service.get("/").text == "hello"
+    service.stop()
+
+
+def test_idle_worker_is_not_stuck(serve):
+    service = serve(HELLO, "--hang-timeout", "1")
+    with pytest.raises(AssertionError):
+        service.wait_line("stuck", timeout=3)
+    service.stop()
+
+
+def test_more_and_fewer_workers(serve):
+    service = serve(HELLO)
+    with Load(service) as load:
+        for round in range(3):
+            service.signal(signal.SIGTTIN)
+            wait_count(service, "Started worker-2", round + 1)
+            load.wait_answers(50)
+            service.signal(signal.SIGTTOU)
+            wait_count(service, "Stopped worker-2", round + 1)
+            load.wait_answers(50)
+    service.signal(signal.SIGTTOU)
+    service.signal(signal.SIGHUP)
+    wait_count(service, "Stopped old worker-1", 1)
+    assert service.get("/").status == 200
+    service.stop()
+
+
+LIMITS = """
+    import dataclasses, os, sys
+    from granian import Granian
+
+    hoard = []
+
+    async def app(scope, receive, send):
+        if scope["path"] == "/grow":
+            hoard.append(b"x" * 200_000_000)
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % os.getpid()})
+
+    if __name__ == "__main__":
+        server = Granian("main:app", interface="asginl", port=int(sys.argv[1]))
+        # Shorter than the options allow.
+        server.config = dataclasses.replace(server.config, **eval(sys.argv[2]))
+        server.serve()
+"""
+
+
+@pytest.mark.parametrize(
+    ("limits", "line"),
+    [
+        ("dict(workers_lifetime=1)", "worker-1 lifetime expired, gracefully respawning.."),
+        ("dict(workers_max_rss=150, rss_sample_interval=0.2)", "worker-1 RSS over threshold, gracefully respawning.."),
+    ],
+)
+def test_limits(tmp_path, limits, line):
+    import http.client
+
+    from e2e.server import free_port
+
+    from .conftest import write_app
+
+    write_app(tmp_path, LIMITS)
+    port = free_port()
+    process = subprocess.Popen(
+        [sys.executable, "main.py", str(port), limits],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+    assert process.stdout is not None
+    lines = []
+    for text in process.stdout:
+        lines.append(text)
+        if "Started worker-1" in text and "rss" in limits and len(lines) < 6:
+            connection = http.client.HTTPConnection("127.0.0.1", port)
+            connection.request("GET", "/grow")
+            assert connection.getresponse().status == 200
+            connection.close()
+        if "Stopped old worker-1" in text:
+            process.send_signal(signal.SIGTERM)
+    assert process.wait(5) == 0
+    process.stdout.close()
+    assert f"[INFO] {line}\n" in lines
+
+
+def test_dump(serve):
+    service = serve(HELLO)
+    service.signal(signal.SIGUSR2)
+    service.wait_line("0 connections, 0 requests in flight")
+    service.wait_line("granian-worker")
+    service.stop()
+
+
+def test_every_worker_serves(serve):
+    """Connections spread over the workers."""
+    service = serve(HELLO, "--workers", "4")
+    wait_count(service, "Started worker-", 4)
+    with Load(service) as load:
+        load.wait_answers(800)
+    assert len(load.answers) == 4
+    assert min(load.answers.values()) > 100
+    assert all(is_alive(pid) for pid in service.pids())
+    service.stop()
