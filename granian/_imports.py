@@ -1,20 +1,19 @@
-"""Optional packages: the module, or `None` where it is not installed."""
+"""Optional packages: the module, or `None` where it is not installed. Each is imported when it is asked for."""
 
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from typing import Any
+
+_NAMES = frozenset({"anyio", "dotenv", "setproctitle", "watchfiles"})
 
 
-def optional(name: str) -> ModuleType | None:
-    """The module `name` if it can be imported."""
+def __getattr__(name: str) -> Any:
+    if name not in _NAMES:
+        raise AttributeError(name)
     try:
-        return importlib.import_module(name)
+        module = importlib.import_module(name)
     except ImportError:
-        return None
-
-
-anyio = optional("anyio")
-dotenv = optional("dotenv")
-setproctitle = optional("setproctitle")
-watchfiles = optional("watchfiles")
+        module = None
+    globals()[name] = module
+    return module

@@ -46,9 +46,7 @@ class Registry:
 class BuilderRegistry(Registry):
     """Functions by key; what they build is what one gets."""
 
-    def register(
-        self, key: str, packages: Iterable[str] | None = None
-    ) -> Callable[[AnyBuilder], AnyBuilder]:
+    def register(self, key: str, packages: Iterable[str] | None = None) -> Callable[[AnyBuilder], AnyBuilder]:
         """Registers a builder that gets each of `packages` as a keyword argument.
 
         If one of them can't be imported the builder is left out.
@@ -118,7 +116,12 @@ def build_auto_loop() -> asyncio.AbstractEventLoop:
     return build_asyncio_loop()
 
 
+def close_active_loop(loop: asyncio.AbstractEventLoop) -> None:
+    """Closes the loop, which is the current one of this thread no longer."""
+    loop.close()
+    asyncio.set_event_loop(None)
+
+
 def _current(loop: asyncio.AbstractEventLoop) -> asyncio.AbstractEventLoop:
     asyncio.set_event_loop(loop)
     return loop
-

@@ -1,75 +1,71 @@
-"""The command line: `click` options made from the fields of `Config`, and what a run ends with."""
+"""The command line: click options made from the fields of `Config`, and what a run ends with."""
 
 from __future__ import annotations
 
 import json
-import re
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from ._granian import __version__
-from .config import Config, Option, options_of
-from .config.protocols import HTTP1_OPTIONS, HTTP2_OPTIONS
-from .errors import ConfigurationError, FatalError
+from .config import Config, Option, kinds, options_of, protocol_options
+from .config.kinds import Presence
+from .errors import ConfigurationError, FatalError, PidFileError
 from .http import HTTP1Settings, HTTP2Settings
-from .log import logger
+from .importer import patch_pypath
+from .log import LogLevels, configure_logging, logger
+
+if TYPE_CHECKING:
+    EnumChoice = click.Choice[str]
+    IntParamType = click.ParamType[int]
+else:
+    EnumChoice, IntParamType = click.Choice, click.ParamType
 
 
 class Duration(click.IntRange):
     """Seconds, or a text such as `1d2h3m4s`."""
 
     name = "duration"
-    _text = re.compile(r"^(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?$")
 
     def __init__(self, min: int | None = None, max: int | None = None) -> None:
         super().__init__(min=min, max=max)
 
-    def _describe_range(self) -> str:
-        return super()._describe_range().replace("x", "seconds")
-
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Whole seconds, within the bounds."""
+        """Whole seconds within the bounds."""
         if value is None:
             return None
-        seconds = value if isinstance(value, int) else self._parse(str(value), param, ctx)
+        try:
+            seconds = value if isinstance(value, int) else kinds.parse_duration(str(value))
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
         if self.min is not None and seconds < self.min:
             self.fail(f"{value!r} is less than the minimum allowed value of {self.min} seconds", param, ctx)
         if self.max is not None and seconds > self.max:
             self.fail(f"{value!r} is greater than the maximum allowed value of {self.max} seconds", param, ctx)
         return seconds
 
-    def _parse(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if value.isascii() and value.isdigit():
-            return int(value)
-        match = self._text.match(value)
-        if match is None or not value:
-            self.fail(f"{value!r} is not a valid duration", param, ctx)
-        days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-        return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 
-
-class OctalIntType(click.ParamType):
-    """File permissions: octal with a leading zero, or three octal digits; any other number is decimal."""
+class OctalIntType(IntParamType):
+    """Permissions of a file: octal with a 0 in front or in three digits, any other number is decimal."""
 
     name = "octal integer"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The number."""
-        if isinstance(value, int):
+        if not isinstance(value, str):
             return value
-        octal = value.startswith("0") or re.fullmatch(r"[0-7]{3}", value)
         try:
-            return int(value, 8 if octal else 10)
+            return int(value, 8 if value.startswith("0") or len(value) == THREE_DIGITS else 10)
         except ValueError as error:
             self.fail(str(error), param, ctx)
 
 
-class EnumType(click.Choice):  # type: ignore[type-arg]
+class EnumType(EnumChoice):
     """A member of an enum, by its value in any case."""
 
     def __init__(self, enum: type[Enum]) -> None:
@@ -85,9 +81,7 @@ class EnumType(click.Choice):  # type: ignore[type-arg]
 
 def option(*declarations: str, **attributes: Any) -> Callable[[Any], Any]:
     """`click.option` that shows its default and its environment name."""
-    attributes.setdefault("show_envvar", True)
-    attributes.setdefault("show_default", True)
-    return click.option(*declarations, **attributes)
+    return click.option(*declarations, **{"show_envvar": True, "show_default": True, **attributes})
 
 
 def entrypoint() -> None:
@@ -95,114 +89,119 @@ def entrypoint() -> None:
     cli()
 
 
-@click.command(
-    context_settings={"show_default": True},
-    help="APP  Application target to serve, as in module:attribute.  [required]",
-)
+@click.command(help="APP  Application target to serve, as in module:attribute.  [required]")
 @click.argument("app", required=True)
 @click.version_option(__version__, prog_name="granian", message="%(prog)s %(version)s")
-def cli(app: str, **values: Any) -> None:
+def cli(app: str, threads: int | None, opt: bool, **values: Any) -> None:
     """Serves APP until it is told to stop."""
-    from .server import Server
+    if threads is not None:
+        values["runtime_threads"] = threads
+    values["http1_settings"] = HTTP1Settings(**_taken(values, "http1_"))
+    values["http2_settings"] = HTTP2Settings(**_taken(values, "http2_"))
+    # What the logging configuration names may be there.
+    patch_pypath(values["working_dir"])
+    # Late, so that tests and programs can put another one there.
+    from . import server
 
-    values.pop("opt", None)
-    threads = values.pop("threads", None)
-    if threads is not None and values.get("blocking_threads") is None:
-        values["blocking_threads"] = threads if threads > 1 and str(values["interface"]) == "wsgi" else None
-    options = {name: value for name, value in values.items() if not name.startswith(("http1_", "http2_"))}
-    options = {name: value or None if isinstance(value, tuple) else value for name, value in options.items()}
-    options["http1_settings"] = HTTP1Settings(**_group(values, "http1_"))
-    options["http2_settings"] = HTTP2Settings(**_group(values, "http2_"))
     try:
-        Server(app, **options).serve()
-    except ConfigurationError as error:
-        if error.message is not None:
-            logger.error("%s", _named(error))
+        server.Server(app, **values).serve()
+    except (ConfigurationError, PidFileError) as error:
+        _complain(error)
         sys.exit(1)
-    except FatalError as error:
-        if error.args and not getattr(error, "logged", False):
-            logger.error("%s", error)
+    except FatalError:
+        # It is in the log.
         sys.exit(1)
 
 
-def _named(error: ConfigurationError) -> str:
-    """The message with the option as the command line names it."""
-    option = options_of(Config).get(error.option)
-    return f"{option[0].flag if option else error.option}: {error.message}"
+def _complain(error: FatalError) -> None:
+    """One line about an error that nobody has logged, even if there is no log."""
+    message = str(error)
+    if isinstance(error, ConfigurationError):
+        if error.message is None:
+            return
+        flags = {name: one.flag for name, one, _ in options_of(Config)}
+        message = f"{flags.get(error.option, error.option)}: {error.message}"
+    if not logger.handlers or not logger.isEnabledFor(logging.ERROR):
+        configure_logging(LogLevels.error)
+    logger.error("%s", message)
 
 
-def _group(values: dict[str, Any], prefix: str) -> dict[str, Any]:
-    return {name.removeprefix(prefix): value for name, value in values.items() if name.startswith(prefix)}
+def _taken(values: dict[str, Any], prefix: str) -> dict[str, Any]:
+    names = [name for name in values if name.startswith(prefix)]
+    return {name.removeprefix(prefix): values.pop(name) for name in names}
 
 
-def _json_file(context: click.Context, parameter: click.Parameter, value: Path | None) -> Any:
+def _read_json(context: click.Context, parameter: click.Parameter, value: Path | None) -> dict[str, Any] | None:
     if value is None:
         return None
     try:
-        return json.loads(value.read_text())
+        read = json.loads(value.read_text())
     except (OSError, ValueError):
+        read = None
+    if not isinstance(read, dict):
         click.echo("Unable to parse provided logging config.")
         context.exit(1)
+    return read
 
 
 def _all_options() -> Iterator[tuple[str, Option, Any]]:
-    for name, (one, default) in options_of(Config).items():
+    """Name, option and default, those of the HTTP versions in the middle."""
+    for name, one, default in options_of(Config):
         yield name, one, default
         if name == "backpressure":
-            for prefix, group, settings in (
-                ("http1", HTTP1_OPTIONS, HTTP1Settings()),
-                ("http2", HTTP2_OPTIONS, HTTP2Settings()),
-            ):
-                for field, one_more in group.items():
-                    yield f"{prefix}_{field}", one_more, getattr(settings, field)
+            yield from protocol_options()
 
 
 def _declare(name: str, one: Option, default: Any) -> click.Parameter:
-    flags = [one.flag, name]
-    if one.kind == "flag":
-        flags[0] = f"{one.flag}/--no-{one.flag.removeprefix('--')}"
-    default_text: Any = one.show_default or True
-    if one.kind == "flag":
+    default_text: bool | str = one.default_text or True
+    if isinstance(default, bool):
         default_text = "enabled" if default else "disabled"
     elif isinstance(default, Enum):
         default_text = str(default.value)
-    environment = one.env or one.flag.removeprefix("--").replace("-", "_").upper()
-    if one.kind == "flag" and one.env is None and one.flag == "--log":
-        environment = "LOG_ENABLED"
     return click.Option(
-        flags,
-        default=() if one.multiple else default,
-        type=_type(one),
-        multiple=one.multiple,
+        [one.flags, name],
+        default=() if one.is_multiple else default,
+        type=_type(one.kind),
+        multiple=one.is_multiple,
         help=one.help,
-        hidden=one.hidden,
-        envvar=f"GRANIAN_{environment}",
+        envvar=one.environment,
         show_envvar=True,
         show_default=default_text,
-        callback=_json_file if one.kind == "json" else None,
+        callback=_read_json if isinstance(one.kind, kinds.Dictionary) else None,
     )
 
 
-def _type(one: Option) -> Any:
-    kinds: dict[str, Callable[[], Any]] = {
-        "text": lambda: str,
-        "float": lambda: float,
-        "flag": lambda: bool,
-        "octal": OctalIntType,
-        "int": lambda: click.IntRange(one.minimum, one.maximum),
-        "duration": lambda: Duration(one.minimum, one.maximum),
-        "choice": lambda: EnumType(one.choices),
-        "path": lambda: click.Path(exists=False, path_type=Path),
-        "file": lambda: click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-        "json": lambda: click.Path(exists=True, dir_okay=False, readable=True, path_type=Path),
-        "directory": lambda: click.Path(exists=True, file_okay=False, path_type=Path),
-        "existing": lambda: click.Path(exists=True, path_type=Path),
-    }
-    return kinds[one.kind]()
+def _type(kind: kinds.Kind) -> Any:
+    match kind:
+        case kinds.Flag():
+            return bool
+        case kinds.Fraction():
+            return float
+        case kinds.Seconds():
+            return Duration(kind.minimum, kind.maximum)
+        case kinds.Octal():
+            return OctalIntType()
+        case kinds.Number():
+            return click.IntRange(kind.minimum, kind.maximum)
+        case kinds.Choice():
+            return EnumType(kind.members)
+        case kinds.FilePath():
+            return _path_type(kind.presence)
+        case kinds.Dictionary():
+            return _path_type(Presence.FILE)
+    return str
 
 
+def _path_type(presence: Presence) -> click.Path:
+    return click.Path(
+        exists=presence is not Presence.ANYTHING,
+        file_okay=presence is not Presence.DIRECTORY,
+        dir_okay=presence is not Presence.FILE,
+        path_type=Path,
+    )
+
+
+THREE_DIGITS = 3
 cli.params[1:1] = [_declare(name, one, default) for name, one, default in _all_options()]
-cli.params += [
-    click.Option(["--threads"], type=int, hidden=True, default=None),
-    click.Option(["--opt/--no-opt"], hidden=True, default=False),
-]
+# What guides for other versions name; the first is --runtime-threads, the second has no effect.
+cli.params += [click.Option(["--threads"], type=int, hidden=True), click.Option(["--opt/--no-opt"], hidden=True)]

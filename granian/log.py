@@ -1,13 +1,11 @@
-"""Logging: the server's own log, and the access log's line from one record."""
+"""Logging: the server's own log, and the access log with a line per request."""
 
 from __future__ import annotations
 
-import copy
 import logging
 import logging.config
-import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
@@ -36,6 +34,8 @@ log_levels_map = {
     LogLevels.notset: logging.NOTSET,
 }
 
+_DATE_FORMAT = "%Y-%m-%d %H:%M:%S %z"
+
 LOGGING_CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -43,9 +43,9 @@ LOGGING_CONFIG: dict[str, Any] = {
         "generic": {
             "()": "logging.Formatter",
             "fmt": "[%(levelname)s] %(message)s",
-            "datefmt": "[%Y-%m-%d %H:%M:%S %z]",
+            "datefmt": f"[{_DATE_FORMAT}]",
         },
-        "access": {"()": "logging.Formatter", "fmt": "%(message)s", "datefmt": "[%Y-%m-%d %H:%M:%S %z]"},
+        "access": {"()": "logging.Formatter", "fmt": "%(message)s", "datefmt": f"[{_DATE_FORMAT}]"},
     },
     "handlers": {
         "console": {"formatter": "generic", "class": "logging.StreamHandler", "stream": "ext://sys.stdout"},
@@ -62,110 +62,148 @@ logger = logging.getLogger("_granian")
 access_logger = logging.getLogger("granian.access")
 
 Headers = list[tuple[bytes, bytes]]
+# Address, method, decoded path, query string, scheme, protocol, status, seconds, bytes of the body, headers.
 AccessLog = Callable[[str, str, str, str, str, str, int, float, int, Headers], None]
 
 
-def configure_logging(
-    level: LogLevels | str, config: dict[str, Any] | None = None, enabled: bool = True
-) -> None:
-    """Applies `config`, a `logging.config` dict, on top of the defaults; the caller's is not changed."""
-    merged = _merge(copy.deepcopy(LOGGING_CONFIG), config or {})
-    own = merged["loggers"].setdefault("_granian", {})
-    own["level"] = log_levels_map[LogLevels(level)] if enabled else logging.CRITICAL + 1
-    logging.config.dictConfig(merged)
+def configure_logging(level: LogLevels | str, config: dict[str, Any] | None = None, enabled: bool = True) -> None:
+    """Applies `config`, a `logging.config` dictionary, on top of the defaults; it is left as it was.
+
+    # Errors
+    `ConfigurationError` if logging does not take it.
+    """
+    try:
+        merged = _merged(LOGGING_CONFIG, config or {})
+        merged["loggers"]["_granian"]["level"] = log_levels_map[LogLevels(level)] if enabled else logging.CRITICAL + 1
+        logging.config.dictConfig(merged)
+    except (ValueError, TypeError, AttributeError, ImportError) as error:
+        reason = f"{error}: {error.__cause__}" if error.__cause__ is not None else str(error)
+        raise ConfigurationError("log_dictconfig", reason) from None
 
 
 def log_app_exception(exception: BaseException) -> None:
-    """Logs what an application raised, with its traceback."""
+    """Logs what an application has raised, with its traceback."""
     logger.error("Application callable raised an exception", exc_info=exception)
 
 
 def log_request_builder(fmt: str | None) -> AccessLog:
-    """The function that writes one line per request.
+    """The function that writes a line about a request.
 
-    It takes address, method, decoded path, query string, scheme, protocol, status, seconds, bytes of the
-    body and the request's header fields.
-
-    Raises `ConfigurationError` for an atom that there is not.
+    # Errors
+    `ConfigurationError` if the format names what there is not.
     """
     template = fmt or DEFAULT_ACCESSLOG_FMT
-    names: dict[str, bytes] = {}
+    header_atoms = {atom: _header_name(atom) for atom in _check(template)}
+    clock = Clock()
 
-    def name_header(match: re.Match[str]) -> str:
-        key = f"header_{len(names)}"
-        names[key] = match.group(1).lower().encode("latin-1", "replace")
-        return f"%({key})s"
-
-    template = _HEADER_ATOM.sub(name_header, template)
-    _check(template, names)
-    zone_format = "%Y-%m-%d %H:%M:%S %z"
-
-    def write(
-        addr: str,
-        method: str,
-        path: str,
-        query_string: str,
-        scheme: str,
-        protocol: str,
-        status: int,
-        duration: float,
-        body_bytes: int,
-        headers: Headers,
-    ) -> None:
-        atoms: dict[str, Any] = {
-            "addr": addr,
-            "time": time.strftime(zone_format),
-            "dt_ms": duration * 1000,
+    def log_request(*facts: Any) -> None:
+        if not access_logger.isEnabledFor(logging.INFO):
+            return
+        addr, method, path, query_string, scheme, protocol, status, seconds, body_bytes, headers = facts
+        atoms = {
+            "addr": _escaped(addr) or "-",
+            "time": clock.text(),
+            "dt_ms": seconds * 1000,
             "status": status,
-            "path": _escape(path),
-            "query_string": _escape(query_string),
-            "method": method,
+            "path": _escaped(path),
+            "query_string": _escaped(query_string),
+            "method": _escaped(method),
             "scheme": scheme,
             "protocol": protocol,
             "body_bytes": body_bytes,
         }
-        for key, name in names.items():
-            atoms[key] = _header(headers, name)
+        for atom, name in header_atoms.items():
+            atoms[atom] = _header(headers, name)
         access_logger.info(template, atoms)
 
-    return write
+    return log_request
+
+
+class Clock:
+    """The time as the access log writes it, made once a second."""
+
+    def __init__(self) -> None:
+        # One tuple, so that threads see a second and its text together.
+        self._last = (0, "")
+
+    def text(self) -> str:
+        now = int(time.time())
+        second, text = self._last
+        if second != now:
+            text = time.strftime(_DATE_FORMAT, time.localtime(now))
+            self._last = (now, text)
+        return text
+
+
+class Sample(dict[str, Any]):
+    """Atoms of a request that there never was; collects the headers that a format asks for."""
+
+    def __init__(self) -> None:
+        super().__init__(_SAMPLE)
+        self.header_atoms: list[str] = []
+
+    def __missing__(self, atom: str) -> str:
+        if not _header_name(atom):
+            raise KeyError(atom)
+        self.header_atoms.append(atom)
+        return "-"
+
+
+def _check(template: str) -> list[str]:
+    """The atoms of the format that are headers."""
+    sample = Sample()
+    try:
+        _ = template % sample
+    except KeyError as error:
+        known = ", ".join([*_SAMPLE, "header{NAME}"])
+        raise ConfigurationError("log_access_format", f"there is no atom {error.args[0]!r}, but {known}") from None
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError("log_access_format", f"{template!r}: {error}") from None
+    return sample.header_atoms
+
+
+def _header_name(atom: str) -> bytes:
+    """The name in `header{Name}`, as the core writes it."""
+    if not atom.startswith("header{") or not atom.endswith("}"):
+        return b""
+    return atom[len("header{") : -1].strip().lower().encode("latin-1", "replace")
 
 
 def _header(headers: Headers, wanted: bytes) -> str:
-    for name, value in headers:
-        if name == wanted and value:
-            return _escape(value.decode("latin-1"))
-    return "-"
+    values = [value.decode("latin-1") for name, value in headers if name.lower() == wanted and value]
+    return _escaped(", ".join(values)) or "-"
 
 
-def _escape(text: str) -> str:
-    """Text on one line: control characters written as escapes, so that nobody forges a line."""
+def _escaped(text: str) -> str:
+    """The text without characters that end a line or command a terminal: nobody forges a line."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
-def _check(template: str, names: dict[str, bytes]) -> None:
-    sample = dict.fromkeys(names, "-") | _SAMPLE
-    try:
-        template % sample
-    except KeyError as error:
-        raise ConfigurationError("access_log_format", f"there is no atom {error.args[0]!r}") from None
-    except (TypeError, ValueError) as error:
-        raise ConfigurationError("access_log_format", str(error)) from None
+def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
+    """A copy of `base` with `extra` over it.
 
-
-def _merge(base: dict[str, Any], extra: dict[str, Any]) -> dict[str, Any]:
+    An entry of `extra` that is complete by itself takes the place of one with the same name.
+    """
+    result = _copied(base)
     for key, value in extra.items():
-        if isinstance(value, dict) and isinstance(base.get(key), dict) and key in _MERGED:
-            base[key] = {**base[key], **value}
+        if isinstance(value, Mapping) and isinstance(result.get(key), dict) and not COMPLETE & value.keys():
+            result[key] = _merged(result[key], value)
         else:
-            base[key] = value
-    return base
+            result[key] = _copied(value)
+    return result
 
 
-_HEADER_ATOM = re.compile(r"%\(header\{([^}]+)\}\)s")
-_MERGED = {"formatters", "handlers", "loggers"}
+def _copied(value: Any) -> Any:
+    """A copy of what holds values; the values themselves may be streams and functions."""
+    if isinstance(value, Mapping):
+        return {key: _copied(item) for key, item in value.items()}
+    return [*map(_copied, value)] if isinstance(value, list) else value
+
+
+# Keys that make a formatter, handler or logger complete.
+COMPLETE = frozenset({"()", "class", "format", "fmt", "handlers"})
 _SAMPLE: dict[str, Any] = {
     "addr": "",
     "time": "",

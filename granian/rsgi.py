@@ -88,9 +88,7 @@ class HTTPProtocol(Protocol):
         self, status: int, headers: Sequence[tuple[str, str]], file: str, start: int, end: int
     ) -> Awaitable[None]: ...
 
-    def response_stream(
-        self, status: int = 200, headers: Sequence[tuple[str, str]] = ()
-    ) -> HTTPStreamTransport: ...
+    def response_stream(self, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> HTTPStreamTransport: ...
 
 
 class WebsocketMessageType(IntEnum):

@@ -1,7 +1,9 @@
 """What a server can be told: one field per option, and the few values made from them."""
 
+from .checks import UNAVAILABLE
 from .config import Config
-from .fields import NO_DEFAULT, Option, options_of
+from .fields import Option, options_of
+from .protocols import protocol_options
 from .worker import WorkerOptions
 
-__all__ = ["NO_DEFAULT", "Config", "Option", "WorkerOptions", "options_of"]
+__all__ = ["UNAVAILABLE", "Config", "Option", "WorkerOptions", "options_of", "protocol_options"]

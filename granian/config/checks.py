@@ -1,133 +1,147 @@
-"""From the keywords of `Granian` to a `Config`: conversions, bounds, and options that exclude each other."""
+"""From the keywords of `Granian` to a config: conversions, options that exclude each other, remarks."""
 
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import os
-from enum import Enum
-from pathlib import Path
-from typing import Any, TypeVar, get_args, get_type_hints
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from ..constants import Interfaces
+from .. import _imports
+from ..constants import HTTPModes, Interfaces, TaskImpl
 from ..errors import ConfigurationError
-from ..log import log_request_builder, logger
-from .fields import Option
+from ..log import LogLevels, log_levels_map, log_request_builder, logger
+from .protocols import converted_settings
 
-AnyConfig = TypeVar("AnyConfig")
+if TYPE_CHECKING:
+    from .config import Config
 
-# Options whose function this build does not have, with the value that means "not used".
-UNAVAILABLE: dict[str, Any] = {
-    "ssl_cert": None,
-    "ssl_key": None,
-    "ssl_ca": None,
-    "static_path_mount": None,
-    "metrics_enabled": False,
-    "http": ("auto", "1"),
-    "preload": False,
+AnyConfig = TypeVar("AnyConfig", bound="Config")
+
+# Options whose function the core does not have, and what that is. To use one is an error: a server that
+# leaves out TLS, say, without a word is worse than none.
+UNAVAILABLE = {
+    "ssl_cert": "TLS",
+    "ssl_key": "TLS",
+    "ssl_key_password": "TLS",
+    "ssl_ca": "TLS",
+    "ssl_crl": "TLS",
+    "ssl_client_verify": "TLS",
+    "static_path_route": "serving static files",
+    "static_path_mount": "serving static files",
+    "static_path_dir_to_file": "serving static files",
+    "metrics_enabled": "exporting metrics",
+    "preload": "loading the application beforehand",
 }
 
 
-def checked(cls: type[AnyConfig], target: str, kwargs: dict[str, Any]) -> AnyConfig:
-    """The config of `kwargs`; raises `ConfigurationError`."""
-    if not target or not isinstance(target, str):
-        raise ConfigurationError("target", "the application is missing, as in module:attribute")
-    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    hints = get_type_hints(cls)
-    values: dict[str, Any] = {}
-    for name, value in kwargs.items():
-        if name not in fields or name == "target":
-            raise TypeError(f"unexpected option {name!r}")
-        if value is None and fields[name].default not in (None, dataclasses.MISSING):
-            value = fields[name].default
-        values[name] = _convert(name, value, hints[name], fields[name].metadata.get("option"))
-    config = cls(target=target, **_without_missing(values))
-    _check_together(config)
+def checked(kind: type[AnyConfig], values: dict[str, Any]) -> AnyConfig:
+    """The config of `values`.
+
+    # Errors
+    `ConfigurationError` with the option's name first; `TypeError` for an option that there is not.
+    """
+    fields = {field.name: field for field in dataclasses.fields(kind)}
+    if unknown := values.keys() - fields.keys():
+        raise TypeError(f"there is no option {', '.join(sorted(unknown))}")
+    given = {name: value for name, value in values.items() if value is not None or name == "target"}
+    config = kind(**{name: _convert(fields[name], value) for name, value in given.items()})
+    for check in CHECKS:
+        check(config)
+    _remark(config)
     return config
 
 
-def _without_missing(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if value is not None or not name.endswith("_settings")}
-
-
-def _convert(name: str, value: Any, hint: Any, option: Option | None) -> Any:
-    if value is None or option is None:
-        return value
-    if option.multiple:
-        items = [value] if isinstance(value, (str, os.PathLike)) else list(value)
-        convert = str if option.kind == "text" else _path
-        return tuple(convert(item) for item in items) or None
-    if option.choices is not None:
-        return _choice(name, value, option.choices)
-    if option.kind in ("path", "file", "directory", "existing"):
-        return _path(value)
-    if option.kind == "flag":
-        return bool(value)
-    if option.kind in ("int", "duration", "octal"):
-        return _number(name, value, option)
-    if option.kind == "text" and str in (hint, *get_args(hint)):
-        return str(value)
-    return value
-
-
-def _choice(name: str, value: Any, choices: type[Enum]) -> Any:
+def _convert(field: dataclasses.Field[Any], value: Any) -> Any:
+    option = field.metadata.get("option")
     try:
-        return choices(value)
-    except ValueError:
-        if name == "loop":
-            return str(value)  # a loop that the application has registered
-        known = ", ".join(str(member.value) for member in choices)
-        raise ConfigurationError(name, f"{value!r} is none of {known}") from None
+        if field.name.endswith("_settings"):
+            return converted_settings(value)
+        return value if option is None else option.convert(value)
+    except ValueError as error:
+        raise ConfigurationError(field.name, str(error)) from None
 
 
-def _path(value: Any) -> Path:
-    return Path(value).absolute()
+def _check_availability(config: Config) -> None:
+    if config.http == HTTPModes.http2:
+        raise ConfigurationError("http", "HTTP/2 alone is not available yet")
+    for field in dataclasses.fields(config):
+        function = UNAVAILABLE.get(field.name)
+        if function is not None and getattr(config, field.name) != field.default:
+            raise ConfigurationError(field.name, f"{function} is not available yet")
 
 
-def _number(name: str, value: Any, option: Option) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(name, f"{value!r} is not a whole number")
-    if option.minimum is not None and value < option.minimum:
-        if name in _CLAMPED:
-            return option.minimum
-        raise ConfigurationError(name, f"{value} is less than {option.minimum}")
-    if option.maximum is not None and value > option.maximum:
-        raise ConfigurationError(name, f"{value} is more than {option.maximum}")
-    return value
-
-
-def _check_together(config: Any) -> None:
-    for name, unused in UNAVAILABLE.items():
-        value = getattr(config, name)
-        if value not in (unused if isinstance(unused, tuple) else (unused,)):
-            raise ConfigurationError(name, "not available in this build")
+def _check_tls(config: Config) -> None:
     if (config.ssl_cert is None) != (config.ssl_key is None):
         missing = "ssl_key" if config.ssl_key is None else "ssl_cert"
         raise ConfigurationError(missing, "a certificate and its key are given together or not at all")
-    if config.ssl_client_verify and config.ssl_ca is None:
-        raise ConfigurationError("ssl_client_verify", "needs ssl_ca, the authorities to verify against")
-    if config.interface not in (Interfaces.WSGI, Interfaces.AUTO) and (config.blocking_threads or 1) > 1:
+    if config.ssl_ca is None and (config.ssl_client_verify or config.ssl_crl):
+        option = "ssl_client_verify" if config.ssl_client_verify else "ssl_crl"
+        raise ConfigurationError(option, "there are no authorities (ssl_ca) to verify certificates with")
+
+
+def _check_static_files(config: Config) -> None:
+    routes, mounts = len(config.static_path_route), len(config.static_path_mount)
+    if mounts and routes != mounts and (routes, mounts) != (0, 1):
+        raise ConfigurationError("static_path", "Static path routes and mounts should have the same length")
+
+
+def _check_threads(config: Config) -> None:
+    is_threaded = config.interface in (Interfaces.WSGI, Interfaces.AUTO)
+    if not is_threaded and (config.blocking_threads or 1) > 1:
         raise ConfigurationError("blocking_threads", "Blocking threads > 1 is not supported on ASGI and RSGI")
+
+
+def _check_extras(config: Config) -> None:
+    if config.process_name and _imports.setproctitle is None:
+        raise ConfigurationError("process_name", "Setting process name requires the granian[pname] extra")
+    if config.env_files and _imports.dotenv is None:
+        raise ConfigurationError("env_files", "Environment file(s) usage requires the granian[dotenv] extra")
+    if config.reload and _imports.watchfiles is None:
+        raise ConfigurationError("reload", "Using --reload requires the granian[reload] extra")
+
+
+def _check_target(config: Config) -> None:
+    if not isinstance(config.target, str) or not config.target:
+        raise ConfigurationError("target", "the application to serve is missing, give it as MODULE:ATTRIBUTE")
+
+
+def _check_access_log(config: Config) -> None:
     if config.log_access:
         log_request_builder(config.log_access_format)
-    if config.url_path_prefix and not config.url_path_prefix.startswith("/"):
-        raise ConfigurationError("url_path_prefix", "must begin with a slash")
-    if config.process_name and importlib.util.find_spec("setproctitle") is None:
-        raise ConfigurationError("process_name", "Setting process name requires the granian[pname] extra")
-    if config.env_files and importlib.util.find_spec("dotenv") is None:
-        raise ConfigurationError("env_files", "Environment file(s) usage requires the granian[dotenv] extra")
-    if config.reload and importlib.util.find_spec("watchfiles") is None:
-        raise ConfigurationError("reload", "Using --reload requires the granian[reload] extra")
-    _warn_about(config)
 
 
-def _warn_about(config: Any) -> None:
+def _check_system(config: Config) -> None:
+    if config.uds is not None and os.name == "nt":
+        raise ConfigurationError("uds", "Unix sockets are not available on Windows")
+
+
+def _remark(config: Config) -> None:
+    """Says what is odd, if the log is to show it."""
+
+    def say(level: LogLevels, message: str, *arguments: Any) -> None:
+        number = log_levels_map[level]
+        if config.log_enabled and number >= log_levels_map[config.log_level]:
+            logger.log(number, message, *arguments)
+
     cores = os.cpu_count() or 1
     if config.workers > cores:
-        logger.debug("More workers (%s) than CPU cores (%s)", config.workers, cores)
-    if config.runtime_mode == "mt":
-        logger.info("The I/O happens on the event loop's thread: runtime mode mt has no effect")
+        say(LogLevels.warning, "%d workers are more than the %d CPUs of this machine", config.workers, cores)
+    if config.task_impl == TaskImpl.rust:
+        say(LogLevels.warning, "--task-impl is without effect: tasks are asyncio's")
+    if config.reload:
+        for name in ("workers_lifetime", "workers_max_rss"):
+            if getattr(config, name) is not None:
+                say(LogLevels.info, "--%s is without effect with --reload", name.replace("_", "-"))
 
 
-# Too small values of these were raised to the minimum and still are.
-_CLAMPED = {"workers", "runtime_threads", "runtime_blocking_threads", "backlog", "backpressure"}
+CHECKS: tuple[Callable[[Config], None], ...] = (
+    _check_target,
+    _check_availability,
+    _check_tls,
+    _check_static_files,
+    _check_threads,
+    _check_access_log,
+    _check_extras,
+    _check_system,
+)

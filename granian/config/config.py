@@ -1,8 +1,11 @@
 """`Config`: every option of the server, in the order of the constructor of `Granian`."""
+# ruff: noqa: RUF009 (`option` makes a field)
 
 from __future__ import annotations
 
 import dataclasses
+import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,205 +13,240 @@ from typing import Any
 from ..constants import HTTPModes, Interfaces, Loops, RuntimeModes, SSLProtocols, TaskImpl
 from ..http import HTTP1Settings, HTTP2Settings
 from ..log import LogLevels
-from .fields import keyword, option
+from .checks import checked
+from .fields import option, options
+from .kinds import (
+    Choice,
+    Dictionary,
+    FilePath,
+    Flag,
+    Fraction,
+    Number,
+    Octal,
+    Presence,
+    Seconds,
+    Text,
+    UrlPath,
+)
+from .worker import AccessLog, WorkerOptions
 
 
 @dataclass(frozen=True)
 class Config:
-    """Options by keyword; `from_kwargs` converts and checks them."""
+    """All options; made by `from_kwargs`, which converts and checks them."""
 
+    # Where, and what.
     target: str
-    address: str = option("127.0.0.1", "--host", "text", "Host address to bind to", env="HOST")
-    port: int = option(8000, "--port", "int", "Port to bind to", minimum=0, maximum=65_535)
-    uds: Path | None = option(None, "--uds", "path", "Unix Domain Socket to bind to")
-    uds_permissions: int | None = option(
-        None, "--uds-permissions", "octal", "Unix Domain Socket file permissions"
-    )
+    address: str = option("127.0.0.1", "--host", Text(), "Address or name of the host to bind to")
+    port: int = option(8000, "--port", Number(0, 65_535, is_hard=True), "Port to bind to, 0 for any")
+    uds: Path | None = option(None, "--uds", FilePath(), "Unix socket to bind to, @NAME for an abstract one")
+    uds_permissions: int | None = option(None, "--uds-permissions", Octal(0), "Permissions of the Unix socket's file")
     interface: Interfaces = option(
-        Interfaces.AUTO, "--interface", "choice", "Application interface type", choices=Interfaces
+        Interfaces.AUTO, "--interface", Choice(Interfaces), "Interface of the application, auto to look at it"
     )
-    workers: int = option(1, "--workers", "int", "Number of worker processes", minimum=1)
+    workers: int = option(1, "--workers", Number(1, is_raised=True), "Worker processes")
     blocking_threads: int | None = option(
-        None, "--blocking-threads", "int", "Number of blocking threads (per worker)", minimum=1
+        None, "--blocking-threads", Number(1), "Threads that call a WSGI application, per worker"
     )
-    blocking_threads_idle_timeout: int = option(
-        30,
-        "--blocking-threads-idle-timeout",
-        "duration",
-        "Maximum amount of time in seconds (or a human-readable duration) an idle blocking thread will be "
-        "kept alive",
-        minimum=5,
-        maximum=600,
+    blocking_threads_idle_timeout: float = option(
+        30, "--blocking-threads-idle-timeout", Seconds(5, 600, is_hard=True), "Time that blocking threads stay idle"
     )
-    runtime_threads: int = option(
-        1, "--runtime-threads", "int", "Number of runtime I/O threads (per worker)", minimum=1
-    )
+    runtime_threads: int = option(1, "--runtime-threads", Number(1, is_raised=True), "Without effect: I/O threads")
     runtime_blocking_threads: int | None = option(
-        None,
-        "--runtime-blocking-threads",
-        "int",
-        "Number of runtime I/O blocking threads (per worker)",
-        minimum=1,
+        None, "--runtime-blocking-threads", Number(1, is_raised=True), "Without effect: threads for files"
     )
     runtime_mode: RuntimeModes = option(
-        RuntimeModes.auto, "--runtime-mode", "choice", "Where the I/O happens", choices=RuntimeModes
+        RuntimeModes.auto, "--runtime-mode", Choice(RuntimeModes), "Without effect: mode of the I/O threads"
     )
-    loop: Loops = option(Loops.auto, "--loop", "choice", "Event loop implementation", choices=Loops)
-    task_impl: TaskImpl = option(
-        TaskImpl.asyncio, "--task-impl", "choice", "Kept for compatibility", choices=TaskImpl
-    )
-    http: HTTPModes = option(HTTPModes.auto, "--http", "choice", "HTTP version", choices=HTTPModes)
-    websockets: bool = option(True, "--ws", "flag", "Enable websockets handling", env="WEBSOCKETS")
-    backlog: int = option(1024, "--backlog", "int", "Maximum number of connections to hold in backlog", minimum=128)
+    loop: Loops | str = option(Loops.auto, "--loop", Choice(Loops, is_open=True), "Event loop")
+    task_impl: TaskImpl = option(TaskImpl.asyncio, "--task-impl", Choice(TaskImpl), "Without effect: kind of tasks")
+    http: HTTPModes = option(HTTPModes.auto, "--http", Choice(HTTPModes), "Versions of HTTP")
+    websockets: bool = option(True, "--ws", Flag(), "Handle websockets", env="WEBSOCKETS")
+    backlog: int = option(1024, "--backlog", Number(128, is_raised=True), "Connections that wait in a listening socket")
     backpressure: int | None = option(
         None,
         "--backpressure",
-        "int",
-        "Maximum number of requests to process concurrently (per worker)",
-        minimum=1,
-        show_default="backlog/workers",
+        Number(1, is_raised=True),
+        "Requests at once in a worker",
+        default_text="backlog/workers",
     )
     http1_settings: HTTP1Settings = dataclasses.field(default_factory=HTTP1Settings)
     http2_settings: HTTP2Settings = dataclasses.field(default_factory=HTTP2Settings)
-    log_enabled: bool = option(True, "--log", "flag", "Enable logging")
-    log_level: LogLevels = option(LogLevels.info, "--log-level", "choice", "Log level", choices=LogLevels)
+
+    # Logs.
+    log_enabled: bool = option(True, "--log", Flag(), "Log what the server does", env="LOG_ENABLED")
+    log_level: LogLevels = option(LogLevels.info, "--log-level", Choice(LogLevels), "Level of the log")
     log_dictconfig: dict[str, Any] | None = option(
-        None, "--log-config", "json", "Logging configuration file (json)", env="LOG_CONFIG"
+        None, "--log-config", Dictionary(), "Logging configuration (JSON, see logging.config.dictConfig)"
     )
-    log_access: bool = option(False, "--access-log", "flag", "Enable access log", env="LOG_ACCESS_ENABLED")
+    log_access: bool = option(False, "--access-log", Flag(), "Log requests", env="LOG_ACCESS_ENABLED")
     log_access_format: str | None = option(
-        None, "--access-log-fmt", "text", "Access log format", env="LOG_ACCESS_FMT"
+        None, "--access-log-fmt", Text(), "Format of the lines of the access log", env="LOG_ACCESS_FMT"
     )
-    ssl_cert: Path | None = option(
-        None, "--ssl-certificate", "file", "SSL certificate file", env="SSL_CERTIFICATE"
-    )
-    ssl_key: Path | None = option(None, "--ssl-keyfile", "file", "SSL key file", env="SSL_KEYFILE")
-    ssl_key_password: str | None = option(
-        None, "--ssl-keyfile-password", "text", "SSL key password", env="SSL_KEYFILE_PASSWORD"
-    )
+
+    # TLS.
+    ssl_cert: Path | None = option(None, "--ssl-certificate", FilePath(Presence.FILE), "Certificate chain (PEM)")
+    ssl_key: Path | None = option(None, "--ssl-keyfile", FilePath(Presence.FILE), "Private key (PEM)")
+    ssl_key_password: str | None = option(None, "--ssl-keyfile-password", Text(), "Password of the private key")
     ssl_protocol_min: SSLProtocols = option(
-        SSLProtocols.tls13, "--ssl-protocol-min", "choice", "Set the minimum supported protocol for SSL connections.",
-        choices=SSLProtocols,
+        SSLProtocols.tls13, "--ssl-protocol-min", Choice(SSLProtocols), "Oldest version of TLS"
     )
-    ssl_ca: Path | None = option(None, "--ssl-ca", "file", "Root SSL cerificate file for client verification")
-    ssl_crl: tuple[Path, ...] | None = option(None, "--ssl-crl", "file", "SSL CRL file(s)", multiple=True)
-    ssl_client_verify: bool = option(
-        False, "--ssl-client-verify", "flag", "Verify clients SSL certificates"
+    ssl_ca: Path | None = option(
+        None, "--ssl-ca", FilePath(Presence.FILE), "Authorities to verify clients' certificates with (PEM)"
     )
-    url_path_prefix: str | None = option(None, "--url-path-prefix", "text", "URL path prefix the app is mounted on")
-    respawn_failed_workers: bool = option(
-        True, "--respawn-failed-workers", "flag", "Enable workers respawn on unexpected exit"
+    ssl_crl: tuple[Path, ...] = options("--ssl-crl", FilePath(Presence.FILE), "Revoked certificates of clients (PEM)")
+    ssl_client_verify: bool = option(False, "--ssl-client-verify", Flag(), "Require certificates of clients")
+    url_path_prefix: str | None = option(
+        None, "--url-path-prefix", UrlPath(), "Path that the application is mounted on"
     )
+
+    # Workers.
+    respawn_failed_workers: bool = option(True, "--respawn-failed-workers", Flag(), "Replace workers that have died")
     respawn_interval: float = option(
-        3.5, "--respawn-interval", "float", "Kept for compatibility: a worker is replaced when the new one is ready"
+        3.5, "--respawn-interval", Fraction(), "Without effect: a worker is replaced once the new one is ready"
     )
-    rss_sample_interval: int = option(
-        30, "--rss-sample-interval", "duration", "The sample rate for the resource monitor", minimum=1, maximum=300
+    rss_sample_interval: float = option(
+        30, "--rss-sample-interval", Seconds(1, 300), "Interval between samples of the workers' memory"
     )
-    rss_samples: int = option(
-        1, "--rss-samples", "int", "How many samples over the limit replace a worker", minimum=1
-    )
-    workers_lifetime: int | None = option(
-        None, "--workers-lifetime", "duration", "The maximum amount of time a worker will be kept alive before respawn",
-        minimum=60,
+    rss_samples: int = option(1, "--rss-samples", Number(1), "Samples in a row over the limit that replace a worker")
+    workers_lifetime: float | None = option(
+        None, "--workers-lifetime", Seconds(60), "Replace workers after this time", default_text="disabled"
     )
     workers_max_rss: int | None = option(
-        None, "--workers-max-rss", "int", "The maximum amount of memory (in MiB) a worker can consume before respawn",
-        minimum=1,
+        None, "--workers-max-rss", Number(1), "Replace workers that use more memory (MiB)", default_text="disabled"
     )
-    workers_kill_timeout: int | None = option(
-        None, "--workers-kill-timeout", "duration", "The amount of time to wait for killing workers that refused to "
-        "gracefully stop", minimum=1, maximum=1800, show_default="disabled",
+    workers_kill_timeout: float | None = option(
+        None,
+        "--workers-kill-timeout",
+        Seconds(1, 1800),
+        "Kill workers that have not stopped after this time",
+        default_text="disabled",
     )
-    factory: bool = option(False, "--factory", "flag", "Treat target as a factory function")
-    working_dir: Path | None = option(None, "--working-dir", "directory", "Set the working directory")
-    env_files: tuple[Path, ...] | None = option(None, "--env-files", "file", "Environment file(s) to load", multiple=True)
-    static_path_route: tuple[str, ...] | None = option(
-        None, "--static-path-route", "text", "Route(s) for static file serving", multiple=True, show_default="/static"
+    factory: bool = option(False, "--factory", Flag(), "The target makes the application when called")
+    working_dir: Path | None = option(
+        None, "--working-dir", FilePath(Presence.DIRECTORY), "Directory to run the application in"
     )
-    static_path_mount: tuple[Path, ...] | None = option(
-        None, "--static-path-mount", "directory", "Path(s) to mount for static file serving", multiple=True
+    env_files: tuple[Path, ...] = options("--env-files", FilePath(Presence.FILE), "Environment files (granian[dotenv])")
+
+    # Static files and metrics.
+    static_path_route: tuple[str, ...] = options(
+        "--static-path-route", Text(), "Routes of static files", default_text="/static"
+    )
+    static_path_mount: tuple[Path, ...] = options(
+        "--static-path-mount", FilePath(Presence.DIRECTORY), "Directories of static files"
     )
     static_path_dir_to_file: str | None = option(
-        None, "--static-path-dir-to-file", "text", "Serve the specified file for directory listings"
+        None, "--static-path-dir-to-file", Text(), "File to serve for a directory"
     )
-    static_path_expires: int = option(
-        86_400, "--static-path-expires", "duration", "Cache headers expiration for static files", minimum=0
+    static_path_expires: float = option(
+        86_400, "--static-path-expires", Seconds(0), "Time that clients may keep static files, 0 to not tell"
     )
-    metrics_enabled: bool = option(False, "--metrics", "flag", "Enable metrics exporter", env="METRICS_ENABLED")
-    metrics_scrape_interval: int = option(
-        15, "--metrics-scrape-interval", "duration", "Configure the metrics collection interval", minimum=1, maximum=60
+    metrics_enabled: bool = option(False, "--metrics", Flag(), "Export metrics", env="METRICS_ENABLED")
+    metrics_scrape_interval: float = option(
+        15, "--metrics-scrape-interval", Seconds(1, 60), "Interval between collections of metrics"
     )
-    metrics_address: str = option("127.0.0.1", "--metrics-address", "text", "Metrics exporter host address")
-    metrics_port: int = option(9090, "--metrics-port", "int", "Metrics exporter port", minimum=0, maximum=65_535)
-    reload: bool = option(False, "--reload", "flag", "Enable auto reload on application's files changes "
-                          "(requires granian[reload] extra)")
-    reload_paths: tuple[Path, ...] | None = option(
-        None, "--reload-paths", "existing", "Paths to watch for changes", multiple=True, show_default="Working directory"
+    metrics_address: str = option("127.0.0.1", "--metrics-address", Text(), "Address to export metrics on")
+    metrics_port: int = option(9090, "--metrics-port", Number(0, 65_535, is_hard=True), "Port to export metrics on")
+
+    # Reload.
+    reload: bool = option(False, "--reload", Flag(), "Replace workers when files change (granian[reload])")
+    reload_paths: tuple[Path, ...] = options(
+        "--reload-paths", FilePath(Presence.EXISTING), "Paths to watch", default_text="Working directory"
     )
-    reload_ignore_dirs: tuple[str, ...] | None = option(
-        None, "--reload-ignore-dirs", "text", "Names of directories to ignore changes for", multiple=True
+    reload_ignore_dirs: tuple[str, ...] = options("--reload-ignore-dirs", Text(), "Names of directories to ignore")
+    reload_ignore_patterns: tuple[str, ...] = options(
+        "--reload-ignore-patterns", Text(is_pattern=True), "Regular expressions of files to ignore"
     )
-    reload_ignore_patterns: tuple[str, ...] | None = option(
-        None, "--reload-ignore-patterns", "text", "File/path patterns (regex) to ignore changes for", multiple=True
-    )
-    reload_ignore_paths: tuple[Path, ...] | None = option(
-        None, "--reload-ignore-paths", "path", "Absolute paths to ignore changes for", multiple=True
-    )
-    reload_filter: Any = keyword()
-    reload_tick: int = option(50, "--reload-tick", "int", "The tick frequency (in milliseconds) the reloader watch for "
-                              "changes", minimum=50, maximum=5000)
+    reload_ignore_paths: tuple[Path, ...] = options("--reload-ignore-paths", FilePath(), "Paths to ignore")
+    # A class; Python code only.
+    reload_filter: Any = None
+    reload_tick: int = option(50, "--reload-tick", Number(50, 5000), "Step of the watcher (ms)")
     reload_ignore_worker_failure: bool = option(
-        False, "--reload-ignore-worker-failure", "flag", "Kept for compatibility: failures never end reloading"
+        False, "--reload-ignore-worker-failure", Flag(), "Without effect: a failure never ends a reloading server"
     )
-    process_name: str | None = option(None, "--process-name", "text", "Set a custom name for processes "
-                                      "(requires granian[pname] extra)")
-    pid_file: Path | None = option(None, "--pid-file", "path", "A path to write the PID file to")
-    bind: tuple[str, ...] | None = option(
-        None, "--bind", "text", "Further addresses: HOST:PORT, unix:PATH, unix:@NAME, fd://N", multiple=True
+
+    process_name: str | None = option(None, "--process-name", Text(), "Name of the processes (granian[pname])")
+    pid_file: Path | None = option(None, "--pid-file", FilePath(), "File to write the process id to")
+
+    # Not in the constructor of granian 2; by keyword only.
+    bind: tuple[str, ...] = options("--bind", Text(), "Addresses: HOST:PORT, unix:PATH, unix:@NAME, fd://N")
+    fd: int | None = option(None, "--fd", Number(0), "Descriptor of a listening socket to serve on")
+    drain_timeout: float | None = option(
+        None,
+        "--drain-timeout",
+        Seconds(0),
+        "Time for requests to end when a worker stops",
+        default_text="30, with --reload 3",
     )
-    fd: int | None = option(None, "--fd", "int", "A listening socket's descriptor to serve on", minimum=0)
-    drain_timeout: int | None = option(
-        None, "--drain-timeout", "duration", "How long a stopping worker waits for requests in flight", minimum=0,
-        show_default="30, 3 with --reload",
+    max_requests: int | None = option(
+        None, "--max-requests", Number(1), "Replace workers after so many requests", default_text="disabled"
     )
-    max_requests: int | None = option(None, "--max-requests", "int", "Replace a worker after so many requests", minimum=1)
-    max_requests_jitter: int = option(0, "--max-requests-jitter", "int", "Random addition to --max-requests", minimum=0)
-    workers_lifetime_jitter: int = option(
-        0, "--workers-lifetime-jitter", "duration", "Random addition to --workers-lifetime", minimum=0
+    max_requests_jitter: int = option(0, "--max-requests-jitter", Number(0), "Random addition to --max-requests")
+    workers_lifetime_jitter: float = option(
+        0, "--workers-lifetime-jitter", Seconds(0), "Random addition to --workers-lifetime"
     )
-    hang_timeout: int | None = option(
-        None, "--hang-timeout", "duration", "Replace a worker whose event loop is stuck for so long", minimum=1
+    hang_timeout: float | None = option(
+        None,
+        "--hang-timeout",
+        Seconds(1),
+        "Replace workers whose event loop is stuck for this time",
+        default_text="disabled",
     )
-    preload: bool = option(False, "--preload", "flag", "Load the application before workers are forked")
+    preload: bool = option(False, "--preload", Flag(), "Load the application before workers start")
 
     @classmethod
     def from_kwargs(cls, *, target: str, **kwargs: Any) -> Config:
-        """A checked config; `ConfigurationError` names the option that is wrong."""
-        from .checks import checked
+        """The config of these options: `None` is the default, a string does for a path or an enum's member.
 
-        return checked(cls, target, kwargs)
+        # Errors
+        `ConfigurationError` with the option's name first; `TypeError` for an option that there is not.
+        """
+        return checked(cls, {"target": target, **kwargs})
+
+    def worker_options(
+        self,
+        interface: Interfaces,
+        state: dict[str, Any] | None,
+        *,
+        access_log: AccessLog | None,
+        on_exception: Callable[[BaseException], None],
+    ) -> WorkerOptions:
+        """What the core needs to know in a worker whose application speaks `interface`."""
+        return WorkerOptions.from_config(
+            self, interface=interface, state=state, access_log=access_log, on_exception=on_exception
+        )
 
     @property
-    def backpressure_per_worker(self) -> int:
+    def backpressure_effective(self) -> int:
         """Requests at once in one worker."""
-        return max(1, self.backpressure or self.backlog // self.workers)
+        return self.backpressure or max(1, self.backlog // self.workers)
+
+    @property
+    def blocking_threads_effective(self) -> int:
+        """Threads of a worker that call the application, as far as the interface is known."""
+        return self.blocking_threads_for(self.interface)
+
+    def blocking_threads_for(self, interface: Interfaces) -> int:
+        """Threads of a worker that call an application of this interface: one unless it is WSGI."""
+        if interface != Interfaces.WSGI:
+            return 1
+        return self.blocking_threads or max(1, min(self.backpressure_effective // 2, many_threads()))
+
+    @property
+    def drain_timeout_effective(self) -> float:
+        """Seconds for requests to end; few where somebody waits for new code."""
+        if self.drain_timeout is not None:
+            return self.drain_timeout
+        return RELOAD_DRAIN_TIMEOUT if self.reload else DRAIN_TIMEOUT
 
     @property
     def workers_rss(self) -> int | None:
-        """The limit of a worker's resident memory in bytes."""
-        return self.workers_max_rss * 1024 * 1024 if self.workers_max_rss else None
-
-    def blocking_threads_for(self, interface: Interfaces) -> int:
-        """Threads that call the application: one unless it speaks WSGI."""
-        if interface != Interfaces.WSGI:
-            return 1
-        return self.blocking_threads or max(1, self.backpressure_per_worker // 2)
+        """The limit of a worker's memory in bytes."""
+        return None if self.workers_max_rss is None else self.workers_max_rss * 1024 * 1024
 
     @property
     def ssl_ctx(self) -> tuple[Any, ...]:
-        """TLS as older code reads it: enabled, files, password, version, authorities, verification."""
-        crls = [str(path) for path in self.ssl_crl or ()]
+        """TLS as older code reads it."""
         return (
             self.ssl_cert is not None,
             self.ssl_cert,
@@ -216,6 +254,15 @@ class Config:
             self.ssl_key_password,
             str(self.ssl_protocol_min),
             self.ssl_ca,
-            crls,
+            list(self.ssl_crl),
             self.ssl_client_verify,
         )
+
+
+def many_threads() -> int:
+    """More threads of a worker than this hinder each other more than they help."""
+    return max(32, 2 * (os.cpu_count() or 1) + 1)
+
+
+DRAIN_TIMEOUT = 30.0
+RELOAD_DRAIN_TIMEOUT = 3.0

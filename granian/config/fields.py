@@ -1,48 +1,65 @@
-"""`option()`: everything about one option in one place: flag, environment name, help, bounds."""
+"""`option()`: everything about one option in one place: value, flag, environment name, help."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-NO_DEFAULT = dataclasses.MISSING
+from .kinds import Flag, Kind
 
 
 @dataclass(frozen=True)
 class Option:
-    """An option of the command line; its type is one of the kinds that `cli.py` knows."""
+    """One option, on the command line and in the environment."""
 
     flag: str
-    kind: str
+    kind: Kind
     help: str
-    env: str | None = None
-    minimum: int | None = None
-    maximum: int | None = None
-    choices: Any = None
-    multiple: bool = False
-    hidden: bool = False
-    show_default: str | None = None
-    secondary: str | None = None
-    # Another name for the keyword of `Granian`, where it differs from the parameter on the command line.
-    check: Callable[[Any], None] | None = None
+    # Without the prefix; made from the flag unless given.
+    env: str = ""
+    is_multiple: bool = False
+    # For the help, where the default itself says too little.
+    default_text: str | None = None
+
+    @property
+    def environment(self) -> str:
+        """The name of its environment variable."""
+        return f"GRANIAN_{self.env or self.flag.removeprefix('--').replace('-', '_').upper()}"
+
+    @property
+    def flags(self) -> str:
+        """As it is declared to click."""
+        return f"{self.flag}/--no-{self.flag.removeprefix('--')}" if isinstance(self.kind, Flag) else self.flag
+
+    def convert(self, value: Any) -> Any:
+        """The value to keep; one where several may stand is taken for a list of one.
+
+        Raises `ValueError`.
+        """
+        if not self.is_multiple:
+            return self.kind.convert(value)
+        items = value if _is_sequence(value) else [value]
+        return tuple(self.kind.convert(item) for item in items)
 
 
-def option(default: Any, flag: str, kind: str, help: str, **facts: Any) -> Any:
+def option(default: Any, flag: str, kind: Kind, help: str, **facts: Any) -> Any:
     """A dataclass field with its `Option` in the metadata."""
     return dataclasses.field(default=default, metadata={"option": Option(flag, kind, help, **facts)})
 
 
-def keyword(default: Any = None) -> Any:
-    """A field that only the Python API has."""
-    return dataclasses.field(default=default)
+def options(flag: str, kind: Kind, help: str, **facts: Any) -> Any:
+    """The same for an option that may be given several times."""
+    return option((), flag, kind, help, is_multiple=True, **facts)
 
 
-def options_of(config: type) -> dict[str, tuple[Option, Any]]:
-    """The options of a config class with their defaults, by field name, in order."""
-    return {
-        field.name: (field.metadata["option"], field.default)
-        for field in dataclasses.fields(config)
-        if "option" in field.metadata
-    }
+def options_of(config: type[Any]) -> Iterator[tuple[str, Option, Any]]:
+    """Name, option and default of each field of a dataclass that is an option."""
+    for field in dataclasses.fields(config):
+        if "option" in field.metadata:
+            yield field.name, field.metadata["option"], field.default
+
+
+def _is_sequence(value: Any) -> bool:
+    return isinstance(value, Iterable) and not isinstance(value, str | bytes)

@@ -1,83 +1,79 @@
-"""The options of the HTTP versions: fields of `HTTP1Settings` and `HTTP2Settings`."""
+"""The options of the HTTP versions: the fields of `HTTP1Settings` and `HTTP2Settings`."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Any
+
+from ..http import HTTP1Settings, HTTP2Settings
 from .fields import Option
+from .kinds import Flag, Number, Seconds
 
 HTTP1_OPTIONS = {
     "max_buffer_size": Option(
-        "--http1-buffer-size",
-        "int",
-        "Sets the maximum buffer size for HTTP/1 connections",
-        env="HTTP1_BUFFER_SIZE",
-        minimum=8192,
+        "--http1-buffer-size", Number(8192), "Maximum size of the read buffer, which headers must fit (bytes)"
     ),
     "header_read_timeout": Option(
-        "--http1-header-read-timeout",
-        "int",
-        "Sets a timeout (in milliseconds) to read headers",
-        minimum=1,
-        maximum=60_000,
+        "--http1-header-read-timeout", Number(1, 60_000), "Time to receive a request's head, and to stay idle (ms)"
     ),
-    "keep_alive": Option("--http1-keep-alive", "flag", "Enables or disables HTTP/1 keep-alive"),
-    "pipeline_flush": Option(
-        "--http1-pipeline-flush", "flag", "Aggregates HTTP/1 flushes to better support pipelined responses"
-    ),
+    "keep_alive": Option("--http1-keep-alive", Flag(), "Keep HTTP/1 connections open between requests"),
+    "pipeline_flush": Option("--http1-pipeline-flush", Flag(), "Flush the responses of pipelined requests together"),
 }
 
 HTTP2_OPTIONS = {
-    "adaptive_window": Option(
-        "--http2-adaptive-window", "flag", "Sets whether to use an adaptive flow control for HTTP2"
-    ),
+    "adaptive_window": Option("--http2-adaptive-window", Flag(), "Adapt the flow control to the connection"),
     "initial_connection_window_size": Option(
         "--http2-initial-connection-window-size",
-        "int",
-        "Sets the max connection-level flow control for HTTP2",
-        minimum=1024,
-        maximum=2**31 - 1,
+        Number(1024, 2**31 - 1, is_hard=True),
+        "Flow control window of a connection (bytes)",
     ),
     "initial_stream_window_size": Option(
         "--http2-initial-stream-window-size",
-        "int",
-        "Sets the `SETTINGS_INITIAL_WINDOW_SIZE` option for HTTP2 stream-level flow control",
-        minimum=1024,
-        maximum=2**31 - 1,
+        Number(1024, 2**31 - 1, is_hard=True),
+        "Flow control window of a stream (bytes)",
     ),
     "keep_alive_interval": Option(
-        "--http2-keep-alive-interval",
-        "int",
-        "Sets an interval (in milliseconds) for HTTP2 Ping frames should be sent to keep a connection alive",
-        minimum=1,
-        maximum=60_000,
+        "--http2-keep-alive-interval", Number(1, 60_000), "Interval between pings (ms)", default_text="disabled"
     ),
-    "keep_alive_timeout": Option(
-        "--http2-keep-alive-timeout",
-        "duration",
-        "Sets a timeout (in seconds or a human-readable duration) for receiving an acknowledgement of the "
-        "HTTP2 keep-alive ping",
-        minimum=1,
-    ),
-    "max_concurrent_streams": Option(
-        "--http2-max-concurrent-streams",
-        "int",
-        "Sets the SETTINGS_MAX_CONCURRENT_STREAMS option for HTTP2 connections",
-        minimum=10,
-        maximum=2**31 - 1,
-    ),
+    "keep_alive_timeout": Option("--http2-keep-alive-timeout", Seconds(1), "Time for the answer to a ping"),
+    "max_concurrent_streams": Option("--http2-max-concurrent-streams", Number(10), "Streams at once in a connection"),
+    # "The value advertised by an endpoint MUST be between this initial value and the maximum allowed
+    # frame size (2^24-1 or 16,777,215 octets), inclusive."
+    # <https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2>
     "max_frame_size": Option(
-        "--http2-max-frame-size",
-        "int",
-        "Sets the maximum frame size to use for HTTP2",
-        minimum=16_384,
-        maximum=2**24 - 1,
+        "--http2-max-frame-size", Number(2**14, 2**24 - 1, is_hard=True), "Largest frame to receive (bytes)"
     ),
-    "max_headers_size": Option(
-        "--http2-max-headers-size", "int", "Sets the max size of received header frames", minimum=1
-    ),
-    "max_send_buffer_size": Option(
-        "--http2-max-send-buffer-size",
-        "int",
-        "Set the maximum write buffer size for each HTTP/2 stream",
-        minimum=1024,
-    ),
+    "max_headers_size": Option("--http2-max-headers-size", Number(1), "Largest list of headers to receive (bytes)"),
+    "max_send_buffer_size": Option("--http2-max-send-buffer-size", Number(1024), "Write buffer of a stream (bytes)"),
 }
+
+
+def protocol_options() -> Iterator[tuple[str, Option, Any]]:
+    """The options of both versions: `http1_*` and `http2_*`, with their defaults."""
+    for prefix, group, settings in _GROUPS:
+        for name, option in group.items():
+            yield f"{prefix}_{name}", option, getattr(settings, name)
+
+
+def converted_settings(settings: Any) -> Any:
+    """A copy with converted values; raises `ValueError`."""
+    for _, group, known in _GROUPS:
+        if isinstance(settings, type(known)):
+            values = {name: getattr(settings, name) for name in group}
+            return type(settings)(**{name: _converted(name, group[name], value) for name, value in values.items()})
+    raise ValueError(f"{settings!r} are no settings of an HTTP version")
+
+
+def _converted(name: str, option: Option, value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        return option.convert(value)
+    except ValueError as error:
+        raise ValueError(f"{name}: {error}") from None
+
+
+_GROUPS: tuple[tuple[str, dict[str, Option], Any], ...] = (
+    ("http1", HTTP1_OPTIONS, HTTP1Settings()),
+    ("http2", HTTP2_OPTIONS, HTTP2Settings()),
+)

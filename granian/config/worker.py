@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..constants import Interfaces
+from ..constants import HTTPModes, Interfaces
+from ..log import AccessLog
 
 if TYPE_CHECKING:
     from .config import Config
@@ -14,24 +16,29 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """Attributes that the core reads by name; times in seconds unless they say ms, sizes in bytes."""
+    """Attributes that the core reads by name."""
 
+    # asgi, rsgi or wsgi
     interface: str
+    # The application's lifespan state, if it has one.
     state: dict[str, Any] | None
-    access_log: Callable[..., None] | None
-    on_exception: Callable[[BaseException], None]
-    blocking_threads: int = 1
-    blocking_threads_idle_timeout: int = 30
-    backpressure: int = 1024
-    root_path: str = ""
-    http: str = "auto"
-    websockets: bool = True
+    blocking_threads: int
+    # s
+    blocking_threads_idle_timeout: int
+    backpressure: int
+    root_path: str
+    # auto, 1 or 2
+    http: str
+    websockets: bool
     # ms
-    http1_header_read_timeout: int = 30_000
-    http1_keep_alive: bool = True
-    http1_max_buffer_size: int = 417_792
-    http1_pipeline_flush: bool = False
-    multiprocess: bool = False
+    http1_header_read_timeout: int
+    http1_keep_alive: bool
+    # bytes
+    http1_max_buffer_size: int
+    http1_pipeline_flush: bool
+    multiprocess: bool
+    access_log: AccessLog | None
+    on_exception: Callable[[BaseException], None]
 
     @classmethod
     def from_config(
@@ -40,25 +47,28 @@ class WorkerOptions:
         *,
         interface: Interfaces,
         state: dict[str, Any] | None,
-        access_log: Callable[..., None] | None,
+        access_log: AccessLog | None,
         on_exception: Callable[[BaseException], None],
     ) -> WorkerOptions:
-        """The options of a worker whose application was found to speak `interface`."""
+        """The options of a worker whose application speaks `interface`."""
         http1 = config.http1_settings
         return cls(
-            interface="asgi" if interface == Interfaces.ASGINL else str(interface),
+            interface=str(Interfaces.ASGI if interface == Interfaces.ASGINL else interface),
             state=state,
-            access_log=access_log,
-            on_exception=on_exception,
             blocking_threads=config.blocking_threads_for(interface),
-            blocking_threads_idle_timeout=config.blocking_threads_idle_timeout,
-            backpressure=config.backpressure_per_worker,
+            blocking_threads_idle_timeout=math.ceil(config.blocking_threads_idle_timeout),
+            backpressure=config.backpressure_effective,
             root_path=config.url_path_prefix or "",
             http=str(config.http),
-            websockets=config.websockets,
+            websockets=config.websockets and interface != Interfaces.WSGI and config.http != HTTPModes.http2,
             http1_header_read_timeout=http1.header_read_timeout,
             http1_keep_alive=http1.keep_alive,
             http1_max_buffer_size=http1.max_buffer_size,
             http1_pipeline_flush=http1.pipeline_flush,
             multiprocess=config.workers > 1,
+            access_log=access_log,
+            on_exception=on_exception,
         )
+
+
+__all__ = ["AccessLog", "WorkerOptions"]

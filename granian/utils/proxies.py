@@ -1,118 +1,131 @@
-"""Middleware for applications behind proxies: who the client is, as trusted proxies say."""
+"""Wrappers that believe `X-Forwarded-For` and `X-Forwarded-Proto` of the proxies one trusts."""
 
 from __future__ import annotations
 
-import functools
 import ipaddress
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import wraps
 from typing import Any
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+ASGIApp = Callable[[Any, Any, Any], Awaitable[Any]]
+WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
-class TrustedHosts:
-    """Proxies that are believed: addresses, networks, literal names, or `*` for everybody."""
+def wrap_asgi_with_proxy_headers(app: ASGIApp, trusted_hosts: Sequence[str] | str = "127.0.0.1") -> ASGIApp:
+    """`app` with `scope["client"]` and `scope["scheme"]` as the nearest client of a trusted proxy has them.
 
-    def __init__(self, hosts: str | Sequence[str]) -> None:
-        items = [item.strip() for item in (hosts.split(",") if isinstance(hosts, str) else hosts)]
-        self.everybody = "*" in items
-        self._networks: list[Network] = []
-        self._literals: set[str] = set()
-        for item in items:
-            if "/" in item and not item.startswith(("/", "unix:")):
-                self._networks.append(ipaddress.ip_network(item))
-            else:
-                self._literals.add(item)
-        for literal in list(self._literals):
-            address = _address(literal)
-            if address is not None:
-                self._literals.add(str(address))
-
-    def __contains__(self, host: str | None) -> bool:
-        if self.everybody:
-            return True
-        if not host:
-            return "unix:" in self._literals
-        address = _address(host)
-        if address is None:
-            return host in self._literals
-        return str(address) in self._literals or any(address in network for network in self._networks)
-
-    def client_of(self, forwarded: Iterable[str]) -> str | None:
-        """The right-most address that is not trusted itself, else the left-most."""
-        hosts = [host.strip() for value in forwarded for host in value.split(",") if host.strip()]
-        if not hosts:
-            return None
-        if self.everybody:
-            return hosts[0]
-        for host in reversed(hosts):
-            if host not in self:
-                return host
-        return hosts[0]
-
-
-def wrap_asgi_with_proxy_headers(
-    app: Callable[..., Any], trusted_hosts: str | Sequence[str] = "127.0.0.1"
-) -> Callable[..., Any]:
-    """`app` with `client` and `scheme` of its scopes as X-Forwarded-For and -Proto have them.
-
-    Raises `ValueError` for an invalid network in `trusted_hosts`.
+    `trusted_hosts` holds addresses, networks and literal names, as a list or separated by commas; `*` is
+    everybody. Raises `ValueError` for a network that is none.
     """
     trusted = TrustedHosts(trusted_hosts)
 
-    @functools.wraps(app)
-    def wrapped(scope: dict[str, Any], receive: Any, send: Any) -> Any:
-        if scope["type"] != "lifespan":
-            _apply_asgi(scope, trusted)
-        return app(scope, receive, send)
+    @wraps(app)
+    async def wrapped(scope: Any, receive: Any, send: Any) -> Any:
+        if scope["type"] in ("http", "websocket"):
+            peer = scope.get("client")
+            if trusted.trusts_peer(peer[0] if peer else ""):
+                _apply_to_scope(scope, trusted)
+        return await app(scope, receive, send)
 
     return wrapped
 
 
-def wrap_wsgi_with_proxy_headers(
-    app: Callable[..., Any], trusted_hosts: str | Sequence[str] = "127.0.0.1"
-) -> Callable[..., Any]:
-    """`app` with `REMOTE_ADDR` and `wsgi.url_scheme` as X-Forwarded-For and -Proto have them.
+def wrap_wsgi_with_proxy_headers(app: WSGIApp, trusted_hosts: Sequence[str] | str = "127.0.0.1") -> WSGIApp:
+    """`app` with `REMOTE_ADDR` and `wsgi.url_scheme` as the nearest client of a trusted proxy has them.
 
-    Raises `ValueError` for an invalid network in `trusted_hosts`.
+    `trusted_hosts` is as for `wrap_asgi_with_proxy_headers`.
     """
     trusted = TrustedHosts(trusted_hosts)
 
-    @functools.wraps(app)
-    def wrapped(environ: dict[str, Any], start_response: Any) -> Any:
-        if environ.get("REMOTE_ADDR") in trusted:
-            client = trusted.client_of([environ.get("HTTP_X_FORWARDED_FOR", "")])
+    @wraps(app)
+    def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if trusted.trusts_peer(environ.get("REMOTE_ADDR", "")):
+            client = trusted.client_of(environ.get("HTTP_X_FORWARDED_FOR", ""))
             if client:
                 environ["REMOTE_ADDR"] = client
-            proto = environ.get("HTTP_X_FORWARDED_PROTO", "").strip().lower()
-            if proto in ("http", "https"):
-                environ["wsgi.url_scheme"] = proto
+            scheme = _scheme_of(environ.get("HTTP_X_FORWARDED_PROTO", ""), _HTTP_SCHEMES)
+            if scheme:
+                environ["wsgi.url_scheme"] = scheme
         return app(environ, start_response)
 
     return wrapped
 
 
-def _apply_asgi(scope: dict[str, Any], trusted: TrustedHosts) -> None:
-    peer = scope.get("client")
-    if (peer[0] if peer else None) not in trusted:
-        return
-    values: dict[bytes, list[str]] = {b"x-forwarded-for": [], b"x-forwarded-proto": []}
-    for name, value in scope["headers"]:
-        if name in values:
-            values[name].append(value.decode("latin-1"))
-    client = trusted.client_of(values[b"x-forwarded-for"])
+class TrustedHosts:
+    """Whom to believe."""
+
+    def __init__(self, hosts: Sequence[str] | str) -> None:
+        items = hosts.split(",") if isinstance(hosts, str) else hosts
+        names = {item.strip() for item in items} - {""}
+        self.everybody = "*" in names
+        self._names: set[str] = set()
+        self._networks: list[Network] = []
+        for name in names - {"*"}:
+            self._add(name)
+
+    def trusts_peer(self, peer: str) -> bool:
+        """Whether the headers that come from `peer` count; a Unix socket's peer has no name."""
+        return self.everybody or (bool(peer) and peer in self)
+
+    def __contains__(self, host: str) -> bool:
+        if self.everybody or host in self._names:
+            return True
+        try:
+            address = ipaddress.ip_address(_bare(host))
+        except ValueError:
+            return False
+        address = getattr(address, "ipv4_mapped", None) or address
+        return any(address in network for network in self._networks)
+
+    def client_of(self, forwarded: str) -> str:
+        """The right-most host that is not trusted itself; if all are, the left-most.
+
+        Whoever trusts everybody gets the right-most, the only one that the sender did not make up.
+        """
+        hosts = [host for item in forwarded.split(",") if (host := item.strip())]
+        if not hosts:
+            return ""
+        if self.everybody:
+            return hosts[-1]
+        return next((host for host in reversed(hosts) if host not in self), hosts[0])
+
+    def _add(self, name: str) -> None:
+        if "/" in name:
+            self._networks.append(ipaddress.ip_network(name))
+            return
+        try:
+            self._networks.append(ipaddress.ip_network(ipaddress.ip_address(name)))
+        except ValueError:
+            self._names.add(name)
+
+
+def _apply_to_scope(scope: Any, trusted: TrustedHosts) -> None:
+    client = trusted.client_of(_joined(scope["headers"], b"x-forwarded-for"))
     if client:
         scope["client"] = (client, 0)
-    for proto in (value.strip().lower() for value in values[b"x-forwarded-proto"]):
-        if proto in ("http", "https", "ws", "wss"):
-            if scope["type"] == "websocket":
-                proto = proto.replace("http", "ws")
-            scope["scheme"] = proto
-            break
+    scheme = _scheme_of(_joined(scope["headers"], b"x-forwarded-proto"), _SCHEMES)
+    if scheme:
+        scope["scheme"] = _WEBSOCKET_SCHEMES.get(scheme, scheme) if scope["type"] == "websocket" else scheme
 
 
-def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        return ipaddress.ip_address(host)
-    except ValueError:
-        return None
+def _joined(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str:
+    return ",".join(value.decode("latin-1") for name, value in headers if name == wanted)
+
+
+def _scheme_of(forwarded: str, known: frozenset[str]) -> str:
+    """The first value that is a scheme."""
+    first = next((item for part in forwarded.split(",") if (item := part.strip().lower())), "")
+    return first if first in known else ""
+
+
+def _bare(host: str) -> str:
+    """An address without the brackets and the port that some proxies write."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host.partition(":")[0] if host.count(":") == 1 else host
+
+
+_HTTP_SCHEMES = frozenset({"http", "https"})
+_SCHEMES = frozenset({"http", "https", "ws", "wss"})
+_WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}

@@ -1,0 +1,172 @@
+"""The kinds of values that options take, and how they are read from what Python code hands over.
+
+What a text on the command line or in the environment means is for `granian.cli` to say.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+from pathlib import Path
+from typing import Any
+
+
+class Kind:
+    """Of one value; `convert` gives the value to keep, and raises `ValueError` with what is wrong."""
+
+    def convert(self, value: Any) -> Any:
+        return value
+
+
+class Anything(Kind):
+    """Whatever Python code hands over."""
+
+
+class Flag(Kind):
+    """Yes or no."""
+
+    def convert(self, value: Any) -> bool:
+        return bool(value)
+
+
+@dataclass(frozen=True)
+class Text(Kind):
+    """A string; a pattern must be a regular expression."""
+
+    is_pattern: bool = False
+
+    def convert(self, value: Any) -> str:
+        text = value.pattern if isinstance(value, re.Pattern) else value
+        if not isinstance(text, str):
+            raise ValueError(f"{value!r} is no text")
+        if self.is_pattern:
+            try:
+                re.compile(text)
+            except re.error as error:
+                raise ValueError(f"{text!r} is no regular expression: {error}") from None
+        return text
+
+
+class UrlPath(Text):
+    """The path of a URL, with a slash in front and none behind; that of the root is empty."""
+
+    def convert(self, value: Any) -> str:
+        path = super().convert(value).strip("/")
+        return f"/{path}" if path else ""
+
+
+@dataclass(frozen=True)
+class Number(Kind):
+    """A whole number."""
+
+    minimum: int | None = None
+    maximum: int | None = None
+    # Too little counts as the minimum in Python code.
+    is_raised: bool = False
+    # The maximum holds in Python code as well, not only on the command line.
+    is_hard: bool = False
+
+    def convert(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise ValueError(f"{value!r} is no whole number")
+        return self._bounded(value)
+
+    def _bounded(self, value: float) -> float:
+        if self.minimum is not None and value < self.minimum:
+            if self.is_raised:
+                return self.minimum
+            raise ValueError(f"{value} is less than {self.minimum}")
+        if self.is_hard and self.maximum is not None and value > self.maximum:
+            raise ValueError(f"{value} is more than {self.maximum}")
+        return value
+
+
+@dataclass(frozen=True)
+class Seconds(Number):
+    """A time in seconds, or as a text such as `1m30s`."""
+
+    def convert(self, value: Any) -> float:
+        if isinstance(value, str):
+            value = parse_duration(value)
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{value!r} is no time in seconds")
+        return self._bounded(value)
+
+
+class Fraction(Kind):
+    """A number that need not be whole."""
+
+    def convert(self, value: Any) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            raise ValueError(f"{value!r} is no number")
+        return value
+
+
+class Octal(Number):
+    """Permissions of a file."""
+
+
+@dataclass(frozen=True)
+class Choice(Kind):
+    """A member of an enum of strings."""
+
+    members: type[Enum]
+    # Other strings mean something that Python code has registered.
+    is_open: bool = False
+
+    def convert(self, value: Any) -> Any:
+        try:
+            return self.members(value)
+        except ValueError:
+            if self.is_open and isinstance(value, str) and value:
+                return str(value)
+        known = ", ".join(str(member.value) for member in self.members)
+        raise ValueError(f"{value!r} is none of {known}")
+
+
+class Presence(Enum):
+    """What must be where a path leads."""
+
+    ANYTHING = "anything"
+    EXISTING = "existing"
+    FILE = "file"
+    DIRECTORY = "directory"
+
+
+@dataclass(frozen=True)
+class FilePath(Kind):
+    """A path, kept absolute; what must be there is checked on the command line."""
+
+    presence: Presence = Presence.ANYTHING
+
+    def convert(self, value: Any) -> Path:
+        if not isinstance(value, str | os.PathLike) or not str(value):
+            raise ValueError(f"{value!r} is no path")
+        # An abstract name of a Unix socket is no file.
+        return Path(value) if str(value).startswith("@") else Path(value).absolute()
+
+
+class Dictionary(Kind):
+    """A mapping; on the command line, a file of JSON."""
+
+    def convert(self, value: Any) -> dict[str, Any]:
+        if not isinstance(value, Mapping):
+            raise ValueError(f"{value!r} is no mapping")
+        return dict(value)
+
+
+def parse_duration(text: str) -> int:
+    """The seconds that `text` means; raises `ValueError`."""
+    if text.isascii() and text.isdecimal():
+        return int(text)
+    match = _DURATION.fullmatch(text)
+    if not text or match is None:
+        raise ValueError(f"{text!r} is not a valid duration")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
+_DURATION = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")

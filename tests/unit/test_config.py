@@ -1,0 +1,400 @@
+"""`granian.config`: defaults, conversions, bounds, options that exclude each other, derived values."""
+
+import dataclasses
+import pickle
+from pathlib import Path
+
+import pytest
+
+from granian.config import Config, WorkerOptions
+from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes, SSLProtocols, TaskImpl
+from granian.errors import ConfigurationError
+from granian.http import HTTP1Settings, HTTP2Settings
+from granian.log import LogLevels
+
+
+def config(**options):
+    return Config.from_kwargs(target="main:app", **options)
+
+
+def refusal(**options):
+    with pytest.raises(ConfigurationError) as caught:
+        config(**options)
+    return str(caught.value)
+
+
+DEFAULTS = {
+    "address": "127.0.0.1",
+    "port": 8000,
+    "uds": None,
+    "uds_permissions": None,
+    "interface": Interfaces.AUTO,
+    "workers": 1,
+    "blocking_threads": None,
+    "blocking_threads_idle_timeout": 30,
+    "runtime_threads": 1,
+    "runtime_blocking_threads": None,
+    "runtime_mode": RuntimeModes.auto,
+    "loop": Loops.auto,
+    "task_impl": TaskImpl.asyncio,
+    "http": HTTPModes.auto,
+    "websockets": True,
+    "backlog": 1024,
+    "backpressure": None,
+    "log_enabled": True,
+    "log_level": LogLevels.info,
+    "log_dictconfig": None,
+    "log_access": False,
+    "log_access_format": None,
+    "ssl_cert": None,
+    "ssl_key": None,
+    "ssl_key_password": None,
+    "ssl_protocol_min": SSLProtocols.tls13,
+    "ssl_ca": None,
+    "ssl_client_verify": False,
+    "url_path_prefix": None,
+    "respawn_failed_workers": True,
+    "respawn_interval": 3.5,
+    "rss_sample_interval": 30,
+    "rss_samples": 1,
+    "workers_lifetime": None,
+    "workers_max_rss": None,
+    "workers_kill_timeout": None,
+    "factory": False,
+    "working_dir": None,
+    "static_path_dir_to_file": None,
+    "static_path_expires": 86400,
+    "metrics_enabled": False,
+    "metrics_scrape_interval": 15,
+    "metrics_address": "127.0.0.1",
+    "metrics_port": 9090,
+    "reload": False,
+    "reload_filter": None,
+    "reload_tick": 50,
+    "reload_ignore_worker_failure": False,
+    "process_name": None,
+    "pid_file": None,
+    "drain_timeout": None,
+    "max_requests": None,
+    "max_requests_jitter": 0,
+    "workers_lifetime_jitter": 0,
+    "hang_timeout": None,
+    "preload": False,
+}
+
+
+def test_defaults():
+    made = config()
+    assert {name: getattr(made, name) for name in DEFAULTS} == DEFAULTS
+    assert made.http1_settings == HTTP1Settings()
+    assert made.http2_settings == HTTP2Settings()
+    assert made.target == "main:app"
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "env_files",
+        "ssl_crl",
+        "static_path_route",
+        "static_path_mount",
+        "bind",
+        "reload_paths",
+        "reload_ignore_dirs",
+        "reload_ignore_patterns",
+        "reload_ignore_paths",
+    ],
+)
+def test_sequences_are_empty(name):
+    assert not getattr(config(), name)
+
+
+def test_none_means_the_default():
+    made = config(http1_settings=None, http2_settings=None, port=None, interface=None)
+    assert made == config()
+
+
+def test_a_config_does_not_change_and_travels():
+    made = config(interface="wsgi", uds="a.sock", env_files=[])
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.port = 1
+    assert pickle.loads(pickle.dumps(made)) == made
+
+
+def test_unknown_option():
+    with pytest.raises(TypeError, match="nonsense"):
+        config(nonsense=1)
+
+
+@pytest.mark.parametrize("target", ["", None, 1])
+def test_a_target_is_needed(target):
+    with pytest.raises(ConfigurationError, match=r"^target: "):
+        Config.from_kwargs(target=target)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("interface", "asgi", Interfaces.ASGI),
+        ("interface", "auto", Interfaces.AUTO),
+        ("interface", Interfaces.ASGINL, Interfaces.ASGINL),
+        ("http", "1", HTTPModes.http1),
+        ("runtime_mode", "mt", RuntimeModes.mt),
+        ("loop", "uvloop", Loops.uvloop),
+        ("task_impl", "rust", TaskImpl.rust),
+        ("log_level", "debug", LogLevels.debug),
+        ("ssl_protocol_min", "tls1.2", SSLProtocols.tls12),
+    ],
+)
+def test_plain_strings_for_enums(name, given, value):
+    made = getattr(config(**{name: given}), name)
+    assert made is value
+
+
+@pytest.mark.parametrize("name", ["interface", "http", "runtime_mode", "task_impl", "log_level", "ssl_protocol_min"])
+def test_a_value_that_is_no_choice(name):
+    message = refusal(**{name: "nonsense"})
+    assert message.startswith(f"{name}: ")
+    assert "nonsense" in message
+
+
+def test_a_loop_of_the_applications_own():
+    assert config(loop="custom").loop == "custom"
+
+
+@pytest.mark.parametrize("name", ["uds", "working_dir", "pid_file"])
+def test_paths_may_be_strings(name, tmp_path):
+    assert getattr(config(**{name: str(tmp_path)}), name) == tmp_path
+    assert getattr(config(**{name: tmp_path}), name) == tmp_path
+
+
+@pytest.mark.parametrize("name", ["env_files", "reload_paths", "reload_ignore_paths"])
+def test_one_path_or_several(name, tmp_path):
+    expected = (tmp_path,)
+    for given in (str(tmp_path), tmp_path, [str(tmp_path)], (tmp_path,), iter([tmp_path])):
+        assert tuple(getattr(config(**{name: given}), name)) == expected
+
+
+@pytest.mark.parametrize("name", ["bind", "reload_ignore_dirs", "reload_ignore_patterns"])
+def test_one_text_or_several(name):
+    assert tuple(getattr(config(**{name: "abc"}), name)) == ("abc",)
+    assert tuple(getattr(config(**{name: ["a", "b"]}), name)) == ("a", "b")
+
+
+def test_an_abstract_socket_keeps_its_name():
+    assert str(config(uds="@name").uds) == "@name"
+
+
+def test_relative_paths_hold_after_a_change_of_directory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    made = config(uds="a.sock", env_files=[".env"], pid_file="pid")
+    assert made.uds == tmp_path / "a.sock"
+    assert made.env_files == (tmp_path / ".env",)
+    assert made.pid_file == tmp_path / "pid"
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "value"),
+    [
+        ("workers", 0, 1),
+        ("workers", -3, 1),
+        ("runtime_threads", 0, 1),
+        ("runtime_blocking_threads", 0, 1),
+        ("backlog", 1, 128),
+        ("backpressure", 0, 1),
+    ],
+)
+def test_too_little_is_raised_to_the_minimum(name, given, value):
+    assert getattr(config(**{name: given}), name) == value
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
+    [
+        ("port", -1),
+        ("port", 65536),
+        ("blocking_threads", 0),
+        ("blocking_threads_idle_timeout", 4),
+        ("blocking_threads_idle_timeout", 601),
+        ("workers_lifetime", 59),
+        ("workers_kill_timeout", -1),
+        ("workers_max_rss", 0),
+        ("max_requests", 0),
+        ("drain_timeout", -1),
+        ("reload_ignore_patterns", "("),
+        ("workers", "two"),
+        ("workers", 1.5),
+        ("workers", True),
+    ],
+)
+def test_values_out_of_bounds(name, given):
+    assert refusal(**{name: given}).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    ("settings", "option"),
+    [
+        ({"http1_settings": HTTP1Settings(header_read_timeout=0)}, "http1_settings"),
+        ({"http1_settings": HTTP1Settings(max_buffer_size=8191)}, "http1_settings"),
+        ({"http2_settings": HTTP2Settings(max_frame_size=16383)}, "http2_settings"),
+        ({"http2_settings": HTTP2Settings(max_frame_size=1 << 24)}, "http2_settings"),
+        ({"http2_settings": HTTP2Settings(initial_stream_window_size=1 << 31)}, "http2_settings"),
+    ],
+)
+def test_settings_out_of_bounds(settings, option):
+    assert refusal(**settings).startswith(option)
+
+
+def test_durations_may_be_fractions_or_texts():
+    made = config(drain_timeout=0.5, workers_kill_timeout="1m30s", hang_timeout="10")
+    assert (made.drain_timeout, made.workers_kill_timeout, made.hang_timeout) == (0.5, 90, 10)
+
+
+@pytest.mark.parametrize("text", ["", "1x", "1s1m", " 1s", "1.5"])
+def test_texts_that_are_no_duration(text):
+    assert refusal(workers_lifetime=text).startswith("workers_lifetime: ")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"http": "2"},
+        {"ssl_cert": "cert.pem", "ssl_key": "key.pem"},
+        {"ssl_ca": "ca.pem"},
+        {"ssl_crl": "crl.pem"},
+        {"ssl_client_verify": True},
+        {"static_path_mount": "static"},
+        {"metrics_enabled": True},
+    ],
+)
+def test_what_the_core_cannot_do_yet_is_refused(options):
+    """A server that silently leaves out TLS, say, is worse than none."""
+    message = refusal(**options)
+    assert message.startswith(tuple(options))
+    assert "\n" not in message
+
+
+def test_threads_are_for_wsgi():
+    assert refusal(interface="asgi", blocking_threads=2).startswith("blocking_threads: ")
+    assert refusal(interface="rsgi", blocking_threads=2).startswith("blocking_threads: ")
+    assert config(interface="asgi", blocking_threads=1).blocking_threads == 1
+    assert config(interface="wsgi", blocking_threads=2).blocking_threads_for(Interfaces.WSGI) == 2
+    assert config(blocking_threads=2).blocking_threads_for(Interfaces.WSGI) == 2
+
+
+def test_threads_by_default():
+    made = config(backpressure=100_000)
+    assert made.blocking_threads_for(Interfaces.ASGI) == 1
+    assert 1 <= config().blocking_threads_for(Interfaces.WSGI) <= 512
+    assert config(backpressure=2).blocking_threads_for(Interfaces.WSGI) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [
+        ({}, 1024),
+        ({"workers": 4}, 256),
+        ({"workers": 300, "backlog": 128}, 1),
+        ({"backpressure": 7, "workers": 4}, 7),
+    ],
+)
+def test_backpressure(options, value):
+    assert config(**options).backpressure_effective == value
+
+
+def test_drain_timeout():
+    assert config().drain_timeout_effective == 30
+    assert config(drain_timeout=0).drain_timeout_effective == 0
+
+
+def test_drain_timeout_under_reload():
+    pytest.importorskip("watchfiles")
+    assert config(reload=True).drain_timeout_effective == 3
+    assert config(reload=True, drain_timeout=9).drain_timeout_effective == 9
+
+
+def test_memory_limit_in_bytes():
+    assert config(workers_max_rss=2).workers_rss == 2 * 1024 * 1024
+    assert config().workers_rss is None
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "extra"),
+    [
+        ("setproctitle", {"process_name": "x"}, "granian[pname]"),
+        ("dotenv", {"env_files": ["x"]}, "granian[dotenv]"),
+        ("watchfiles", {"reload": True}, "granian[reload]"),
+    ],
+)
+def test_extras_that_are_missing(monkeypatch, module, options, extra):
+    monkeypatch.setattr(f"granian._imports.{module}", None)
+    message = refusal(**options)
+    assert message.startswith(tuple(options))
+    assert extra in message
+
+
+def test_access_log_format_is_checked():
+    message = refusal(log_access=True, log_access_format="%(nonsense)s")
+    assert "nonsense" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("/api", "/api"), ("api", "/api"), ("/api/", "/api"), ("/a/b", "/a/b"), ("/", ""), ("", "")]
+)
+def test_path_prefix_has_a_slash_in_front_and_none_behind(given, kept):
+    assert config(url_path_prefix=given).url_path_prefix == kept
+
+
+@pytest.mark.parametrize("given", [1, b"/api"])
+def test_path_prefix_is_a_text(given):
+    assert refusal(url_path_prefix=given).startswith("url_path_prefix: ")
+
+
+def test_worker_options():
+    made = config(
+        interface="asginl",
+        workers=2,
+        backpressure=5,
+        url_path_prefix="/api",
+        http="1",
+        http1_settings=HTTP1Settings(7, False, 9000, True),
+    )
+    state = {}
+    options = WorkerOptions.from_config(
+        made, interface=Interfaces.ASGINL, state=state, access_log=None, on_exception=print
+    )
+    assert options == WorkerOptions(
+        interface="asgi",
+        state=state,
+        blocking_threads=1,
+        blocking_threads_idle_timeout=30,
+        backpressure=5,
+        root_path="/api",
+        http="1",
+        websockets=True,
+        http1_header_read_timeout=7,
+        http1_keep_alive=False,
+        http1_max_buffer_size=9000,
+        http1_pipeline_flush=True,
+        multiprocess=True,
+        access_log=None,
+        on_exception=print,
+    )
+    assert type(options.interface) is type(options.http) is type(options.root_path) is str
+    assert options.state is state
+    assert options == made.worker_options(Interfaces.ASGINL, state, access_log=None, on_exception=print)
+
+
+def test_worker_options_of_wsgi():
+    options = config(blocking_threads=3).worker_options(Interfaces.WSGI, None, access_log=None, on_exception=print)
+    assert (options.interface, options.blocking_threads, options.websockets) == ("wsgi", 3, False)
+
+
+def test_configuration_error_travels():
+    error = pickle.loads(pickle.dumps(ConfigurationError("port", "no")))
+    assert (error.option, str(error), error.args[0]) == ("port", "port: no", "port")
+    assert str(ConfigurationError("port")) == "port"
+
+
+def test_mount_is_a_path_relative_to_here():
+    assert isinstance(config(working_dir=".").working_dir, Path)

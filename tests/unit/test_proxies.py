@@ -1,0 +1,136 @@
+"""`granian.utils.proxies`: whom to believe, and about what."""
+
+import asyncio
+
+import pytest
+
+from granian.utils.proxies import wrap_asgi_with_proxy_headers, wrap_wsgi_with_proxy_headers
+
+PROXY = "10.0.0.1"
+
+
+def asgi(trusted="127.0.0.1", peer="127.0.0.1", kind="http", **headers):
+    """The client's address and the scheme that an ASGI application sees."""
+    seen = {}
+
+    async def app(scope, receive, send):
+        seen.update(scope)
+
+    pairs = [(b"x-forwarded-" + name.encode(), v.encode()) for name, value in headers.items() for v in value]
+    scope = {
+        "type": kind,
+        "client": (peer, 5) if peer else None,
+        "scheme": "ws" if kind == "websocket" else "http",
+        "headers": pairs,
+    }
+    asyncio.run(wrap_asgi_with_proxy_headers(app, trusted)(scope, None, None))
+    return seen["client"] and seen["client"][0], seen["scheme"]
+
+
+def wsgi(trusted="127.0.0.1", peer="127.0.0.1", **headers):
+    """The same for WSGI."""
+    seen = {}
+
+    def app(environ, start_response):
+        seen.update(environ)
+        return []
+
+    environ = {f"HTTP_X_FORWARDED_{name.upper()}": ",".join(value) for name, value in headers.items()}
+    environ |= {"REMOTE_ADDR": peer, "wsgi.url_scheme": "http"}
+    assert wrap_wsgi_with_proxy_headers(app, trusted)(environ, None) == []
+    return seen["REMOTE_ADDR"], seen["wsgi.url_scheme"]
+
+
+both = pytest.mark.parametrize("seen", [asgi, wsgi])
+
+
+@both
+def test_nothing_forwarded(seen):
+    assert seen() == ("127.0.0.1", "http")
+
+
+@both
+def test_client_and_scheme(seen):
+    assert seen(**{"for": ["1.2.3.4"], "proto": ["https"]}) == ("1.2.3.4", "https")
+
+
+@both
+def test_scheme_alone_counts(seen):
+    assert seen(proto=["https"]) == ("127.0.0.1", "https")
+
+
+@both
+def test_unknown_schemes_do_not_count(seen):
+    assert seen(proto=["gopher"]) == ("127.0.0.1", "http")
+
+
+@both
+def test_strangers_are_not_believed(seen):
+    assert seen(peer="9.9.9.9", **{"for": ["1.2.3.4"], "proto": ["https"]}) == ("9.9.9.9", "http")
+
+
+@both
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "client"),
+    [
+        (["127.0.0.1", PROXY], ["6.6.6.6, 1.2.3.4, 10.0.0.1"], "1.2.3.4"),
+        ("127.0.0.1, 10.0.0.1", ["6.6.6.6, 1.2.3.4,10.0.0.1"], "1.2.3.4"),
+        ("127.0.0.1,10.0.0.0/8", ["1.2.3.4, 10.9.9.9"], "1.2.3.4"),
+        ("127.0.0.1,10.0.0.0/8", ["10.1.1.1, 10.9.9.9"], "10.1.1.1"),
+        ("127.0.0.1,fd00::/8", ["2001:db8::1, fd00::2"], "2001:db8::1"),
+        ("127.0.0.1,proxy", ["1.2.3.4, proxy"], "1.2.3.4"),
+        ("127.0.0.1", ["1.2.3.4:99"], "1.2.3.4:99"),
+        ("127.0.0.1", ["6.6.6.6", "1.2.3.4"], "1.2.3.4"),
+        ("127.0.0.1", [" , "], "127.0.0.1"),
+        # What a client has written itself stands on the left.
+        ("*", ["6.6.6.6, 1.2.3.4"], "1.2.3.4"),
+        (["*"], ["6.6.6.6, 1.2.3.4"], "1.2.3.4"),
+    ],
+)
+def test_right_most_that_is_not_trusted(seen, trusted, forwarded, client):
+    assert seen(trusted, **{"for": forwarded})[0] == client
+
+
+@both
+def test_addresses_mapped_to_version_6(seen):
+    assert seen(peer="::ffff:127.0.0.1", **{"for": ["1.2.3.4"]})[0] == "1.2.3.4"
+
+
+@pytest.mark.parametrize("wrap", [wrap_asgi_with_proxy_headers, wrap_wsgi_with_proxy_headers])
+@pytest.mark.parametrize("trusted", ["10.0.0.1/8", "10.0.0.0/33", "nonsense/8"])
+def test_networks_that_are_none(wrap, trusted):
+    with pytest.raises(ValueError):
+        wrap(print, trusted)
+
+
+def test_unix_sockets_are_trusted_with_everybody_only():
+    forwarded = {"for": ["1.2.3.4"]}
+    assert asgi(peer=None, **forwarded)[0] is None
+    assert asgi("*", peer=None, **forwarded)[0] == "1.2.3.4"
+    assert wsgi(peer="", **forwarded)[0] == ""
+    assert wsgi("*", peer="", **forwarded)[0] == "1.2.3.4"
+
+
+@pytest.mark.parametrize(("proto", "scheme"), [("https", "wss"), ("http", "ws"), ("wss", "wss"), ("ws", "ws")])
+def test_websocket_schemes(proto, scheme):
+    assert asgi(kind="websocket", proto=[proto])[1] == scheme
+
+
+def test_lifespan_is_left_alone():
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append(scope)
+
+    scope = {"type": "lifespan"}
+    asyncio.run(wrap_asgi_with_proxy_headers(app)(scope, None, None))
+    assert seen == [{"type": "lifespan"}]
+
+
+@pytest.mark.parametrize("wrap", [wrap_asgi_with_proxy_headers, wrap_wsgi_with_proxy_headers])
+def test_metadata_is_kept(wrap):
+    def application():
+        """What it does."""
+
+    assert wrap(application).__name__ == "application"
+    assert wrap(application).__doc__ == "What it does."
