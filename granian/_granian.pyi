@@ -129,7 +129,7 @@ class WSGIStartResponse:
     """`start_response` of one request."""
 
     def __call__(
-        self, status: str, response_headers: list[tuple[str, str]], exc_info: Any = None, /
+        self, /, status: str, response_headers: list[tuple[str, str]], exc_info: Any = None
     ) -> Callable[[bytes], None]: ...
     def write(self, /, data: bytes) -> None: ...
 

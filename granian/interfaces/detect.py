@@ -13,11 +13,30 @@ from ..log import logger
 
 def detect(app: Any) -> Interfaces:
     """The interface of `app`; one that cannot be told is taken for RSGI, with a line in the log."""
-    found = _by_attribute(app) or _by_framework(app) or _by_signature(app)
+    found = _find(app)
     if found is None:
         logger.info("The interface of the application cannot be told, taking it for RSGI (see --interface)")
         return Interfaces.RSGI
     return found
+
+
+def _find(app: Any, depth: int = 0) -> Interfaces | None:
+    found = _by_attribute(app) or _by_framework(app) or _by_signature(app)
+    if found is None and depth < WRAPPERS:
+        return next(filter(None, (_find(inner, depth + 1) for inner in _wrapped_by(app))), None)
+    return found
+
+
+def _wrapped_by(app: Any) -> list[Any]:
+    """The applications that a wrapper such as `def wrapper(*args, **kwargs)` may hand on to."""
+    cells = getattr(app, "__closure__", None) or ()
+    contents = []
+    for cell in cells:
+        try:
+            contents.append(cell.cell_contents)
+        except ValueError:
+            continue
+    return [content for content in contents if callable(content)]
 
 
 def _by_attribute(app: Any) -> Interfaces | None:
@@ -70,6 +89,7 @@ def _is_async(function: Any) -> bool:
     return inspect.iscoroutinefunction(inspect.unwrap(function))
 
 
+WRAPPERS = 4
 POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 FRAMEWORKS = {
     ("starlette", "Starlette"): Interfaces.ASGI,

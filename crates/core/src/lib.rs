@@ -10,9 +10,6 @@ mod worker;
 
 use pyo3::prelude::*;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// The native half of granian.
 #[pymodule(gil_used = false)]
 fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -136,7 +136,7 @@ fn pair_of<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<
     {
         return Ok((tuple.get_item(0)?, tuple.get_item(1)?));
     }
-    if pair.len()? != 2 {
+    if pair.is_instance_of::<PyString>() || pair.len()? != 2 {
         return Err(PyValueError::new_err(
             "a header is a pair of name and value",
         ));

@@ -101,6 +101,16 @@ impl Host {
         }
     }
 
+    /// Says something at level INFO of the server's log.
+    pub(crate) fn inform(&self, py: Python<'_>, message: &str) {
+        let said = py
+            .import("granian.log")
+            .and_then(|log| log.getattr("logger")?.call_method1("info", ("%s", message)));
+        if let Err(error) = said {
+            error.write_unraisable(py, None);
+        }
+    }
+
     /// Calls `callback` when no call is in flight, at once if none is.
     pub(crate) fn when_empty(&self, py: Python<'_>, callback: Py<PyAny>) {
         let empty = {

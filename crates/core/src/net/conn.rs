@@ -97,8 +97,13 @@ enum Step {
 }
 
 impl<S: Stream> Connection<S> {
-    pub(crate) fn new(io: S, peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) -> Self {
-        Self {
+    pub(crate) fn new(
+        io: S,
+        peer: Rc<Peer>,
+        service: Rc<Service>,
+        handle: TaskHandle,
+    ) -> Box<Self> {
+        Box::new(Self {
             io,
             engine: h1::Connection::new(service.limits.http1, handle.now()),
             input: BytesMut::new(),
@@ -116,11 +121,12 @@ impl<S: Stream> Connection<S> {
             peer,
             service,
             handle,
-        }
+        })
     }
 
-    /// Serves the connection until it is closed or speaks another protocol.
-    pub(crate) async fn run(mut self) -> Next<S> {
+    /// Serves the connection until it is closed or speaks another protocol. Boxed, since the state
+    /// of an `async fn` holds what it is given more than once.
+    pub(crate) async fn run(mut self: Box<Self>) -> Next<S> {
         poll_fn(|cx| self.poll(cx)).await;
         match self.phase {
             Phase::Http2 => Next::Http2 {
@@ -409,10 +415,8 @@ impl<S: Stream> Connection<S> {
         if has_room && !self.ended && self.may_read() {
             return self.read(cx);
         }
-        if self.io.is_hung_up()
-            && let Some(current) = &self.current
-        {
-            current.exchange.leave();
+        if self.io.is_hung_up() {
+            self.tell_end();
         }
         Step::Wait
     }
@@ -488,6 +492,16 @@ impl<S: Stream> Connection<S> {
         false
     }
 
+    /// The peer has ended its side. What it sent of a body may still be on its way through the
+    /// buffers, and comes first.
+    fn tell_end(&self) {
+        if let Some(current) = &self.current
+            && current.body_complete
+        {
+            current.exchange.leave();
+        }
+    }
+
     /// While a response is awaited, only a little of what is pipelined behind it is read.
     fn may_read(&self) -> bool {
         let awaits_response = self
@@ -513,9 +527,7 @@ impl<S: Stream> Connection<S> {
                 if let Some(event) = self.engine.handle_eof(&self.input) {
                     self.handle_event(event);
                 }
-                if let Some(current) = &self.current {
-                    current.exchange.leave();
-                }
+                self.tell_end();
                 Step::Again
             }
             Poll::Ready(Ok(_)) => Step::Again,
@@ -538,6 +550,9 @@ impl<S: Stream> Connection<S> {
                 } else if let Some(current) = &mut self.current {
                     current.body_complete = true;
                     current.exchange.end_body();
+                    if self.ended {
+                        self.tell_end();
+                    }
                 }
             }
             Event::Refused(error) => self.refuse(error),

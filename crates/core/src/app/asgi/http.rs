@@ -58,6 +58,8 @@ impl Http {
                 Progress::Nothing => Err(OrderError::NotStarted),
                 Progress::Whole => Err(OrderError::AlreadyFinished),
                 Progress::HeadOnly | Progress::Partial => {
+                    let message = format!("Cannot open file {}", path.display());
+                    Python::attach(|py| self.call.host.inform(py, &message));
                     self.call.replace_head(404, "Not found");
                     Ok(())
                 }

@@ -81,6 +81,9 @@ impl Http {
         range: Option<(u64, u64)>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let Ok(region) = FileRegion::open(path) else {
+            self.call
+                .host
+                .inform(py, &format!("Cannot open file {}", path.display()));
             let head = ResponseHead::new(404).map_err(fields::head_error)?;
             return self.respond(py, head, Bytes::from_static(b"Not found"));
         };

@@ -73,7 +73,7 @@ impl StartResponse {
 
 #[pymethods]
 impl StartResponse {
-    #[pyo3(signature = (status, response_headers, exc_info = None, /))]
+    #[pyo3(signature = (status, response_headers, exc_info = None))]
     fn __call__<'py>(
         slf: &Bound<'py, Self>,
         status: &Bound<'py, PyString>,
