@@ -54,15 +54,15 @@ class AsyncWorker:
         for listener in listeners.sockets(0).values():
             self._worker.listen(listener.fileno())
 
-    async def stop(self) -> None:
-        """Drains, then ends the application; a cancellation only hurries it."""
+    async def stop(self, timeout: float) -> None:
+        """Drains for so long at most, then ends the application; a cancellation only hurries it."""
         worker, self._worker = self._worker, None
         if worker is None:
             return
         drained = asyncio.Event()
         worker.drain(lambda: self._loop.call_soon_threadsafe(drained.set) and None)
         try:
-            await asyncio.wait_for(drained.wait(), drain_timeout_of(self._config))
+            await asyncio.wait_for(drained.wait(), timeout)
         except asyncio.TimeoutError:
             await self._cut(worker, drained)
         except asyncio.CancelledError:
@@ -198,9 +198,11 @@ class Server:
             while await self._wishes.get() == "reload":
                 worker = await self._replace(worker, make, listeners)
             logger.info("Shutting down granian")
-        finally:
             logger.info("Stopping worker-1")
-            await worker.stop()
+            await worker.stop(drain_timeout_of(self.config))
+        finally:
+            # Where the task was cancelled there is no time to drain; after a stop there is nothing left.
+            await worker.stop(0)
 
     async def _replace(self, worker: AsyncWorker, make: Callable[[], AsyncWorker], listeners: Listeners) -> AsyncWorker:
         logger.info("HUP signal received, gracefully respawning workers..")
@@ -215,7 +217,7 @@ class Server:
             return worker
         logger.info("Started worker-1")
         logger.info("Stopping old worker-1")
-        await worker.stop()
+        await worker.stop(drain_timeout_of(self.config))
         logger.info("Stopped old worker-1")
         return new
 
