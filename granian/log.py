@@ -203,7 +203,7 @@ def _copied(value: Any) -> Any:
 
 
 # Keys that make a formatter, handler or logger complete.
-COMPLETE = frozenset({"()", "class", "format", "fmt", "handlers"})
+COMPLETE = frozenset({"()", "class", "format", "handlers"})
 _SAMPLE: dict[str, Any] = {
     "addr": "",
     "time": "",

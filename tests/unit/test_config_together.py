@@ -1,0 +1,166 @@
+"""`granian.config`: options that exclude each other, values made from options, what the core is told."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+
+from granian.config import Config, WorkerOptions
+from granian.constants import Interfaces
+from granian.errors import ConfigurationError
+from granian.http import HTTP1Settings
+
+
+def config(**options):
+    return Config.from_kwargs(target="main:app", **options)
+
+
+def refusal(**options):
+    with pytest.raises(ConfigurationError) as caught:
+        config(**options)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"http": "2"},
+        {"ssl_cert": "cert.pem", "ssl_key": "key.pem"},
+        {"ssl_ca": "ca.pem"},
+        {"ssl_crl": "crl.pem"},
+        {"ssl_client_verify": True},
+        {"static_path_mount": "static"},
+        {"metrics_enabled": True},
+    ],
+)
+def test_what_the_core_cannot_do_yet_is_refused(options):
+    """A server that silently leaves out TLS, say, is worse than none."""
+    message = refusal(**options)
+    assert message.startswith(tuple(options))
+    assert "\n" not in message
+
+
+def test_threads_are_for_wsgi():
+    assert refusal(interface="asgi", blocking_threads=2).startswith("blocking_threads: ")
+    assert refusal(interface="rsgi", blocking_threads=2).startswith("blocking_threads: ")
+    assert config(interface="asgi", blocking_threads=1).blocking_threads == 1
+    assert config(interface="wsgi", blocking_threads=2).blocking_threads_for(Interfaces.WSGI) == 2
+    assert config(blocking_threads=2).blocking_threads_for(Interfaces.WSGI) == 2
+
+
+def test_threads_by_default():
+    made = config(backpressure=100_000)
+    assert made.blocking_threads_for(Interfaces.ASGI) == 1
+    assert 1 <= config().blocking_threads_for(Interfaces.WSGI) <= 512
+    assert config(backpressure=2).blocking_threads_for(Interfaces.WSGI) == 1
+
+
+@pytest.mark.parametrize(
+    ("options", "value"),
+    [
+        ({}, 1024),
+        ({"workers": 4}, 256),
+        ({"workers": 300, "backlog": 128}, 1),
+        ({"backpressure": 7, "workers": 4}, 7),
+    ],
+)
+def test_backpressure(options, value):
+    assert config(**options).backpressure_effective == value
+
+
+def test_drain_timeout():
+    assert config().drain_timeout_effective == 30
+    assert config(drain_timeout=0).drain_timeout_effective == 0
+
+
+def test_drain_timeout_under_reload():
+    pytest.importorskip("watchfiles")
+    assert config(reload=True).drain_timeout_effective == 3
+    assert config(reload=True, drain_timeout=9).drain_timeout_effective == 9
+
+
+def test_memory_limit_in_bytes():
+    assert config(workers_max_rss=2).workers_rss == 2 * 1024 * 1024
+    assert config().workers_rss is None
+
+
+@pytest.mark.parametrize(
+    ("module", "options", "extra"),
+    [
+        ("setproctitle", {"process_name": "x"}, "granian[pname]"),
+        ("dotenv", {"env_files": ["x"]}, "granian[dotenv]"),
+        ("watchfiles", {"reload": True}, "granian[reload]"),
+    ],
+)
+def test_extras_that_are_missing(monkeypatch, module, options, extra):
+    monkeypatch.setattr(f"granian._imports.{module}", None)
+    message = refusal(**options)
+    assert message.startswith(tuple(options))
+    assert extra in message
+
+
+def test_access_log_format_is_checked():
+    message = refusal(log_access=True, log_access_format="%(nonsense)s")
+    assert "nonsense" in message
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"), [("/api", "/api"), ("api", "/api"), ("/api/", "/api"), ("/a/b", "/a/b"), ("/", ""), ("", "")]
+)
+def test_path_prefix_has_a_slash_in_front_and_none_behind(given, kept):
+    assert config(url_path_prefix=given).url_path_prefix == kept
+
+
+@pytest.mark.parametrize("given", [1, b"/api"])
+def test_path_prefix_is_a_text(given):
+    assert refusal(url_path_prefix=given).startswith("url_path_prefix: ")
+
+
+def test_worker_options():
+    made = config(
+        interface="asginl",
+        workers=2,
+        backpressure=5,
+        url_path_prefix="/api",
+        http="1",
+        http1_settings=HTTP1Settings(7, False, 9000, True),
+    )
+    state = {}
+    options = WorkerOptions.from_config(
+        made, interface=Interfaces.ASGINL, state=state, access_log=None, on_exception=print
+    )
+    assert options == WorkerOptions(
+        interface="asgi",
+        state=state,
+        blocking_threads=1,
+        blocking_threads_idle_timeout=30,
+        backpressure=5,
+        root_path="/api",
+        http="1",
+        websockets=True,
+        http1_header_read_timeout=7,
+        http1_keep_alive=False,
+        http1_max_buffer_size=9000,
+        http1_pipeline_flush=True,
+        multiprocess=True,
+        access_log=None,
+        on_exception=print,
+    )
+    assert type(options.interface) is type(options.http) is type(options.root_path) is str
+    assert options.state is state
+    assert options == made.worker_options(Interfaces.ASGINL, state, access_log=None, on_exception=print)
+
+
+def test_worker_options_of_wsgi():
+    options = config(blocking_threads=3).worker_options(Interfaces.WSGI, None, access_log=None, on_exception=print)
+    assert (options.interface, options.blocking_threads, options.websockets) == ("wsgi", 3, False)
+
+
+def test_configuration_error_travels():
+    error = pickle.loads(pickle.dumps(ConfigurationError("port", "no")))
+    assert (error.option, str(error), error.args[0]) == ("port", "port: no", "port")
+    assert str(ConfigurationError("port")) == "port"
+
+
+def test_mount_is_a_path_relative_to_here():
+    assert isinstance(config(working_dir=".").working_dir, Path)

@@ -1,0 +1,216 @@
+"""`granian.log`: configuration of logging, lines of the access log."""
+
+import copy
+import io
+import logging
+
+import pytest
+
+from granian import log
+from granian.errors import ConfigurationError
+from granian.log import LogLevels, configure_logging, log_app_exception, log_request_builder
+
+
+@pytest.fixture
+def output(capsys):
+    """What has been written to the standard output so far."""
+    return Output(capsys)
+
+
+class Output:
+    def __init__(self, capsys):
+        self._capsys = capsys
+        self._text = ""
+
+    def getvalue(self):
+        self._text += self._capsys.readouterr().out
+        return self._text
+
+
+FACTS = {
+    "addr": "1.2.3.4",
+    "method": "GET",
+    "path": "/a b",
+    "query_string": "q=1",
+    "scheme": "http",
+    "protocol": "HTTP/1.0",
+    "status": 200,
+    "seconds": 0.0015,
+    "body_bytes": 12,
+    "headers": [(b"user-agent", b"curl/8"), (b"x-two", b"1"), (b"x-two", b"2"), (b"x-empty", b"")],
+}
+
+
+def line(output, fmt, **facts):
+    """What is written about a request."""
+    configure_logging(LogLevels.info)
+    log_request_builder(fmt)(*{**FACTS, **facts}.values())
+    return output.getvalue().removesuffix("\n")
+
+
+def test_default_format(output):
+    text = line(output, None)
+    assert text.endswith('] 1.2.3.4 - "GET /a b HTTP/1.0" 200 1.500')
+    assert text.startswith("[2")
+
+
+@pytest.mark.parametrize(
+    ("fmt", "text"),
+    [
+        ("%(addr)s", "1.2.3.4"),
+        ("%(method)s %(path)s", "GET /a b"),
+        ("%(query_string)s", "q=1"),
+        ("%(scheme)s %(protocol)s", "http HTTP/1.0"),
+        ("%(status)d %(status)s", "200 200"),
+        ("%(dt_ms).1f", "1.5"),
+        ("%(body_bytes)d", "12"),
+        ("%(header{User-Agent})s", "curl/8"),
+        ("%(header{x-two})s", "1, 2"),
+        ("%(header{X-Empty})s|%(header{X-None})s", "-|-"),
+        ("100%% %(status)s", "100% 200"),
+        ("nothing", "nothing"),
+    ],
+)
+def test_atoms(output, fmt, text):
+    assert line(output, fmt) == text
+
+
+def test_time_is_made_once_a_second(output, monkeypatch):
+    monkeypatch.setattr(log.time, "time", lambda: 1_000_000_000.9)
+    clock = log.Clock()
+    assert clock.text() == clock.text()
+    assert clock.text()[:4] == "2001"
+    monkeypatch.setattr(log.time, "time", lambda: 1_100_000_000.0)
+    assert clock.text()[:4] == "2004"
+
+
+@pytest.mark.parametrize("fact", ["path", "query_string", "method", "addr"])
+@pytest.mark.parametrize("character", ["\n", "\r", "\x1b", "\x7f", "\x85", "\u2028", "\u202e", "\ud800"])
+def test_nobody_forges_a_line(output, fact, character):
+    text = line(output, f"%({fact})s", **{fact: f"a{character}b"})
+    assert text.isprintable()
+    assert text.startswith("a\\")
+
+
+def test_headers_forge_no_line_either(output):
+    assert line(output, "%(header{x})s", headers=[(b"x", b"a\x85b")]) == "a\\x85b"
+
+
+def test_letters_of_all_languages_stay(output):
+    assert line(output, "%(path)s", path="/café/日本") == "/café/日本"
+
+
+def test_peer_without_an_address(output):
+    assert line(output, "%(addr)s", addr="") == "-"
+
+
+@pytest.mark.parametrize(
+    "fmt", ["%(nonsense)s", "%(addr)d", "%(header{x})d", "%(addr", "%(addr)", "%(header{})s", "%(header{x)s", "%d"]
+)
+def test_formats_that_cannot_be(fmt):
+    with pytest.raises(ConfigurationError, match=r"^log_access_format: ") as caught:
+        log_request_builder(fmt)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_atoms_are_named():
+    with pytest.raises(ConfigurationError, match=r"'nonsense'.*status.*header"):
+        log_request_builder("%(nonsense)s")
+
+
+def test_access_log_does_not_depend_on_the_log(output):
+    configure_logging(LogLevels.critical, enabled=False)
+    log_request_builder("%(status)d")(*FACTS.values())
+    assert output.getvalue() == "200\n"
+
+
+def test_access_log_that_is_turned_off(output):
+    configure_logging(LogLevels.info, {"loggers": {"granian.access": {"level": "ERROR"}}})
+    log_request_builder(None)(*FACTS.values())
+    assert output.getvalue() == ""
+
+
+@pytest.mark.parametrize("level", list(LogLevels))
+def test_levels(output, level):
+    configure_logging(level)
+    assert log.logger.level == log.log_levels_map[level]
+    configure_logging(level.value)
+    assert log.logger.level == log.log_levels_map[level.value]
+
+
+def test_disabled(output):
+    configure_logging(LogLevels.info, enabled=False)
+    log.logger.critical("hidden")
+    assert output.getvalue() == ""
+
+
+def test_lines_of_the_log(output):
+    configure_logging(LogLevels.info)
+    log.logger.info("said")
+    logging.getLogger("_granian.serve").warning("from below")
+    log.logger.debug("hidden")
+    assert output.getvalue() == "[INFO] said\n[WARNING] from below\n"
+
+
+def test_applications_exceptions(output):
+    configure_logging(LogLevels.info)
+    try:
+        raise KeyError("why")
+    except KeyError as error:
+        log_app_exception(error)
+    lines = output.getvalue().splitlines()
+    assert lines[:2] == ["[ERROR] Application callable raised an exception", "Traceback (most recent call last):"]
+    assert lines[-1] == "KeyError: 'why'"
+
+
+def test_other_loggers_leave_ours_alone(output):
+    given = {"loggers": {"theirs": {"level": "DEBUG", "handlers": ["console"]}}}
+    before = copy.deepcopy(given)
+    defaults = copy.deepcopy(log.LOGGING_CONFIG)
+    configure_logging(LogLevels.info, given)
+    log.logger.info("ours")
+    logging.getLogger("theirs").debug("theirs")
+    assert output.getvalue() == "[INFO] ours\n[DEBUG] theirs\n"
+    assert given == before
+    assert defaults == log.LOGGING_CONFIG
+
+
+def test_parts_of_an_entry_are_merged(output):
+    configure_logging(LogLevels.info, {"formatters": {"generic": {"fmt": "%(message)s!"}}})
+    log.logger.info("said")
+    assert output.getvalue() == "said!\n"
+
+
+def test_whole_entries_are_replaced():
+    stream = io.StringIO()
+    configure_logging(
+        LogLevels.info,
+        {"handlers": {"console": {"class": "logging.StreamHandler", "stream": stream, "formatter": "generic"}}},
+    )
+    log.logger.info("said")
+    assert stream.getvalue() == "[INFO] said\n"
+
+
+def test_level_is_the_options():
+    configure_logging(LogLevels.error, {"loggers": {"_granian": {"level": "DEBUG"}}})
+    assert log.logger.level == logging.ERROR
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"handlers": {"console": {"class": "no.such.Handler"}}},
+        {"formatters": {"generic": {"()": "no.such.Formatter"}}},
+        {"loggers": []},
+        {"version": 2},
+    ],
+)
+def test_configurations_that_cannot_be(given):
+    with pytest.raises(ConfigurationError, match=r"^log_dictconfig: "):
+        configure_logging(LogLevels.info, given)
+
+
+def test_log_levels_are_strings():
+    assert LogLevels("warn") is LogLevels.warn
+    assert LogLevels.debug == "debug"
+    assert log.log_levels_map["warn"] == logging.WARNING
