@@ -4,6 +4,20 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any, final
 
+__all__ = [
+    "BUILD_GIL",
+    "ASGIHTTPProtocol",
+    "FileWrapper",
+    "RSGIHTTPProtocol",
+    "RSGIHTTPScope",
+    "RSGIHTTPStreamTransport",
+    "RSGIHeaders",
+    "WSGIInput",
+    "WSGIStartResponse",
+    "Worker",
+    "__version__",
+]
+
 __version__: str
 BUILD_GIL: bool
 
