@@ -104,9 +104,8 @@ class WorkerLife:
     def _find_app(self, loop: asyncio.AbstractEventLoop) -> Any:
         config = self.boot.config
         if self.boot.loader is not None:
-            app = self.boot.loader.load(config.target)
-        else:
-            app = find_target(config.target, config.working_dir)
+            return self.boot.loader.load(config.target)
+        app = find_target(config.target, config.working_dir)
         return finish_factory(app, loop) if config.factory else app
 
     def _turn(self) -> Callable[[], None]:
@@ -259,6 +258,8 @@ class WorkerLife:
         if self.worker is not None:
             loop.remove_reader(self.worker.fileno())
             self.worker.close()
+            # It must go on the thread that it has lived on.
+            self.worker = None
         loop.remove_reader(self._pipe.fileno())
         loop.close()
 

@@ -41,7 +41,12 @@ class LifespanProtocol:
 
     def startup(self, loop: asyncio.AbstractEventLoop) -> None:
         """Returns when the application has started, or does without the protocol; raises if it cannot start."""
-        loop.run_until_complete(self.wait_startup())
+        try:
+            loop.run_until_complete(self.wait_startup())
+        except (SystemExit, KeyboardInterrupt):
+            # It has gone through the loop already: nobody asks the task for it.
+            self._task_exception()
+            raise
 
     def shutdown(self, loop: asyncio.AbstractEventLoop, timeout: float | None = None) -> None:
         """Tells the application to end and waits for that, `timeout` seconds at most."""
@@ -138,7 +143,5 @@ class LifespanProtocol:
             await asyncio.wait([self._task], timeout=1)
 
     def _task_exception(self) -> BaseException | None:
-        assert self._task is not None
-        if self._task.done() and not self._task.cancelled():
-            return self._task.exception()
-        return None
+        task = self._task
+        return task.exception() if task is not None and task.done() and not task.cancelled() else None

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from ..config import Config
-from ..importer import build_env_loader
+from ..errors import FatalError
+from ..importer import build_env_loader, load_target
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Address, Kind, Listeners, inherited_descriptors
 from ..supervisor.core import Hooks, Supervisor
@@ -25,6 +26,7 @@ from ..supervisor.handle import WorkerHandle
 from ..supervisor.pidfile import PidFile
 from ..supervisor.report import Boot, Loader
 from ..supervisor.title import set_title
+from ..worker import describe
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 
@@ -111,6 +113,18 @@ class AbstractServer(ABC):
     def _make_loader(self, loader: Loader | None) -> Loader | None:
         """How workers get the application."""
         return loader
+
+    def _load_here(self, loader: Loader | None) -> Loader:
+        """Loads the application in this process, once for all workers."""
+        config = self.config
+        try:
+            if loader is not None:
+                app = loader.load(config.target)
+            else:
+                app = load_target(config.target, config.working_dir, config.factory)
+        except Exception as error:
+            raise FatalError(f"The application could not be loaded: {describe(error)}") from error
+        return Loader(lambda: app, with_target=False)
 
     def _configure(self, target: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Config:
         names = [field.name for field in dataclasses.fields(Config)][1:]

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Callable
 
 from ..errors import ConfigurationError, FatalError
-from ..importer import load_target
 from ..log import logger
 from ..supervisor.handle import WorkerHandle
 from ..supervisor.report import Boot, Loader
@@ -35,13 +34,7 @@ class MTServer(AbstractServer):
             raise FatalError("gil")
 
     def _make_loader(self, loader: Loader | None) -> Loader | None:
-        """Loads the application once, in this thread, for all workers."""
-        config = self.config
-        if loader is not None:
-            app = loader.load(config.target)
-        else:
-            app = load_target(config.target, config.working_dir, config.factory)
-        return Loader(lambda: app, with_target=False)
+        return self._load_here(loader)
 
 
 __all__ = ["MTServer", "WorkerThread"]

@@ -1,0 +1,186 @@
+"""The lifespan protocol, from both its ends."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import pytest
+
+from granian.constants import Interfaces
+from granian.errors import FatalError
+from granian.interfaces import LifespanProtocol, RSGILifespan, WSGILifespan, lifespan_of
+
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    yield loop
+    loop.close()
+
+
+@pytest.fixture
+def log(caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("_granian"), "propagate", True)
+    caplog.set_level(logging.DEBUG, "_granian")
+    return caplog
+
+
+def test_whole_life(loop, log):
+    seen = []
+
+    async def app(scope, receive, send):
+        seen.append((scope["type"], scope["asgi"]["version"]))
+        seen.append(await receive())
+        scope["state"]["pool"] = "open"
+        await send({"type": "lifespan.startup.complete"})
+        seen.append(await receive())
+        seen.append(dict(scope["state"]))
+        await send({"type": "lifespan.shutdown.complete"})
+        seen.append("after")
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    assert lifespan.state == {"pool": "open"}
+    lifespan.shutdown(loop)
+    assert seen == [
+        ("lifespan", "3.0"),
+        {"type": "lifespan.startup"},
+        {"type": "lifespan.shutdown"},
+        {"pool": "open"},
+        "after",
+    ]
+    assert not log.records
+
+
+@pytest.mark.parametrize("message", [{}, {"message": "no database"}])
+def test_startup_failed(loop, log, message):
+    async def app(scope, receive, send):
+        await send({"type": "lifespan.startup.failed", **message})
+
+    with pytest.raises(FatalError, match="ASGI lifespan startup failed"):
+        LifespanProtocol(app).startup(loop)
+    assert [record.message for record in log.records] == list(message.values())
+
+
+def test_startup_failed_and_raised(loop, log):
+    async def app(scope, receive, send):
+        await send({"type": "lifespan.startup.failed", "message": "no"})
+        raise ValueError("why")
+
+    with pytest.raises(FatalError):
+        LifespanProtocol(app).startup(loop)
+    assert "why" in log.text
+
+
+def test_unsupported(loop, log):
+    """The traceback is shown: what looks like no support may be a fault."""
+
+    async def app(scope, receive, send):
+        raise ValueError("only http here")
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    lifespan.shutdown(loop)
+    assert [record.levelname for record in log.records] == ["WARNING"]
+    assert "continuing without Lifespan support" in log.text
+    assert "ValueError: only http here" in log.text
+
+
+def test_silent_return(loop, log):
+    async def app(scope, receive, send):
+        return
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    lifespan.shutdown(loop)
+    assert not log.records
+
+
+def test_unexpected_message(loop, log):
+    async def app(scope, receive, send):
+        await send({"type": "lifespan.shutdown.complete"})
+
+    LifespanProtocol(app).startup(loop)
+    assert "is not expected while starting" in log.text
+
+
+def test_error_while_serving(loop, log):
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await asyncio.sleep(0)
+        raise ValueError("later")
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    loop.run_until_complete(asyncio.sleep(0.01))
+    lifespan.shutdown(loop)
+    assert "later" in log.text
+
+
+def test_shutdown_failed(loop, log):
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.failed", "message": "cannot close"})
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    lifespan.shutdown(loop)
+    assert "cannot close" in log.text
+
+
+def test_shutdown_that_never_ends(loop, log):
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await asyncio.sleep(60)
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    lifespan.shutdown(loop, 0.05)
+    assert "did not end in time" in log.text
+
+
+def test_exit_at_startup(loop):
+    async def app(scope, receive, send):
+        raise SystemExit(3)
+
+    with pytest.raises(SystemExit):
+        LifespanProtocol(app).startup(loop)
+
+
+class Rsgi:
+    def __init__(self) -> None:
+        self.seen = []
+
+    def __rsgi_init__(self, loop):
+        self.seen.append(("init", loop.is_running()))
+
+    def __rsgi_del__(self, loop):
+        self.seen.append(("del", loop.is_running()))
+
+
+def test_rsgi(loop):
+    app = Rsgi()
+    lifespan = lifespan_of(app, Interfaces.RSGI)
+    lifespan.startup(loop)
+    lifespan.shutdown(loop, 1)
+    assert app.seen == [("init", False), ("del", False)]
+
+
+def test_rsgi_without_callbacks(loop):
+    lifespan = RSGILifespan(object())
+    lifespan.startup(loop)
+    lifespan.shutdown(loop)
+
+
+@pytest.mark.parametrize("interface", [Interfaces.WSGI, Interfaces.ASGINL])
+def test_no_lifespan(loop, interface):
+    lifespan = lifespan_of(Rsgi(), interface)
+    assert isinstance(lifespan, WSGILifespan)
+    assert lifespan.state is None
+    lifespan.startup(loop)
+    lifespan.shutdown(loop)
