@@ -162,9 +162,12 @@ def test_given_descriptor_that_only_is_bound(listening):
 
 
 def test_given_descriptor_that_is_no_stream_socket():
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as given:
-        with pytest.raises(ConfigurationError, match="no stream socket"):
-            take_given(given.fileno(), BACKLOG)
+    datagrams = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    with datagrams, pytest.raises(ConfigurationError, match="no stream socket"):
+        take_given(datagrams.fileno(), BACKLOG)
+
+
+def test_given_descriptor_that_is_no_socket():
     reader, writer = os.pipe()
     try:
         with pytest.raises(ConfigurationError, match="no socket"):
