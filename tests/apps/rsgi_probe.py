@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import gc
 import json
 from collections.abc import Awaitable, Callable
@@ -17,6 +18,7 @@ ROUTES: dict[str, Handler] = {}
 gates = Gates(asyncio.Event)
 kept: list[Any] = []
 progress: dict[str, int] = {}
+variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
 
 
 def route(path: str) -> Callable[[Handler], Handler]:
@@ -214,6 +216,21 @@ async def endless(scope: Any, protocol: Any) -> None:
 @route("/tasks")
 async def tasks(scope: Any, protocol: Any) -> None:
     protocol.response_str(200, [], str(len(asyncio.all_tasks())))
+
+
+@route("/context")
+async def context(scope: Any, protocol: Any) -> None:
+    """What one request sets, no other sees, before or after it has waited."""
+    before = variable.get()
+    variable.set(scope.query_string)
+    await protocol()
+    await asyncio.sleep(0.01)
+    inside = await asyncio.create_task(read_variable())
+    protocol.response_str(200, [], f"{before} {variable.get()} {inside}")
+
+
+async def read_variable() -> str:
+    return variable.get()
 
 
 @route("/collect")

@@ -73,6 +73,18 @@ def test_context_is_the_request_s_own(probe):
     with probe.connect() as wire:
         for n in range(5):
             assert wire.request("GET", f"/context?{n}").response().text == f"unset {n} {n}"
+    for _ in range(20):
+        check_contexts(probe)
+
+
+def test_context_is_the_request_s_own_over_rsgi(server, loop):
+    probe = server("rsgi_probe:app", "rsgi", loop=loop)
+    for _ in range(20):
+        check_contexts(probe)
+
+
+def check_contexts(probe: Server) -> None:
+    """Twenty requests at a time, each of which sets the variable and waits."""
     wires = [probe.connect().request("GET", f"/context?{n}") for n in range(20)]
     for n, wire in enumerate(wires):
         with wire:
