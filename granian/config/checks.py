@@ -31,7 +31,6 @@ UNAVAILABLE = {
     "static_path_mount": "serving static files",
     "static_path_dir_to_file": "serving static files",
     "metrics_enabled": "exporting metrics",
-    "preload": "loading the application beforehand",
 }
 
 

@@ -224,6 +224,14 @@ def test_too_little_is_raised_to_the_minimum(name, given, value):
         ("workers", "two"),
         ("workers", 1.5),
         ("workers", True),
+        ("address", 1),
+        ("uds", 1),
+        ("uds", ""),
+        ("respawn_interval", "soon"),
+        ("workers_lifetime", True),
+        ("log_dictconfig", []),
+        ("http1_settings", {}),
+        ("reload_ignore_dirs", [1]),
     ],
 )
 def test_values_out_of_bounds(name, given):

@@ -1,10 +1,12 @@
 """`granian.config`: options that exclude each other, values made from options, what the core is told."""
 
 import pickle
+import sys
 from pathlib import Path
 
 import pytest
 
+from granian import _imports
 from granian.config import Config, WorkerOptions
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError
@@ -164,3 +166,74 @@ def test_configuration_error_travels():
 
 def test_mount_is_a_path_relative_to_here():
     assert isinstance(config(working_dir=".").working_dir, Path)
+
+
+@pytest.fixture
+def everything_available(monkeypatch):
+    """As if the core could do all that there are options for."""
+    monkeypatch.setattr("granian.config.checks.UNAVAILABLE", {})
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        ({"ssl_cert": "c"}, "ssl_key"),
+        ({"ssl_key": "k"}, "ssl_cert"),
+        ({"ssl_client_verify": True}, "ssl_client_verify"),
+        ({"ssl_crl": "c"}, "ssl_crl"),
+        ({"static_path_mount": ["a", "b"]}, "static_path"),
+        ({"static_path_mount": ["a"], "static_path_route": ["/a", "/b"]}, "static_path"),
+    ],
+)
+def test_options_that_need_each_other(everything_available, options, name):
+    assert refusal(**options).startswith(f"{name}: ")
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"ssl_cert": "c", "ssl_key": "k", "ssl_ca": "a", "ssl_crl": ["r"], "ssl_client_verify": True},
+        {"static_path_mount": "a"},
+        {"static_path_route": "/a"},
+        {"static_path_mount": ["a", "b"], "static_path_route": ["/a", "/b"]},
+    ],
+)
+def test_options_that_go_together(everything_available, options):
+    made = config(**options)
+    assert made.ssl_ctx[0] is ("ssl_cert" in options)
+
+
+def test_remarks(caplog):
+    config(task_impl="rust", workers=100_000)
+    assert "100000 workers are more than" in caplog.text
+    assert "--task-impl is without effect" in caplog.text
+    caplog.clear()
+    config(task_impl="rust", log_level="error")
+    config(task_impl="rust", log_enabled=False)
+    assert caplog.text == ""
+
+
+def test_remarks_about_reload(caplog):
+    pytest.importorskip("watchfiles")
+    caplog.set_level("INFO")
+    config(reload=True, workers_lifetime=60, workers_max_rss=1)
+    assert "--workers-lifetime is without effect with --reload" in caplog.text
+    assert "--workers-max-rss is without effect with --reload" in caplog.text
+
+
+def test_threads_as_far_as_known():
+    assert config(interface="wsgi", blocking_threads=5).blocking_threads_effective == 5
+    assert config(blocking_threads=5).blocking_threads_effective == 1
+
+
+def test_optional_packages():
+    assert _imports.dotenv is None or _imports.dotenv.__name__ == "dotenv"
+    with pytest.raises(AttributeError):
+        _ = _imports.nonsense
+
+
+def test_optional_packages_that_are_missing(monkeypatch):
+    monkeypatch.delitem(_imports.__dict__, "setproctitle", raising=False)
+    monkeypatch.setitem(sys.modules, "setproctitle", None)
+    assert _imports.setproctitle is None
+    del _imports.__dict__["setproctitle"]

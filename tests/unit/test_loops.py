@@ -98,3 +98,13 @@ def test_plain_registry():
     assert registry.get("key") == "value"
     with pytest.raises(RuntimeError):
         registry.get("other")
+
+
+@pytest.mark.parametrize("key", ["rloop", "uvloop"])
+def test_loops_of_others(key, closing):
+    if key not in loops:
+        pytest.skip(f"{key} is not installed")
+    loop = loops.get(key)
+    closing(loop)
+    assert type(loop).__module__.startswith(key)
+    assert asyncio.get_event_loop() is loop

@@ -134,3 +134,14 @@ def test_metadata_is_kept(wrap):
 
     assert wrap(application).__name__ == "application"
     assert wrap(application).__doc__ == "What it does."
+
+
+def test_names_are_no_addresses():
+    assert wsgi("proxy", peer="proxy", **{"for": ["1.2.3.4"]})[0] == "1.2.3.4"
+    assert wsgi("127.0.0.1", peer="proxy", **{"for": ["1.2.3.4"]})[0] == "proxy"
+
+
+@both
+def test_trusted_addresses_with_a_port_or_brackets(seen):
+    assert seen("127.0.0.1,10.0.0.1", **{"for": ["1.2.3.4, 10.0.0.1:99"]})[0] == "1.2.3.4"
+    assert seen("127.0.0.1,fd00::1", **{"for": ["1.2.3.4, [fd00::1]:99"]})[0] == "1.2.3.4"
