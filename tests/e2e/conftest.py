@@ -76,6 +76,8 @@ def server(fleet: dict[Spec, Server]) -> Iterator[ServerFactory]:
 
     yield get
     faults = []
+    for running in own + used:
+        running.hang_up()
     for running in own:
         try:
             running.stop()

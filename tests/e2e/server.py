@@ -54,6 +54,7 @@ class Server:
         self._changed = threading.Condition()
         self._closed = False
         self._scripts = 0
+        self._wires: list[Wire] = []
         self._folder = tempfile.TemporaryDirectory(prefix="granian-")
         self.address: Address = ("", 0)
         self.process = subprocess.Popen(
@@ -174,7 +175,13 @@ class Server:
     def connect(self, receive_buffer: int | None = None) -> Wire:
         wire = Wire(self.address, receive_buffer=receive_buffer)
         wire.on_request = self._count_scripts
+        self._wires.append(wire)
         return wire
+
+    def hang_up(self) -> None:
+        """Closes what a test has left open."""
+        while self._wires:
+            self._wires.pop().close()
 
     def request(self, method: str, target: str, *headers: str, body: bytes = b"") -> Response:
         """One request on a connection of its own, which the server may keep open."""
