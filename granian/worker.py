@@ -7,6 +7,7 @@ in a process or a thread of its own; how it got there, and what becomes of it, i
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 import traceback
@@ -216,6 +217,8 @@ class WorkerLife:
 
     def _watch_pipe(self, loop: asyncio.AbstractEventLoop) -> None:
         loop.add_reader(self._pipe.fileno(), self._handle_command)
+        # uvloop makes what it watches non-blocking; a message is read and written whole.
+        os.set_blocking(self._pipe.fileno(), True)
 
     def _handle_command(self) -> None:
         assert self.loop is not None

@@ -1,0 +1,40 @@
+"""The worker's pipe on every event loop: messages and descriptors come whole."""
+
+from __future__ import annotations
+
+import os
+import socket
+from multiprocessing.reduction import send_handle
+
+import pytest
+from test_worker import Rig, hello
+
+from granian.supervisor.report import Command, Report
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def rig(request):
+    if request.param != "asyncio":
+        pytest.importorskip(request.param)
+    rig = Rig(hello, loop=request.param)
+    rig.wait(Report.READY)
+    yield rig
+    rig.pipe.send((Command.STOP, None))
+    rig.wait(Report.GONE)
+    assert rig.finish() == 0
+
+
+def test_watching_it_does_not_make_it_non_blocking(rig):
+    """uvloop does that to what it watches; a message that came in two parts would then be lost."""
+    assert os.get_blocking(rig.life._pipe.fileno())
+
+
+def test_descriptor_that_follows_its_command(rig):
+    with socket.create_server(("127.0.0.1", 0)) as another:
+        another.setblocking(False)
+        rig.pipe.send((Command.LISTEN, (7, True)))
+        send_handle(rig.pipe, another.fileno(), os.getpid())
+        with socket.create_connection(another.getsockname(), 10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+    rig.life.boot.sockets.pop(7).close()
