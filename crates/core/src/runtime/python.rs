@@ -11,7 +11,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::reactor::Reactor;
 use super::waker::{lock, thread_token};
@@ -28,6 +28,9 @@ pub(crate) struct EventLoop {
     eager_task: Option<Py<PyAny>>,
     eager_names: Py<PyTuple>,
     create_task: Py<PyAny>,
+    /// The context that turns run in: asked for from within an application's task, a turn would
+    /// inherit that task's, and hand it on to the requests it starts.
+    context: Py<PyAny>,
     home: usize,
 }
 
@@ -52,6 +55,10 @@ impl EventLoop {
             eager_task: eager.then(|| task.unbind()),
             eager_names: PyTuple::new(py, ["loop", "eager_start"])?.unbind(),
             create_task: object.getattr("create_task")?.unbind(),
+            context: py
+                .import("contextvars")?
+                .call_method0("copy_context")?
+                .unbind(),
             home: thread_token(),
         })
     }
@@ -67,6 +74,18 @@ impl EventLoop {
     /// What `create_future` raises.
     pub(crate) fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.create_future.bind(py).call0()
+    }
+
+    /// Calls one of the loop's `call_*` methods for a callback in the server's own context.
+    fn plan<'py>(
+        &self,
+        py: Python<'py>,
+        method: &Py<PyAny>,
+        arguments: impl pyo3::call::PyCallArgs<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "context"), &self.context)?;
+        method.bind(py).call(arguments, Some(&keywords))
     }
 
     /// Starts `coroutine` as a task: its first step runs before this returns, where tasks can be
@@ -200,7 +219,11 @@ impl Driver {
         let turn = self.turn.borrow();
         let Some(turn) = turn.as_ref() else { return };
         if more && !self.turn_scheduled.replace(true) {
-            report(py, self.event_loop.call_soon.bind(py).call1((turn,)));
+            report(
+                py,
+                self.event_loop
+                    .plan(py, &self.event_loop.call_soon, (turn,)),
+            );
         }
         let Some(next) = self.reactor.next_deadline() else {
             return;
@@ -214,7 +237,11 @@ impl Driver {
             let at = next.max(now + ALARM_STEP);
             self.alarm.set(Some(at));
             let delay = (at - now).as_secs_f64();
-            report(py, self.event_loop.call_later.bind(py).call1((delay, turn)));
+            report(
+                py,
+                self.event_loop
+                    .plan(py, &self.event_loop.call_later, (delay, turn)),
+            );
         }
     }
 }
