@@ -5,10 +5,12 @@ from __future__ import annotations
 import os
 import re
 import signal
+import sys
 import textwrap
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from e2e.server import Server, Spec
@@ -55,6 +57,46 @@ class Service(Server):
         while left := [pid for pid in (self.pids() if pids is None else pids) if is_alive(pid)]:
             assert time.monotonic() < deadline, f"workers {left} are left:\n{self.log()}"
             time.sleep(0.01)
+
+
+class Program(Service):
+    """A program of the test's own that serves, instead of the command."""
+
+    def __init__(self, folder: Path, command: list[str], env: dict[str, str]) -> None:
+        # The server's command is everything but its target.
+        with mock.patch("e2e.server.COMMAND", command[:-1]):
+            super().__init__(Spec(command[-1], env=tuple(env.items()), cwd=folder))
+
+    def _arguments(self) -> list[str]:
+        return []
+
+
+@pytest.fixture
+def program(tmp_path: Path) -> Iterator[Callable[..., Program]]:
+    """`program(source, *arguments)`: runs the source as `main.py`; `command=` runs something else with it there."""
+    started: list[Program] = []
+
+    def start(
+        source: str, *arguments: str, command: list[str] | None = None, env: dict[str, str] | None = None
+    ) -> Program:
+        write_app(tmp_path, source)
+        started.append(Program(tmp_path, command or [sys.executable, "main.py", *arguments], env or {}))
+        return started[-1]
+
+    yield start
+    for item in started:
+        if item.process.poll() is None:
+            item.kill()
+        else:
+            item.wait_exit()
+
+
+def wait_count(service: Server, text: str, count: int, timeout: float = 30) -> None:
+    """Until the log has the text so many times."""
+    deadline = time.monotonic() + timeout
+    while service.log().count(text) < count:
+        assert time.monotonic() < deadline, f"{service.log().count(text)} of {count} {text!r}:\n{service.log()}"
+        time.sleep(0.01)
 
 
 def is_alive(pid: int) -> bool:

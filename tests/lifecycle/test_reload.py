@@ -7,9 +7,9 @@ import time
 
 import pytest
 
-from .conftest import Service
+from .conftest import Service, wait_count
 from .load import Load
-from .test_replace import named, wait_count
+from .test_replace import named
 
 pytest.importorskip("watchfiles")
 

@@ -5,13 +5,11 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 
-from .conftest import HELLO, Service, is_alive
+from .conftest import HELLO, is_alive, wait_count
 from .load import Load
 
 NAMED = """
@@ -42,13 +40,6 @@ LIFESPAN = """
 
     import asyncio
 """
-
-
-def wait_count(service: Service, text: str, count: int, timeout: float = 30) -> None:
-    deadline = time.monotonic() + timeout
-    while service.log().count(text) < count:
-        assert time.monotonic() < deadline, f"{service.log().count(text)} of {count} {text!r}:\n{service.log()}"
-        time.sleep(0.01)
 
 
 def named(name: str, sleep: float = 0) -> str:
@@ -296,9 +287,9 @@ LIMITS = """
         await send({"type": "http.response.body", "body": b"%d" % os.getpid()})
 
     if __name__ == "__main__":
-        server = Granian("main:app", interface="asginl", port=int(sys.argv[1]))
+        server = Granian("main:app", interface="asginl", port=0)
         # Shorter than the options allow.
-        server.config = dataclasses.replace(server.config, **eval(sys.argv[2]))
+        server.config = dataclasses.replace(server.config, **eval(sys.argv[1]))
         server.serve()
 """
 
@@ -310,37 +301,14 @@ LIMITS = """
         ("dict(workers_max_rss=150, rss_sample_interval=0.2)", "worker-1 RSS over threshold, gracefully respawning.."),
     ],
 )
-def test_limits(tmp_path, limits, line):
-    import http.client
-
-    from e2e.server import free_port
-
-    from .conftest import write_app
-
-    write_app(tmp_path, LIMITS)
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "main.py", str(port), limits],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    lines = []
-    for text in process.stdout:
-        lines.append(text)
-        if "Started worker-1" in text and "rss" in limits and len(lines) < 6:
-            connection = http.client.HTTPConnection("127.0.0.1", port)
-            connection.request("GET", "/grow")
-            assert connection.getresponse().status == 200
-            connection.close()
-        if "Stopped old worker-1" in text:
-            process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
-    process.stdout.close()
-    assert f"[INFO] {line}\n" in lines
+def test_limits(program, limits, line):
+    service = program(LIMITS, limits)
+    service.wait_ready()
+    if "rss" in limits:
+        assert service.get("/grow").status == 200
+    wait_count(service, "Stopped old worker-1", 1)
+    service.stop()
+    assert f"[INFO] {line}" in service.lines()
 
 
 def test_dump(serve):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import socket
 import stat
-import subprocess
+import sys
+import textwrap
 import time
 
 import pytest
 from e2e.wire import Wire
 
-from .conftest import HELLO
+from .conftest import HELLO, wait_count
 
 FAILURES = {
     "absent": ("", "nowhere:app", "Could not import 'nowhere'."),
@@ -217,7 +219,7 @@ def test_importing_workers_end_with_their_parent(launch, source):
 
 
 METHODS = """
-    import multiprocessing, os, sys
+    import multiprocessing, sys
     from granian import Granian
 
     async def app(scope, receive, send):
@@ -226,44 +228,204 @@ METHODS = """
 
     if __name__ == "__main__":
         multiprocessing.set_start_method(sys.argv[1])
-        Granian("main:app", interface="asginl", port=int(sys.argv[2]), workers=2).serve()
+        Granian("main:app", interface="asginl", port=0, workers=2).serve()
 """
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
-def test_start_methods(tmp_path, method):
-    import sys
+def test_start_methods(program, method):
+    service = program(METHODS, method)
+    service.wait_ready()
+    service.wait_line("Started worker-2")
+    for _ in range(20):
+        assert service.get("/").text == "hello"
+    service.signal(signal.SIGHUP)
+    wait_count(service, "Stopped old worker-", 2)
+    os.kill(service.pids()[-1], signal.SIGKILL)
+    wait_count(service, "Started worker-", 5)
+    assert service.get("/").text == "hello"
+    service.stop()
+    service.wait_gone()
 
-    from e2e.server import free_port
 
-    from .conftest import is_alive, write_app
+@pytest.mark.parametrize("method", ["spawn", "forkserver"])
+def test_parent_of_other_start_methods_dies(program, method):
+    service = program(METHODS, method)
+    service.wait_ready()
+    service.wait_line("Started worker-2")
+    service.signal(signal.SIGKILL)
+    service.process.wait(5)
+    service.wait_gone()
 
-    write_app(tmp_path, METHODS)
-    port = free_port()
-    process = subprocess.Popen(
-        [sys.executable, "main.py", method, str(port)],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        text=True,
+
+LOADER = """
+    import os, sys
+    from granian import Granian
+
+    def load(target=None):
+        async def app(scope, receive, send):
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": f"{target}".encode()})
+        return app
+
+    if __name__ == "__main__":
+        wrap = sys.argv[1] == "wrap"
+        Granian("anything", interface="asginl", port=0).serve(target_loader=load, wrap_loader=wrap)
+"""
+
+
+@pytest.mark.parametrize(("wrap", "text"), [("wrap", "anything"), ("plain", "None")])
+def test_target_loader(program, wrap, text):
+    service = program(LOADER, wrap)
+    service.wait_ready()
+    assert service.get("/").text == text
+    service.stop()
+
+
+THREADS = """
+    from granian.server.mt import MTServer
+
+    async def app(scope, receive, send):
+        import threading
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % threading.get_ident()})
+
+    if __name__ == "__main__":
+        # A build with a GIL refuses; the rest is the same.
+        MTServer._check = lambda self: None
+        MTServer("main:app", interface="asginl", port=0, workers=3).serve()
+"""
+
+
+def test_threads(program):
+    service = program(THREADS)
+    service.wait_ready()
+    service.wait_line("Started worker-3")
+    assert len({service.get("/").text for _ in range(60)}) == 3
+    service.signal(signal.SIGHUP)
+    wait_count(service, "Stopped old worker-", 3)
+    assert service.get("/").status == 200
+    service.stop()
+    assert "Traceback" not in service.log()
+
+
+def test_threads_need_a_build_for_them(program):
+    service = program("from granian.server import MTServer\nMTServer('main:app', port=0).serve()")
+    assert service.wait_exit() == 1
+    assert "gil" in service.log()
+
+
+PRELOAD = """
+    import dataclasses, os
+    from granian import Granian
+
+    print("loaded", flush=True)
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    if __name__ == "__main__":
+        server = Granian("main:app", interface="asginl", port=0, workers=3)
+        server.config = dataclasses.replace(server.config, preload=True)
+        server.serve()
+"""
+
+
+def test_preload(program):
+    service = program(PRELOAD)
+    service.wait_ready()
+    service.wait_line("Started worker-3")
+    assert service.get("/").text == "hello"
+    service.stop()
+    # As a program and as a module of it.
+    assert service.log().count("loaded") == 2
+
+
+def test_preload_refuses_threads(program):
+    started = "import threading\nthreading.Thread(target=threading.Event().wait, daemon=True).start()\n"
+    service = program(started + textwrap.dedent(PRELOAD))
+    assert service.wait_exit() == 1
+    assert "a fork would lose the application's threads" in service.log()
+
+
+PASSING = """
+    import os, socket, sys
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    if __name__ == "__main__":
+        passed = socket.socket()
+        passed.bind(("127.0.0.1", 0))
+        passed.listen()
+        print("passed", passed.getsockname()[1], flush=True)
+        os.dup2(passed.fileno(), 3)
+        os.set_inheritable(3, True)
+        os.environ["LISTEN_PID"] = str(os.getpid())
+        options = ["--interface", "asginl", "--workers", "2"] + sys.argv[1:]
+        os.execv(sys.executable, [sys.executable, "-m", "granian", *options, "main:app"])
+"""
+
+
+@pytest.mark.parametrize("how", ["LISTEN_FDS", "--fd"])
+def test_passed_socket(program, how):
+    service = program(
+        PASSING, *(["--fd", "3"] if how == "--fd" else []), env={"LISTEN_FDS": "1"} if how != "--fd" else {}
     )
-    lines: list[str] = []
-    try:
-        assert process.stdout is not None
-        for line in process.stdout:
-            lines.append(line)
-            if sum("Started worker" in line for line in lines) == 2:
-                break
-        with Wire(("127.0.0.1", port)) as wire:
-            assert wire.request("GET", "/").response().body == b"hello"
-        process.send_signal(signal.SIGTERM)
-        lines += process.stdout.readlines()
-        assert process.wait(5) == 0, lines
-    finally:
-        process.kill()
-        process.wait()
-        if process.stdout is not None:
-            process.stdout.close()
-    pids = [int(line.rpartition(" ")[2]) for line in lines if "Spawning" in line]
-    assert pids and not any(map(is_alive, pids)), lines
+    service.wait_ready()
+    service.wait_line("Started worker-2")
+    assert service.address == ("127.0.0.1", int(service.wait_line(r"passed (\d+)")[1]))
+    assert service.get("/").status == 200
+    service.stop()
+
+
+def test_notifications(program, tmp_path):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+        notify.bind(str(tmp_path / "notify"))
+        notify.settimeout(10)
+        env = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "WATCHDOG_USEC": "200000"}
+        command = [sys.executable, "-m", "granian", "--interface", "asginl", "--port", "0", "main:app"]
+        service = program(HELLO, command=command, env=env)
+
+        def wait_state(state: str) -> None:
+            while state not in notify.recv(4096).decode().split("\n"):
+                pass
+
+        wait_state("WATCHDOG=1")
+        wait_state("READY=1")
+        wait_state("WATCHDOG=1")
+        service.signal(signal.SIGHUP)
+        wait_state("RELOADING=1")
+        wait_state("READY=1")
+        service.signal(signal.SIGTERM)
+        wait_state("STOPPING=1")
+        assert service.wait_exit() == 0
+
+
+def test_log_files_are_opened_anew(program, tmp_path):
+    config = {
+        "handlers": {"console": {"class": "logging.FileHandler", "filename": "log", "formatter": "generic"}},
+    }
+    (tmp_path / "log.json").write_text(json.dumps(config))
+    arguments = ["--log-config", "log.json", "--interface", "asginl", "--port", "0", "main:app"]
+    service = program(HELLO, command=[sys.executable, "-m", "granian", *arguments])
+    log = tmp_path / "log"
+
+    def wait_text(text: str) -> None:
+        deadline = time.monotonic() + 10
+        while not log.exists() or text not in log.read_text():
+            assert time.monotonic() < deadline, service.log()
+            time.sleep(0.01)
+
+    wait_text("Started worker-1")
+    log.rename(tmp_path / "log.1")
+    service.signal(signal.SIGUSR1)
+    wait_exists = time.monotonic() + 10
+    while not log.exists():
+        assert time.monotonic() < wait_exists
+        time.sleep(0.01)
+    service.signal(signal.SIGTERM)
+    assert service.wait_exit() == 0
+    assert "Shutting down granian" in log.read_text()

@@ -8,8 +8,6 @@ import time
 
 import pytest
 
-from .conftest import HELLO
-
 DRAIN = 1
 # What a stop may take beyond the drain.
 BEYOND = 1.0
@@ -281,43 +279,56 @@ def test_rsgi_callbacks(serve):
     assert "del False" in service.log()
 
 
-def test_hooks(launch, tmp_path):
-    source = """
-        import sys
-        from granian import Granian
+HOOKS = """
+    from granian import Granian
 
-        if __name__ == "__main__":
-            server = Granian("app:app", interface="asginl", port=0)
-            for name in ("startup", "reload", "shutdown"):
-                getattr(server, f"on_{name}")(lambda name=name: print("hook", name, flush=True))
-            server.serve()
-    """
-    import subprocess
-    import sys
-    import textwrap
+    async def app(scope, receive, send): ...
 
-    from .conftest import write_app
+    if __name__ == "__main__":
+        server = Granian("main:app", interface="asginl", port=0)
+        for name in ("startup", "reload", "shutdown"):
+            getattr(server, f"on_{name}")(lambda name=name: print("hook", name, flush=True))
+        server.serve()
+"""
 
-    write_app(tmp_path, source)
-    (tmp_path / "app.py").write_text(textwrap.dedent(HELLO))
-    process = subprocess.Popen(
-        [sys.executable, "main.py"],
-        cwd=tmp_path,
-        stdout=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-    )
-    assert process.stdout is not None
-    lines: list[str] = []
-    for line in process.stdout:
-        lines.append(line.strip())
-        if lines.count("[INFO] Started worker-1") == 1 and "Started" in line:
-            process.send_signal(signal.SIGHUP)
-        elif "Stopped old worker-1" in line:
-            process.send_signal(signal.SIGTERM)
-    assert process.wait(5) == 0
-    process.stdout.close()
-    hooks = [line for line in lines if line.startswith("hook")]
-    assert hooks == ["hook startup", "hook reload", "hook shutdown"]
+
+def test_hooks(program):
+    service = program(HOOKS)
+    service.wait_ready()
+    service.signal(signal.SIGHUP)
+    service.wait_line("Stopped old worker-1")
+    service.stop()
+    lines = service.lines()
+    assert [line for line in lines if line.startswith("hook")] == ["hook startup", "hook reload", "hook shutdown"]
     assert lines.index("hook startup") < next(i for i, line in enumerate(lines) if "Spawning" in line)
     assert lines.index("hook shutdown") > lines.index("[INFO] Stopped worker-1")
+
+
+RAISING = """
+    import sys
+    from granian import Granian
+
+    async def app(scope, receive, send): ...
+
+    if __name__ == "__main__":
+        server = Granian("main:app", interface="asginl", uds="socket", pid_file="pid")
+
+        @getattr(server, f"on_{sys.argv[1]}")
+        def hook():
+            raise ValueError("in a hook")
+
+        server.serve()
+"""
+
+
+@pytest.mark.parametrize("when", ["startup", "reload", "shutdown"])
+def test_raising_hook_leaves_nothing_behind(program, when):
+    service = program(RAISING, when)
+    if when != "startup":
+        service.wait_line("Started worker-1")
+        service.signal(signal.SIGHUP if when == "reload" else signal.SIGTERM)
+    assert service.wait_exit() == 1
+    assert "ValueError: in a hook" in service.log()
+    assert not (service.spec.cwd / "socket").exists()
+    assert not (service.spec.cwd / "pid").exists()
+    service.wait_gone()
