@@ -180,14 +180,18 @@ class AbstractServer(ABC):
 
 
 def addresses_of(config: Config) -> list[Address]:
-    """Where to listen: what was passed, what was named, else host and port."""
-    found = [Address.parse(text) for text in config.bind or ()]
+    """Where to listen: what was passed, else a socket file, else host and port; and what is named besides."""
+    named = [Address.parse(text) for text in config.bind or ()]
+    found = [Address(Kind.FD, fd=fd) for fd in inherited_descriptors()]
     if config.fd is not None:
         found.append(Address(Kind.FD, fd=config.fd))
-    found += [Address(Kind.FD, fd=fd) for fd in inherited_descriptors()]
     if config.uds is not None:
         found.append(Address.unix(config.uds))
-    return found or [Address(Kind.TCP, host=config.address, port=config.port)]
+    tcp = Address(Kind.TCP, host=config.address, port=config.port)
+    is_default = (config.address, config.port) == (Config.address, Config.port)
+    if not found and not (named and is_default):
+        found.append(tcp)
+    return found + named
 
 
 def drain_timeout_of(config: Config) -> float:

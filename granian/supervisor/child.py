@@ -99,15 +99,22 @@ class ExitGuard:
         while left := self.left():
             with self._changed:
                 self._changed.wait(min(left, GUARD_STEP))
-        names = [item.name for item in threading.enumerate() if not item.daemon and item is not threading.main_thread()]
-        logger.warning("Leaving without waiting for %s", ", ".join(names) or "the event loop")
-        logging.shutdown()
-        for stream in (sys.stdout, sys.stderr):
-            try:
-                stream.flush()
-            except (OSError, ValueError):
-                pass
+        # Whoever is stuck may hold a lock of the log: the last words have a thread of their own.
+        speaker = threading.Thread(target=_say_last_words, daemon=True)
+        speaker.start()
+        speaker.join(MOMENT)
         os._exit(0)
+
+
+def _say_last_words() -> None:
+    names = [item.name for item in threading.enumerate() if not item.daemon and item is not threading.main_thread()]
+    logger.warning("Leaving without waiting for %s", ", ".join(names) or "the event loop")
+    logging.shutdown()
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            pass
 
 
 def _handle_signals(life: WorkerLife) -> None:
@@ -157,3 +164,4 @@ PR_SET_PDEATHSIG = 1
 # What non-daemon threads get after a worker has left without being asked.
 THREADS_TIMEOUT = 5.0
 GUARD_STEP = 0.2
+MOMENT = 0.1

@@ -129,11 +129,14 @@ class Supervisor:
                 for worker in self.crew.workers():
                     worker.reopen_logs()
             case "SIGUSR2":
-                faulthandler.dump_traceback(sys.stderr)
+                if sys.__stderr__ is not None:
+                    faulthandler.dump_traceback(sys.__stderr__)
                 for worker in self.crew.workers():
                     worker.dump()
 
     def _reload(self) -> None:
+        if self.config.preload:
+            logger.warning("The application is preloaded: new workers get the same one")
         self._notifier.reloading()
         self.crew.environment = self._hooks.load_environment()
         self._hooks.reload()

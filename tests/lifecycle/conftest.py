@@ -131,10 +131,11 @@ def launch(tmp_path: Path) -> Iterator[Callable[..., Service]]:
             service.kill()
         else:
             service.wait_exit()
-        for pid in service.pids():
-            if is_alive(pid):
+        try:
+            service.wait_gone()
+        finally:
+            for pid in filter(is_alive, service.pids()):
                 os.kill(pid, signal.SIGKILL)
-                raise AssertionError(f"worker {pid} was left behind:\n{service.log()}")
 
 
 @pytest.fixture
