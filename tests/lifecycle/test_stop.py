@@ -74,12 +74,17 @@ APP = """
 LIFESPAN_END = "shutdown with {'pool': 'open'}"
 
 
+def slack() -> float:
+    """What a machine with more to do than it can adds to every time."""
+    return 2.0 if os.getloadavg()[0] > 1.5 * (os.cpu_count() or 1) else 0.0
+
+
 def stop(service, within: float, number: int = signal.SIGTERM) -> None:
     started = time.monotonic()
     service.signal(number)
     assert service.wait_exit(within + 5) == 0, service.log()
     took = time.monotonic() - started
-    assert took < within, f"{took:.2f} s\n{service.log()}"
+    assert took < within + slack(), f"{took:.2f} s\n{service.log()}"
     service.wait_gone()
     assert "Traceback" not in service.log(), service.log()
 
@@ -259,10 +264,10 @@ def test_stuck_wsgi_thread(serve, threads):
 RSGI = """
     class App:
         def __rsgi_init__(self, loop):
-            print("init", loop.is_running(), flush=True)
+            print(f"init {loop.is_running()}", flush=True)
 
         def __rsgi_del__(self, loop):
-            print("del", loop.is_running(), flush=True)
+            print(f"del {loop.is_running()}", flush=True)
 
         async def __rsgi__(self, scope, protocol):
             protocol.response_str(200, [], "hello")
@@ -287,7 +292,7 @@ HOOKS = """
     if __name__ == "__main__":
         server = Granian("main:app", interface="asginl", port=0)
         for name in ("startup", "reload", "shutdown"):
-            getattr(server, f"on_{name}")(lambda name=name: print("hook", name, flush=True))
+            getattr(server, f"on_{name}")(lambda name=name: print(f"hook {name}", flush=True))
         server.serve()
 """
 
