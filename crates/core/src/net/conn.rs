@@ -180,16 +180,23 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// A worker that drains has no use for a connection without a request. One whose first request
-    /// is under way, or about to come, has a moment left: its peer could not know.
+    /// A worker that drains has no use for a connection without a request, but waits a moment for
+    /// one that is on its way: its peer could not know.
     fn close_if_drained(&mut self) {
-        if self.service.stage.get() == Stage::Serving || !self.is_idle() {
-            return;
-        }
-        let expects_request = !self.engine.is_idle() || !self.has_served || !self.input.is_empty();
-        if !expects_request || self.service.drain_grace_is_over(self.handle.now()) {
+        if self
+            .drain_deadline()
+            .is_some_and(|until| until <= self.handle.now())
+        {
             self.phase = Phase::Closed;
         }
+    }
+
+    fn drain_deadline(&self) -> Option<Instant> {
+        if !self.is_idle() {
+            return None;
+        }
+        let is_due = !self.engine.is_idle() || !self.has_served || !self.input.is_empty();
+        self.service.drain_grace(is_due)
     }
 
     fn is_idle(&self) -> bool {
@@ -688,11 +695,7 @@ impl<S: Stream> Connection<S> {
             .engine
             .poll_timeout()
             .filter(|_| self.phase == Phase::Serving);
-        let drain = if self.is_idle() {
-            self.service.drain_grace()
-        } else {
-            None
-        };
+        let drain = self.drain_deadline();
         let next = [lingering, head, engine, drain, self.write_deadline];
         let next = next.into_iter().flatten().min();
         self.handle.set_deadline(next);

@@ -121,14 +121,11 @@ impl Service {
         self.draining_since.set(Some(now));
     }
 
-    /// Until when a draining worker waits for requests that are under way.
-    pub(crate) fn drain_grace(&self) -> Option<Instant> {
-        self.draining_since.get().map(|since| since + DRAIN_GRACE)
-    }
-
-    /// True once that time is over.
-    pub(crate) fn drain_grace_is_over(&self, now: Instant) -> bool {
-        self.drain_grace().is_some_and(|until| until <= now)
+    /// Until when a draining worker keeps a connection without a request: its next one may be on
+    /// the way. Longer for one whose first request `is_due`.
+    pub(crate) fn drain_grace(&self, is_due: bool) -> Option<Instant> {
+        let grace = if is_due { DUE_GRACE } else { IDLE_GRACE };
+        self.draining_since.get().map(|since| since + grace)
     }
 
     /// The `date` field's value at `now` (RFC 9110, 5.6.7), made twice a second at most.
@@ -188,7 +185,10 @@ impl Drop for Counted {
 }
 
 /// Longer than any round trip between a request and the connection that was opened for it.
-const DRAIN_GRACE: Duration = Duration::from_secs(1);
+const DUE_GRACE: Duration = Duration::from_secs(1);
+/// A busy client's next request comes within it and is answered with `connection: close`; closing
+/// at once would cut requests that are on their way.
+const IDLE_GRACE: Duration = Duration::from_millis(200);
 const DATE_LIFE: Duration = Duration::from_millis(500);
 /// Connections that read at the same time within a turn need one or two; the rest is freed.
 const SPARE_BUFFERS: usize = 4;

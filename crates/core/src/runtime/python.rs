@@ -171,7 +171,7 @@ pub(crate) struct Driver {
     /// `Worker.turn`, as the loop calls it.
     turn: RefCell<Option<Py<PyAny>>>,
     turn_scheduled: Cell<bool>,
-    alarm: Cell<Option<Instant>>,
+    alarm: RefCell<Option<Alarm>>,
 }
 
 impl Driver {
@@ -182,7 +182,7 @@ impl Driver {
             event_loop,
             turn: RefCell::new(None),
             turn_scheduled: Cell::new(false),
-            alarm: Cell::new(None),
+            alarm: RefCell::new(None),
         });
         DRIVERS.with_borrow_mut(|drivers| drivers.push(Rc::clone(&driver)));
         driver
@@ -196,7 +196,10 @@ impl Driver {
     /// Forgets the loop: no further turn is asked for.
     pub(crate) fn close(self: &Rc<Self>) {
         DRIVERS.with_borrow_mut(|drivers| drivers.retain(|driver| !Rc::ptr_eq(driver, self)));
-        self.turn.borrow_mut().take();
+        let turn = self.turn.borrow_mut().take();
+        let alarm = self.alarm.borrow_mut().take();
+        Python::attach(|py| cancel(py, alarm));
+        drop(turn);
         self.reactor.clear();
     }
 
@@ -229,20 +232,44 @@ impl Driver {
             return;
         };
         let now = Instant::now();
-        if self
-            .alarm
-            .get()
-            .is_none_or(|alarm| alarm <= now || alarm > next)
+        let mut alarm = self.alarm.borrow_mut();
+        // Loops ring up to a millisecond early (uvloop's clock has that grain): one that is about
+        // to ring counts as rung, or the deadline would be left without an alarm.
+        if alarm
+            .as_ref()
+            .is_some_and(|alarm| now + ALARM_STEP < alarm.at && alarm.at <= next)
         {
-            let at = next.max(now + ALARM_STEP);
-            self.alarm.set(Some(at));
-            let delay = (at - now).as_secs_f64();
-            report(
-                py,
-                self.event_loop
-                    .plan(py, &self.event_loop.call_later, (delay, turn)),
-            );
+            return;
         }
+        let at = next.max(now + 2 * ALARM_STEP);
+        let delay = (at - now).as_secs_f64();
+        match self
+            .event_loop
+            .plan(py, &self.event_loop.call_later, (delay, turn))
+        {
+            Ok(handle) => {
+                let replaced = alarm.replace(Alarm {
+                    at,
+                    handle: handle.unbind(),
+                });
+                drop(alarm);
+                cancel(py, replaced);
+            }
+            Err(error) => report::<()>(py, Err(error)),
+        }
+    }
+}
+
+/// A turn that the loop was asked for at a time.
+struct Alarm {
+    at: Instant,
+    handle: Py<PyAny>,
+}
+
+/// The loop forgets the alarm, and with it the worker that it would wake.
+fn cancel(py: Python<'_>, alarm: Option<Alarm>) {
+    if let Some(alarm) = alarm {
+        report(py, alarm.handle.call_method0(py, intern!(py, "cancel")));
     }
 }
 
