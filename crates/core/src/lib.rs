@@ -17,6 +17,7 @@ fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("BUILD_GIL", cfg!(not(Py_GIL_DISABLED)))?;
     module.add_class::<worker::Worker>()?;
     module.add_class::<app::asgi::Http>()?;
+    module.add_class::<app::asgi::WebSocket>()?;
     module.add_class::<app::rsgi::Http>()?;
     module.add_class::<app::rsgi::Scope>()?;
     module.add_class::<app::rsgi::Headers>()?;
