@@ -22,6 +22,9 @@ fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<app::rsgi::Scope>()?;
     module.add_class::<app::rsgi::Headers>()?;
     module.add_class::<app::rsgi::Transport>()?;
+    module.add_class::<app::rsgi::WebSocket>()?;
+    module.add_class::<app::rsgi::WebSocketTransport>()?;
+    module.add_class::<app::rsgi::Message>()?;
     module.add_class::<app::wsgi::Input>()?;
     module.add_class::<app::wsgi::StartResponse>()?;
     module.add_class::<app::wsgi::FileWrapper>()?;

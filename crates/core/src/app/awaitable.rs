@@ -117,6 +117,32 @@ impl Awaitable {
     }
 }
 
+/// A value that is there already.
+pub(crate) struct Value {
+    value: Py<PyAny>,
+    event_loop: Arc<EventLoop>,
+}
+
+impl Value {
+    pub(crate) fn new(value: Py<PyAny>, event_loop: Arc<EventLoop>) -> Self {
+        Self { value, event_loop }
+    }
+}
+
+impl Waitable for Value {
+    fn poll(&self, py: Python<'_>, _: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        Poll::Ready(Ok(self.value.clone_ref(py)))
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        Some(Ok(self.value.clone_ref(py)))
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.event_loop
+    }
+}
+
 /// The awaitable of everything that is done already and gives `None`.
 #[pyclass(frozen, module = "granian._granian")]
 pub(crate) struct Done;

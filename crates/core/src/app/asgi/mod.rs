@@ -18,6 +18,7 @@ pub(crate) use self::message::bytes_of;
 use self::scope::Scopes;
 pub(crate) use self::scope::method;
 pub(crate) use self::ws::WebSocket;
+pub(crate) use self::ws_message::{OWN_FIELD, close_code, close_reason, is_own, text_of};
 use super::call::Call;
 use super::host::Host;
 use super::runner;
