@@ -86,6 +86,10 @@ struct State {
     incoming_bytes: usize,
     /// The connection waits for room.
     is_full: bool,
+    /// The application has taken a message and not asked for another one.
+    is_busy: bool,
+    /// The connection waits for the application to have dealt with what came.
+    is_ending: bool,
     outgoing: VecDeque<Message>,
     outgoing_bytes: usize,
     /// Bytes taken over by the connection and not yet by the socket.
@@ -161,6 +165,10 @@ impl WebSocket {
             let mut state = lock(&self.state);
             let Some(received) = state.receive() else {
                 register(&mut state.receivers, cx);
+                state.is_busy = false;
+                let waker = state.is_ending.then(|| state.connection.take()).flatten();
+                drop(state);
+                wake(waker);
                 return Poll::Pending;
             };
             (received, self.waker_for_room(&mut state))
@@ -256,6 +264,14 @@ impl WebSocket {
         !state.is_full
     }
 
+    /// True once the application has dealt with every message: it has read them all, and waits for
+    /// another one. If not, the connection is woken when that is so.
+    pub(crate) fn is_settled(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.is_ending = state.ended.is_none() && (state.is_busy || !state.incoming.is_empty());
+        !state.is_ending
+    }
+
     /// A message has come. True while more may.
     pub(crate) fn push(&self, message: Message) -> bool {
         let (waiters, has_room) = {
@@ -302,6 +318,7 @@ impl State {
         match self.incoming.pop_front() {
             Some(message) => {
                 self.incoming_bytes -= message.weight();
+                self.is_busy = true;
                 if self.incoming.is_empty() && self.incoming.capacity() > SPARE_MESSAGES {
                     self.incoming = VecDeque::new();
                 }

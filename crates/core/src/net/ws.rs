@@ -43,6 +43,9 @@ pub(crate) struct Connection<S> {
     phase: Phase,
     /// The payload of the last ping that was not answered, because the peer does not read.
     ping: Option<Bytes>,
+    /// What ends the connection once the application has answered what came before; by then at
+    /// the latest.
+    ending: Option<(Event, Instant)>,
     /// By when the peer must have taken something of the output.
     write_deadline: Option<Instant>,
     unsent: usize,
@@ -82,6 +85,7 @@ impl<S: Stream> Connection<S> {
             outgoing: VecDeque::new(),
             phase: Phase::Open,
             ping: None,
+            ending: None,
             write_deadline: None,
             unsent: 0,
             service,
@@ -209,7 +213,11 @@ impl<S: Stream> Connection<S> {
             Phase::Flushing(until) | Phase::Lingering(until) => Some(until),
             Phase::Closed => None,
         };
-        let next = [own, self.write_deadline].into_iter().flatten().min();
+        let ending = self.ending.as_ref().map(|(_, until)| *until);
+        let next = [own, ending, self.write_deadline]
+            .into_iter()
+            .flatten()
+            .min();
         self.handle.set_deadline(next);
     }
 }
@@ -281,6 +289,9 @@ impl<S: Stream> Connection<S> {
             return Step::Again;
         }
         let now = self.handle.now();
+        if let Some((event, until)) = self.ending.take() {
+            return self.end(now, event, until);
+        }
         if !self.socket.has_room() {
             self.engine.handle_pause(now);
             return Step::Wait;
@@ -307,6 +318,20 @@ impl<S: Stream> Connection<S> {
                 true
             }
             Event::Pong(_) => true,
+            event @ (Event::Close(_) | Event::Failed { .. }) => {
+                self.ending = Some((event, now + ENDING));
+                false
+            }
+        }
+    }
+
+    /// Ends the connection, unless the application is about to answer what came before.
+    fn end(&mut self, now: Instant, event: Event, until: Instant) -> Step {
+        if now < until && !self.socket.is_settled() {
+            self.ending = Some((event, until));
+            return Step::Wait;
+        }
+        match event {
             Event::Close(reason) => {
                 let text = std::str::from_utf8(&reason.text).unwrap_or_default();
                 self.engine
@@ -316,13 +341,11 @@ impl<S: Stream> Connection<S> {
                     reason: reason.text,
                     by: EndedBy::Peer,
                 });
-                false
             }
-            Event::Failed { code, why } => {
-                self.fail(code, why);
-                false
-            }
+            Event::Failed { code, why } => self.fail(code, why),
+            _ => {}
         }
+        Step::Again
     }
 
     /// What comes behind our own Close is nobody's.
@@ -390,4 +413,6 @@ const READ_SIZE: usize = 16 * 1024;
 const COPY_LIMIT: usize = 8 * 1024;
 /// An idle connection keeps no more room than this.
 const SPARE_MESSAGES: usize = 16;
+/// For the application to answer what came before the end.
+const ENDING: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(2);

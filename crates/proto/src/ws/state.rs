@@ -6,7 +6,7 @@
 //!     │                                                        ▲
 //!     └── receive close, fail ──▶ Answering ── send close ─────┘
 //! ```
-//! Messages go out in Open alone, and come in while our own side is all that may have ended.
+//! Messages go out until our Close does, and come in until theirs has.
 
 /// The state of one connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -23,7 +23,7 @@ pub(super) enum State {
 impl State {
     /// Whether data and pings may be sent.
     pub(super) fn may_send(self) -> bool {
-        self == Self::Open
+        matches!(self, Self::Open | Self::Answering)
     }
 
     /// Whether frames are looked at.
