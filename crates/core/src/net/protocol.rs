@@ -12,10 +12,14 @@ use crate::runtime::reactor::TaskHandle;
 /// Serves `io` until it is closed.
 pub(crate) async fn serve(io: Io, peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) {
     let connection = Connection::new(io, peer, Rc::clone(&service), handle.clone());
-    match connection.run().await {
+    // Each protocol's state is on the heap by itself, so that none pays for the largest one.
+    match Box::pin(connection.run()).await {
         Next::Close => {}
         // Not spoken: the connection closes without an answer, as RFC 9113, 3.4 has it.
         Next::Http2 { io, input } => drop((io, input)),
-        Next::WebSocket(upgraded) => ws::Connection::new(*upgraded, service, handle).run().await,
+        Next::WebSocket(upgraded) => {
+            let connection = ws::Connection::new(*upgraded, service, handle);
+            Box::pin(connection.run()).await;
+        }
     }
 }

@@ -225,23 +225,17 @@ impl WebSocket {
 
 /// The connection's side.
 impl WebSocket {
-    /// Takes every message sent so far into `into`, and the close that goes behind them; `cx` is
-    /// woken for more.
+    /// Every message sent so far, and the close that goes behind them; `cx` is woken for more.
     pub(crate) fn poll_outgoing(
         &self,
         cx: &mut Context<'_>,
-        into: &mut VecDeque<Message>,
-    ) -> Option<(u16, Bytes)> {
+    ) -> (VecDeque<Message>, Option<(u16, Bytes)>) {
         let mut state = lock(&self.state);
         if state.connection.is_none() {
             state.connection = Some(cx.waker().clone());
         }
-        if !state.outgoing.is_empty() {
-            state.unsent_bytes += state.outgoing_bytes;
-            state.outgoing_bytes = 0;
-            into.append(&mut state.outgoing);
-        }
-        state.close.take()
+        state.unsent_bytes += std::mem::take(&mut state.outgoing_bytes);
+        (std::mem::take(&mut state.outgoing), state.close.take())
     }
 
     /// `unsent` bytes wait for the socket.
@@ -319,7 +313,8 @@ impl State {
             Some(message) => {
                 self.incoming_bytes -= message.weight();
                 self.is_busy = true;
-                if self.incoming.is_empty() && self.incoming.capacity() > SPARE_MESSAGES {
+                if self.incoming.is_empty() {
+                    // An idle connection keeps no buffers.
                     self.incoming = VecDeque::new();
                 }
                 Some(Ok(message))
@@ -338,5 +333,3 @@ impl State {
 
 /// What a message counts for beside its bytes.
 const MESSAGE_WEIGHT: usize = 64;
-/// An empty queue keeps no more room than this.
-const SPARE_MESSAGES: usize = 16;

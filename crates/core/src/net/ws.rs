@@ -4,7 +4,6 @@
 //! One task, one connection. Pings, deadlines and the closing handshake are handled here; the
 //! application sees messages and how the connection ended.
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -39,7 +38,6 @@ pub(crate) struct Connection<S> {
     input: BytesMut,
     output: Output,
     socket: Arc<WebSocket>,
-    outgoing: VecDeque<Message>,
     phase: Phase,
     /// The payload of the last ping that was not answered, because the peer does not read.
     ping: Option<Bytes>,
@@ -82,7 +80,6 @@ impl<S: Stream> Connection<S> {
             input: upgraded.input,
             output: upgraded.output,
             socket: upgraded.socket,
-            outgoing: VecDeque::new(),
             phase: Phase::Open,
             ping: None,
             ending: None,
@@ -103,7 +100,7 @@ impl<S: Stream> Connection<S> {
         if self.phase == Phase::Closed {
             return Poll::Ready(());
         }
-        self.release();
+        self.output.release();
         self.set_deadline();
         Poll::Pending
     }
@@ -199,14 +196,6 @@ impl<S: Stream> Connection<S> {
         self.service.limits.websocket.engine.close_timeout
     }
 
-    /// An idle connection keeps no buffers.
-    fn release(&mut self) {
-        self.output.release();
-        if self.outgoing.capacity() > SPARE_MESSAGES {
-            self.outgoing = VecDeque::new();
-        }
-    }
-
     fn set_deadline(&self) {
         let own = match self.phase {
             Phase::Open => self.engine.poll_timeout(),
@@ -229,11 +218,11 @@ impl<S: Stream> Connection<S> {
             return; // the application waits until the stream has taken some
         }
         let now = self.handle.now();
-        let close = self.socket.poll_outgoing(cx, &mut self.outgoing);
+        let (messages, close) = self.socket.poll_outgoing(cx);
         if let Some(payload) = self.ping.take() {
             self.engine.send_pong(now, &payload, self.output.tail());
         }
-        while let Some(message) = self.outgoing.pop_front() {
+        for message in messages {
             self.encode(now, message);
         }
         if let Some((code, reason)) = close {
@@ -411,8 +400,6 @@ const STEPS_PER_TURN: usize = 32;
 const READ_SIZE: usize = 16 * 1024;
 /// Larger messages go out by reference.
 const COPY_LIMIT: usize = 8 * 1024;
-/// An idle connection keeps no more room than this.
-const SPARE_MESSAGES: usize = 16;
 /// For the application to answer what came before the end.
 const ENDING: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(2);
