@@ -60,9 +60,11 @@ impl WebSocket {
         headers: Option<&Bound<'py, PyAny>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let session = &self.session;
-        let is_late = session.call.is_upgraded() || session.opening.socket.ended().is_some();
-        if is_late {
+        if session.call.is_upgraded() || session.call.progress() != Progress::Nothing {
             return Err(protocol_error(py, "RSGI protocol error"));
+        }
+        if session.opening.socket.ended().is_some() {
+            return Err(protocol_closed(py));
         }
         let handshake = &session.opening.handshake;
         let mut head = handshake.accept(subprotocol).map_err(fields::head_error)?;
@@ -182,7 +184,7 @@ pub(crate) struct Message {
     #[pyo3(get)]
     kind: u8,
     #[pyo3(get)]
-    data: Option<Py<PyAny>>,
+    data: Py<PyAny>,
     #[pyo3(get)]
     code: Option<u16>,
     #[pyo3(get)]
@@ -198,18 +200,19 @@ impl Message {
         };
         Ok(Self {
             kind: if payload.is_text { 2 } else { 1 },
-            data: Some(data.unbind()),
+            data: data.unbind(),
             code: None,
             reason: None,
         })
     }
 
     fn of_end(py: Python<'_>, ended: &Ended) -> PyResult<Self> {
+        let reason = PyString::from_bytes(py, &ended.reason)?.unbind();
         Ok(Self {
             kind: 0,
-            data: None,
+            data: reason.clone_ref(py).into_any(),
             code: Some(ended.code),
-            reason: Some(PyString::from_bytes(py, &ended.reason)?.unbind()),
+            reason: Some(reason),
         })
     }
 }
