@@ -47,6 +47,13 @@ class ASGIHTTPProtocol:
     def send(self, /, message: dict[str, Any]) -> Coroutine[Any, Any, None]: ...
 
 @final
+class ASGIWebsocketProtocol:
+    """`receive` and `send` of one websocket."""
+
+    def receive(self, /) -> Coroutine[Any, Any, dict[str, Any]]: ...
+    def send(self, /, message: dict[str, Any]) -> Coroutine[Any, Any, None]: ...
+
+@final
 class RSGIHeaders:
     """`scope.headers`."""
 
@@ -127,6 +134,36 @@ class RSGIHTTPProtocol:
     def response_stream(
         self, /, status: int = 200, headers: Sequence[tuple[str, str]] | None = None
     ) -> RSGIHTTPStreamTransport: ...
+
+@final
+class RSGIWebsocketProtocol:
+    """The handshake of one websocket, and its end."""
+
+    def accept(
+        self, /, subprotocol: str | None = None, headers: Sequence[tuple[str, str]] | None = None
+    ) -> Coroutine[Any, Any, RSGIWebsocketTransport]: ...
+    def close(self, /, status: int | None = None, reason: str | None = None) -> Coroutine[Any, Any, None]: ...
+
+@final
+class RSGIWebsocketTransport:
+    """An open websocket."""
+
+    def receive(self, /) -> Coroutine[Any, Any, WebsocketInboundMessage]: ...
+    def send_bytes(self, /, data: bytes) -> Coroutine[Any, Any, None]: ...
+    def send_str(self, /, data: str) -> Coroutine[Any, Any, None]: ...
+
+@final
+class WebsocketInboundMessage:
+    """What `receive` gives: a message, or how the websocket was closed."""
+
+    @property
+    def kind(self, /) -> int: ...
+    @property
+    def data(self, /) -> bytes | str: ...
+    @property
+    def code(self, /) -> int | None: ...
+    @property
+    def reason(self, /) -> str | None: ...
 
 @final
 class WSGIInput:

@@ -100,15 +100,30 @@ class WebsocketMessageType(IntEnum):
 
 
 class WebsocketMessage:
-    """What `receive` gives; `data` is absent from a close."""
+    """What `receive` gives. The data of a close is its reason."""
 
     kind: WebsocketMessageType
     data: bytes | str
+    # Of a close.
+    code: int | None
+    reason: str | None
+
+
+class WebsocketTransport(Protocol):
+    """What `accept` gives."""
+
+    def receive(self) -> Awaitable[WebsocketMessage]: ...
+
+    def send_bytes(self, data: bytes) -> Awaitable[None]: ...
+
+    def send_str(self, data: str) -> Awaitable[None]: ...
 
 
 class WebsocketProtocol(Protocol):
     """A handshake that the application answers."""
 
-    def accept(self) -> Awaitable[Any]: ...
+    def accept(
+        self, subprotocol: str | None = None, headers: Sequence[tuple[str, str]] = ()
+    ) -> Awaitable[WebsocketTransport]: ...
 
-    def close(self, status: int | None = None) -> Any: ...
+    def close(self, status: int | None = None, reason: str | None = None) -> Awaitable[None]: ...

@@ -62,6 +62,23 @@ class Config:
     task_impl: TaskImpl = option(TaskImpl.asyncio, "--task-impl", Choice(TaskImpl), "Without effect: kind of tasks")
     http: HTTPModes = option(HTTPModes.auto, "--http", Choice(HTTPModes), "Versions of HTTP")
     websockets: bool = option(True, "--ws", Flag(), "Handle websockets", env="WEBSOCKETS")
+    ws_ping_interval: float = option(
+        20, "--ws-ping-interval", Seconds(0), "Silence after which a websocket is pinged, 0 for never"
+    )
+    ws_ping_timeout: float = option(
+        20, "--ws-ping-timeout", Seconds(0), "Time that a pinged websocket has to show life, 0 for any"
+    )
+    ws_max_size: int = option(16 * 1024 * 1024, "--ws-max-size", Number(1), "Size of a websocket message (bytes)")
+    ws_queue_size: int = option(
+        1024 * 1024, "--ws-queue-size", Number(1), "Websocket messages that wait for the application (bytes)"
+    )
+    ws_deflate: bool = option(True, "--ws-deflate", Flag(), "Compress websocket messages if the client can")
+    ws_idle_timeout: float = option(
+        0, "--ws-idle-timeout", Seconds(0), "Time without messages after which a websocket is closed, 0 for any"
+    )
+    ws_close_timeout: float = option(
+        10, "--ws-close-timeout", Seconds(0), "Time that a client has to answer the close of a websocket"
+    )
     backlog: int = option(1024, "--backlog", Number(128, is_raised=True), "Connections that wait in a listening socket")
     backpressure: int | None = option(
         None,

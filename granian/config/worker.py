@@ -30,6 +30,16 @@ class WorkerOptions:
     # auto, 1 or 2
     http: str
     websockets: bool
+    # s; 0 for never
+    ws_ping_interval: float
+    ws_ping_timeout: float
+    # bytes
+    ws_max_size: int
+    ws_queue_size: int
+    ws_deflate: bool
+    # s; 0 for never
+    ws_idle_timeout: float
+    ws_close_timeout: float
     # ms
     http1_header_read_timeout: int
     http1_keep_alive: bool
@@ -61,6 +71,13 @@ class WorkerOptions:
             root_path=config.url_path_prefix or "",
             http=str(config.http),
             websockets=config.websockets and interface != Interfaces.WSGI and config.http != HTTPModes.http2,
+            ws_ping_interval=config.ws_ping_interval,
+            ws_ping_timeout=config.ws_ping_timeout,
+            ws_max_size=config.ws_max_size,
+            ws_queue_size=config.ws_queue_size,
+            ws_deflate=config.ws_deflate,
+            ws_idle_timeout=config.ws_idle_timeout,
+            ws_close_timeout=config.ws_close_timeout,
             http1_header_read_timeout=http1.header_read_timeout,
             http1_keep_alive=http1.keep_alive,
             http1_max_buffer_size=http1.max_buffer_size,

@@ -17,10 +17,14 @@ fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("BUILD_GIL", cfg!(not(Py_GIL_DISABLED)))?;
     module.add_class::<worker::Worker>()?;
     module.add_class::<app::asgi::Http>()?;
+    module.add_class::<app::asgi::WebSocket>()?;
     module.add_class::<app::rsgi::Http>()?;
     module.add_class::<app::rsgi::Scope>()?;
     module.add_class::<app::rsgi::Headers>()?;
     module.add_class::<app::rsgi::Transport>()?;
+    module.add_class::<app::rsgi::WebSocket>()?;
+    module.add_class::<app::rsgi::WebSocketTransport>()?;
+    module.add_class::<app::rsgi::Message>()?;
     module.add_class::<app::wsgi::Input>()?;
     module.add_class::<app::wsgi::StartResponse>()?;
     module.add_class::<app::wsgi::FileWrapper>()?;

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use granian_proto::h1;
+use granian_proto::{h1, ws};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::net::service::Limits;
+use crate::net::service::{Limits, WebSocketLimits};
 
 /// The attributes of `granian.config.WorkerOptions` that the core uses.
 #[derive(FromPyObject)]
@@ -24,6 +24,22 @@ pub(crate) struct Options {
     pub(crate) multiprocess: bool,
     pub(crate) access_log: Option<Py<PyAny>>,
     pub(crate) on_exception: Py<PyAny>,
+    #[pyo3(default = true)]
+    pub(crate) websockets: bool,
+    #[pyo3(default = Some(20.0))]
+    pub(crate) ws_ping_interval: Option<f64>,
+    #[pyo3(default = Some(20.0))]
+    pub(crate) ws_ping_timeout: Option<f64>,
+    #[pyo3(default = WS_MAX_SIZE)]
+    pub(crate) ws_max_size: usize,
+    #[pyo3(default = WS_QUEUE_SIZE)]
+    pub(crate) ws_queue_size: usize,
+    #[pyo3(default = true)]
+    pub(crate) ws_deflate: bool,
+    #[pyo3(default)]
+    pub(crate) ws_idle_timeout: Option<f64>,
+    #[pyo3(default = 10.0)]
+    pub(crate) ws_close_timeout: f64,
 }
 
 /// Which protocol the application speaks.
@@ -50,6 +66,21 @@ impl<'py> FromPyObject<'_, 'py> for Interface {
 }
 
 impl Options {
+    fn websocket_limits(&self) -> WebSocketLimits {
+        WebSocketLimits {
+            enabled: self.websockets,
+            deflate: self.ws_deflate,
+            queue: self.ws_queue_size,
+            engine: ws::Options {
+                max_message_size: self.ws_max_size,
+                ping_interval: seconds(self.ws_ping_interval),
+                ping_timeout: seconds(self.ws_ping_timeout),
+                idle_timeout: seconds(self.ws_idle_timeout),
+                close_timeout: seconds(Some(self.ws_close_timeout)).unwrap_or_default(),
+            },
+        }
+    }
+
     /// The bounds that connections work within.
     pub(crate) fn limits(&self) -> Limits {
         let header_timeout = Duration::from_millis(self.http1_header_read_timeout);
@@ -65,6 +96,7 @@ impl Options {
                 keep_alive: self.http1_keep_alive,
             },
             http2: self.http != "1",
+            websocket: self.websocket_limits(),
             active: self.backpressure,
             window: WINDOW,
             write_timeout: WRITE_TIMEOUT,
@@ -72,6 +104,14 @@ impl Options {
     }
 }
 
+/// Nothing for what is no length of time, such as 0.
+fn seconds(seconds: Option<f64>) -> Option<Duration> {
+    let time = Duration::try_from_secs_f64(seconds?).ok()?;
+    (!time.is_zero()).then_some(time)
+}
+
+const WS_MAX_SIZE: usize = 16 * 1024 * 1024;
+const WS_QUEUE_SIZE: usize = 1024 * 1024;
 const MAX_TARGET_SIZE: usize = 65_534;
 const MAX_FIELDS: usize = 256;
 /// Between two pieces of a body that the application waits for.

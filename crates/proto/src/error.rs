@@ -42,6 +42,12 @@ pub enum PeerError {
     /// The request target is longer than the limit.
     #[error("request target too long")]
     TargetTooLong,
+    /// A request to open a WebSocket connection lacks what that needs.
+    #[error("malformed WebSocket handshake")]
+    Handshake,
+    /// A request to open a WebSocket connection is of another version than 13.
+    #[error("unknown WebSocket version")]
+    WebSocketVersion,
     /// The Expect field asks for something unknown.
     #[error("unknown expectation")]
     Expectation,
@@ -74,11 +80,13 @@ impl PeerError {
             | Self::ContentLength
             | Self::TransferEncoding
             | Self::Chunk
+            | Self::Handshake
             | Self::Truncated => 400,
             Self::TimedOut => 408,
             Self::BodyTooLarge => 413,
             Self::TargetTooLong => 414,
             Self::Expectation => 417,
+            Self::WebSocketVersion => 426,
             Self::HeadTooLarge | Self::TooManyFields => 431,
             Self::Method | Self::Coding => 501,
             Self::Version => 505,

@@ -2,6 +2,7 @@
 //! go in, events and bytes to send come out.
 //!
 //! - [`h1::Connection`] is the engine of one HTTP/1.x server connection.
+//! - [`ws::Connection`] is the engine of one WebSocket connection, [`ws::Handshake`] opens it.
 //! - [`Event`] is what engines report; [`Request`] and [`RequestHead`] are what they found.
 //! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
 //! - [`PeerError`] says what the peer did wrong, [`SendError`] and [`HeadError`] what the
@@ -15,6 +16,7 @@ mod field;
 pub mod h1;
 mod head;
 mod response;
+pub mod ws;
 
 pub use error::{HeadError, PeerError, SendError};
 pub use event::{BodyLength, Content, Event, Request, Timeout};

@@ -21,6 +21,11 @@ pub(crate) trait Waitable: Send + Sync {
     /// The value if it is there without waiting.
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
 
+    /// True if what a value that was there woke may wait until Python code gives the loop back.
+    fn defers(&self) -> bool {
+        false
+    }
+
     /// The loop that the wait is on.
     fn event_loop(&self) -> &Arc<EventLoop>;
 }
@@ -52,9 +57,14 @@ impl Awaitable {
         if *ended {
             return Err(pyo3::exceptions::PyRuntimeError::new_err("already awaited"));
         }
-        let _attention = attend();
+        let attention = attend();
         let result = match self.waitable.try_now(py) {
-            Some(result) => result,
+            Some(result) => {
+                if self.waitable.defers() {
+                    attention.defer(py);
+                }
+                result
+            }
             None => {
                 let event_loop = self.waitable.event_loop();
                 let future = event_loop.create_future(py)?;
@@ -104,6 +114,32 @@ impl Awaitable {
 
     fn close(&self) {
         *lock(&self.ended) = true;
+    }
+}
+
+/// A value that is there already.
+pub(crate) struct Value {
+    value: Py<PyAny>,
+    event_loop: Arc<EventLoop>,
+}
+
+impl Value {
+    pub(crate) fn new(value: Py<PyAny>, event_loop: Arc<EventLoop>) -> Self {
+        Self { value, event_loop }
+    }
+}
+
+impl Waitable for Value {
+    fn poll(&self, py: Python<'_>, _: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        Poll::Ready(Ok(self.value.clone_ref(py)))
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        Some(Ok(self.value.clone_ref(py)))
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.event_loop
     }
 }
 

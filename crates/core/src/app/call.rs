@@ -1,10 +1,12 @@
 //! `Call`: one call of the application for one exchange, from its start to its outcome. Interfaces
 //! send through it; it keeps the order, and answers for an application that does not.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
+use granian_proto::ws::code;
 use granian_proto::{RequestHead, ResponseHead, Trailers, Version};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
@@ -15,14 +17,19 @@ use super::response::{OrderError, Progress, Response};
 use super::target;
 use crate::net::app::{Address, Request};
 use crate::net::exchange::{BodyRead, Exchange, FileRegion, Reply};
+use crate::net::websocket::Opening;
 use crate::runtime::waker::lock;
 
 /// See the module's documentation.
 pub(crate) struct Call {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) host: Arc<Host>,
+    /// What the request opens, if it is for a WebSocket connection.
+    pub(crate) websocket: Option<Opening>,
     /// The application may send from any thread, the loop's thread ends the call.
     response: Mutex<Response>,
+    /// Set with the response, read by itself.
+    upgraded: AtomicBool,
     /// The request's body was read to its end.
     body_taken: Mutex<bool>,
     key: usize,
@@ -61,7 +68,9 @@ impl Call {
             .then(|| Box::new(Record::new(request)));
         Arc::new(Self {
             exchange: Arc::clone(&request.exchange),
+            websocket: request.websocket.clone(),
             response: Mutex::new(Response::new(request.head.method())),
+            upgraded: AtomicBool::new(false),
             body_taken: Mutex::new(false),
             key: host.enter(),
             host,
@@ -87,6 +96,19 @@ impl Call {
             self.exchange.send(reply);
         }
         Ok(())
+    }
+
+    /// Sends the head that opens the WebSocket connection.
+    pub(crate) fn upgrade(&self, head: ResponseHead) -> Result<(), OrderError> {
+        let reply = lock(&self.response).upgrade(head)?;
+        self.upgraded.store(true, Ordering::Release);
+        self.exchange.send(reply);
+        Ok(())
+    }
+
+    /// Whether the WebSocket connection was opened.
+    pub(crate) fn is_upgraded(&self) -> bool {
+        self.upgraded.load(Ordering::Acquire)
     }
 
     /// Sends the head of a body that the application ends by returning.
@@ -189,6 +211,9 @@ impl Call {
             // A body shorter than declared is not whole; that is seen below.
             let _ = self.end();
         }
+        if let Some(opening) = &self.websocket {
+            self.finish_websocket(opening, &outcome);
+        }
         let progress = self.progress();
         // An exception speaks for itself, and to a peer that left no answer is owed.
         let told = !matches!(outcome, Outcome::Returned) || self.exchange.over().is_some();
@@ -209,6 +234,20 @@ impl Call {
         }
         self.log(py);
         self.host.leave(py, self.key);
+    }
+
+    /// Closes what is open. An application that returns without an answer turns the peer away.
+    fn finish_websocket(&self, opening: &Opening, outcome: &Outcome) {
+        if self.is_upgraded() {
+            let code = match outcome {
+                Outcome::Returned => code::NORMAL,
+                Outcome::Raised(_) => code::INTERNAL_ERROR,
+                Outcome::Cancelled => code::GOING_AWAY,
+            };
+            opening.socket.close(code, Bytes::new());
+        } else if matches!(outcome, Outcome::Returned) && self.progress() == Progress::Nothing {
+            self.plain(403, "");
+        }
     }
 
     fn answer_for_app(&self, progress: Progress) {

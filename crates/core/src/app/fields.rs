@@ -150,7 +150,7 @@ pub(crate) fn head_error(error: HeadError) -> PyErr {
 }
 
 const LONGEST: usize = 32;
-const NAMES: [&str; 48] = [
+const NAMES: [&str; 51] = [
     "accept",
     "accept-charset",
     "accept-encoding",
@@ -187,7 +187,10 @@ const NAMES: [&str; 48] = [
     "sec-fetch-mode",
     "sec-fetch-site",
     "sec-fetch-user",
+    "sec-websocket-extensions",
     "sec-websocket-key",
+    "sec-websocket-protocol",
+    "sec-websocket-version",
     "te",
     "traceparent",
     "transfer-encoding",

@@ -97,6 +97,21 @@ impl Response {
         }
     }
 
+    /// The head that ends HTTP on the connection.
+    pub(crate) fn upgrade(&mut self, head: ResponseHead) -> Result<Reply, OrderError> {
+        match self.state {
+            State::Idle => {
+                self.status = head.status();
+                self.state = State::Ended;
+                Ok(Reply::Upgrade(head))
+            }
+            State::Started(_) | State::Streaming(_) | State::Trailing => {
+                Err(OrderError::AlreadyStarted)
+            }
+            State::Ended => Err(OrderError::AlreadyFinished),
+        }
+    }
+
     /// An informational head, any number of them before the final one.
     pub(crate) fn inform(&self, head: ResponseHead) -> Result<Reply, OrderError> {
         match self.state {

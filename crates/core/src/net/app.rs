@@ -10,6 +10,7 @@ use std::sync::Arc;
 use granian_proto::{PeerError, RequestHead};
 
 use super::exchange::Exchange;
+use super::websocket::Opening;
 
 /// An application behind one of the interfaces.
 pub(crate) trait App {
@@ -18,6 +19,11 @@ pub(crate) trait App {
 
     /// True if requests are to be started only when their body is there to its end.
     fn wants_whole_body(&self) -> bool {
+        false
+    }
+
+    /// True if requests may be for a WebSocket connection.
+    fn speaks_websocket(&self) -> bool {
         false
     }
 
@@ -40,6 +46,8 @@ pub(crate) struct Request {
     pub(crate) head: RequestHead,
     pub(crate) peer: Rc<Peer>,
     pub(crate) exchange: Arc<Exchange>,
+    /// The request is for a WebSocket connection.
+    pub(crate) websocket: Option<Opening>,
 }
 
 /// The two ends of a connection.

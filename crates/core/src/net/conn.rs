@@ -13,13 +13,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use granian_proto::{BodyLength, Content, Event, PeerError, SendError, Timeout, h1};
+use granian_proto::{BodyLength, Content, Event, PeerError, SendError, Timeout, h1, ws};
 
 use super::app::{Peer, Request, Source};
 use super::exchange::{Exchange, Over, Reply};
 use super::io::{Stream, poll_read_buf};
 use super::output::Output;
 use super::service::{Service, Stage, Ticket};
+use super::websocket::{Opening, WebSocket};
+use super::ws::Upgraded;
 use crate::runtime::reactor::TaskHandle;
 
 /// What is to become of a stream when HTTP/1 is done with it.
@@ -28,6 +30,8 @@ pub(crate) enum Next<S> {
     Close,
     /// The peer speaks HTTP/2 by prior knowledge; `input` begins with its preface.
     Http2 { io: S, input: BytesMut },
+    /// It was upgraded.
+    WebSocket(Box<Upgraded<S>>),
 }
 
 /// One accepted connection.
@@ -50,6 +54,8 @@ pub(crate) struct Connection<S> {
     /// A request has come.
     has_served: bool,
     ticket: Ticket,
+    /// What the connection was upgraded to.
+    opened: Option<Opening>,
     /// The connection has shown that it speaks HTTP/1.
     is_http1: bool,
     peer: Rc<Peer>,
@@ -65,6 +71,7 @@ struct Current {
     source: Option<Box<dyn Source>>,
     expects_continue: bool,
     body_complete: bool,
+    websocket: Option<Opening>,
     /// A head waits for what follows it until then, so that both leave in one write.
     head_deadline: Option<Instant>,
 }
@@ -72,6 +79,7 @@ struct Current {
 struct Held {
     request: granian_proto::Request,
     exchange: Arc<Exchange>,
+    websocket: Option<Opening>,
     body_complete: bool,
     /// As much of the body has come as the application wants to start with.
     is_ready: bool,
@@ -88,6 +96,8 @@ enum Phase {
     Closed,
     /// The peer's first bytes were the preface of HTTP/2.
     Http2,
+    /// The stream belongs to the WebSocket protocol now.
+    Upgraded,
 }
 
 /// What one step of the drive loop came to.
@@ -117,6 +127,7 @@ impl<S: Stream> Connection<S> {
             pull_deadline: None,
             has_served: false,
             ticket: Ticket::default(),
+            opened: None,
             is_http1: !service.limits.http2,
             peer,
             service,
@@ -133,13 +144,23 @@ impl<S: Stream> Connection<S> {
                 io: self.io,
                 input: self.input,
             },
+            Phase::Upgraded => match self.opened.take() {
+                Some(opening) => Next::WebSocket(Box::new(Upgraded {
+                    io: self.io,
+                    input: self.input,
+                    output: self.output,
+                    deflation: opening.handshake.deflation(),
+                    socket: opening.socket,
+                })),
+                None => Next::Close,
+            },
             _ => Next::Close,
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.drive(cx);
-        if matches!(self.phase, Phase::Closed | Phase::Http2) {
+        if matches!(self.phase, Phase::Closed | Phase::Http2 | Phase::Upgraded) {
             return Poll::Ready(());
         }
         if self.current.is_none() {
@@ -158,7 +179,7 @@ impl<S: Stream> Connection<S> {
                 self.write(cx);
             }
             let step = match self.phase {
-                Phase::Closed | Phase::Http2 => return,
+                Phase::Closed | Phase::Http2 | Phase::Upgraded => return,
                 Phase::Serving => self.step_serving(cx),
                 Phase::Flushing => self.step_flushing(cx),
                 Phase::Lingering(_) => self.step_lingering(cx),
@@ -308,6 +329,13 @@ impl<S: Stream> Connection<S> {
         let aborts = matches!(reply, Reply::Abort);
         if aborts || self.try_encode(reply).is_err() {
             self.abort();
+        } else if self.engine.is_upgraded() {
+            self.opened = self
+                .current
+                .as_mut()
+                .and_then(|current| current.websocket.take());
+            self.finish(Over::Answered);
+            self.phase = Phase::Upgraded;
         } else if self.engine.is_response_complete() {
             self.finish(Over::Answered);
             self.service.handled.set(self.service.handled.get() + 1);
@@ -352,6 +380,11 @@ impl<S: Stream> Connection<S> {
                 } else {
                     Ok(())
                 }
+            }
+            Reply::Upgrade(head) => {
+                let date = self.service.date(now);
+                self.engine
+                    .send_upgrade(&head, "websocket", &date, self.output.tail())
             }
             Reply::End(trailers) => engine.send_end(trailers.as_ref(), output.tail()),
             Reply::Abort => Ok(()),
@@ -505,7 +538,7 @@ impl<S: Stream> Connection<S> {
         if let Some(current) = &self.current
             && current.body_complete
         {
-            current.exchange.leave();
+            current.leave();
         }
     }
 
@@ -581,6 +614,10 @@ impl<S: Stream> Connection<S> {
 
     /// Takes in what has already come of the body, so that the application finds it there.
     fn hold(&mut self, request: granian_proto::Request) {
+        let websocket = match self.opening(&request) {
+            Ok(websocket) => websocket,
+            Err(error) => return self.refuse(error),
+        };
         let has_body = request.body != BodyLength::Empty;
         let whole = self.service.app.wants_whole_body();
         if whole && request.expect_continue {
@@ -590,6 +627,7 @@ impl<S: Stream> Connection<S> {
         self.held = Some(Box::new(Held {
             request,
             exchange: Arc::clone(&exchange),
+            websocket,
             body_complete: !has_body,
             is_ready: !(whole && has_body),
         }));
@@ -600,6 +638,26 @@ impl<S: Stream> Connection<S> {
                 None => return,
             }
         }
+    }
+
+    /// What the request opens, if it is for a WebSocket connection.
+    fn opening(&self, request: &granian_proto::Request) -> Result<Option<Opening>, PeerError> {
+        let limits = &self.service.limits;
+        let is_offered = request.upgrade
+            && limits.websocket.enabled
+            && self.service.app.speaks_websocket()
+            && ws::Handshake::is_offered(&request.head);
+        if !is_offered {
+            return Ok(None);
+        }
+        if request.body != BodyLength::Empty {
+            return Err(PeerError::Handshake);
+        }
+        let handshake = ws::Handshake::parse(&request.head, limits.websocket.deflate)?;
+        Ok(Some(Opening {
+            handshake: Arc::new(handshake),
+            socket: Arc::new(WebSocket::new(limits.websocket.queue, limits.window)),
+        }))
     }
 
     fn start_held(&mut self, cx: &mut Context<'_>) -> Step {
@@ -617,6 +675,7 @@ impl<S: Stream> Connection<S> {
         let Held {
             request,
             exchange,
+            websocket,
             body_complete,
             ..
         } = *held;
@@ -627,12 +686,14 @@ impl<S: Stream> Connection<S> {
             source: None,
             expects_continue: request.expect_continue && !body_complete,
             body_complete,
+            websocket: websocket.clone(),
             head_deadline: None,
         });
         let source = self.service.app.call(Request {
             head: request.head,
             peer: Rc::clone(&self.peer),
             exchange,
+            websocket,
         });
         if let Some(current) = &mut self.current {
             current.source = source;
@@ -702,8 +763,21 @@ impl<S: Stream> Connection<S> {
     }
 }
 
+impl Current {
+    /// The peer has ended its sending side.
+    fn leave(&self) {
+        self.exchange.leave();
+        if let Some(opening) = &self.websocket {
+            opening.socket.lose();
+        }
+    }
+}
+
 impl Drop for Current {
     fn drop(&mut self) {
+        if let Some(opening) = &self.websocket {
+            opening.socket.lose();
+        }
         // Answered exchanges are finished already; this one is cut off.
         self.exchange.finish(Over::Disconnected);
         self.service.exit();

@@ -26,6 +26,8 @@ pub(crate) enum Reply {
     Data { data: Bytes, last: bool },
     /// A region of a file as a piece of the body; `last` ends the response.
     File { file: FileRegion, last: bool },
+    /// The head that hands the stream over to the WebSocket protocol.
+    Upgrade(ResponseHead),
     /// The end of the body.
     End(Option<Trailers>),
     /// The response cannot be completed: the connection is cut so that nobody takes it for whole.
@@ -43,7 +45,7 @@ impl Reply {
     fn is_last(&self) -> bool {
         match self {
             Self::Data { last, .. } | Self::File { last, .. } => *last,
-            Self::End(_) | Self::Abort => true,
+            Self::End(_) | Self::Upgrade(_) | Self::Abort => true,
             Self::Informational(_) | Self::Head(_) => false,
         }
     }
@@ -514,7 +516,7 @@ impl Spool {
     }
 }
 
-fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
+pub(super) fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
     if waiters.len() >= WAITERS {
         // Those that were cancelled go for good; the others ask again.
         waiters.drain(..).for_each(Waker::wake);
@@ -522,7 +524,7 @@ fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
     waiters.push(cx.waker().clone());
 }
 
-fn wake(waker: Option<Waker>) {
+pub(super) fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
     }

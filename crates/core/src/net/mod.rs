@@ -10,3 +10,5 @@ pub(crate) mod listener;
 pub(crate) mod output;
 pub(crate) mod protocol;
 pub(crate) mod service;
+pub(crate) mod websocket;
+pub(crate) mod ws;

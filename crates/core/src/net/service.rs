@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
-use granian_proto::h1;
+use granian_proto::{h1, ws};
 
 use super::app::App;
 use super::early::EarlyWriter;
@@ -18,6 +18,8 @@ pub(crate) struct Service {
     pub(crate) limits: Limits,
     /// For responses that are made on the connections' own thread.
     pub(crate) early: EarlyWriter,
+    /// For compressed WebSocket messages.
+    pub(crate) codecs: Rc<ws::Codecs>,
     pub(crate) stage: Cell<Stage>,
     /// Open connections.
     pub(crate) connections: Cell<usize>,
@@ -38,12 +40,26 @@ pub(crate) struct Limits {
     pub(crate) http1: h1::Options,
     /// Whether peers may speak HTTP/2.
     pub(crate) http2: bool,
+    pub(crate) websocket: WebSocketLimits,
     /// Exchanges at once.
     pub(crate) active: usize,
     /// Bytes that an exchange holds in each direction before it pushes back.
     pub(crate) window: usize,
     /// How long a peer may take nothing of what waits for it.
     pub(crate) write_timeout: Duration,
+}
+
+/// Bounds of WebSocket connections.
+#[derive(Clone, Copy)]
+pub(crate) struct WebSocketLimits {
+    /// Whether peers may open any.
+    pub(crate) enabled: bool,
+    /// Whether messages may be compressed.
+    pub(crate) deflate: bool,
+    /// Bytes of messages that wait to be read by the application.
+    pub(crate) queue: usize,
+    /// The engine's own.
+    pub(crate) engine: ws::Options,
 }
 
 /// How far a worker's life has got.
@@ -63,6 +79,7 @@ impl Service {
             app,
             limits,
             early: EarlyWriter::new(),
+            codecs: Rc::default(),
             stage: Cell::new(Stage::Serving),
             connections: Cell::new(0),
             active: Cell::new(0),

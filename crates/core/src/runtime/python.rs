@@ -210,6 +210,17 @@ impl Driver {
         self.plan(py, more);
     }
 
+    /// Asks the loop for a turn soon, if there is anything to do.
+    fn schedule(&self, py: Python<'_>) {
+        let turn = self.turn.borrow();
+        if let Some(turn) = turn.as_ref()
+            && self.reactor.mailbox().has_mail()
+            && !self.turn_scheduled.replace(true)
+        {
+            report(py, self.event_loop.call_soon.bind(py).call1((turn,)));
+        }
+    }
+
     fn settle(&self, py: Python<'_>) {
         if self.reactor.mailbox().has_mail() {
             let more = self.reactor.settle();
@@ -289,6 +300,17 @@ pub(crate) fn attend() -> Attention {
         _ => None,
     });
     Attention { driver }
+}
+
+impl Attention {
+    /// What was woken runs when Python code gives the loop back, not when this is dropped: more is
+    /// woken by then, and is handled together.
+    pub(crate) fn defer(mut self, py: Python<'_>) {
+        if let Some(driver) = self.driver.take() {
+            driver.reactor.mailbox().attend(false);
+            driver.schedule(py);
+        }
+    }
 }
 
 impl Drop for Attention {

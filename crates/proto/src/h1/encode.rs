@@ -1,7 +1,7 @@
 //! Responses as bytes: heads, chunk framing, and how the body of a response is delimited.
 
 use super::state::Exchange;
-use crate::error::SendError;
+use crate::error::{PeerError, SendError};
 use crate::event::Content;
 use crate::head::Version;
 use crate::response::{ResponseHead, Trailers, reason};
@@ -178,8 +178,15 @@ pub(super) fn write_upgrade(
 }
 
 /// A whole response that says what the peer did wrong, and nothing else.
-pub(super) fn write_refusal(status: u16, date: &[u8; 29], out: &mut Vec<u8>) {
+pub(super) fn write_refusal(error: PeerError, date: &[u8; 29], out: &mut Vec<u8>) {
+    let status = error.status();
     write_status_line(status, reason(status).as_bytes(), out);
+    // > A server that sends a 426 response MUST send an Upgrade header field — RFC 9110, 15.5.22
+    // > [...] the server MUST abort the WebSocket handshake [...] and instead send an appropriate
+    // > HTTP error code [...] and a |Sec-WebSocket-Version| header field — RFC 6455, 4.2.2
+    if error == PeerError::WebSocketVersion {
+        out.extend_from_slice(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n");
+    }
     out.extend_from_slice(b"content-length: 0\r\n");
     write_line(b"date", date, out);
     out.extend_from_slice(b"connection: close\r\n\r\n");

@@ -324,7 +324,7 @@ impl Connection {
     pub fn send_refusal(&mut self, error: PeerError, date: &[u8; 29], out: &mut Vec<u8>) {
         self.deadline = Deadline::None;
         if self.state.due().is_ok() {
-            write_refusal(error.status(), date, out);
+            write_refusal(error, date, out);
             self.state.end_refusal();
         } else {
             self.state.cut();

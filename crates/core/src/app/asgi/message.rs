@@ -53,7 +53,7 @@ pub(crate) fn parse(message: &Bound<'_, PyAny>) -> PyResult<Message> {
     }
 }
 
-fn start(message: &Bound<'_, PyDict>) -> PyResult<Message> {
+pub(super) fn start(message: &Bound<'_, PyDict>) -> PyResult<Message> {
     let py = message.py();
     let status = message
         .get_item(intern!(py, "status"))?
@@ -108,7 +108,7 @@ fn is_true(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<b
     }
 }
 
-fn body(message: &Bound<'_, PyDict>) -> PyResult<Message> {
+pub(super) fn body(message: &Bound<'_, PyDict>) -> PyResult<Message> {
     let py = message.py();
     let data = match message.get_item(intern!(py, "body"))? {
         Some(body) => bytes_of(&body)?,
@@ -138,7 +138,7 @@ pub(crate) fn bytes_of(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     Ok(Bytes::from(buffer.to_vec(object.py())?))
 }
 
-fn unsupported() -> PyErr {
+pub(super) fn unsupported() -> PyErr {
     PyRuntimeError::new_err("Unsupported ASGI message")
 }
 

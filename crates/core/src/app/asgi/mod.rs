@@ -4,6 +4,8 @@
 mod http;
 mod message;
 mod scope;
+mod ws;
+mod ws_message;
 
 use std::sync::Arc;
 
@@ -15,6 +17,8 @@ pub(crate) use self::http::{Http, Space};
 pub(crate) use self::message::bytes_of;
 use self::scope::Scopes;
 pub(crate) use self::scope::method;
+pub(crate) use self::ws::WebSocket;
+pub(crate) use self::ws_message::{OWN_FIELD, close_code, close_reason, is_own, text_of};
 use super::call::Call;
 use super::host::Host;
 use super::runner;
@@ -59,10 +63,19 @@ impl Asgi {
         request: &Request,
         call: &Arc<Call>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let scope = self.scopes.http(py, request)?;
-        let http = Bound::new(py, Http::new(Arc::clone(call)))?;
-        let receive = http.getattr(intern!(py, "receive"))?;
-        let send = http.getattr(intern!(py, "send"))?;
+        let (scope, protocol) = match &request.websocket {
+            None => {
+                let http = Bound::new(py, Http::new(Arc::clone(call)))?;
+                (self.scopes.http(py, request)?, http.into_any())
+            }
+            Some(opening) => {
+                let scope = self.scopes.websocket(py, request, &opening.handshake)?;
+                let websocket = WebSocket::new(Arc::clone(call), opening.clone());
+                (scope, Bound::new(py, websocket)?.into_any())
+            }
+        };
+        let receive = protocol.getattr(intern!(py, "receive"))?;
+        let send = protocol.getattr(intern!(py, "send"))?;
         self.callable.bind(py).call1((scope, receive, send))
     }
 }
@@ -71,6 +84,10 @@ impl App for Asgi {
     /// Only within a turn: a task started inside another one's step would run in its context.
     fn may_start(&self) -> bool {
         self.reactor.is_in_turn()
+    }
+
+    fn speaks_websocket(&self) -> bool {
+        true
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {

@@ -3,6 +3,7 @@
 
 use std::cell::RefCell;
 
+use granian_proto::ws::Handshake;
 use granian_proto::{RequestHead, Version};
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -63,12 +64,47 @@ impl Scopes {
         })
     }
 
-    /// The scope of `request`; every mutable object in it is its own.
+    /// The scope of a `request` of HTTP; every mutable object in it is its own.
     pub(crate) fn http<'py>(
         &self,
         py: Python<'py>,
         request: &Request,
     ) -> PyResult<Bound<'py, PyDict>> {
+        let scope = self.common(py, request)?;
+        scope.set_item(intern!(py, "method"), method(py, request.head.method()))?;
+        if request.peer.scheme != "http" {
+            scope.set_item(intern!(py, "scheme"), request.peer.scheme)?;
+        }
+        scope.set_item(intern!(py, "extensions"), self.extensions(py)?)?;
+        Ok(scope)
+    }
+
+    /// The scope of a `request` for a WebSocket connection
+    /// (<https://asgi.readthedocs.io/en/latest/specs/www.html#websocket-connection-scope>).
+    pub(crate) fn websocket<'py>(
+        &self,
+        py: Python<'py>,
+        request: &Request,
+        handshake: &Handshake,
+    ) -> PyResult<Bound<'py, PyDict>> {
+        let scope = self.common(py, request)?;
+        scope.del_item(intern!(py, "method"))?;
+        scope.set_item(intern!(py, "type"), intern!(py, "websocket"))?;
+        let scheme = match request.peer.scheme {
+            "https" => intern!(py, "wss"),
+            _ => intern!(py, "ws"),
+        };
+        scope.set_item(intern!(py, "scheme"), scheme)?;
+        let protocols = PyList::new(py, handshake.protocols())?;
+        scope.set_item(intern!(py, "subprotocols"), protocols)?;
+        let extensions = PyDict::new(py);
+        extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
+        scope.set_item(intern!(py, "extensions"), extensions)?;
+        Ok(scope)
+    }
+
+    /// What the scopes of both kinds of connection have in common.
+    fn common<'py>(&self, py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyDict>> {
         let head = &request.head;
         let scope = self.template.bind(py).copy()?;
         scope.set_item(intern!(py, "asgi"), self.version.bind(py).copy()?)?;
@@ -76,10 +112,6 @@ impl Scopes {
             Version::Http11 => {}
             Version::Http10 => scope.set_item(intern!(py, "http_version"), intern!(py, "1.0"))?,
             Version::Http2 => scope.set_item(intern!(py, "http_version"), intern!(py, "2"))?,
-        }
-        scope.set_item(intern!(py, "method"), method(py, head.method()))?;
-        if request.peer.scheme != "http" {
-            scope.set_item(intern!(py, "scheme"), request.peer.scheme)?;
         }
         let raw_path = head.path();
         scope.set_item(intern!(py, "path"), &*target::decode_lossy(raw_path))?;
@@ -95,7 +127,6 @@ impl Scopes {
             None => PyDict::new(py),
         };
         scope.set_item(intern!(py, "state"), state)?;
-        scope.set_item(intern!(py, "extensions"), self.extensions(py)?)?;
         Ok(scope)
     }
 

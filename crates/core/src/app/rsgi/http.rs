@@ -229,16 +229,25 @@ impl Http {
 /// A head of pairs of `str`.
 fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<ResponseHead> {
     let mut head = ResponseHead::new(status).map_err(fields::head_error)?;
+    append_headers(&mut head, headers)?;
+    Ok(head)
+}
+
+/// Appends pairs of `str`, if there are any.
+pub(super) fn append_headers(
+    head: &mut ResponseHead,
+    headers: Option<&Bound<'_, PyAny>>,
+) -> PyResult<()> {
     let Some(headers) = headers else {
-        return Ok(head);
+        return Ok(());
     };
     if let Ok(headers) = headers.cast_exact::<PyList>() {
         for pair in headers {
-            fields::append_text(&mut head, &pair)?;
+            fields::append_text(head, &pair)?;
         }
     } else if let Ok(headers) = headers.cast_exact::<PyTuple>() {
         for pair in headers {
-            fields::append_text(&mut head, &pair)?;
+            fields::append_text(head, &pair)?;
         }
     } else if headers.is_instance_of::<PyString>() || headers.is_instance_of::<PyBytes>() {
         return Err(PyTypeError::new_err(
@@ -246,10 +255,10 @@ fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<ResponseHea
         ));
     } else {
         for pair in headers.try_iter()? {
-            fields::append_text(&mut head, &pair?)?;
+            fields::append_text(head, &pair?)?;
         }
     }
-    Ok(head)
+    Ok(())
 }
 
 struct Disconnect(Arc<Call>);

@@ -5,6 +5,7 @@ mod headers;
 mod http;
 mod scope;
 mod transport;
+mod ws;
 
 use std::sync::Arc;
 
@@ -18,6 +19,7 @@ pub(crate) use self::headers::Headers;
 pub(crate) use self::http::Http;
 pub(crate) use self::scope::Scope;
 pub(crate) use self::transport::Transport;
+pub(crate) use self::ws::{Message, Transport as WebSocketTransport, WebSocket};
 use super::call::Call;
 use super::host::Host;
 use super::runner;
@@ -52,9 +54,12 @@ impl Rsgi {
         request: Request,
         call: &Arc<Call>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let protocol = match request.websocket.clone() {
+            None => Bound::new(py, Http::new(Arc::clone(call)))?.into_any(),
+            Some(opening) => Bound::new(py, WebSocket::new(Arc::clone(call), opening))?.into_any(),
+        };
         let scope = Bound::new(py, Scope::new(request))?;
-        let http = Bound::new(py, Http::new(Arc::clone(call)))?;
-        self.callable.bind(py).call1((scope, http))
+        self.callable.bind(py).call1((scope, protocol))
     }
 }
 
@@ -62,6 +67,10 @@ impl App for Rsgi {
     /// Only within a turn: a task started inside another one's step would run in its context.
     fn may_start(&self) -> bool {
         self.reactor.is_in_turn()
+    }
+
+    fn speaks_websocket(&self) -> bool {
+        true
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {

@@ -26,6 +26,7 @@ pub(crate) struct Scope {
     local: Address,
     remote: Address,
     scheme: &'static str,
+    is_websocket: bool,
 }
 
 impl Scope {
@@ -36,6 +37,7 @@ impl Scope {
             local: peer.local.clone(),
             remote: peer.remote.clone(),
             scheme: peer.scheme,
+            is_websocket: request.websocket.is_some(),
         }
     }
 }
@@ -44,7 +46,10 @@ impl Scope {
 impl Scope {
     #[getter]
     fn proto<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        intern!(py, "http").clone()
+        match self.is_websocket {
+            false => intern!(py, "http").clone(),
+            true => intern!(py, "ws").clone(),
+        }
     }
 
     #[getter]

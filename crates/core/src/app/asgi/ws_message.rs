@@ -1,0 +1,159 @@
+//! What an ASGI application sends on a WebSocket connection, parsed.
+
+use bytes::Bytes;
+use granian_proto::ResponseHead;
+use granian_proto::ws::{code, fitting, is_sendable};
+use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::pybacked::PyBackedStr;
+use pyo3::types::{PyBytes, PyDict, PyString};
+
+use super::message;
+use super::message::{body, bytes_of, start, unsupported};
+use crate::net::websocket::Message;
+
+/// A valid message.
+pub(crate) enum Command {
+    /// `websocket.send`
+    Send(Message),
+    /// `websocket.accept`
+    Accept {
+        subprotocol: Option<String>,
+        headers: Vec<(Vec<u8>, Vec<u8>)>,
+    },
+    /// `websocket.close`
+    Close { code: u16, reason: Bytes },
+    /// `websocket.http.response.start`
+    DenialStart(ResponseHead),
+    /// `websocket.http.response.body`
+    DenialBody { data: Bytes, more: bool },
+}
+
+/// Parses what the application passed to `send`.
+///
+/// # Errors
+/// `TypeError` and `ValueError` for wrong types and values, `RuntimeError` for an unknown type.
+pub(crate) fn parse(message: &Bound<'_, PyAny>) -> PyResult<Command> {
+    let py = message.py();
+    let message = message.cast::<PyDict>()?;
+    let kind = message
+        .get_item(intern!(py, "type"))?
+        .ok_or_else(unsupported)?;
+    let command = match kind.cast::<PyString>()?.to_str()? {
+        "websocket.send" => return send(message).map(Command::Send),
+        "websocket.accept" => return accept(message),
+        "websocket.close" => return close(message),
+        "websocket.http.response.start" | "http.response.start" => start(message)?,
+        "websocket.http.response.body" | "http.response.body" => body(message)?,
+        _ => return Err(unsupported()),
+    };
+    match command {
+        message::Message::Start { head, .. } => Ok(Command::DenialStart(head)),
+        message::Message::Body { data, more } => Ok(Command::DenialBody { data, more }),
+        _ => Err(unsupported()),
+    }
+}
+
+/// > One of bytes or text, and only one, may be set — ASGI, Send event
+fn send(message: &Bound<'_, PyDict>) -> PyResult<Message> {
+    let py = message.py();
+    let text = given(message, intern!(py, "text"))?;
+    let bytes = given(message, intern!(py, "bytes"))?;
+    match (text, bytes) {
+        (Some(text), None) => Ok(Message {
+            data: text_of(text.cast()?)?,
+            is_text: true,
+        }),
+        (None, Some(bytes)) => Ok(Message {
+            data: bytes_of(&bytes)?,
+            is_text: false,
+        }),
+        _ => Err(unsupported()),
+    }
+}
+
+/// A value that is there and not `None`.
+fn given<'py>(
+    message: &Bound<'py, PyDict>,
+    key: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(message.get_item(key)?.filter(|value| !value.is_none()))
+}
+
+/// Text as UTF-8: a little of it copied, much kept by reference.
+///
+/// # Errors
+/// `UnicodeEncodeError` for lone surrogates.
+pub(crate) fn text_of(text: &Bound<'_, PyString>) -> PyResult<Bytes> {
+    let slice = text.to_str()?;
+    if slice.len() <= COPY_LIMIT {
+        return Ok(Bytes::copy_from_slice(slice.as_bytes()));
+    }
+    Ok(Bytes::from_owner(PyBackedStr::try_from(text.clone())?))
+}
+
+fn accept(message: &Bound<'_, PyDict>) -> PyResult<Command> {
+    let py = message.py();
+    let subprotocol = given(message, intern!(py, "subprotocol"))?;
+    let mut headers = Vec::new();
+    if let Some(given) = given(message, intern!(py, "headers"))? {
+        for pair in given.try_iter()? {
+            let (name, value) = pair?.extract::<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)>()?;
+            if is_own(name.as_bytes()) {
+                return Err(PyValueError::new_err(OWN_FIELD));
+            }
+            headers.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
+        }
+    }
+    Ok(Command::Accept {
+        subprotocol: subprotocol.map(|name| name.extract()).transpose()?,
+        headers,
+    })
+}
+
+/// Fields of the answer that are the handshake's to make.
+pub(crate) fn is_own(name: &[u8]) -> bool {
+    let own: [&[u8]; 3] = [
+        b"sec-websocket-accept",
+        b"sec-websocket-protocol",
+        b"sec-websocket-extensions",
+    ];
+    own.iter().any(|own| name.eq_ignore_ascii_case(own))
+}
+
+fn close(message: &Bound<'_, PyDict>) -> PyResult<Command> {
+    let py = message.py();
+    let code = match given(message, intern!(py, "code"))? {
+        Some(code) => close_code(&code)?,
+        None => code::NORMAL,
+    };
+    let reason = match given(message, intern!(py, "reason"))? {
+        Some(reason) => close_reason(reason.cast()?)?,
+        None => Bytes::new(),
+    };
+    Ok(Command::Close { code, reason })
+}
+
+/// A code that may stand in a Close frame.
+///
+/// # Errors
+/// `ValueError` for others, `TypeError` for what is no integer.
+pub(crate) fn close_code(code: &Bound<'_, PyAny>) -> PyResult<u16> {
+    let number: i64 = code
+        .extract()
+        .map_err(|_| PyTypeError::new_err("a close code is an int"))?;
+    u16::try_from(number)
+        .ok()
+        .filter(|code| is_sendable(*code))
+        .ok_or_else(|| PyValueError::new_err(format!("invalid close code {number}")))
+}
+
+/// As much of a reason as fits into a Close frame.
+pub(crate) fn close_reason(reason: &Bound<'_, PyString>) -> PyResult<Bytes> {
+    Ok(Bytes::copy_from_slice(fitting(reason.to_str()?).as_bytes()))
+}
+
+pub(crate) const OWN_FIELD: &str = "sec-websocket-* fields are made by the server";
+/// Up to here a copy costs less than keeping the object.
+const COPY_LIMIT: usize = 4 * 1024;

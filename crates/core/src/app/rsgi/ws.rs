@@ -1,0 +1,315 @@
+//! `protocol` of one WebSocket connection, the transport that accepting it gives, and its messages.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use granian_proto::ResponseHead;
+use granian_proto::ws::code;
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::{PyBytes, PyString};
+
+use super::http::append_headers;
+use super::{protocol_closed, protocol_error};
+use crate::app::asgi::{OWN_FIELD, bytes_of, close_code, close_reason, is_own, text_of};
+use crate::app::awaitable::{Awaitable, Value, Waitable, done};
+use crate::app::call::Call;
+use crate::app::fields;
+use crate::app::response::Progress;
+use crate::net::websocket::{Ended, EndedBy, Message as Payload, Opening, Sent};
+use crate::runtime::python::{EventLoop, attend};
+
+/// What an application accepts or refuses a connection with.
+#[pyclass(frozen, module = "granian._granian", name = "RSGIWebsocketProtocol")]
+pub(crate) struct WebSocket {
+    session: Arc<Session>,
+}
+
+struct Session {
+    call: Arc<Call>,
+    opening: Opening,
+    /// Somebody waits for a message.
+    is_receiving: AtomicBool,
+    /// The end was told as a message; after that it is an error.
+    is_end_told: AtomicBool,
+}
+
+impl WebSocket {
+    pub(crate) fn new(call: Arc<Call>, opening: Opening) -> Self {
+        Self {
+            session: Arc::new(Session {
+                call,
+                opening,
+                is_receiving: AtomicBool::new(false),
+                is_end_told: AtomicBool::new(false),
+            }),
+        }
+    }
+}
+
+#[pymethods]
+impl WebSocket {
+    /// `transport = await protocol.accept()`
+    #[pyo3(signature = (subprotocol = None, headers = None))]
+    fn accept<'py>(
+        &self,
+        py: Python<'py>,
+        subprotocol: Option<&str>,
+        headers: Option<&Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let session = &self.session;
+        if session.call.is_upgraded() || session.call.progress() != Progress::Nothing {
+            return Err(protocol_error(py, "RSGI protocol error"));
+        }
+        if session.opening.socket.ended().is_some() {
+            return Err(protocol_closed(py));
+        }
+        let handshake = &session.opening.handshake;
+        let mut head = handshake.accept(subprotocol).map_err(fields::head_error)?;
+        let own = head.fields().count();
+        append_headers(&mut head, headers)?;
+        if head.fields().skip(own).any(|(name, _)| is_own(name)) {
+            return Err(PyValueError::new_err(OWN_FIELD));
+        }
+        let _attention = attend();
+        session
+            .call
+            .upgrade(head)
+            .map_err(|error| protocol_error(py, &error.to_string()))?;
+        let transport = Py::new(py, Transport(Arc::clone(session)))?;
+        let event_loop = Arc::clone(&session.call.host.event_loop);
+        Awaitable::start(py, Value::new(transport.into_any(), event_loop))
+    }
+
+    /// Refuses the connection with an HTTP status, or closes it with a close code.
+    #[pyo3(signature = (status = None, reason = None))]
+    fn close<'py>(
+        &self,
+        py: Python<'py>,
+        status: Option<&Bound<'py, PyAny>>,
+        reason: Option<&Bound<'py, PyString>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let call = &self.session.call;
+        let _attention = attend();
+        if call.is_upgraded() {
+            let code = status.map_or(Ok(code::NORMAL), close_code)?;
+            let reason = reason.map_or_else(|| Ok(Bytes::new()), close_reason)?;
+            self.session.opening.socket.close(code, reason);
+        } else if call.progress() == Progress::Nothing {
+            let status = status.map_or(Ok(FORBIDDEN), |status| status.extract())?;
+            let head = ResponseHead::new(status).map_err(fields::head_error)?;
+            // Nothing was answered yet, so this is in order.
+            let _ = call.whole(head, Bytes::new());
+        }
+        done(py)
+    }
+}
+
+/// An open connection.
+#[pyclass(frozen, module = "granian._granian", name = "RSGIWebsocketTransport")]
+pub(crate) struct Transport(Arc<Session>);
+
+impl Transport {
+    fn send<'py>(
+        &self,
+        py: Python<'py>,
+        data: Bytes,
+        is_text: bool,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let attention = attend();
+        let socket = &self.0.opening.socket;
+        match socket.send(Payload { data, is_text }) {
+            Sent::MoreAhead => attention.defer(py),
+            Sent::Queued => {
+                drop(attention);
+                if !socket.is_writable() {
+                    return Awaitable::start(py, Space(Arc::clone(&self.0)));
+                }
+            }
+            Sent::Ended => {
+                let is_own = socket
+                    .ended()
+                    .is_some_and(|ended| ended.by == EndedBy::Application);
+                if is_own {
+                    return Err(protocol_error(py, "RSGI protocol error"));
+                }
+                return Awaitable::start(py, Closed(Arc::clone(&self.0)));
+            }
+        }
+        done(py)
+    }
+}
+
+#[pymethods]
+impl Transport {
+    /// `message = await transport.receive()`
+    fn receive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let receive = Receive {
+            session: Arc::clone(&self.0),
+            is_waiting: AtomicBool::new(false),
+        };
+        Awaitable::start(py, receive)
+    }
+
+    /// `await transport.send_bytes(data)`
+    fn send_bytes<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.send(py, bytes_of(data)?, false)
+    }
+
+    /// `await transport.send_str(data)`
+    fn send_str<'py>(
+        &self,
+        py: Python<'py>,
+        data: &Bound<'py, PyString>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.send(py, text_of(data)?, true)
+    }
+}
+
+/// What was received: a message, or how the connection was closed.
+#[pyclass(
+    frozen,
+    freelist = 64,
+    module = "granian._granian",
+    name = "WebsocketInboundMessage"
+)]
+pub(crate) struct Message {
+    /// 0 for the close, 1 for bytes, 2 for text.
+    #[pyo3(get)]
+    kind: u8,
+    #[pyo3(get)]
+    data: Py<PyAny>,
+    #[pyo3(get)]
+    code: Option<u16>,
+    #[pyo3(get)]
+    reason: Option<Py<PyString>>,
+}
+
+impl Message {
+    fn of_payload(py: Python<'_>, payload: &Payload) -> PyResult<Self> {
+        let data = if payload.is_text {
+            PyString::from_bytes(py, &payload.data)?.into_any()
+        } else {
+            PyBytes::new(py, &payload.data).into_any()
+        };
+        Ok(Self {
+            kind: if payload.is_text { 2 } else { 1 },
+            data: data.unbind(),
+            code: None,
+            reason: None,
+        })
+    }
+
+    fn of_end(py: Python<'_>, ended: &Ended) -> PyResult<Self> {
+        let reason = PyString::from_bytes(py, &ended.reason)?.unbind();
+        Ok(Self {
+            kind: 0,
+            data: reason.clone_ref(py).into_any(),
+            code: Some(ended.code),
+            reason: Some(reason),
+        })
+    }
+}
+
+struct Receive {
+    session: Arc<Session>,
+    /// This is the one that waits.
+    is_waiting: AtomicBool,
+}
+
+impl Receive {
+    fn give(&self, py: Python<'_>, received: Result<Payload, Ended>) -> PyResult<Py<PyAny>> {
+        let message = match received {
+            Ok(payload) => Message::of_payload(py, &payload)?,
+            Err(ended) => {
+                let is_told = self.session.is_end_told.swap(true, Ordering::AcqRel);
+                let is_proper = matches!(ended.by, EndedBy::Peer | EndedBy::Server);
+                if is_told || !is_proper {
+                    return Err(protocol_closed(py));
+                }
+                Message::of_end(py, &ended)?
+            }
+        };
+        Ok(Py::new(py, message)?.into_any())
+    }
+}
+
+impl Waitable for Receive {
+    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        let polled = self.session.opening.socket.poll_receive(cx);
+        if polled.is_pending() {
+            self.is_waiting.store(true, Ordering::Relaxed);
+            self.session.is_receiving.store(true, Ordering::Relaxed);
+        }
+        polled.map(|received| self.give(py, received))
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let is_second = self.session.is_receiving.load(Ordering::Relaxed)
+            && !self.is_waiting.load(Ordering::Relaxed);
+        if is_second {
+            return Some(Err(protocol_error(py, "RSGI protocol error")));
+        }
+        let received = self.session.opening.socket.try_receive()?;
+        Some(self.give(py, received))
+    }
+
+    fn defers(&self) -> bool {
+        true
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.session.call.host.event_loop
+    }
+}
+
+impl Drop for Receive {
+    fn drop(&mut self) {
+        if *self.is_waiting.get_mut() {
+            self.session.is_receiving.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Waits until the peer has taken enough of what was sent.
+struct Space(Arc<Session>);
+
+impl Waitable for Space {
+    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        self.0.opening.socket.poll_space(cx).map(|()| Ok(py.None()))
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let is_writable = self.0.opening.socket.is_writable();
+        is_writable.then(|| Ok(py.None()))
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.0.call.host.event_loop
+    }
+}
+
+/// The outcome of a send that nobody can receive.
+struct Closed(Arc<Session>);
+
+impl Waitable for Closed {
+    fn poll(&self, py: Python<'_>, _: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
+        Poll::Ready(Err(protocol_closed(py)))
+    }
+
+    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        Some(Err(protocol_closed(py)))
+    }
+
+    fn event_loop(&self) -> &Arc<EventLoop> {
+        &self.0.call.host.event_loop
+    }
+}
+
+const FORBIDDEN: u16 = 403;

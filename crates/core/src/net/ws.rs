@@ -1,0 +1,405 @@
+//! `Connection`: drives one open WebSocket connection over any stream: bytes from the stream to
+//! the engine, messages to and from the application's [`WebSocket`].
+//!
+//! One task, one connection. Pings, deadlines and the closing handshake are handled here; the
+//! application sees messages and how the connection ended.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use granian_proto::ws::{self, Deflation, Event, Timeout, code};
+
+use super::io::{Stream, poll_read_buf};
+use super::output::Output;
+use super::service::{Service, Stage};
+use super::websocket::{Ended, EndedBy, Message, WebSocket};
+use crate::runtime::reactor::TaskHandle;
+
+/// A stream that was handed over to this protocol.
+pub(crate) struct Upgraded<S> {
+    pub(crate) io: S,
+    /// What came behind the request.
+    pub(crate) input: BytesMut,
+    /// The answer to the request, if it has not left.
+    pub(crate) output: Output,
+    pub(crate) socket: Arc<WebSocket>,
+    pub(crate) deflation: Option<Deflation>,
+}
+
+/// One open connection.
+pub(crate) struct Connection<S> {
+    io: S,
+    engine: ws::Connection,
+    input: BytesMut,
+    output: Output,
+    socket: Arc<WebSocket>,
+    phase: Phase,
+    /// The payload of the last ping that was not answered, because the peer does not read.
+    ping: Option<Bytes>,
+    /// What ends the connection once the application has answered what came before; by then at
+    /// the latest.
+    ending: Option<(Event, Instant)>,
+    /// By when the peer must have taken something of the output.
+    write_deadline: Option<Instant>,
+    unsent: usize,
+    service: Rc<Service>,
+    handle: TaskHandle,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Until both sides have sent their Close.
+    Open,
+    /// The output goes out, then the connection closes; by then at the latest.
+    Flushing(Instant),
+    /// The sending side is closed; what the peer still sends is thrown away, so that closing does
+    /// not reset what it has not read yet.
+    Lingering(Instant),
+    Closed,
+}
+
+/// What one step of the drive loop came to.
+enum Step {
+    Again,
+    Wait,
+}
+
+impl<S: Stream> Connection<S> {
+    pub(crate) fn new(upgraded: Upgraded<S>, service: Rc<Service>, handle: TaskHandle) -> Self {
+        let limits = &service.limits.websocket;
+        let codecs = Rc::clone(&service.codecs);
+        let engine = ws::Connection::new(&limits.engine, upgraded.deflation, codecs, handle.now());
+        Self {
+            io: upgraded.io,
+            engine,
+            input: upgraded.input,
+            output: upgraded.output,
+            socket: upgraded.socket,
+            phase: Phase::Open,
+            ping: None,
+            ending: None,
+            write_deadline: None,
+            unsent: 0,
+            service,
+            handle,
+        }
+    }
+
+    /// Serves the connection until it is closed.
+    pub(crate) async fn run(mut self) {
+        poll_fn(|cx| self.poll(cx)).await;
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.drive(cx);
+        if self.phase == Phase::Closed {
+            return Poll::Ready(());
+        }
+        self.output.release();
+        self.set_deadline();
+        Poll::Pending
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        self.handle_stage();
+        self.handle_deadlines();
+        for _ in 0..STEPS_PER_TURN {
+            self.take_outgoing(cx);
+            self.write(cx);
+            let step = match self.phase {
+                Phase::Closed => return,
+                Phase::Open => self.step_open(cx),
+                Phase::Flushing(_) => self.step_flushing(cx),
+                Phase::Lingering(_) => self.step_lingering(cx),
+            };
+            if matches!(step, Step::Wait) {
+                return;
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn handle_stage(&mut self) {
+        match self.service.stage.get() {
+            Stage::Serving => {}
+            Stage::Draining if self.engine.is_open() => {
+                self.begin_close(code::GOING_AWAY, "server is stopping");
+            }
+            Stage::Draining => {}
+            Stage::Cancelled => self.phase = Phase::Closed,
+        }
+    }
+
+    fn handle_deadlines(&mut self) {
+        let now = self.handle.now();
+        if let Phase::Lingering(until) | Phase::Flushing(until) = self.phase
+            && until <= now
+        {
+            self.phase = Phase::Closed;
+        }
+        if self.write_deadline.is_some_and(|deadline| deadline <= now) {
+            self.io.reset_on_close();
+            self.phase = Phase::Closed;
+        }
+        if self.phase != Phase::Open {
+            return;
+        }
+        match self.engine.handle_timeout(now) {
+            None => {}
+            Some(Timeout::Ping) => {
+                self.engine.send_ping(now, b"", self.output.tail());
+            }
+            Some(Timeout::Silent) => {
+                self.fail(code::INTERNAL_ERROR, "keepalive ping timeout");
+            }
+            Some(Timeout::Idle) => self.begin_close(code::GOING_AWAY, "idle"),
+            Some(Timeout::Close) => self.phase = Phase::Closed,
+        }
+    }
+
+    /// Starts the closing handshake on the server's own account.
+    fn begin_close(&mut self, code: u16, reason: &'static str) {
+        let now = self.handle.now();
+        self.engine
+            .send_close(now, Some(code), reason, self.output.tail());
+        self.socket.finish(Ended {
+            code,
+            reason: Bytes::from_static(reason.as_bytes()),
+            by: EndedBy::Server,
+        });
+    }
+
+    /// Says why, and closes: the peer is gone or broke the protocol.
+    fn fail(&mut self, code: u16, why: &'static str) {
+        let now = self.handle.now();
+        self.engine
+            .send_close(now, Some(code), why, self.output.tail());
+        self.socket.finish(Ended {
+            code: code::ABNORMAL,
+            reason: Bytes::from_static(why.as_bytes()),
+            by: EndedBy::Loss,
+        });
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        self.input = BytesMut::new();
+        self.phase = Phase::Flushing(self.handle.now() + self.close_timeout());
+    }
+
+    fn close_timeout(&self) -> Duration {
+        self.service.limits.websocket.engine.close_timeout
+    }
+
+    fn set_deadline(&self) {
+        let own = match self.phase {
+            Phase::Open => self.engine.poll_timeout(),
+            Phase::Flushing(until) | Phase::Lingering(until) => Some(until),
+            Phase::Closed => None,
+        };
+        let ending = self.ending.as_ref().map(|(_, until)| *until);
+        let next = [own, ending, self.write_deadline]
+            .into_iter()
+            .flatten()
+            .min();
+        self.handle.set_deadline(next);
+    }
+}
+
+/// Output, from the application to the stream.
+impl<S: Stream> Connection<S> {
+    fn take_outgoing(&mut self, cx: &mut Context<'_>) {
+        if self.output.len() >= self.service.limits.window {
+            return; // the application waits until the stream has taken some
+        }
+        let now = self.handle.now();
+        let (messages, close) = self.socket.poll_outgoing(cx);
+        if let Some(payload) = self.ping.take() {
+            self.engine.send_pong(now, &payload, self.output.tail());
+        }
+        for message in messages {
+            self.encode(now, message);
+        }
+        if let Some((code, reason)) = close {
+            let reason = std::str::from_utf8(&reason).unwrap_or_default();
+            self.engine
+                .send_close(now, Some(code), reason, self.output.tail());
+        }
+    }
+
+    fn encode(&mut self, now: Instant, message: Message) {
+        let Message { data, is_text } = message;
+        let Self { engine, output, .. } = self;
+        if data.len() > COPY_LIMIT && !engine.compresses(data.len()) {
+            if engine.begin_message(now, is_text, data.len(), output.tail()) {
+                output.push(data);
+            }
+        } else if is_text {
+            engine.send_text(now, &data, output.tail());
+        } else {
+            engine.send_binary(now, &data, output.tail());
+        }
+    }
+
+    fn write(&mut self, cx: &mut Context<'_>) {
+        if !self.output.is_empty() {
+            let before = self.output.len();
+            match self.output.poll_write(&mut self.io, cx) {
+                Poll::Ready(Ok(())) => self.write_deadline = None,
+                Poll::Ready(Err(_)) => {
+                    self.phase = Phase::Closed;
+                    return;
+                }
+                Poll::Pending => {
+                    if self.write_deadline.is_none() || self.output.len() < before {
+                        self.write_deadline =
+                            Some(self.handle.now() + self.service.limits.write_timeout);
+                    }
+                }
+            }
+        } else if self.unsent == 0 {
+            return;
+        }
+        self.unsent = self.output.len();
+        self.socket.set_unsent(self.unsent);
+    }
+}
+
+/// Input, from the stream to the application.
+impl<S: Stream> Connection<S> {
+    fn step_open(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.engine.is_closed() {
+            self.flush();
+            return Step::Again;
+        }
+        let now = self.handle.now();
+        if let Some((event, until)) = self.ending.take() {
+            return self.end(now, event, until);
+        }
+        if !self.socket.has_room() {
+            self.engine.handle_pause(now);
+            return Step::Wait;
+        }
+        while let Some(event) = self.engine.poll_event(now, &mut self.input) {
+            if !self.handle_event(now, event) {
+                return Step::Again;
+            }
+        }
+        self.read(cx)
+    }
+
+    /// True if the next event can be looked at.
+    fn handle_event(&mut self, now: Instant, event: Event) -> bool {
+        match event {
+            Event::Text(data) => self.deliver(data, true),
+            Event::Binary(data) => self.deliver(data, false),
+            Event::Ping(payload) => {
+                if self.output.len() < self.service.limits.window {
+                    self.engine.send_pong(now, &payload, self.output.tail());
+                } else {
+                    self.ping = Some(payload);
+                }
+                true
+            }
+            Event::Pong(_) => true,
+            event @ (Event::Close(_) | Event::Failed { .. }) => {
+                self.ending = Some((event, now + ENDING));
+                false
+            }
+        }
+    }
+
+    /// Ends the connection, unless the application is about to answer what came before.
+    fn end(&mut self, now: Instant, event: Event, until: Instant) -> Step {
+        if now < until && !self.socket.is_settled() {
+            self.ending = Some((event, until));
+            return Step::Wait;
+        }
+        match event {
+            Event::Close(reason) => {
+                let text = std::str::from_utf8(&reason.text).unwrap_or_default();
+                self.engine
+                    .send_close(now, reason.code, text, self.output.tail());
+                self.socket.finish(Ended {
+                    code: reason.code.unwrap_or(code::NO_CODE),
+                    reason: reason.text,
+                    by: EndedBy::Peer,
+                });
+            }
+            Event::Failed { code, why } => self.fail(code, why),
+            _ => {}
+        }
+        Step::Again
+    }
+
+    /// What comes behind our own Close is nobody's.
+    fn deliver(&self, data: Bytes, is_text: bool) -> bool {
+        !self.engine.is_open() || self.socket.push(Message { data, is_text })
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.input.capacity() == 0 {
+            self.input = self.service.take_buffer(READ_SIZE);
+        }
+        match poll_read_buf(&mut self.io, cx, &mut self.input, READ_SIZE) {
+            Poll::Pending => {
+                if self.input.is_empty() {
+                    self.service.give_buffer(std::mem::take(&mut self.input));
+                }
+                Step::Wait
+            }
+            Poll::Ready(Ok(count)) if count > 0 => Step::Again,
+            Poll::Ready(_) => {
+                self.phase = Phase::Closed;
+                Step::Again
+            }
+        }
+    }
+
+    fn step_flushing(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.output.is_empty() {
+            return Step::Wait;
+        }
+        // > [...] the server MUST close the TCP connection first, as it holds the TIME_WAIT state
+        // > — after RFC 6455, 7.1.1
+        let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        self.phase = Phase::Lingering(self.handle.now() + LINGER);
+        Step::Again
+    }
+
+    fn step_lingering(&mut self, cx: &mut Context<'_>) -> Step {
+        let mut scratch = self.service.take_buffer(READ_SIZE);
+        let read = poll_read_buf(&mut self.io, cx, &mut scratch, READ_SIZE);
+        scratch.clear();
+        self.service.give_buffer(scratch);
+        match read {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(count)) if count > 0 => Step::Again,
+            Poll::Ready(_) => {
+                self.phase = Phase::Closed;
+                Step::Again
+            }
+        }
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        // Nothing if the end was a proper one.
+        self.socket.lose();
+    }
+}
+
+/// One connection's share of a turn.
+const STEPS_PER_TURN: usize = 32;
+const READ_SIZE: usize = 16 * 1024;
+/// Larger messages go out by reference.
+const COPY_LIMIT: usize = 8 * 1024;
+/// For the application to answer what came before the end.
+const ENDING: Duration = Duration::from_secs(1);
+const LINGER: Duration = Duration::from_secs(2);

@@ -1,0 +1,381 @@
+//! WebSocket, server side: [`Connection`], the engine of one connection once it is open, and
+//! [`Handshake`], which opens it.
+//!
+//! `frame.rs` reads and writes frame headers, `message.rs` puts messages together, `deflate.rs`
+//! compresses, `utf8.rs` checks text, `close.rs` knows codes; `state.rs` what may happen when.
+
+mod close;
+mod deflate;
+mod frame;
+mod handshake;
+mod message;
+mod state;
+mod timer;
+mod utf8;
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use bytes::{Buf, Bytes, BytesMut};
+
+pub use self::close::{CloseReason, code, fitting, is_sendable};
+pub use self::deflate::{Codecs, Deflation};
+use self::frame::{Failure, Header, Opcode, write_header};
+pub use self::handshake::Handshake;
+use self::message::Assembly;
+use self::state::State;
+use self::timer::Timers;
+
+/// The bounds that a connection works within.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Options {
+    /// Bytes of a message, inflated.
+    pub max_message_size: usize,
+    /// A ping goes out when one side has been silent for this long.
+    pub ping_interval: Option<Duration>,
+    /// For anything to come in after a ping.
+    pub ping_timeout: Option<Duration>,
+    /// For a message in either direction.
+    pub idle_timeout: Option<Duration>,
+    /// For the peer to answer a Close.
+    pub close_timeout: Duration,
+}
+
+/// Something that came from the peer.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Event {
+    /// A message of text; valid UTF-8.
+    Text(Bytes),
+    /// A message of bytes.
+    Binary(Bytes),
+    /// Is to be answered with [`Connection::send_pong`], unless another one has come meanwhile.
+    Ping(Bytes),
+    /// Answers a ping, or nothing at all.
+    Pong(Bytes),
+    /// The peer closes: is to be answered with [`Connection::send_close`].
+    Close(CloseReason),
+    /// The peer erred: it is to be told with [`Connection::send_close`]. Nothing more comes.
+    Failed {
+        /// The close code.
+        code: u16,
+        /// What was wrong.
+        why: &'static str,
+    },
+}
+
+/// What a deadline that passed means.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Timeout {
+    /// A ping is due.
+    Ping,
+    /// The last ping brought no sign of life: the peer is gone.
+    Silent,
+    /// No message for too long: close.
+    Idle,
+    /// The peer does not answer our Close.
+    Close,
+}
+
+/// The server's side of one open WebSocket connection.
+///
+/// - **What the peer did**: append what is received to a buffer, and call [`poll_event`] with it
+///   until it returns None. Not calling it is how to push back; then call [`handle_pause`], so that
+///   the peer is not blamed for the silence.
+/// - **What the application sends**: the `send_` methods append frames to a buffer.
+/// - **Time**: [`poll_timeout`] is the next deadline after each of these, [`handle_timeout`] what
+///   to call then.
+/// - **The end**: once [`is_closed`] is true, nothing is left to do but to send what is written,
+///   and close.
+///
+/// [`poll_event`]: Self::poll_event
+/// [`handle_pause`]: Self::handle_pause
+/// [`poll_timeout`]: Self::poll_timeout
+/// [`handle_timeout`]: Self::handle_timeout
+/// [`is_closed`]: Self::is_closed
+pub struct Connection {
+    max_message_size: usize,
+    deflation: Option<Deflation>,
+    codecs: Rc<Codecs>,
+    state: State,
+    assembly: Assembly,
+    timers: Timers,
+}
+
+/// What the peer did, and when.
+impl Connection {
+    /// The engine of a connection that was opened at `now`.
+    pub fn new(
+        options: &Options,
+        deflation: Option<Deflation>,
+        codecs: Rc<Codecs>,
+        now: Instant,
+    ) -> Self {
+        Self {
+            max_message_size: options.max_message_size,
+            deflation,
+            codecs,
+            state: State::Open,
+            assembly: Assembly::default(),
+            timers: Timers::new(options, now),
+        }
+    }
+
+    /// What the peer sent, if that is something whole. Takes from the front of `input` what it can
+    /// use; the caller keeps the rest there, and appends to it what is received.
+    pub fn poll_event(&mut self, now: Instant, input: &mut BytesMut) -> Option<Event> {
+        if !self.state.may_receive() {
+            input.clear();
+            return None;
+        }
+        let before = input.len();
+        let result = self.next_event(input);
+        if input.len() != before {
+            self.timers.note_received(now);
+        }
+        match result {
+            Ok(event) => {
+                match &event {
+                    Some(Event::Text(_) | Event::Binary(_)) => self.timers.note_message(now),
+                    Some(Event::Close(_)) => self.state.end_receiving(),
+                    _ => {}
+                }
+                event
+            }
+            Err((code, why)) => {
+                self.state.end_receiving();
+                self.assembly = Assembly::default();
+                Some(Event::Failed { code, why })
+            }
+        }
+    }
+
+    /// Nothing is read for the time being: the peer's silence means nothing.
+    pub fn handle_pause(&mut self, now: Instant) {
+        self.timers.note_received(now);
+    }
+
+    /// The next deadline.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        match self.state {
+            State::Open => self.timers.next(),
+            State::Closing | State::Answering => self.timers.close_by(),
+            State::Closed => None,
+        }
+    }
+
+    /// What to do, if a deadline has passed.
+    pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
+        if self.poll_timeout().is_none_or(|deadline| deadline > now) {
+            return None;
+        }
+        let timeout = match self.state {
+            State::Open => self.timers.expired(now)?,
+            State::Closing | State::Answering => Timeout::Close,
+            State::Closed => return None,
+        };
+        match timeout {
+            Timeout::Ping | Timeout::Idle => {}
+            Timeout::Silent => self.state.end_receiving(),
+            Timeout::Close => self.state.cut(),
+        }
+        Some(timeout)
+    }
+
+    fn next_event(&mut self, input: &mut BytesMut) -> Result<Option<Event>, Failure> {
+        loop {
+            if self.assembly.awaits_payload() {
+                match self
+                    .assembly
+                    .push(input, &self.codecs, self.max_message_size)?
+                {
+                    Some(event) => return Ok(Some(event)),
+                    None if self.assembly.awaits_payload() => return Ok(None),
+                    None => continue,
+                }
+            }
+            let Some((header, len)) = Header::parse(input, self.deflation.is_some())? else {
+                return Ok(None);
+            };
+            if header.opcode.is_control() {
+                return control_event(&header, len, input);
+            }
+            self.assembly.check(&header, self.max_message_size)?;
+            input.advance(len);
+            if let Some(event) = self.assembly.whole(&header, input)? {
+                return Ok(Some(event));
+            }
+            self.assembly.begin(&header, &self.codecs);
+        }
+    }
+}
+
+/// > Control frames [...] can be interjected in the middle of a fragmented message.
+/// > — RFC 6455, 5.5
+fn control_event(
+    header: &Header,
+    len: usize,
+    input: &mut BytesMut,
+) -> Result<Option<Event>, Failure> {
+    let payload_len = header.len as usize;
+    if input.len() < len + payload_len {
+        return Ok(None);
+    }
+    input.advance(len);
+    frame::unmask(&mut input[..payload_len], header.mask, 0);
+    let payload = Bytes::copy_from_slice(&input[..payload_len]);
+    input.advance(payload_len);
+    Ok(Some(match header.opcode {
+        Opcode::Ping => Event::Ping(payload),
+        Opcode::Pong => Event::Pong(payload),
+        _ => Event::Close(CloseReason::parse(payload)?),
+    }))
+}
+
+/// What the application sends. Each method says whether the state lets it; if not, nothing was
+/// written.
+impl Connection {
+    /// A message of text.
+    pub fn send_text(&mut self, now: Instant, text: &[u8], out: &mut Vec<u8>) -> bool {
+        self.send_message(now, Opcode::Text, text, out)
+    }
+
+    /// A message of bytes.
+    pub fn send_binary(&mut self, now: Instant, data: &[u8], out: &mut Vec<u8>) -> bool {
+        self.send_message(now, Opcode::Binary, data, out)
+    }
+
+    /// The header of a message whose `len` bytes, uncompressed, follow. For large messages, which
+    /// need not be copied then.
+    pub fn begin_message(
+        &mut self,
+        now: Instant,
+        is_text: bool,
+        len: usize,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let may_send = self.note_message(now);
+        if may_send {
+            let opcode = if is_text {
+                Opcode::Text
+            } else {
+                Opcode::Binary
+            };
+            write_header(opcode, false, len, out);
+        }
+        may_send
+    }
+
+    /// Whether a message of `len` bytes goes out compressed.
+    pub fn compresses(&self, len: usize) -> bool {
+        self.deflation.is_some() && len >= COMPRESSED_FROM
+    }
+
+    /// A ping; asks for a sign of life.
+    pub fn send_ping(&mut self, now: Instant, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        let sent = self.send_control(Opcode::Ping, payload, out);
+        if sent {
+            self.timers.note_ping(now);
+        }
+        sent
+    }
+
+    /// The answer to a ping.
+    ///
+    /// > If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to
+    /// > previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most
+    /// > recently processed Ping frame. — RFC 6455, 5.5.3
+    pub fn send_pong(&mut self, now: Instant, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        let sent = self.send_control(Opcode::Pong, payload, out);
+        if sent {
+            self.timers.note_sent(now);
+        }
+        sent
+    }
+
+    /// Begins or answers the closing handshake. The code must be sendable; `reason` is cut to what
+    /// fits.
+    pub fn send_close(
+        &mut self,
+        now: Instant,
+        code: Option<u16>,
+        reason: &str,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let code = code.filter(|code| is_sendable(*code));
+        if !self.state.send_close() {
+            return false;
+        }
+        let reason = fitting(reason);
+        match code {
+            Some(code) => {
+                write_header(Opcode::Close, false, 2 + reason.len(), out);
+                out.extend_from_slice(&code.to_be_bytes());
+                out.extend_from_slice(reason.as_bytes());
+            }
+            None => write_header(Opcode::Close, false, 0, out),
+        }
+        self.timers.note_close(now);
+        true
+    }
+
+    /// Whether messages may be sent.
+    pub fn is_open(&self) -> bool {
+        self.state.may_send()
+    }
+
+    /// Whether nothing more goes in either direction.
+    pub fn is_closed(&self) -> bool {
+        self.state == State::Closed
+    }
+
+    fn note_message(&mut self, now: Instant) -> bool {
+        let may_send = self.state.may_send();
+        if may_send {
+            self.timers.note_sent(now);
+            self.timers.note_message(now);
+        }
+        may_send
+    }
+
+    fn send_message(
+        &mut self,
+        now: Instant,
+        opcode: Opcode,
+        data: &[u8],
+        out: &mut Vec<u8>,
+    ) -> bool {
+        if !self.note_message(now) {
+            return false;
+        }
+        match self.deflation {
+            Some(deflation) if data.len() >= COMPRESSED_FROM => {
+                let mut packed = Vec::new();
+                if self.codecs.compress(deflation, data, &mut packed) {
+                    write_header(opcode, true, packed.len(), out);
+                    out.extend_from_slice(&packed);
+                    return true;
+                }
+            }
+            _ => {}
+        }
+        write_header(opcode, false, data.len(), out);
+        out.extend_from_slice(data);
+        true
+    }
+
+    fn send_control(&mut self, opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) -> bool {
+        let fits = payload.len() <= frame::MAX_CONTROL_PAYLOAD;
+        if !self.state.may_send() || !fits {
+            return false;
+        }
+        write_header(opcode, false, payload.len(), out);
+        out.extend_from_slice(payload);
+        true
+    }
+}
+
+/// Smaller messages go out as they are: there is little to gain, and compressing has a fixed cost.
+const COMPRESSED_FROM: usize = 256;
+
+#[cfg(test)]
+mod tests;
