@@ -221,22 +221,26 @@ impl Driver {
         }
     }
 
+    /// Ends an [`Attention`]. No Python code runs between the last look at the mail and the moment
+    /// from which wake-ups signal again: what it woke would be forgotten.
     fn settle(&self, py: Python<'_>) {
         if self.reactor.mailbox().has_mail() {
             let more = self.reactor.settle();
             self.plan(py, more);
+        } else {
+            self.reactor.mailbox().attend(false);
         }
     }
 
     /// Asks the loop for the next turn: soon if there is `more` to do, else at the next deadline.
     fn plan(&self, py: Python<'_>, more: bool) {
-        let turn = self.turn.borrow();
-        let Some(turn) = turn.as_ref() else { return };
+        let turn = self.turn.borrow().as_ref().map(|turn| turn.clone_ref(py));
+        let Some(turn) = turn else { return };
         if more && !self.turn_scheduled.replace(true) {
             report(
                 py,
                 self.event_loop
-                    .plan(py, &self.event_loop.call_soon, (turn,)),
+                    .plan(py, &self.event_loop.call_soon, (&turn,)),
             );
         }
         let Some(next) = self.reactor.next_deadline() else {
@@ -317,7 +321,6 @@ impl Drop for Attention {
     fn drop(&mut self) {
         if let Some(driver) = self.driver.take() {
             Python::attach(|py| driver.settle(py));
-            driver.reactor.mailbox().attend(false);
         }
     }
 }
@@ -338,3 +341,6 @@ thread_local! {
 
 /// Alarms are no closer together than this: a loop's own timers have about this grain.
 const ALARM_STEP: std::time::Duration = std::time::Duration::from_millis(5);
+/// By so much may a loop that counts in milliseconds, as uvloop does, call early. An alarm that
+/// rings before its time would ring in vain.
+const EARLY: std::time::Duration = std::time::Duration::from_millis(2);

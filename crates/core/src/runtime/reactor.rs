@@ -35,6 +35,8 @@ struct Inner {
     mailbox: Arc<Mailbox>,
     now: Cell<Instant>,
     in_turn: Cell<bool>,
+    /// A task has ended since the last turn or settlement began.
+    has_ended: Cell<bool>,
 }
 
 struct Slot {
@@ -112,6 +114,7 @@ impl Reactor {
             mailbox: Arc::new(Mailbox::new(waker)),
             now: Cell::new(Instant::now()),
             in_turn: Cell::new(false),
+            has_ended: Cell::new(false),
         })))
     }
 
@@ -194,11 +197,15 @@ impl Reactor {
         !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
     }
 
-    /// Runs what was woken by Python code outside a turn. True if a turn is needed for the rest.
+    /// Runs what was woken by Python code outside a turn; then the thread attends no longer. True
+    /// if a turn is needed: for the rest, or for its owner to see that a task has ended.
     pub(crate) fn settle(&self) -> bool {
         self.0.now.set(Instant::now());
+        self.0.has_ended.set(false);
         self.run_ready();
-        !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
+        self.0.mailbox.attend(false);
+        self.0.has_ended.get()
+            || !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
     }
 
     /// When the next deadline of any task comes.
@@ -288,6 +295,7 @@ impl Reactor {
             }
             Poll::Ready(()) => {
                 drop(future);
+                self.0.has_ended.set(true);
                 self.0.tasks.borrow_mut().try_remove(key);
             }
         }
