@@ -23,7 +23,6 @@ UNAVAILABLE: dict[str, Any] = {
     "ssl_ca": None,
     "static_path_mount": None,
     "metrics_enabled": False,
-    "http": ("auto", "1"),
     "preload": False,
 }
 

@@ -4,15 +4,17 @@ use std::rc::Rc;
 
 use super::app::Peer;
 use super::conn::{Connection, Next};
+use super::h2;
 use super::io::Io;
 use super::service::Service;
 use crate::runtime::reactor::TaskHandle;
 
 /// Serves `io` until it is closed.
 pub(crate) async fn serve(io: Io, peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) {
-    match Connection::new(io, peer, service, handle).run().await {
+    let http1 = Connection::new(io, Rc::clone(&peer), Rc::clone(&service), handle.clone());
+    match http1.run().await {
         Next::Close => {}
-        // Not spoken: the connection closes without an answer, as RFC 9113, 3.4 has it.
-        Next::Http2 { io, input } => drop((io, input)),
+        // Boxed: a connection that does not speak HTTP/2 has no room for what that needs.
+        Next::Http2 { io, input } => Box::pin(h2::serve(io, input, peer, service, handle)).await,
     }
 }

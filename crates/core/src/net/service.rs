@@ -11,6 +11,7 @@ use granian_proto::h1;
 
 use super::app::App;
 use super::early::EarlyWriter;
+use super::h2;
 
 /// One per worker, on its reactor's thread.
 pub(crate) struct Service {
@@ -36,14 +37,22 @@ pub(crate) struct Service {
 pub(crate) struct Limits {
     /// The HTTP/1 engine's own.
     pub(crate) http1: h1::Options,
-    /// Whether peers may speak HTTP/2.
-    pub(crate) http2: bool,
+    pub(crate) http2: h2::Options,
+    pub(crate) versions: Versions,
     /// Exchanges at once.
     pub(crate) active: usize,
     /// Bytes that an exchange holds in each direction before it pushes back.
     pub(crate) window: usize,
     /// How long a peer may take nothing of what waits for it.
     pub(crate) write_timeout: Duration,
+}
+
+/// Which versions of HTTP peers may speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Versions {
+    All,
+    Http1,
+    Http2,
 }
 
 /// How far a worker's life has got.
