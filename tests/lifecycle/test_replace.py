@@ -78,9 +78,8 @@ def test_successor_that_cannot_start(serve):
     with Load(service) as load:
         service.write("raise ValueError('not today')")
         service.signal(signal.SIGHUP)
-        wait_count(service, "not today", 3)
-        assert "Respawning worker-1 in 0.5 s" in service.log()
-        assert "Respawning worker-1 in 1.0 s" in service.log()
+        service.wait_line("Respawning worker-1 in 0.5 s")
+        service.wait_line("Respawning worker-1 in 1.0 s")
         load.wait_answers(100)
         service.write(named("new"))
         wait_count(service, "Stopped old worker-", 2)
@@ -194,8 +193,8 @@ def test_max_requests(serve):
         load.wait_answers(5000, timeout=50)
     assert service.log().count("has served its requests") > 10
     service.stop()
-    # One may have been on its way.
-    assert service.log().count("Started worker-") == len(re.findall(r"ended (\d+)", service.log()))
+    # One may have started at the very end.
+    assert len(re.findall(r"ended (\d+)", service.log())) >= service.log().count("Started worker-")
     assert_one_at_a_time(service.lines())
 
 

@@ -212,8 +212,8 @@ impl Driver {
 
     /// Asks the loop for a turn soon, if there is anything to do.
     fn schedule(&self, py: Python<'_>) {
-        let turn = self.turn.borrow();
-        if let Some(turn) = turn.as_ref()
+        let turn = self.turn.borrow().as_ref().map(|turn| turn.clone_ref(py));
+        if let Some(turn) = turn
             && self.reactor.mailbox().has_mail()
             && !self.turn_scheduled.replace(true)
         {
@@ -247,10 +247,11 @@ impl Driver {
             return;
         };
         let now = Instant::now();
-        let mut alarm = self.alarm.borrow_mut();
         // Loops ring up to a millisecond early (uvloop's clock has that grain): one that is about
         // to ring counts as rung, or the deadline would be left without an alarm.
-        if alarm
+        if self
+            .alarm
+            .borrow()
             .as_ref()
             .is_some_and(|alarm| now + ALARM_STEP < alarm.at && alarm.at <= next)
         {
@@ -263,11 +264,8 @@ impl Driver {
             .plan(py, &self.event_loop.call_later, (delay, turn))
         {
             Ok(handle) => {
-                let replaced = alarm.replace(Alarm {
-                    at,
-                    handle: handle.unbind(),
-                });
-                drop(alarm);
+                let handle = handle.unbind();
+                let replaced = self.alarm.replace(Some(Alarm { at, handle }));
                 cancel(py, replaced);
             }
             Err(error) => report::<()>(py, Err(error)),
