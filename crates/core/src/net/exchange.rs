@@ -321,6 +321,14 @@ impl Exchange {
         false
     }
 
+    /// Wakes `cx` for what the application does next; takes no replies.
+    pub(crate) fn watch(&self, cx: &mut Context<'_>) {
+        let mut state = lock(&self.state);
+        if state.connection.is_none() {
+            state.connection = Some(cx.waker().clone());
+        }
+    }
+
     /// `unsent` bytes of this exchange wait for the socket.
     pub(crate) fn set_unsent(&self, unsent: usize) {
         let waiters = {
