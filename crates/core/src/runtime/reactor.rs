@@ -204,8 +204,7 @@ impl Reactor {
         self.0.has_ended.set(false);
         self.run_ready();
         self.0.mailbox.attend(false);
-        self.0.has_ended.get()
-            || !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
+        self.0.has_ended.get() || !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
     }
 
     /// When the next deadline of any task comes.
