@@ -5,11 +5,12 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
-from .server import Server
-from .wire import Wire
+from .server import Server, script
+from .wire import Wire, request_bytes
 
 MIB = 1 << 20
 TOTAL = 64 * MIB
@@ -154,3 +155,59 @@ def test_running_requests_count(server):
         assert first.send(b"ok").response().body == b"ok"
         assert third.response().body == b"hello"
         assert second.send(b"ok").response().body == b"ok"
+
+
+@pytest.mark.parametrize("interface", TARGETS)
+def test_request_behind_a_large_response_to_a_slow_reader(server, interface):
+    probe = server(*TARGETS[interface])
+    size = 8 * MIB
+    with probe.connect(receive_buffer=65536) as wire:
+        wire.send(request_bytes("GET", f"/stream?n=1&size={size}") + request_bytes("GET", "/"))
+        assert wire.head().status == 200
+        time.sleep(0.3)
+        assert len(b"".join(iter(wire.chunk, b""))) == size
+        assert wire.exactly(2) == b"\r\n"
+        assert wire.response().body == b"hello"
+
+
+def test_body_is_read_while_the_peer_does_not(server):
+    """A response that the peer does not take holds up only whoever sends it."""
+    probe = server(*TARGETS["asgi"])
+    mark = probe.mark()
+    steps = (
+        "await start()",
+        f"kept.append(asyncio.ensure_future(send({{'type': 'http.response.body', 'body': bytes({TOTAL}), "
+        "'more_body': True})))",
+        "size = 0\nmore = True\nwhile more:\n  message = await receive()\n  size += len(message['body'])\n"
+        "  more = message['more_body']\nnote('read', size)",
+        "kept.pop().cancel()",
+    )
+    with probe.connect(receive_buffer=65536) as wire:
+        wire.request("POST", "/script", script(*steps), body=bytes(4 * MIB))
+        assert probe.note("read", mark) == 4 * MIB
+
+
+@pytest.mark.parametrize("unread", [b"", b"\r\n"])
+def test_slow_reader_is_not_idle(server, unread):
+    """The time for the next request begins when the response has left."""
+    probe = server(*TARGETS["asgi"], "--http1-header-read-timeout", "300")
+    with probe.connect(receive_buffer=65536) as wire:
+        wire.request("GET", f"/stream?n=1&size={16 * MIB}").send(unread)
+        time.sleep(1)
+        response = wire.response()
+        assert len(response.body) == 16 * MIB
+        if not unread:
+            assert wire.request("GET", "/").response().body == b"hello"
+
+
+def test_pipelined_files_are_opened_one_at_a_time(server, tmp_path):
+    probe = server(*TARGETS["asgi"])
+    path = tmp_path / "file"
+    with path.open("wb") as file:
+        file.truncate(16 * MIB)
+    count = len(list(Path(f"/proc/{probe.worker}/fd").iterdir()))
+    with probe.connect(receive_buffer=65536) as wire:
+        wire.send(request_bytes("GET", f"/file?path={path}") * 100)
+        assert wire.head().status == 200
+        more = settled(lambda: len(list(Path(f"/proc/{probe.worker}/fd").iterdir()))) - count
+        assert more < 10

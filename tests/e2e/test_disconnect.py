@@ -160,6 +160,15 @@ def test_half_closed_client_gets_its_answer(server, interface):
         assert wire.rest() == b""
 
 
+@pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi"])
+def test_half_closed_client_gets_its_stream(server, interface):
+    probe = server(f"{interface}_probe:app", "asginl" if interface == "asgi" else interface)
+    with probe.connect() as wire:
+        wire.request("GET", "/stream?n=1000&size=1024").half_close()
+        assert len(wire.response().body) == 1000 * 1024
+        assert wire.rest() == b""
+
+
 @pytest.mark.parametrize("interface", ["asgi", "rsgi"])
 def test_no_task_is_left_behind(server, interface):
     probe = server(f"{interface}_probe:app", "asginl" if interface == "asgi" else interface)

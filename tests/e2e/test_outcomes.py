@@ -212,3 +212,17 @@ def test_fewer_bytes_than_the_content_length(probe_of, interface):
         with contextlib.suppress(Incomplete):
             assert wire.response().status == 500
     assert probe.get("/").body == b"hello"
+
+
+@pytest.mark.parametrize("interface", INTERFACES)
+def test_failure_of_a_body_that_ends_with_the_connection(probe_of, interface):
+    """A peer that knows the end by the close must not take this one for it."""
+    steps = {
+        ASGI: ["await start()", "await body(b'part', True)", "await asyncio.sleep(0.1)"],
+        RSGI: ["t = protocol.response_stream()", "await t.send_bytes(b'part')", "await asyncio.sleep(0.1)"],
+    }.get(interface, ["start_response('200 OK', [])(b'part')"])
+    with probe_of(interface).connect() as wire:
+        wire.send(f"GET /script HTTP/1.0\r\n{script(*steps, '!raise ValueError')}\r\n\r\n".encode())
+        with pytest.raises(ConnectionResetError):
+            while wire.socket.recv(1 << 16):
+                pass

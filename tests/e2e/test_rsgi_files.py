@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -97,3 +98,10 @@ def test_many_files_on_one_connection(probe, file):
     with probe.connect() as wire:
         for _ in range(20):
             assert wire.request("GET", "/script", call).response().body == CONTENT
+
+
+def test_named_pipe_is_not_waited_for(probe, tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    response = probe.get("/script", script(f"protocol.response_file(200, [], {str(path)!r})"))
+    assert (response.status, response.body) == (404, b"Not found")

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from .server import Server
+from .server import Server, script
 from .wire import Wire
 
 TARGETS = {
@@ -64,3 +64,15 @@ def test_several_workers(server):
     own.stop()
     for worker in (1, 2):
         assert f"[INFO] Stopped worker-{worker}" in own.lines()
+
+
+def test_last_response_outside_a_turn(server):
+    """Nothing but the application's own call ends the last connection."""
+    own: Server = server(*TARGETS["rsgi"], fresh=True)
+    with own.connect() as wire:
+        steps = ("await asyncio.sleep(2)", "protocol.response_str(200, [], 'done')")
+        wire.request("GET", "/script", script(*steps)).half_close()
+        assert own.get("/").body == b"hello"
+        own.terminate()
+        assert wire.response().body == b"done"
+        assert own.wait_exit() == 0

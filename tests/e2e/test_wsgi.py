@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 
 import pytest
@@ -131,6 +132,17 @@ def test_file_wrapper_outside_the_validator(probe, tmp_path, headers, size):
         assert response.header("content-length") == str(size)
         assert wire.request("GET", "/").response().body == b"hello"
     probe.note("file.closed", mark)
+
+
+def test_file_wrapper_of_a_file_that_reads_otherwise(probe, tmp_path):
+    """What `read` gives counts, not what is behind the descriptor."""
+    path = tmp_path / "file.gz"
+    path.write_bytes(gzip.compress(b"unpacked"))
+    steps = (
+        "start_response('200 OK', [])",
+        f"result = environ['wsgi.file_wrapper'](__import__('gzip').open('{path}'))",
+    )
+    assert probe.get("/script", script(*steps)).body == b"unpacked"
 
 
 @pytest.mark.usefixtures("clean_log")

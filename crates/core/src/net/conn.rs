@@ -48,6 +48,8 @@ pub(crate) struct Connection<S> {
     phase: Phase,
     /// The peer's sending side was read to its end.
     ended: bool,
+    /// The end must not look like a proper one: only it would tell the peer that it has everything.
+    is_cut: bool,
     /// By when the peer must have taken something of the output.
     write_deadline: Option<Instant>,
     unsent: usize,
@@ -124,6 +126,7 @@ impl<S: Stream> Connection<S> {
             held: None,
             phase: Phase::Serving,
             ended: false,
+            is_cut: false,
             write_deadline: None,
             unsent: 0,
             pull_deadline: None,
@@ -240,25 +243,33 @@ impl<S: Stream> Connection<S> {
             self.io.reset_on_close();
             self.phase = Phase::Closed;
         }
-        if self.phase == Phase::Serving
-            && self
-                .engine
-                .poll_timeout()
-                .is_some_and(|deadline| deadline <= now)
+        if self
+            .engine_deadline()
+            .is_some_and(|deadline| deadline <= now)
         {
             match self.engine.handle_timeout(now) {
-                Some(Timeout::Idle) => self.phase = Phase::Closed,
+                Some(Timeout::Idle) if self.output.is_empty() => self.phase = Phase::Closed,
+                Some(Timeout::Idle) => self.phase = Phase::Flushing,
                 Some(Timeout::Refuse(error)) => self.refuse(error),
                 None => {}
             }
         }
     }
 
+    /// The engine's deadline, unless it is us whom the request waits for.
+    fn engine_deadline(&self) -> Option<Instant> {
+        let awaits_place = self.held.as_ref().is_some_and(|held| held.is_ready);
+        if self.phase != Phase::Serving || awaits_place {
+            return None;
+        }
+        self.engine.poll_timeout()
+    }
+
     fn write(&mut self, cx: &mut Context<'_>) {
         if self.output.is_empty() {
             return self.report_unsent();
         }
-        let before = self.output.len();
+        let before = self.output.left();
         match self.output.poll_write(&mut self.io, cx) {
             Poll::Ready(Ok(())) => self.write_deadline = None,
             Poll::Ready(Err(_)) => {
@@ -266,7 +277,7 @@ impl<S: Stream> Connection<S> {
                 return;
             }
             Poll::Pending => {
-                if self.write_deadline.is_none() || self.output.len() < before {
+                if self.write_deadline.is_none() || self.output.left() < before {
                     self.write_deadline =
                         Some(self.handle.now() + self.service.limits.write_timeout);
                 }
@@ -280,7 +291,7 @@ impl<S: Stream> Connection<S> {
         self.current.is_none()
             && self.phase == Phase::Serving
             && !self.input.is_empty()
-            && self.output.len() < self.service.limits.window
+            && !self.output.is_full(self.service.limits.window)
             && !self.engine.is_closing()
     }
 
@@ -298,11 +309,16 @@ impl<S: Stream> Connection<S> {
 /// Replies, from the application to the output.
 impl<S: Stream> Connection<S> {
     fn take_replies(&mut self, cx: &mut Context<'_>) {
+        let window = self.service.limits.window;
+        if self.current.is_some() && self.output.is_full(window) {
+            self.write(cx);
+        }
         let Some(current) = &mut self.current else {
             return;
         };
-        if self.output.len() >= self.service.limits.window {
-            return; // the application waits until the socket has taken some
+        if self.output.is_full(window) {
+            // The socket says when it has taken some; until then the application may read.
+            return current.exchange.watch(cx);
         }
         let now = self.handle.now();
         let head_too = current
@@ -409,11 +425,16 @@ impl<S: Stream> Connection<S> {
 
     /// Cuts the connection behind what is queued: the peer must not take it for a whole response.
     fn abort(&mut self) {
-        if self.engine.is_close_delimited() {
-            self.io.reset_on_close();
-        }
+        self.cut_if_close_delimited();
         self.finish(Over::Disconnected);
         self.phase = Phase::Flushing;
+    }
+
+    fn cut_if_close_delimited(&mut self) {
+        if self.engine.is_close_delimited() {
+            self.io.reset_on_close();
+            self.is_cut = true;
+        }
     }
 
     fn finish(&mut self, over: Over) {
@@ -445,6 +466,7 @@ impl<S: Stream> Connection<S> {
         }
         if (self.is_http1 || self.input.is_empty())
             && has_room
+            && !self.is_behind()
             && let Some(event) = self.engine.poll_event(self.handle.now(), &mut self.input)
         {
             self.handle_event(event);
@@ -461,6 +483,14 @@ impl<S: Stream> Connection<S> {
             self.tell_end();
         }
         Step::Wait
+    }
+
+    /// A response is on its way to a slow reader: the time for the next request begins after it.
+    fn is_behind(&self) -> bool {
+        self.current.is_none()
+            && self.held.is_none()
+            && self.input.is_empty()
+            && !self.output.is_empty()
     }
 
     /// Asks the source of the current response for more, if the stream takes more. Not outside a
@@ -718,9 +748,7 @@ impl<S: Stream> Connection<S> {
         self.service.app.refused(&self.peer, error);
         let date = self.service.date(self.handle.now());
         self.engine.send_refusal(error, &date, self.output.tail());
-        if self.engine.is_close_delimited() {
-            self.io.reset_on_close();
-        }
+        self.cut_if_close_delimited();
         self.held = None;
         self.finish(Over::Disconnected);
         self.phase = Phase::Flushing;
@@ -730,7 +758,7 @@ impl<S: Stream> Connection<S> {
         if !self.output.is_empty() {
             return Step::Wait;
         }
-        if self.ended {
+        if self.ended || self.is_cut {
             self.phase = Phase::Closed;
             return Step::Again;
         }
@@ -765,10 +793,7 @@ impl<S: Stream> Connection<S> {
             .as_ref()
             .and_then(|current| current.head_deadline);
         let head = head.filter(|deadline| *deadline > self.handle.now());
-        let engine = self
-            .engine
-            .poll_timeout()
-            .filter(|_| self.phase == Phase::Serving);
+        let engine = self.engine_deadline();
         let drain = self.drain_deadline();
         let next = [lingering, head, engine, drain, self.write_deadline];
         let next = next.into_iter().flatten().min();

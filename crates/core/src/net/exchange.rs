@@ -7,12 +7,14 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
 use granian_proto::{ResponseHead, Trailers};
+use rustix::fs::OFlags;
 
 use crate::runtime::waker::lock;
 
@@ -64,7 +66,11 @@ impl FileRegion {
     /// # Errors
     /// What opening it gives; `NotFound` for what is no regular file, such as a directory.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        let file = File::open(path)?;
+        // A named pipe would keep the worker's thread until somebody writes into it.
+        let file = File::options()
+            .read(true)
+            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
+            .open(path)?;
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::ErrorKind::NotFound.into());
@@ -322,6 +328,14 @@ impl Exchange {
         state.reply_bytes = 0;
         into.append(&mut state.replies);
         false
+    }
+
+    /// Wakes `cx` for what the application does next; takes no replies.
+    pub(crate) fn watch(&self, cx: &mut Context<'_>) {
+        let mut state = lock(&self.state);
+        if state.connection.is_none() {
+            state.connection = Some(cx.waker().clone());
+        }
     }
 
     /// `unsent` bytes of this exchange wait for the socket.

@@ -72,18 +72,20 @@ impl Io {
 
     fn try_write(
         &mut self,
-        write: impl FnOnce(&mut Socket) -> io::Result<usize>,
+        mut write: impl FnMut(&mut Socket) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
         if !self.readiness.is_writable() {
             return Poll::Pending;
         }
-        match write(&mut self.socket) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.readiness.clear_writable();
-                Poll::Pending
+        loop {
+            match write(&mut self.socket) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.readiness.clear_writable();
+                    return Poll::Pending;
+                }
+                result => return Poll::Ready(result),
             }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => Poll::Ready(Ok(0)),
-            result => Poll::Ready(result),
         }
     }
 }

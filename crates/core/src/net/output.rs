@@ -72,6 +72,24 @@ impl Output {
         self.bytes + self.tail.len() - self.tail_sent
     }
 
+    /// True if nothing more is to be queued for now: `window` bytes wait, or a file, of which one
+    /// at a time is kept open.
+    pub(crate) fn is_full(&self, window: usize) -> bool {
+        self.len() >= window || self.files().next().is_some()
+    }
+
+    /// All that waits, files included.
+    pub(crate) fn left(&self) -> u64 {
+        self.len() as u64 + self.files().map(|file| file.len).sum::<u64>()
+    }
+
+    fn files(&self) -> impl Iterator<Item = &FileRegion> {
+        self.segments.iter().filter_map(|segment| match segment {
+            Segment::File(file) => Some(file),
+            Segment::Bytes(_) => None,
+        })
+    }
+
     /// Gives the buffers back to the allocator: the connection goes idle.
     pub(crate) fn release(&mut self) {
         if self.is_empty() {

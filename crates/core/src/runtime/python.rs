@@ -339,6 +339,3 @@ thread_local! {
 
 /// Alarms are no closer together than this: a loop's own timers have about this grain.
 const ALARM_STEP: std::time::Duration = std::time::Duration::from_millis(5);
-/// By so much may a loop that counts in milliseconds, as uvloop does, call early. An alarm that
-/// rings before its time would ring in vain.
-const EARLY: std::time::Duration = std::time::Duration::from_millis(2);

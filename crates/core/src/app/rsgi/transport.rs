@@ -11,7 +11,6 @@ use super::{protocol_closed, protocol_error};
 use crate::app::asgi::{Space, bytes_of};
 use crate::app::awaitable::{Awaitable, done};
 use crate::app::call::Call;
-use crate::net::exchange::Over;
 use crate::runtime::python::attend;
 
 /// Sends pieces of a body. The body ends when the application returns.
@@ -27,12 +26,13 @@ impl Transport {
 
     fn send<'py>(&self, py: Python<'py>, data: Bytes) -> PyResult<Bound<'py, PyAny>> {
         let _attention = attend();
-        if self.call.exchange.over() == Some(Over::Disconnected) {
-            return Awaitable::start(py, Closed(Arc::clone(&self.call)));
-        }
         self.call
             .data(data, false)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
+        // A peer that has only ended its own side still reads.
+        if self.call.exchange.is_closed() {
+            return Awaitable::start(py, Closed(Arc::clone(&self.call)));
+        }
         if self.call.exchange.is_writable() {
             return done(py);
         }

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyIterator, PyList, PyTuple};
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyIterator, PyList, PyTuple, PyType};
 
 use super::start::{FileWrapper, StartResponse, order_error, piece};
 use crate::app::call::{Call, Outcome};
@@ -182,10 +183,23 @@ fn send_file(
     Ok(true)
 }
 
-/// What is left to read of a file object with a descriptor and a position, if that is a regular
-/// file's.
+/// True for `io.FileIO`, which reads what is in the file.
+fn is_file_io(file: &Bound<'_, PyAny>) -> bool {
+    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    TYPE.import(file.py(), "io", "FileIO")
+        .and_then(|kind| file.is_instance(kind))
+        .unwrap_or(false)
+}
+
+/// What is left to read of a binary file object with a descriptor and a position, if that is a
+/// regular file's. Others have a descriptor too, but read something else than is in the file: text
+/// files, `gzip.GzipFile`.
 fn region_of(file: &Bound<'_, PyAny>) -> Option<FileRegion> {
     let py = file.py();
+    let raw = file.getattr_opt(intern!(py, "raw")).ok()?;
+    if !is_file_io(raw.as_ref().unwrap_or(file)) {
+        return None;
+    }
     let descriptor: i32 = file
         .call_method0(intern!(py, "fileno"))
         .ok()?
