@@ -140,7 +140,9 @@ def test_return_and_raise_after_accept(app):
 def test_denial(app):
     body = "await send({'type': 'websocket.http.response.body', 'body': b'%s', 'more_body': %s})"
     mark = app.mark()
-    response = handshake(app, "await receive()", START, body % ("one", True), body % ("two", False), "await tell('after')")
+    response = handshake(
+        app, "await receive()", START, body % ("one", True), body % ("two", False), "await tell('after')"
+    )
     assert (response.status, response.body, response.header("x-why")) == (401, b"onetwo", "no")
     assert response.chunks is not None
     assert response.header("sec-websocket-accept") is None
@@ -173,7 +175,9 @@ def test_denial_out_of_order(app):
 )
 def test_bad_send(app, message):
     mark = app.mark()
-    with open_websocket(app, "/", script("await accept()", f"await send({{'type': 'websocket.send', **{message}}})")) as w:
+    with open_websocket(
+        app, "/", script("await accept()", f"await send({{'type': 'websocket.send', **{message}}})")
+    ) as w:
         assert w.closed() == (1000, "")
     assert app.note("script", mark)[1] == "RuntimeError: Unsupported ASGI message"
 
