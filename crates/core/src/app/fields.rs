@@ -4,7 +4,7 @@ use granian_proto::{HeadError, ResponseHead, Trailers};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 /// One well-known field: its name for ASGI and its key for WSGI.
 struct Known {
@@ -42,6 +42,30 @@ pub(crate) fn name_bytes<'py>(py: Python<'py>, name: &[u8]) -> Bound<'py, PyByte
         Some(known) => known.bytes.bind(py).clone(),
         None => PyBytes::new(py, name),
     }
+}
+
+/// A field that is the same in most WebSocket handshakes, as an object made once: scopes live as
+/// long as their connections, of which there are many.
+pub(crate) fn handshake_pair<'py>(
+    py: Python<'py>,
+    name: &[u8],
+    value: &[u8],
+) -> Option<Bound<'py, PyTuple>> {
+    static PAIRS: PyOnceLock<Vec<Py<PyTuple>>> = PyOnceLock::new();
+    let at = HANDSHAKE_PAIRS
+        .iter()
+        .position(|pair| pair.0.as_bytes() == name && pair.1.as_bytes() == value)?;
+    let pairs = PAIRS.get_or_init(py, || {
+        let pair = |(_, value): &(&str, &str), name| {
+            PyTuple::new(py, [name, PyBytes::new(py, value.as_bytes())])
+        };
+        HANDSHAKE_PAIRS
+            .iter()
+            .filter_map(|known| pair(known, name_bytes(py, known.0.as_bytes())).ok())
+            .map(Bound::unbind)
+            .collect()
+    });
+    pairs.get(at).map(|pair| pair.bind(py).clone())
 }
 
 /// A field name as a WSGI environ has it: `HTTP_` and upper case (RFC 3875, 4.1.18).
@@ -131,7 +155,7 @@ fn append(head: &mut ResponseHead, name: &[u8], value: &[u8]) -> PyResult<()> {
 }
 
 fn pair_of<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {
-    if let Ok(tuple) = pair.cast_exact::<pyo3::types::PyTuple>()
+    if let Ok(tuple) = pair.cast_exact::<PyTuple>()
         && tuple.len() == 2
     {
         return Ok((tuple.get_item(0)?, tuple.get_item(1)?));
@@ -149,6 +173,16 @@ pub(crate) fn head_error(error: HeadError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
+const HANDSHAKE_PAIRS: [(&str, &str); 5] = [
+    ("upgrade", "websocket"),
+    ("connection", "Upgrade"),
+    ("connection", "upgrade"),
+    ("sec-websocket-version", "13"),
+    (
+        "sec-websocket-extensions",
+        "permessage-deflate; client_max_window_bits",
+    ),
+];
 const LONGEST: usize = 32;
 const NAMES: [&str; 51] = [
     "accept",

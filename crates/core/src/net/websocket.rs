@@ -95,7 +95,7 @@ struct State {
     /// Bytes taken over by the connection and not yet by the socket.
     unsent_bytes: usize,
     /// The application closes, behind what it sent.
-    close: Option<(u16, Bytes)>,
+    closes: bool,
     ended: Option<Ended>,
     connection: Option<Waker>,
     receivers: Vec<Waker>,
@@ -145,7 +145,7 @@ impl WebSocket {
             if state.ended.is_some() {
                 return;
             }
-            state.close = Some((code, reason.clone()));
+            state.closes = true;
             state.ended = Some(Ended {
                 code,
                 reason,
@@ -235,7 +235,10 @@ impl WebSocket {
             state.connection = Some(cx.waker().clone());
         }
         state.unsent_bytes += std::mem::take(&mut state.outgoing_bytes);
-        (std::mem::take(&mut state.outgoing), state.close.take())
+        let closes = std::mem::take(&mut state.closes);
+        let ended = state.ended.as_ref().filter(|_| closes);
+        let close = ended.map(|ended| (ended.code, ended.reason.clone()));
+        (std::mem::take(&mut state.outgoing), close)
     }
 
     /// `unsent` bytes wait for the socket.

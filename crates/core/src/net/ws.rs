@@ -43,7 +43,7 @@ pub(crate) struct Connection<S> {
     ping: Option<Bytes>,
     /// What ends the connection once the application has answered what came before; by then at
     /// the latest.
-    ending: Option<(Event, Instant)>,
+    ending: Option<Box<(Event, Instant)>>,
     /// By when the peer must have taken something of the output.
     write_deadline: Option<Instant>,
     unsent: usize,
@@ -202,7 +202,7 @@ impl<S: Stream> Connection<S> {
             Phase::Flushing(until) | Phase::Lingering(until) => Some(until),
             Phase::Closed => None,
         };
-        let ending = self.ending.as_ref().map(|(_, until)| *until);
+        let ending = self.ending.as_ref().map(|ending| ending.1);
         let next = [own, ending, self.write_deadline]
             .into_iter()
             .flatten()
@@ -278,8 +278,8 @@ impl<S: Stream> Connection<S> {
             return Step::Again;
         }
         let now = self.handle.now();
-        if let Some((event, until)) = self.ending.take() {
-            return self.end(now, event, until);
+        if let Some(ending) = self.ending.take() {
+            return self.end(now, *ending);
         }
         if !self.socket.has_room() {
             self.engine.handle_pause(now);
@@ -308,16 +308,16 @@ impl<S: Stream> Connection<S> {
             }
             Event::Pong(_) => true,
             event @ (Event::Close(_) | Event::Failed { .. }) => {
-                self.ending = Some((event, now + ENDING));
+                self.ending = Some(Box::new((event, now + ENDING)));
                 false
             }
         }
     }
 
     /// Ends the connection, unless the application is about to answer what came before.
-    fn end(&mut self, now: Instant, event: Event, until: Instant) -> Step {
+    fn end(&mut self, now: Instant, (event, until): (Event, Instant)) -> Step {
         if now < until && !self.socket.is_settled() {
-            self.ending = Some((event, until));
+            self.ending = Some(Box::new((event, until)));
             return Step::Wait;
         }
         match event {

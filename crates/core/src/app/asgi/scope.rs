@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 
 use granian_proto::ws::Handshake;
-use granian_proto::{RequestHead, Version};
+use granian_proto::Version;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
@@ -119,7 +119,7 @@ impl Scopes {
         if !head.query().is_empty() {
             scope.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query()))?;
         }
-        scope.set_item(intern!(py, "headers"), headers(py, head)?)?;
+        scope.set_item(intern!(py, "headers"), headers(py, request)?)?;
         scope.set_item(intern!(py, "client"), client(py, &request.peer)?)?;
         scope.set_item(intern!(py, "server"), self.server(py, &request.peer)?)?;
         let state = match &self.state {
@@ -197,10 +197,15 @@ pub(crate) fn method<'py>(py: Python<'py>, method: &str) -> Bound<'py, PyString>
 
 /// The header fields in the order they came. A request that names its host in the target only
 /// gets it as a field (RFC 9112, 3.2.2).
-fn headers<'py>(py: Python<'py>, head: &RequestHead) -> PyResult<Bound<'py, PyList>> {
+fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {
+    let head = &request.head;
+    let is_websocket = request.websocket.is_some();
     let fields: Vec<Bound<'py, PyTuple>> = head
         .fields()
         .map(|(name, value)| {
+            if is_websocket && let Some(pair) = fields::handshake_pair(py, name, value) {
+                return Ok(pair);
+            }
             PyTuple::new(
                 py,
                 [
