@@ -131,30 +131,29 @@ def test_worker_options():
     options = WorkerOptions.from_config(
         made, interface=Interfaces.ASGINL, state=state, access_log=None, on_exception=print
     )
-    assert options == WorkerOptions(
-        interface="asgi",
-        state=state,
-        blocking_threads=1,
-        blocking_threads_idle_timeout=30,
-        backpressure=5,
-        root_path="/api",
-        http="1",
-        websockets=True,
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
-        ws_max_size=16 * 1024 * 1024,
-        ws_queue_size=1024 * 1024,
-        ws_deflate=True,
-        ws_idle_timeout=0,
-        ws_close_timeout=10,
-        http1_header_read_timeout=7,
-        http1_keep_alive=False,
-        http1_max_buffer_size=9000,
-        http1_pipeline_flush=True,
-        multiprocess=True,
-        access_log=None,
-        on_exception=print,
-    )
+    expected = {
+        "interface": "asgi",
+        "state": state,
+        "blocking_threads": 1,
+        "blocking_threads_idle_timeout": 30,
+        "backpressure": 5,
+        "root_path": "/api",
+        "http": "1",
+        "websockets": True,
+        "ws_ping_interval": 20,
+        "ws_max_size": 16 * 1024 * 1024,
+        "http1_header_read_timeout": 7,
+        "http1_keep_alive": False,
+        "http1_max_buffer_size": 9000,
+        "http1_pipeline_flush": True,
+        "http2_max_frame_size": 16_384,
+        "http2_max_headers_size": 65_536,
+        "http2_keep_alive_interval": None,
+        "multiprocess": True,
+        "access_log": None,
+        "on_exception": print,
+    }
+    assert {name: getattr(options, name) for name in expected} == expected
     assert type(options.interface) is type(options.http) is type(options.root_path) is str
     assert options.state is state
     assert options == made.worker_options(Interfaces.ASGINL, state, access_log=None, on_exception=print)

@@ -3,8 +3,8 @@
 
 use std::cell::RefCell;
 
-use granian_proto::ws::Handshake;
 use granian_proto::Version;
+use granian_proto::ws::Handshake;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
