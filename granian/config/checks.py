@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _imports
-from ..constants import HTTPModes, Interfaces, TaskImpl
+from ..constants import Interfaces, TaskImpl
 from ..errors import ConfigurationError
 from ..log import LogLevels, log_levels_map, log_request_builder, logger
 from .protocols import converted_settings

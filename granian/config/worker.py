@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..constants import HTTPModes, Interfaces
-from ..log import AccessLog
 from ..http import HTTP2Settings
+from ..log import AccessLog
 
 if TYPE_CHECKING:
     from .config import Config
