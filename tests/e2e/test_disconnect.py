@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import time
+from pathlib import Path
 
 import pytest
 
-from .server import Server
+from .server import Server, script
 from .wire import Wire, request_bytes
 
 LEAVE = {"fin": Wire.close, "rst": Wire.reset, "half": Wire.half_close}
@@ -210,3 +212,40 @@ def test_connect_and_leave(asgi):
     for _ in range(200):
         asgi.connect().reset()
     assert asgi.get("/").body == b"hello"
+
+
+def test_many_that_wait_cost_nothing(rsgi):
+    mark = rsgi.mark()
+    with rsgi.connect() as wire:
+        wire.request("GET", "/watch?name=crowd&n=100")
+        rsgi.note("crowd.started", mark)
+        before = cpu_seconds(rsgi.worker)
+        time.sleep(0.5)
+        assert cpu_seconds(rsgi.worker) - before < 0.2
+        wire.close()
+        assert rsgi.note("crowd", mark) == [None] * 100
+
+
+def cpu_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_cancelled_waits_are_forgotten(asgi):
+    steps = (
+        "await receive()",
+        "async def attempt(n):\n  for _ in range(n):\n    task = asyncio.ensure_future(receive())\n"
+        "    await asyncio.sleep(0)\n    task.cancel()\n    await asyncio.sleep(0)",
+        "await attempt(1000)",
+        "await start()",
+        "await body(b'1', True)",
+        "await attempt(30000)",
+        "await body(b'2')",
+    )
+    with asgi.connect() as wire:
+        wire.request("GET", "/script", script(*steps))
+        assert wire.head().status == 200
+        assert wire.chunk() == b"1"
+        before = asgi.memory()
+        assert wire.chunk() == b"2"
+        assert asgi.memory() - before < 4 << 20

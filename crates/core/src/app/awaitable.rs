@@ -18,6 +18,9 @@ pub(crate) trait Waitable: Send + Sync {
     /// The value, or a promise that `cx` is woken. Never asked again after its value was given.
     fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>>;
 
+    /// The wait through `waker` was cancelled: it is to be woken no more, and not kept.
+    fn forget(&self, _waker: &Waker) {}
+
     /// The value if it is there without waiting.
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
 
@@ -37,6 +40,8 @@ pub(crate) struct Awaitable {
     waitable: Box<dyn Waitable>,
     /// A coroutine is awaited by one task; the lock makes a second one harmless.
     ended: Mutex<bool>,
+    /// What a wait that goes on is registered with. Guarded like `ended`.
+    waker: Mutex<Option<Waker>>,
 }
 
 impl Awaitable {
@@ -48,8 +53,17 @@ impl Awaitable {
         let awaitable = Self {
             waitable: Box::new(waitable),
             ended: Mutex::new(false),
+            waker: Mutex::new(None),
         };
         Ok(Bound::new(py, awaitable)?.into_any())
+    }
+
+    fn cancel(&self) {
+        *lock(&self.ended) = true;
+        let waker = lock(&self.waker).take();
+        if let Some(waker) = waker {
+            self.waitable.forget(&waker);
+        }
     }
 
     fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
@@ -75,12 +89,16 @@ impl Awaitable {
                     Poll::Pending => {
                         // What `yield from future` does (asyncio.Future.__await__).
                         future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
+                        let before = lock(&self.waker).replace(waker);
+                        drop(before); // outside the lock: it may own the last future
                         return Ok(future.unbind());
                     }
                 }
             }
         };
         *ended = true;
+        let waker = lock(&self.waker).take();
+        drop(waker);
         match result {
             Ok(value) => Err(PyStopIteration::new_err((value,))),
             Err(error) => Err(error),
@@ -108,12 +126,12 @@ impl Awaitable {
 
     #[pyo3(signature = (*exception))]
     fn throw(&self, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
-        *lock(&self.ended) = true;
+        self.cancel();
         Err(thrown(exception))
     }
 
     fn close(&self) {
-        *lock(&self.ended) = true;
+        self.cancel();
     }
 }
 

@@ -290,6 +290,16 @@ impl Exchange {
         }
     }
 
+    /// Whoever waits through `waker` has been cancelled.
+    pub(crate) fn forget(&self, waker: &Waker) {
+        let mut state = lock(&self.state);
+        state.body_waiters.retain(|waiter| !waiter.will_wake(waker));
+        state
+            .space_waiters
+            .retain(|waiter| !waiter.will_wake(waker));
+        state.over_waiters.retain(|waiter| !waiter.will_wake(waker));
+    }
+
     /// True once no reply goes out any more.
     pub(crate) fn is_closed(&self) -> bool {
         lock(&self.state).over.is_some()
@@ -543,12 +553,11 @@ impl Spool {
     }
 }
 
+/// Adds `cx` to those that wait, however often it asks.
 pub(super) fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
-    if waiters.len() >= WAITERS {
-        // Those that were cancelled go for good; the others ask again.
-        waiters.drain(..).for_each(Waker::wake);
+    if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+        waiters.push(cx.waker().clone());
     }
-    waiters.push(cx.waker().clone());
 }
 
 pub(super) fn wake(waker: Option<Waker>) {
@@ -557,7 +566,5 @@ pub(super) fn wake(waker: Option<Waker>) {
     }
 }
 
-/// More waiters than this at once are cancelled ones, mostly: they are swept.
-const WAITERS: usize = 16;
 const SPOOL_THRESHOLD: usize = 1024 * 1024;
 const SPOOL_STEP: u64 = 256 * 1024;

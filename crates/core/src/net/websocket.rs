@@ -188,6 +188,13 @@ impl WebSocket {
         Some(received)
     }
 
+    /// Whoever waits through `waker` has been cancelled.
+    pub(crate) fn forget(&self, waker: &Waker) {
+        let mut state = lock(&self.state);
+        state.receivers.retain(|waiter| !waiter.will_wake(waker));
+        state.senders.retain(|waiter| !waiter.will_wake(waker));
+    }
+
     /// Ready when another message would be within bounds, or nobody takes messages any more.
     pub(crate) fn poll_space(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = lock(&self.state);

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -103,6 +103,10 @@ impl Waitable for Receive {
         self.0.try_body().map(|read| event(py, read))
     }
 
+    fn forget(&self, waker: &Waker) {
+        self.0.exchange.forget(waker);
+    }
+
     fn event_loop(&self) -> &Arc<EventLoop> {
         &self.0.host.event_loop
     }
@@ -132,6 +136,10 @@ impl Waitable for Space {
 
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         self.0.exchange.is_writable().then(|| Ok(py.None()))
+    }
+
+    fn forget(&self, waker: &Waker) {
+        self.0.exchange.forget(waker);
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {

@@ -1,7 +1,7 @@
 //! Reading an RSGI request's body: whole, or piece by piece.
 
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pyo3::exceptions::PyStopAsyncIteration;
 use pyo3::prelude::*;
@@ -63,6 +63,10 @@ impl Waitable for Whole {
         }
     }
 
+    fn forget(&self, waker: &Waker) {
+        self.call.exchange.forget(waker);
+    }
+
     fn event_loop(&self) -> &Arc<EventLoop> {
         &self.call.host.event_loop
     }
@@ -122,6 +126,10 @@ impl Waitable for Piece {
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         self.after_body(py)
             .or_else(|| self.call.try_body().map(|read| self.give(py, read)))
+    }
+
+    fn forget(&self, waker: &Waker) {
+        self.call.exchange.forget(waker);
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {

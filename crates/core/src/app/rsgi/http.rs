@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use granian_proto::ResponseHead;
@@ -270,6 +270,10 @@ impl Waitable for Disconnect {
 
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         self.0.exchange.over().map(|_| Ok(py.None()))
+    }
+
+    fn forget(&self, waker: &Waker) {
+        self.0.exchange.forget(waker);
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use granian_proto::ResponseHead;
@@ -260,6 +260,10 @@ impl Waitable for Receive {
         Some(self.give(py, received))
     }
 
+    fn forget(&self, waker: &Waker) {
+        self.session.opening.socket.forget(waker);
+    }
+
     fn defers(&self) -> bool {
         true
     }
@@ -288,6 +292,10 @@ impl Waitable for Space {
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
         let is_writable = self.0.opening.socket.is_writable();
         is_writable.then(|| Ok(py.None()))
+    }
+
+    fn forget(&self, waker: &Waker) {
+        self.0.opening.socket.forget(waker);
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {
