@@ -160,3 +160,12 @@ def test_file_that_is_not_there_is_logged_as_such(server):
     mark = rsgi.mark()
     assert rsgi.get("/script", script("protocol.response_file(200, [], '/nowhere')")).status == 404
     rsgi.wait_line('"GET /script HTTP/1.1" 404 ', mark)
+
+
+def test_no_bytes_are_counted_where_no_body_goes(server):
+    probe = server("asgi_probe:app", "asginl", "--access-log", "--access-log-fmt", "%(method)s %(body_bytes)d")
+    mark = probe.mark()
+    assert probe.connect().request("HEAD", "/").response("HEAD").status == 200
+    probe.wait_line("^HEAD 0$", mark)
+    assert probe.get("/").body == b"hello"
+    probe.wait_line("^GET 5$", mark)

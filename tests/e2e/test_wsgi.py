@@ -270,3 +270,12 @@ def test_exc_info_is_raised_when_the_head_has_left(probe):
     response = probe.get("/script", script(f"{OK}(b'out')", again))
     assert probe.note("script", mark) == ["ok", "ZeroDivisionError: division by zero"]
     assert (response.status, response.body) == (200, b"out")
+
+
+def test_head_of_an_endless_body(probe):
+    """Nothing but the head is wanted of it."""
+    mark = probe.mark()
+    with probe.connect() as wire:
+        assert wire.request("HEAD", "/stream?n=1000000000&name=endless").response("HEAD").status == 200
+        probe.note("endless.closed", mark)
+        assert wire.request("GET", "/").response().body == b"hello"

@@ -199,6 +199,11 @@ impl Call {
         lock(&self.response).progress()
     }
 
+    /// True once a head has been sent that no body follows: HEAD, 204, 304.
+    pub(crate) fn is_bodiless(&self) -> bool {
+        lock(&self.response).is_bodiless()
+    }
+
     /// The call goes on as `task`.
     pub(crate) fn keep(&self, task: Py<PyAny>) {
         self.host.keep(self.key, task);

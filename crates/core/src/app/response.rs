@@ -218,7 +218,12 @@ impl Response {
 
     /// Bytes of the body sent.
     pub(crate) fn sent(&self) -> u64 {
-        self.sent
+        if self.bodiless { 0 } else { self.sent }
+    }
+
+    /// True once a head has been sent that no body follows, whatever the application makes of it.
+    pub(crate) fn is_bodiless(&self) -> bool {
+        self.bodiless
     }
 }
 

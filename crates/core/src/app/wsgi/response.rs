@@ -97,6 +97,11 @@ impl Body {
         if !data.is_empty() {
             self.start.get().send_head()?;
             self.call.data(data, false).map_err(order_error)?;
+            if self.call.is_bodiless() {
+                // Nobody gets the rest, which may be endless.
+                self.call.end().map_err(order_error)?;
+                return Ok(false);
+            }
         }
         Ok(true)
     }
