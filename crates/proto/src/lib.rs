@@ -3,6 +3,7 @@
 //!
 //! - [`h1::Connection`] is the engine of one HTTP/1.x server connection.
 //! - [`ws::Connection`] is the engine of one WebSocket connection, [`ws::Handshake`] opens it.
+//! - [`h2::FrameWatch`] bounds what an HTTP/2 peer may send besides what the codec bounds.
 //! - [`Event`] is what engines report; [`Request`] and [`RequestHead`] are what they found.
 //! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
 //! - [`PeerError`] says what the peer did wrong, [`SendError`] and [`HeadError`] what the
@@ -14,6 +15,7 @@ mod error;
 mod event;
 mod field;
 pub mod h1;
+pub mod h2;
 mod head;
 mod response;
 pub mod ws;

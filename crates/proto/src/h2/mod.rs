@@ -1,0 +1,162 @@
+//! What a server bounds in HTTP/2 besides what the codec does: `FrameWatch` sees a peer's bytes go
+//! by, counts the frames that cost more to receive than to send, and knows since when a header
+//! section has been open. Frames are not judged otherwise: that is the codec's.
+
+use std::time::{Duration, Instant};
+
+use thiserror::Error;
+
+/// The client's connection preface (RFC 9113, 3.4).
+pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// The peer sends frames at a rate that only an attack has. `ENHANCE_YOUR_CALM` is the answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Error)]
+pub enum Flood {
+    /// PING, SETTINGS, PRIORITY and the like, with nothing to show for them.
+    #[error("too many control frames")]
+    Control,
+    /// RST_STREAM: requests made only to be taken back (CVE-2023-44487).
+    #[error("too many stream resets")]
+    Resets,
+}
+
+/// See the module's documentation.
+#[derive(Debug)]
+pub struct FrameWatch {
+    /// Bytes of the preface or of a payload that are still to come.
+    skip: usize,
+    head: [u8; HEAD_LEN],
+    head_len: usize,
+    /// The payload being skipped is the last of a header section.
+    ends_section: bool,
+    section_since: Option<Instant>,
+    control: Bucket,
+    resets: Bucket,
+}
+
+impl FrameWatch {
+    /// A watch over a connection that begins `now`, with its preface.
+    pub fn new(now: Instant) -> Self {
+        Self {
+            skip: PREFACE.len(),
+            head: [0; HEAD_LEN],
+            head_len: 0,
+            ends_section: false,
+            section_since: None,
+            control: Bucket::new(CONTROL_BURST, CONTROL_STEP, now),
+            resets: Bucket::new(RESET_BURST, RESET_STEP, now),
+        }
+    }
+
+    /// Takes note of received bytes.
+    ///
+    /// # Errors
+    /// When there are too many frames of a kind; the connection is to be closed.
+    pub fn handle_input(&mut self, now: Instant, mut input: &[u8]) -> Result<(), Flood> {
+        loop {
+            let skipped = self.skip.min(input.len());
+            self.skip -= skipped;
+            input = input.get(skipped..).unwrap_or_default();
+            if self.skip == 0 && self.ends_section {
+                self.ends_section = false;
+                self.section_since = None;
+            }
+            if input.is_empty() {
+                return Ok(());
+            }
+            let taken = (HEAD_LEN - self.head_len).min(input.len());
+            let (part, rest) = input.split_at(taken);
+            self.head[self.head_len..self.head_len + taken].copy_from_slice(part);
+            self.head_len += taken;
+            input = rest;
+            if self.head_len == HEAD_LEN {
+                self.head_len = 0;
+                self.handle_frame(now)?;
+            }
+        }
+    }
+
+    /// Since when a header section has been incomplete.
+    pub fn section_since(&self) -> Option<Instant> {
+        self.section_since
+    }
+
+    /// > HTTP Frame { Length (24), Type (8), Flags (8), Reserved (1), Stream Identifier (31), [...] }
+    /// > — RFC 9113, 4.1 <https://www.rfc-editor.org/rfc/rfc9113#section-4.1>
+    fn handle_frame(&mut self, now: Instant) -> Result<(), Flood> {
+        let [high, middle, low, kind, flags, ..] = self.head;
+        self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        match kind {
+            DATA if self.skip > 0 => self.control.give(),
+            HEADERS | CONTINUATION => {
+                if kind == HEADERS {
+                    self.control.give();
+                }
+                self.section_since.get_or_insert(now);
+                self.ends_section = flags & END_HEADERS != 0;
+            }
+            DATA | WINDOW_UPDATE => {} // bounded by streams and windows
+            RST_STREAM if !self.resets.take(now) => return Err(Flood::Resets),
+            RST_STREAM => {}
+            PING | SETTINGS if flags & ACK != 0 => {}
+            _ if !self.control.take(now) => return Err(Flood::Control),
+            _ => {}
+        }
+        Ok(())
+    }
+}
+
+/// So many at once, and one more each `step`.
+#[derive(Debug)]
+struct Bucket {
+    tokens: u32,
+    burst: u32,
+    step: Duration,
+    filled: Instant,
+}
+
+impl Bucket {
+    fn new(burst: u32, step: Duration, now: Instant) -> Self {
+        Self {
+            tokens: burst,
+            burst,
+            step,
+            filled: now,
+        }
+    }
+
+    fn give(&mut self) {
+        self.tokens = self.burst.min(self.tokens + 1);
+    }
+
+    fn take(&mut self, now: Instant) -> bool {
+        if self.tokens == 0 {
+            let steps = now.duration_since(self.filled).as_nanos() / self.step.as_nanos().max(1);
+            self.tokens = u32::try_from(steps).unwrap_or(u32::MAX).min(self.burst);
+            self.filled = now;
+        }
+        let has_token = self.tokens > 0;
+        self.tokens = self.tokens.saturating_sub(1);
+        has_token
+    }
+}
+
+const HEAD_LEN: usize = 9;
+const DATA: u8 = 0;
+const HEADERS: u8 = 1;
+const RST_STREAM: u8 = 3;
+const SETTINGS: u8 = 4;
+const PING: u8 = 6;
+const WINDOW_UPDATE: u8 = 8;
+const CONTINUATION: u8 = 9;
+const ACK: u8 = 1;
+const END_HEADERS: u8 = 4;
+/// Control frames: a thousand at once, then as many as there are useful frames, and 100 a second.
+const CONTROL_BURST: u32 = 1000;
+const CONTROL_STEP: Duration = Duration::from_millis(10);
+/// Resets: what nghttp2 allows, a thousand at once and 33 a second.
+const RESET_BURST: u32 = 1000;
+const RESET_STEP: Duration = Duration::from_millis(30);
+
+#[cfg(test)]
+mod tests;
