@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _imports
-from ..constants import HTTPModes, Interfaces, TaskImpl
+from ..constants import Interfaces, TaskImpl
 from ..errors import ConfigurationError
 from ..log import LogLevels, log_levels_map, log_request_builder, logger
 from .protocols import converted_settings
@@ -62,8 +62,6 @@ def _convert(field: dataclasses.Field[Any], value: Any) -> Any:
 
 
 def _check_availability(config: Config) -> None:
-    if config.http == HTTPModes.http2:
-        raise ConfigurationError("http", "HTTP/2 alone is not available yet")
     for field in dataclasses.fields(config):
         function = UNAVAILABLE.get(field.name)
         if function is not None and getattr(config, field.name) != field.default:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..constants import HTTPModes, Interfaces
+from ..http import HTTP2Settings
 from ..log import AccessLog
 
 if TYPE_CHECKING:
@@ -46,6 +47,19 @@ class WorkerOptions:
     # bytes
     http1_max_buffer_size: int
     http1_pipeline_flush: bool
+    http2_adaptive_window: bool
+    # bytes
+    http2_initial_connection_window_size: int
+    http2_initial_stream_window_size: int
+    # ms
+    http2_keep_alive_interval: int | None
+    # s
+    http2_keep_alive_timeout: int
+    http2_max_concurrent_streams: int
+    # bytes
+    http2_max_frame_size: int
+    http2_max_headers_size: int
+    http2_max_send_buffer_size: int
     multiprocess: bool
     access_log: AccessLog | None
     on_exception: Callable[[BaseException], None]
@@ -62,6 +76,7 @@ class WorkerOptions:
     ) -> WorkerOptions:
         """The options of a worker whose application speaks `interface`."""
         http1 = config.http1_settings
+        http2 = config.http2_settings
         return cls(
             interface=str(Interfaces.ASGI if interface == Interfaces.ASGINL else interface),
             state=state,
@@ -82,10 +97,24 @@ class WorkerOptions:
             http1_keep_alive=http1.keep_alive,
             http1_max_buffer_size=http1.max_buffer_size,
             http1_pipeline_flush=http1.pipeline_flush,
+            http2_adaptive_window=http2.adaptive_window,
+            http2_initial_connection_window_size=http2.initial_connection_window_size,
+            http2_initial_stream_window_size=http2.initial_stream_window_size,
+            http2_keep_alive_interval=http2.keep_alive_interval,
+            http2_keep_alive_timeout=math.ceil(http2.keep_alive_timeout),
+            http2_max_concurrent_streams=http2.max_concurrent_streams,
+            http2_max_frame_size=http2.max_frame_size,
+            http2_max_headers_size=max_headers_size(http2.max_headers_size),
+            http2_max_send_buffer_size=http2.max_send_buffer_size,
             multiprocess=config.workers > 1,
             access_log=access_log,
             on_exception=on_exception,
         )
+
+
+def max_headers_size(configured: int) -> int:
+    """The bound for decoded header sections: the default of 16 MiB would be an invitation to use it up."""
+    return 65_536 if configured == HTTP2Settings().max_headers_size else min(configured, 2**32 - 1)
 
 
 __all__ = ["AccessLog", "WorkerOptions"]

@@ -6,7 +6,8 @@ use granian_proto::{h1, ws};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::net::service::{Limits, WebSocketLimits};
+use crate::net::h2;
+use crate::net::service::{Limits, Versions, WebSocketLimits};
 
 /// The attributes of `granian.config.WorkerOptions` that the core uses.
 #[derive(FromPyObject)]
@@ -17,10 +18,19 @@ pub(crate) struct Options {
     pub(crate) blocking_threads_idle_timeout: u64,
     pub(crate) backpressure: usize,
     pub(crate) root_path: String,
-    pub(crate) http: String,
+    pub(crate) http: Http,
     pub(crate) http1_header_read_timeout: u64,
     pub(crate) http1_keep_alive: bool,
     pub(crate) http1_max_buffer_size: usize,
+    pub(crate) http2_adaptive_window: bool,
+    pub(crate) http2_initial_connection_window_size: u32,
+    pub(crate) http2_initial_stream_window_size: u32,
+    pub(crate) http2_keep_alive_interval: Option<u64>,
+    pub(crate) http2_keep_alive_timeout: u64,
+    pub(crate) http2_max_concurrent_streams: u32,
+    pub(crate) http2_max_frame_size: u32,
+    pub(crate) http2_max_headers_size: u32,
+    pub(crate) http2_max_send_buffer_size: usize,
     pub(crate) multiprocess: bool,
     pub(crate) access_log: Option<Py<PyAny>>,
     pub(crate) on_exception: Py<PyAny>,
@@ -65,6 +75,24 @@ impl<'py> FromPyObject<'_, 'py> for Interface {
     }
 }
 
+/// Which versions of HTTP peers may speak.
+pub(crate) struct Http(Versions);
+
+impl<'py> FromPyObject<'_, 'py> for Http {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<String>()?.as_str() {
+            "auto" => Ok(Self(Versions::All)),
+            "1" => Ok(Self(Versions::Http1)),
+            "2" => Ok(Self(Versions::Http2)),
+            other => Err(pyo3::exceptions::PyValueError::new_err(format!(
+                "http: {other:?} is none of auto, 1, 2"
+            ))),
+        }
+    }
+}
+
 impl Options {
     fn websocket_limits(&self) -> WebSocketLimits {
         WebSocketLimits {
@@ -95,11 +123,28 @@ impl Options {
                 body_timeout: Some(BODY_TIMEOUT),
                 keep_alive: self.http1_keep_alive,
             },
-            http2: self.http != "1",
+            http2: self.http2(),
+            versions: self.http.0,
             websocket: self.websocket_limits(),
             active: self.backpressure,
             window: WINDOW,
             write_timeout: WRITE_TIMEOUT,
+        }
+    }
+
+    /// Within the ranges of RFC 9113, 6.5.2: outside of them the codec panics.
+    fn http2(&self) -> h2::Options {
+        h2::Options {
+            adaptive_window: self.http2_adaptive_window,
+            connection_window: self.http2_initial_connection_window_size.min(MAX_WINDOW),
+            stream_window: self.http2_initial_stream_window_size.min(MAX_WINDOW),
+            keep_alive_interval: self.http2_keep_alive_interval.map(Duration::from_millis),
+            keep_alive_timeout: Duration::from_secs(self.http2_keep_alive_timeout),
+            max_concurrent_streams: self.http2_max_concurrent_streams,
+            max_frame_size: self.http2_max_frame_size.clamp(16_384, (1 << 24) - 1),
+            max_header_list_size: self.http2_max_headers_size,
+            max_send_buffer_size: self.http2_max_send_buffer_size.min(u32::MAX as usize),
+            header_timeout: Duration::from_millis(self.http1_header_read_timeout),
         }
     }
 }
@@ -112,6 +157,7 @@ fn seconds(seconds: Option<f64>) -> Option<Duration> {
 
 const WS_MAX_SIZE: usize = 16 * 1024 * 1024;
 const WS_QUEUE_SIZE: usize = 1024 * 1024;
+const MAX_WINDOW: u32 = (1 << 31) - 1;
 const MAX_TARGET_SIZE: usize = 65_534;
 const MAX_FIELDS: usize = 256;
 /// Between two pieces of a body that the application waits for.

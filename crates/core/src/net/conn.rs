@@ -13,13 +13,15 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::{Buf, Bytes, BytesMut};
-use granian_proto::{BodyLength, Content, Event, PeerError, SendError, Timeout, h1, ws};
+use granian_proto::{
+    BodyLength, Content, Event, PeerError, SendError, Timeout, h1, h2::PREFACE, ws,
+};
 
 use super::app::{Peer, Request, Source};
 use super::exchange::{Exchange, Over, Reply};
 use super::io::{Stream, poll_read_buf};
 use super::output::Output;
-use super::service::{Service, Stage, Ticket};
+use super::service::{Service, Stage, Ticket, Versions};
 use super::websocket::{Opening, WebSocket};
 use super::ws::Upgraded;
 use crate::runtime::reactor::TaskHandle;
@@ -131,7 +133,7 @@ impl<S: Stream> Connection<S> {
             has_served: false,
             ticket: Ticket::default(),
             opened: None,
-            is_http1: !service.limits.http2,
+            is_http1: service.limits.versions == Versions::Http1,
             peer,
             service,
             handle,
@@ -553,6 +555,9 @@ impl<S: Stream> Connection<S> {
         let len = self.input.len().min(PREFACE.len());
         if self.input[..len] != PREFACE[..len] {
             self.is_http1 = true;
+            if self.service.limits.versions == Versions::Http2 {
+                self.refuse(PeerError::Version);
+            }
             return false;
         }
         if len == PREFACE.len() {
@@ -809,7 +814,6 @@ impl Drop for Current {
     }
 }
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 /// One connection's share of a turn.
 const STEPS_PER_TURN: usize = 32;
 const READ_SIZE: usize = 16 * 1024;

@@ -117,6 +117,8 @@ struct State {
     body_end: BodyEnd,
     /// The application has asked for the body: `100 Continue` may go, the body may be waited for.
     wants_body: bool,
+    /// The connection is told whenever the application takes something of the body.
+    tells_taking: bool,
     replies: VecDeque<Reply>,
     reply_bytes: usize,
     /// Bytes taken over by the connection and not yet by the socket.
@@ -164,6 +166,7 @@ impl Exchange {
                     BodyEnd::Complete
                 },
                 wants_body: false,
+                tells_taking: false,
                 replies: VecDeque::new(),
                 reply_bytes: 0,
                 unsent_bytes: 0,
@@ -263,8 +266,8 @@ impl Exchange {
         let (read, waker) = {
             let mut state = lock(&self.state);
             let read = state.read_body(taken)?;
-            // Room was made; a body that is complete leaves the connection nothing to do.
-            let waker = if state.body_end == BodyEnd::Open {
+            // Room was made; a body that is complete leaves most connections nothing to do.
+            let waker = if state.body_end == BodyEnd::Open || state.tells_taking {
                 state.connection.take()
             } else {
                 None
@@ -402,6 +405,16 @@ impl Exchange {
     /// True while more of the body may come in.
     pub(crate) fn has_body_room(&self) -> bool {
         lock(&self.state).body_bytes < self.window
+    }
+
+    /// Bytes of the body that have come and that the application has not taken.
+    pub(crate) fn body_held(&self) -> usize {
+        lock(&self.state).body_bytes
+    }
+
+    /// From now on the connection is woken whenever the application takes something of the body.
+    pub(crate) fn tell_taking(&self) {
+        lock(&self.state).tells_taking = true;
     }
 
     /// True once the application has asked for a body that has not come.

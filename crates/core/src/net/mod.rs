@@ -5,6 +5,7 @@ pub(crate) mod app;
 pub(crate) mod conn;
 pub(crate) mod early;
 pub(crate) mod exchange;
+pub(crate) mod h2;
 pub(crate) mod io;
 pub(crate) mod listener;
 pub(crate) mod output;

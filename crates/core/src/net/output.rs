@@ -228,7 +228,11 @@ fn is_unsupported(error: &io::Error) -> bool {
     )
 }
 
-fn read_region(region: &mut FileRegion, len: usize) -> io::Result<Bytes> {
+/// Reads up to `len` bytes from the start of the region, which moves on behind them.
+///
+/// # Errors
+/// What the file says; `UnexpectedEof` if it became shorter.
+pub(crate) fn read_region(region: &mut FileRegion, len: usize) -> io::Result<Bytes> {
     use std::os::unix::fs::FileExt;
     let mut buf = vec![0; len];
     let count = region.file.read_at(&mut buf, region.offset)?;

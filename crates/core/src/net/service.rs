@@ -11,6 +11,7 @@ use granian_proto::{h1, ws};
 
 use super::app::App;
 use super::early::EarlyWriter;
+use super::h2;
 
 /// One per worker, on its reactor's thread.
 pub(crate) struct Service {
@@ -38,8 +39,8 @@ pub(crate) struct Service {
 pub(crate) struct Limits {
     /// The HTTP/1 engine's own.
     pub(crate) http1: h1::Options,
-    /// Whether peers may speak HTTP/2.
-    pub(crate) http2: bool,
+    pub(crate) http2: h2::Options,
+    pub(crate) versions: Versions,
     pub(crate) websocket: WebSocketLimits,
     /// Exchanges at once.
     pub(crate) active: usize,
@@ -60,6 +61,14 @@ pub(crate) struct WebSocketLimits {
     pub(crate) queue: usize,
     /// The engine's own.
     pub(crate) engine: ws::Options,
+}
+
+/// Which versions of HTTP peers may speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Versions {
+    All,
+    Http1,
+    Http2,
 }
 
 /// How far a worker's life has got.

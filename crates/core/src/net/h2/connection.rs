@@ -1,0 +1,335 @@
+//! `Connection`: drives the codec and the transfers of one HTTP/2 connection, and decides when it
+//! has to end.
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use futures_util::stream::{FuturesUnordered, Stream as _};
+use h2::server::{Builder, Handshake, SendResponse};
+use h2::{Reason, RecvStream};
+use http::{Method, Request, StatusCode};
+use tokio::io::AsyncWrite;
+
+use super::super::app::Peer;
+use super::super::io::Stream;
+use super::super::service::{Service, Stage};
+use super::bell::Bell;
+use super::head;
+use super::pings::{Pings, Verdict};
+use super::pipe::Pipe;
+use super::shared::Shared;
+use super::transfer::Transfer;
+use crate::runtime::reactor::TaskHandle;
+
+/// Serves HTTP/2 on `io` until it is closed; `input` was read from it before.
+pub(crate) async fn serve<S: Stream>(
+    io: S,
+    input: BytesMut,
+    peer: Rc<Peer>,
+    service: Rc<Service>,
+    handle: TaskHandle,
+) {
+    let mut connection = Connection::new(io, input, Shared::new(peer, service, handle));
+    poll_fn(|cx| connection.poll(cx)).await;
+}
+
+struct Connection<S> {
+    pipe: Pipe<S>,
+    phase: Phase<S>,
+    transfers: FuturesUnordered<Transfer>,
+    pings: Option<Pings>,
+    bell: Option<(Arc<Bell>, Waker)>,
+    since: Instant,
+    has_served: bool,
+    shared: Rc<Shared>,
+}
+
+enum Phase<S> {
+    Preface(Handshake<Pipe<S>, Bytes>),
+    Serving(h2::server::Connection<Pipe<S>, Bytes>),
+    /// No new requests; the codec closes when those in flight are done.
+    Draining(h2::server::Connection<Pipe<S>, Bytes>),
+    /// The sending side is closed; what the peer still sends is thrown away, so that closing does
+    /// not reset what it has not read yet.
+    Lingering(Instant),
+    Closed,
+}
+
+impl<S: Stream> Connection<S> {
+    fn new(io: S, input: BytesMut, shared: Rc<Shared>) -> Self {
+        let pipe = Pipe::new(io, input, shared.handle.clone());
+        Self {
+            phase: Phase::Preface(builder(&shared.service).handshake(pipe.share())),
+            pipe,
+            transfers: FuturesUnordered::new(),
+            pings: None,
+            bell: None,
+            since: shared.now(),
+            has_served: false,
+            shared,
+        }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let (bell, waker) = self.bell.take().unwrap_or_else(|| {
+            let bell = Bell::new(cx.waker().clone());
+            let waker = Waker::from(Arc::clone(&bell));
+            (bell, waker)
+        });
+        bell.attend();
+        self.pipe.begin_turn();
+        self.drive(&mut Context::from_waker(&waker), &bell);
+        bell.leave();
+        self.bell = Some((bell, waker));
+        if matches!(self.phase, Phase::Closed) {
+            return Poll::Ready(());
+        }
+        self.set_deadline();
+        Poll::Pending
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>, bell: &Bell) {
+        self.handle_stage();
+        self.handle_deadlines();
+        for _ in 0..STEPS_PER_TURN {
+            bell.take();
+            self.poll_protocol(cx);
+            self.poll_pings(cx);
+            while let Poll::Ready(Some(())) = Pin::new(&mut self.transfers).poll_next(cx) {}
+            if self.shared.has_pulled.take() {
+                self.flush(cx);
+            }
+            if !bell.take() {
+                break;
+            }
+            // What rang is looked after in the next step.
+            Waker::wake_by_ref(cx.waker());
+        }
+        self.flush(cx);
+    }
+
+    /// Lets the codec read and write, and starts the requests that have come.
+    fn poll_protocol(&mut self, cx: &mut Context<'_>) {
+        loop {
+            match &mut self.phase {
+                Phase::Preface(handshake) => match Pin::new(handshake).poll(cx) {
+                    Poll::Pending => return,
+                    Poll::Ready(Ok(codec)) => self.open(codec),
+                    Poll::Ready(Err(_)) => return self.end(cx),
+                },
+                Phase::Serving(codec) | Phase::Draining(codec) => {
+                    if self.pipe.take_flood().is_some() {
+                        codec.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                    }
+                    match codec.poll_accept(cx) {
+                        Poll::Pending => return,
+                        Poll::Ready(Some(Ok((request, respond)))) => self.start(request, respond),
+                        Poll::Ready(Some(Err(_)) | None) => return self.end(cx),
+                    }
+                }
+                Phase::Lingering(_) => match self.pipe.poll_discard(cx) {
+                    Poll::Pending => return,
+                    Poll::Ready(Ok(count)) if count > 0 => {}
+                    Poll::Ready(_) => self.phase = Phase::Closed,
+                },
+                Phase::Closed => return,
+            }
+        }
+    }
+
+    fn open(&mut self, mut codec: h2::server::Connection<Pipe<S>, Bytes>) {
+        let options = &self.shared.service.limits.http2;
+        self.pings = codec
+            .ping_pong()
+            .and_then(|pings| Pings::new(pings, options));
+        self.phase = Phase::Serving(codec);
+        self.handle_stage();
+    }
+
+    fn start(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+        self.has_served = true;
+        let (parts, body) = request.into_parts();
+        if parts.method == Method::CONNECT {
+            // Neither a proxy (RFC 9110, 9.3.6) nor, as long as SETTINGS_ENABLE_CONNECT_PROTOCOL
+            // is not sent, asked for a websocket (RFC 8441, 3). It fails only on a closed stream.
+            let _ = respond.send_response(head::empty(StatusCode::NOT_IMPLEMENTED), true);
+            return;
+        }
+        match head::request(&parts) {
+            Ok(head) => {
+                let shared = Rc::clone(&self.shared);
+                self.transfers
+                    .push(Transfer::new(shared, head, body, respond));
+            }
+            Err(head::Malformed) => respond.send_reset(Reason::PROTOCOL_ERROR),
+        }
+    }
+
+    fn poll_pings(&mut self, cx: &mut Context<'_>) {
+        let (Some(pings), Phase::Serving(codec) | Phase::Draining(codec)) =
+            (&mut self.pings, &mut self.phase)
+        else {
+            return;
+        };
+        let now = self.shared.now();
+        pings.note_data(now, self.pipe.take_received());
+        match pings.poll(cx, now, self.pipe.last_input()) {
+            Verdict::Nothing => {}
+            Verdict::Widen(size) => {
+                codec.set_target_window_size(size);
+                // Fails while the peer has not acknowledged the size before; there is a next time.
+                let _ = codec.set_initial_window_size(size);
+            }
+            Verdict::Dead => {
+                self.pipe.reset_on_close();
+                self.close();
+            }
+        }
+    }
+
+    fn flush(&mut self, cx: &mut Context<'_>) {
+        if matches!(self.phase, Phase::Closed) {
+            return;
+        }
+        if let Poll::Ready(Err(_)) = self.pipe.poll_flush(cx) {
+            return self.close();
+        }
+        self.shared.set_clogged(self.pipe.is_clogged());
+        if self.transfers.is_empty() {
+            self.pipe.release();
+        }
+    }
+
+    /// The codec is done: GOAWAY is written and everything that has been in flight is over.
+    fn end(&mut self, cx: &mut Context<'_>) {
+        self.transfers.clear();
+        // The stream says at its next read what went wrong, if anything did.
+        let _ = Pin::new(&mut self.pipe.share()).poll_shutdown(cx);
+        self.phase = Phase::Lingering(self.shared.now() + LINGER);
+    }
+
+    fn close(&mut self) {
+        self.transfers.clear();
+        self.phase = Phase::Closed;
+    }
+}
+
+/// When a connection has to end.
+impl<S: Stream> Connection<S> {
+    fn handle_stage(&mut self) {
+        match self.shared.service.stage.get() {
+            Stage::Serving => {}
+            Stage::Draining => match std::mem::replace(&mut self.phase, Phase::Closed) {
+                Phase::Serving(mut codec) => {
+                    codec.graceful_shutdown();
+                    self.phase = Phase::Draining(codec);
+                }
+                other => self.phase = other,
+            },
+            Stage::Cancelled => self.close(),
+        }
+    }
+
+    fn handle_deadlines(&mut self) {
+        self.shared.ring_alarms();
+        let now = self.shared.now();
+        if self.write_deadline().is_some_and(|at| at <= now) {
+            self.pipe.reset_on_close();
+            return self.close();
+        }
+        let is_due = self.input_deadline().is_some_and(|at| at <= now);
+        match &mut self.phase {
+            Phase::Preface(_) if is_due => self.close(),
+            Phase::Lingering(until) if *until <= now => self.close(),
+            Phase::Serving(codec) | Phase::Draining(codec) if is_due => {
+                // The error of a peer that is merely silent is none.
+                let reason = if self.pipe.section_since().is_some() {
+                    Reason::ENHANCE_YOUR_CALM
+                } else {
+                    Reason::NO_ERROR
+                };
+                codec.abrupt_shutdown(reason);
+            }
+            _ => {}
+        }
+    }
+
+    /// By when the peer must take something of what waits for it.
+    fn write_deadline(&self) -> Option<Instant> {
+        let since = self.pipe.blocked_since()?;
+        Some(since + self.shared.service.limits.write_timeout)
+    }
+
+    /// By when the peer must do something that keeps the connection open.
+    fn input_deadline(&self) -> Option<Instant> {
+        let timeout = self.shared.service.limits.http2.header_timeout;
+        let section = self.pipe.section_since().map(|since| since + timeout);
+        let idle = match &self.phase {
+            Phase::Preface(_) => {
+                let grace = self.shared.service.drain_grace(true);
+                return [Some(self.since + timeout), grace]
+                    .into_iter()
+                    .flatten()
+                    .min();
+            }
+            _ if !self.transfers.is_empty() => None,
+            Phase::Serving(_) if !self.has_served => Some(self.since + timeout),
+            Phase::Serving(_) => Some(self.pipe.last_input() + IDLE_TIMEOUT),
+            // A peer that does not answer the codec's PING must not hold a worker that stops.
+            Phase::Draining(_) => self.shared.service.drain_grace(true),
+            Phase::Lingering(_) | Phase::Closed => None,
+        };
+        [section, idle].into_iter().flatten().min()
+    }
+
+    fn set_deadline(&self) {
+        let now = self.shared.now();
+        let lingering = match self.phase {
+            Phase::Lingering(until) => Some(until),
+            _ => None,
+        };
+        let input = match self.phase {
+            // Once it has passed, the codec is closing already.
+            Phase::Serving(_) | Phase::Draining(_) => self.input_deadline().filter(|at| *at > now),
+            _ => self.input_deadline(),
+        };
+        let pings = self
+            .pings
+            .as_ref()
+            .and_then(|pings| pings.deadline(self.pipe.last_input()));
+        let next = [
+            lingering,
+            input,
+            pings,
+            self.write_deadline(),
+            self.shared.next_alarm(),
+        ];
+        self.shared
+            .handle
+            .set_deadline(next.into_iter().flatten().min());
+    }
+}
+
+fn builder(service: &Service) -> Builder {
+    let options = &service.limits.http2;
+    let mut builder = Builder::new();
+    builder
+        .initial_window_size(options.stream_window)
+        .initial_connection_window_size(options.connection_window)
+        .max_concurrent_streams(options.max_concurrent_streams)
+        .max_frame_size(options.max_frame_size)
+        .max_header_list_size(options.max_header_list_size)
+        .max_send_buffer_size(options.max_send_buffer_size);
+    builder
+}
+
+/// One connection's share of a turn.
+const STEPS_PER_TURN: usize = 32;
+/// A connection that has served requests and then neither sends nor is sent anything.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
+const LINGER: Duration = Duration::from_secs(2);

@@ -1,0 +1,132 @@
+//! Heads between the codec's form and the one that all protocols share, with the rules of
+//! RFC 9113, 8 that the codec leaves to its user.
+
+use granian_proto::{RequestHead, RequestHeadBuilder, ResponseHead, Trailers, Version};
+use http::header::{
+    CONTENT_LENGTH, COOKIE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, SERVER,
+};
+use http::request::Parts;
+use http::{Method, Response, StatusCode};
+
+/// The request is malformed (RFC 9113, 8.1.1): its stream is reset with `PROTOCOL_ERROR`.
+pub(super) struct Malformed;
+
+/// The head of a request, as the interfaces see it.
+pub(super) fn request(parts: &Parts) -> Result<RequestHead, Malformed> {
+    let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+    // > The ":path" pseudo-header field [...] MUST NOT be empty for "http" or "https" URIs [...]
+    // > The exceptions [...] are an OPTIONS request [...] with a value of '*'
+    // > — RFC 9113, 8.3.1 <https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1>
+    let is_asterisk = target == "*" && parts.method == Method::OPTIONS;
+    if !target.starts_with('/') && !is_asterisk {
+        return Err(Malformed);
+    }
+    let method = parts.method.as_str();
+    let mut head = RequestHeadBuilder::new(Version::Http2, method, target.as_bytes());
+    let authority = authority(parts)?;
+    if let Some(authority) = authority {
+        head.set_authority(authority);
+    }
+    let mut cookies = Vec::new();
+    for (name, value) in &parts.headers {
+        if name == HOST && authority.is_some() {
+            continue; // the same, or it would have been refused
+        }
+        if name == COOKIE {
+            // > If there are multiple Cookie header fields after decompression, these MUST be
+            // > concatenated into a single octet string using the two-octet delimiter [...] "; "
+            // > — RFC 9113, 8.2.3 <https://www.rfc-editor.org/rfc/rfc9113#section-8.2.3>
+            if !cookies.is_empty() {
+                cookies.extend_from_slice(b"; ");
+            }
+            cookies.extend_from_slice(value.as_bytes());
+            continue;
+        }
+        head.append(name.as_str().as_bytes(), value.as_bytes());
+    }
+    if !cookies.is_empty() {
+        head.append(b"cookie", &cookies);
+    }
+    Ok(head.build())
+}
+
+/// > [...] a server SHOULD treat a request as malformed if it contains a Host header field that
+/// > identifies an entity that differs from the entity in the ":authority" pseudo-header field.
+/// > — RFC 9113, 8.3.1 <https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1>
+fn authority(parts: &Parts) -> Result<Option<&str>, Malformed> {
+    let authority = parts.uri.authority().map(|authority| authority.as_str());
+    // > ":authority" MUST NOT include the deprecated userinfo subcomponent
+    if authority.is_some_and(|authority| authority.contains('@')) {
+        return Err(Malformed);
+    }
+    for (index, host) in parts.headers.get_all(HOST).iter().enumerate() {
+        let host = host.as_bytes();
+        let same =
+            authority.is_none_or(|authority| authority.as_bytes().eq_ignore_ascii_case(host));
+        if index > 0 || !same || !is_host(host) {
+            return Err(Malformed);
+        }
+    }
+    Ok(authority)
+}
+
+fn is_host(value: &[u8]) -> bool {
+    value.is_empty()
+        || http::uri::Authority::try_from(value).is_ok_and(|host| !host.as_str().contains('@'))
+}
+
+/// Declared lengths that `head` is to have, whatever it says itself.
+pub(super) fn response(head: &ResponseHead, length: Option<u64>, date: &[u8; 29]) -> Response<()> {
+    let mut fields = fields(head.fields(), 4);
+    if let Some(length) = length {
+        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if !head.has_server() {
+        fields.insert(SERVER, HeaderValue::from_static("granian"));
+    }
+    if !head.has_date()
+        && let Ok(date) = HeaderValue::from_bytes(date)
+    {
+        fields.insert(DATE, date);
+    }
+    with_status(head.status(), fields)
+}
+
+pub(super) fn informational(head: &ResponseHead) -> Response<()> {
+    with_status(head.status(), fields(head.fields(), 0))
+}
+
+pub(super) fn trailers(trailers: &Trailers) -> HeaderMap {
+    fields(trailers.fields(), 0)
+}
+
+/// A response without a body.
+pub(super) fn empty(status: StatusCode) -> Response<()> {
+    with_status(status.as_u16(), HeaderMap::new())
+}
+
+fn with_status(status: u16, fields: HeaderMap) -> Response<()> {
+    let mut response = Response::new(());
+    // Heads are validated when they are made: there is no other status in them.
+    *response.status_mut() =
+        StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+    *response.headers_mut() = fields;
+    response
+}
+
+fn fields<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, more: usize) -> HeaderMap {
+    let mut fields = HeaderMap::with_capacity(more + 4);
+    for (name, value) in lines {
+        // > TE [...] MUST NOT contain any value other than "trailers" — and says nothing in a
+        // > response. RFC 9113, 8.2.2
+        if name == b"te" {
+            continue;
+        }
+        if let (Ok(name), Ok(value)) =
+            (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
+        {
+            fields.append(name, value);
+        }
+    }
+    fields
+}

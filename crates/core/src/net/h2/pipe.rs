@@ -1,0 +1,250 @@
+//! `Pipe`: the byte stream under the HTTP/2 codec. It gathers what the codec writes until the
+//! connection's turn is over, so that the answers to many requests leave in one write, and keeps
+//! watch over what comes in.
+
+use std::cell::RefCell;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::{Buf, BytesMut};
+use granian_proto::h2::{Flood, FrameWatch};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::super::io::{Stream, poll_read_buf};
+use crate::runtime::reactor::TaskHandle;
+
+/// See the module's documentation. The codec owns one handle, the connection another.
+pub(super) struct Pipe<S>(Rc<RefCell<Inner<S>>>);
+
+struct Inner<S> {
+    io: S,
+    /// What was read before the codec took over, first of all the preface.
+    replay: BytesMut,
+    output: BytesMut,
+    /// Since when the stream has taken nothing of the output.
+    blocked_since: Option<Instant>,
+    broken: bool,
+    watch: FrameWatch,
+    flood: Option<Flood>,
+    last_input: Instant,
+    /// Bytes that came since they were asked for.
+    received: usize,
+    /// Reads left in this turn.
+    reads: u32,
+    handle: TaskHandle,
+}
+
+impl<S: Stream> Pipe<S> {
+    pub(super) fn new(io: S, replay: BytesMut, handle: TaskHandle) -> Self {
+        let now = handle.now();
+        Self(Rc::new(RefCell::new(Inner {
+            io,
+            replay,
+            output: BytesMut::new(),
+            blocked_since: None,
+            broken: false,
+            watch: FrameWatch::new(now),
+            flood: None,
+            last_input: now,
+            received: 0,
+            reads: READS_PER_TURN,
+            handle,
+        })))
+    }
+
+    pub(super) fn share(&self) -> Self {
+        Self(Rc::clone(&self.0))
+    }
+
+    /// Begins the connection's share of a turn.
+    pub(super) fn begin_turn(&self) {
+        self.0.borrow_mut().reads = READS_PER_TURN;
+    }
+
+    /// Writes what was gathered, as far as the stream takes it.
+    pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.0.borrow_mut().poll_flush(cx)
+    }
+
+    /// Reads and throws away; 0 at the stream's end.
+    pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut inner = self.0.borrow_mut();
+        let mut waste = BytesMut::new();
+        poll_read_buf(&mut inner.io, cx, &mut waste, READ_SIZE)
+    }
+
+    /// The stream takes less than is made for it.
+    pub(super) fn is_clogged(&self) -> bool {
+        let inner = self.0.borrow();
+        inner.blocked_since.is_some() && inner.output.len() >= OUTPUT_LIMIT / 2
+    }
+
+    pub(super) fn blocked_since(&self) -> Option<Instant> {
+        self.0.borrow().blocked_since
+    }
+
+    pub(super) fn section_since(&self) -> Option<Instant> {
+        self.0.borrow().watch.section_since()
+    }
+
+    pub(super) fn last_input(&self) -> Instant {
+        self.0.borrow().last_input
+    }
+
+    /// How many bytes have come since this was asked.
+    pub(super) fn take_received(&self) -> usize {
+        std::mem::take(&mut self.0.borrow_mut().received)
+    }
+
+    /// The peer has begun to flood; told once.
+    pub(super) fn take_flood(&self) -> Option<Flood> {
+        self.0.borrow_mut().flood.take()
+    }
+
+    pub(super) fn reset_on_close(&self) {
+        self.0.borrow_mut().io.reset_on_close();
+    }
+
+    /// Gives memory back: the connection goes idle.
+    pub(super) fn release(&self) {
+        let mut inner = self.0.borrow_mut();
+        if inner.output.is_empty() {
+            inner.output = BytesMut::new();
+        }
+    }
+}
+
+impl<S: Stream> Inner<S> {
+    fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        if self.output.is_empty() {
+            return Poll::Ready(Ok(()));
+        }
+        while !self.output.is_empty() {
+            match Pin::new(&mut self.io).poll_write(cx, &self.output) {
+                Poll::Pending => {
+                    self.blocked_since.get_or_insert(self.handle.now());
+                    return Poll::Pending;
+                }
+                Poll::Ready(Ok(count)) => {
+                    self.output.advance(count);
+                    self.blocked_since = None;
+                }
+                Poll::Ready(Err(error)) => {
+                    self.broken = true;
+                    return Poll::Ready(Err(error));
+                }
+            }
+        }
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_gather(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.output.len() >= OUTPUT_LIMIT {
+            ready!(self.poll_flush(cx))?;
+        }
+        if self.broken {
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
+        let room = OUTPUT_LIMIT.saturating_sub(self.output.len());
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.output.extend_from_slice(taken);
+        Poll::Ready(Ok(taken.len()))
+    }
+
+    fn note(&mut self, bytes: &[u8]) {
+        let now = self.handle.now();
+        self.last_input = now;
+        self.received += bytes.len();
+        if let Err(flood) = self.watch.handle_input(now, bytes) {
+            self.flood = Some(flood);
+            self.reads = 0;
+        }
+    }
+}
+
+impl<S: Stream> AsyncRead for Pipe<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let mut inner = self.0.borrow_mut();
+        let inner = &mut *inner;
+        if !inner.replay.is_empty() {
+            let count = inner.replay.len().min(buf.remaining());
+            let part = inner.replay.split_to(count);
+            buf.put_slice(&part);
+            inner.note(&part);
+            return Poll::Ready(Ok(()));
+        }
+        if inner.reads == 0 {
+            // The rest of the turn is for the others.
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        inner.reads -= 1;
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut inner.io).poll_read(cx, buf))?;
+        inner.note(buf.filled().get(before..).unwrap_or_default());
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream> AsyncWrite for Pipe<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.0.borrow_mut().poll_gather(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let mut inner = self.0.borrow_mut();
+        let mut count = 0;
+        for slice in slices {
+            match inner.poll_gather(cx, slice) {
+                Poll::Ready(Ok(taken)) => {
+                    count += taken;
+                    if taken < slice.len() {
+                        break;
+                    }
+                }
+                _ if count > 0 => break,
+                other => return other,
+            }
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    /// Nothing: the connection flushes when its turn is over.
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.0.borrow_mut();
+        ready!(inner.poll_flush(cx))?;
+        Pin::new(&mut inner.io).poll_shutdown(cx)
+    }
+}
+
+/// Bytes gathered before they are written in the middle of a turn.
+const OUTPUT_LIMIT: usize = 64 * 1024;
+const READ_SIZE: usize = 16 * 1024;
+/// One connection's share of a turn; the codec reads about 8 KiB at a time.
+const READS_PER_TURN: u32 = 32;

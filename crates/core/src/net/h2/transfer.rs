@@ -1,0 +1,268 @@
+//! `Transfer`: one exchange on its stream, from the request's head to the response's last frame.
+//! A future of its own among those of its connection, woken by what concerns its stream only.
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use granian_proto::RequestHead;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+
+use super::super::app::{Request, Source};
+use super::super::exchange::{Exchange, Over, Reply};
+use super::super::service::Ticket;
+use super::incoming::Incoming;
+use super::outgoing::{Outgoing, Sent};
+use super::shared::{Alarm, Shared};
+
+/// See the module's documentation.
+pub(super) struct Transfer {
+    shared: Rc<Shared>,
+    exchange: Arc<Exchange>,
+    /// The request, until the application is called.
+    held: Option<(RequestHead, Ticket)>,
+    incoming: Option<Incoming>,
+    outgoing: Outgoing,
+    replies: VecDeque<Reply>,
+    source: Option<Box<dyn Source>>,
+    /// A head waits for what follows it until then.
+    head_deadline: Option<Instant>,
+    /// Since when the peer has taken nothing of what waits for it.
+    blocked_since: Option<Instant>,
+    alarm: Alarm,
+}
+
+enum Step {
+    Again,
+    Wait,
+    Over,
+}
+
+impl Transfer {
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        head: RequestHead,
+        body: RecvStream,
+        respond: SendResponse<Bytes>,
+    ) -> Self {
+        let incoming = Incoming::new(body, shared.now());
+        let has_body = !incoming.is_complete();
+        let exchange = Arc::new(Exchange::new(has_body, shared.service.limits.window));
+        if has_body {
+            exchange.tell_taking();
+        }
+        Self {
+            exchange,
+            outgoing: Outgoing::new(respond, head.method() == "HEAD"),
+            held: Some((head, Ticket::default())),
+            incoming: has_body.then_some(incoming),
+            replies: VecDeque::new(),
+            source: None,
+            head_deadline: None,
+            blocked_since: None,
+            alarm: Alarm::new(Rc::clone(&shared)),
+            shared,
+        }
+    }
+
+    /// Takes the body in. False if the stream broke.
+    fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        let spools = self.held.is_some() && self.shared.service.app.wants_whole_body();
+        let now = self.shared.now();
+        self.incoming
+            .as_mut()
+            .is_none_or(|incoming| incoming.forward(cx, &self.exchange, spools, now))
+    }
+
+    /// Calls the application when it is time. False if it was not yet.
+    fn begin(&mut self, cx: &mut Context<'_>) -> bool {
+        let Some((_, ticket)) = &mut self.held else {
+            return true;
+        };
+        let service = &self.shared.service;
+        let is_whole = self.incoming.as_ref().is_none_or(Incoming::is_complete);
+        if service.app.wants_whole_body() && !is_whole {
+            return false;
+        }
+        if !service.app.may_start() {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        if service.poll_enter(cx, ticket).is_pending() {
+            return false;
+        }
+        if let Some((head, _)) = self.held.take() {
+            self.source = service.app.call(Request {
+                head,
+                peer: Rc::clone(&self.shared.peer),
+                exchange: Arc::clone(&self.exchange),
+                websocket: None,
+            });
+        }
+        true
+    }
+
+    /// Moves replies on as far as the peer takes them.
+    fn respond(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.shared.waits_for_stream(cx) {
+            self.blocked_since.get_or_insert(self.shared.now());
+            return Step::Wait;
+        }
+        if self.replies.is_empty() {
+            self.take_replies(cx);
+        }
+        if self.replies.is_empty() {
+            return self.pull(cx);
+        }
+        let date = self.shared.service.date(self.shared.now());
+        while let Some(reply) = self.replies.pop_front() {
+            let before = left_of(&reply);
+            match self.outgoing.send(cx, reply, self.replies.front(), &date) {
+                Sent::All => self.blocked_since = None,
+                Sent::Last => {
+                    self.exchange.finish(Over::Answered);
+                    let handled = &self.shared.service.handled;
+                    handled.set(handled.get() + 1);
+                    return Step::Over;
+                }
+                Sent::Blocked(rest) => {
+                    if self.blocked_since.is_none() || left_of(&rest) < before {
+                        self.blocked_since = Some(self.shared.now());
+                    }
+                    self.replies.push_front(rest);
+                    self.report_unsent();
+                    return Step::Wait;
+                }
+                Sent::Cut => return Step::Over,
+            }
+        }
+        self.report_unsent();
+        Step::Again
+    }
+
+    fn take_replies(&mut self, cx: &mut Context<'_>) {
+        let now = self.shared.now();
+        let head_too = self.head_deadline.is_some_and(|deadline| deadline <= now);
+        if self.exchange.poll_replies(cx, &mut self.replies, head_too) {
+            self.head_deadline.get_or_insert(now + HEAD_HOLD);
+        } else {
+            self.head_deadline = None;
+        }
+    }
+
+    /// Asks the source for more, after what it gave before was written.
+    fn pull(&mut self, cx: &mut Context<'_>) -> Step {
+        let Some(mut source) = self.source.take() else {
+            return Step::Wait;
+        };
+        if self.shared.has_pulled.get() || !self.shared.service.app.may_start() {
+            cx.waker().wake_by_ref();
+            self.source = Some(source);
+            return Step::Wait;
+        }
+        self.shared.has_pulled.set(true);
+        if source.pull() {
+            self.source = Some(source);
+        }
+        Step::Again
+    }
+
+    fn report_unsent(&self) {
+        self.exchange
+            .set_unsent(self.replies.iter().map(weight).sum());
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let limits = &self.shared.service.limits;
+        let write = self.blocked_since.map(|since| since + limits.write_timeout);
+        let head = self.head_deadline.filter(|at| *at > self.shared.now());
+        [head, write, self.body_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// By when the peer must send something of the body that is waited for.
+    fn body_deadline(&self) -> Option<Instant> {
+        let incoming = self.incoming.as_ref()?;
+        let is_awaited = self.held.is_some() || self.exchange.wants_body();
+        let waits = !incoming.is_complete() && is_awaited && self.exchange.body_held() == 0;
+        let timeout = self.shared.service.limits.http1.body_timeout?;
+        waits.then(|| incoming.last() + timeout)
+    }
+
+    fn has_expired(&self) -> bool {
+        let now = self.shared.now();
+        let limits = &self.shared.service.limits;
+        self.body_deadline().is_some_and(|deadline| deadline <= now)
+            || self
+                .blocked_since
+                .is_some_and(|since| since + limits.write_timeout <= now)
+    }
+}
+
+impl Future for Transfer {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.receive(cx) {
+            self.outgoing.cut(Reason::INTERNAL_ERROR);
+            return Poll::Ready(());
+        }
+        if self.begin(cx) {
+            // Bounded by what the application has made: a pull is not repeated in here.
+            loop {
+                match self.respond(cx) {
+                    Step::Again => {}
+                    Step::Wait => break,
+                    Step::Over => return Poll::Ready(()),
+                }
+            }
+        }
+        if self.outgoing.poll_reset(cx).is_ready() {
+            return Poll::Ready(());
+        }
+        if self.has_expired() {
+            self.outgoing.cut(Reason::CANCEL);
+            return Poll::Ready(());
+        }
+        let deadline = self.deadline();
+        self.alarm.set(cx, deadline);
+        Poll::Pending
+    }
+}
+
+impl Drop for Transfer {
+    fn drop(&mut self) {
+        // Answered exchanges are finished already; this one is cut off.
+        self.exchange.finish(Over::Disconnected);
+        if self.held.is_none() {
+            self.shared.service.exit();
+        }
+    }
+}
+
+/// Bytes in memory.
+fn weight(reply: &Reply) -> usize {
+    match reply {
+        Reply::Data { data, .. } => data.len(),
+        _ => 0,
+    }
+}
+
+/// Bytes to send.
+fn left_of(reply: &Reply) -> u64 {
+    match reply {
+        Reply::File { file, .. } => file.len,
+        reply => weight(reply) as u64,
+    }
+}
+
+/// How long a head waits for the body that usually follows at once.
+const HEAD_HOLD: Duration = Duration::from_millis(20);
