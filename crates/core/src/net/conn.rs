@@ -555,9 +555,6 @@ impl<S: Stream> Connection<S> {
         let len = self.input.len().min(PREFACE.len());
         if self.input[..len] != PREFACE[..len] {
             self.is_http1 = true;
-            if self.service.limits.versions == Versions::Http2 {
-                self.refuse(PeerError::Version);
-            }
             return false;
         }
         if len == PREFACE.len() {
@@ -614,6 +611,9 @@ impl<S: Stream> Connection<S> {
     }
 
     fn handle_event(&mut self, event: Event) {
+        if self.service.limits.versions == Versions::Http2 {
+            return self.refuse_http1(&event);
+        }
         match event {
             Event::Request(request) => self.hold(request),
             Event::Data(data) => self.handle_data(data),
@@ -631,6 +631,14 @@ impl<S: Stream> Connection<S> {
                 }
             }
             Event::Refused(error) => self.refuse(error),
+        }
+    }
+
+    /// A peer that speaks HTTP/1 learns that it may not; one that speaks nothing, nothing.
+    fn refuse_http1(&mut self, event: &Event) {
+        match event {
+            Event::Request(_) => self.refuse(PeerError::Version),
+            _ => self.phase = Phase::Flushing,
         }
     }
 

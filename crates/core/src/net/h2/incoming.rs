@@ -13,6 +13,7 @@ pub(super) struct Incoming {
     stream: RecvStream,
     received: usize,
     released: usize,
+    discarded: usize,
     is_complete: bool,
     last: Instant,
 }
@@ -24,6 +25,7 @@ impl Incoming {
             stream,
             received: 0,
             released: 0,
+            discarded: 0,
             last: now,
         }
     }
@@ -67,7 +69,28 @@ impl Incoming {
                 }
             }
         }
-        let held = if spools { 0 } else { exchange.body_held() };
+        self.release(if spools { 0 } else { exchange.body_held() });
+        true
+    }
+
+    /// Throws away what has come. False when the body is complete or broken, or after `limit` bytes.
+    pub(super) fn discard(&mut self, cx: &mut Context<'_>, limit: usize) -> bool {
+        while let Poll::Ready(data) = self.stream.poll_data(cx) {
+            let Some(Ok(data)) = data else {
+                return false;
+            };
+            self.received += data.len();
+            self.discarded += data.len();
+            if self.discarded > limit {
+                return false;
+            }
+        }
+        self.release(0);
+        true
+    }
+
+    /// Opens the window for all that has come but the `held` bytes.
+    fn release(&mut self, held: usize) {
         let taken = self.received.saturating_sub(held);
         if taken > self.released {
             // Fails only for a stream that is closed, whose window nobody needs.
@@ -77,6 +100,5 @@ impl Incoming {
                 .release_capacity(taken - self.released);
             self.released = taken;
         }
-        true
     }
 }

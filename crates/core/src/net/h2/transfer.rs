@@ -25,8 +25,7 @@ use super::shared::{Alarm, Shared};
 pub(super) struct Transfer {
     shared: Rc<Shared>,
     exchange: Arc<Exchange>,
-    /// The request, until the application is called.
-    held: Option<(RequestHead, Ticket)>,
+    phase: Phase,
     incoming: Option<Incoming>,
     outgoing: Outgoing,
     replies: VecDeque<Reply>,
@@ -36,6 +35,16 @@ pub(super) struct Transfer {
     /// Since when the peer has taken nothing of what waits for it.
     blocked_since: Option<Instant>,
     alarm: Alarm,
+}
+
+enum Phase {
+    /// The request waits for its turn or for a place among the active ones.
+    Held(RequestHead, Ticket),
+    /// The application was called.
+    Called,
+    /// The response is complete and the request is not: the rest is thrown away for a moment
+    /// before the stream is reset, which some clients take for a failure.
+    Ebbing { until: Instant },
 }
 
 enum Step {
@@ -60,7 +69,7 @@ impl Transfer {
         Self {
             exchange,
             outgoing: Outgoing::new(respond, head.method() == "HEAD"),
-            held: Some((head, Ticket::default())),
+            phase: Phase::Held(head, Ticket::default()),
             incoming: has_body.then_some(incoming),
             replies: VecDeque::new(),
             source: None,
@@ -73,7 +82,8 @@ impl Transfer {
 
     /// Takes the body in. False if the stream broke.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
-        let spools = self.held.is_some() && self.shared.service.app.wants_whole_body();
+        let is_held = matches!(self.phase, Phase::Held(..));
+        let spools = is_held && self.shared.service.app.wants_whole_body();
         let now = self.shared.now();
         self.incoming
             .as_mut()
@@ -82,7 +92,7 @@ impl Transfer {
 
     /// Calls the application when it is time. False if it was not yet.
     fn begin(&mut self, cx: &mut Context<'_>) -> bool {
-        let Some((_, ticket)) = &mut self.held else {
+        let Phase::Held(_, ticket) = &mut self.phase else {
             return true;
         };
         let service = &self.shared.service;
@@ -97,7 +107,7 @@ impl Transfer {
         if service.poll_enter(cx, ticket).is_pending() {
             return false;
         }
-        if let Some((head, _)) = self.held.take() {
+        if let Phase::Held(head, _) = std::mem::replace(&mut self.phase, Phase::Called) {
             self.source = service.app.call(Request {
                 head,
                 peer: Rc::clone(&self.shared.peer),
@@ -129,7 +139,7 @@ impl Transfer {
                     self.exchange.finish(Over::Answered);
                     let handled = &self.shared.service.handled;
                     handled.set(handled.get() + 1);
-                    return Step::Over;
+                    return self.ebb();
                 }
                 Sent::Blocked(rest) => {
                     if self.blocked_since.is_none() || left_of(&rest) < before {
@@ -144,6 +154,28 @@ impl Transfer {
         }
         self.report_unsent();
         Step::Again
+    }
+
+    /// Nothing more goes out. What comes in is looked at only if it is to be waited for.
+    fn ebb(&mut self) -> Step {
+        if self.incoming.as_ref().is_none_or(Incoming::is_complete) {
+            return Step::Over;
+        }
+        let until = self.shared.now() + EBB;
+        self.phase = Phase::Ebbing { until };
+        self.shared.service.exit();
+        Step::Wait
+    }
+
+    fn poll_ebb(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
+        let Some(incoming) = &mut self.incoming else {
+            return Poll::Ready(());
+        };
+        if until <= self.shared.now() || !incoming.discard(cx, EBB_LIMIT) {
+            return Poll::Ready(());
+        }
+        self.alarm.set(cx, Some(until));
+        Poll::Pending
     }
 
     fn take_replies(&mut self, cx: &mut Context<'_>) {
@@ -191,7 +223,7 @@ impl Transfer {
     /// By when the peer must send something of the body that is waited for.
     fn body_deadline(&self) -> Option<Instant> {
         let incoming = self.incoming.as_ref()?;
-        let is_awaited = self.held.is_some() || self.exchange.wants_body();
+        let is_awaited = matches!(self.phase, Phase::Held(..)) || self.exchange.wants_body();
         let waits = !incoming.is_complete() && is_awaited && self.exchange.body_held() == 0;
         let timeout = self.shared.service.limits.http1.body_timeout?;
         waits.then(|| incoming.last() + timeout)
@@ -211,6 +243,9 @@ impl Future for Transfer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let Phase::Ebbing { until } = self.phase {
+            return self.poll_ebb(cx, until);
+        }
         if !self.receive(cx) {
             self.outgoing.cut(Reason::INTERNAL_ERROR);
             return Poll::Ready(());
@@ -224,6 +259,9 @@ impl Future for Transfer {
                     Step::Over => return Poll::Ready(()),
                 }
             }
+        }
+        if let Phase::Ebbing { until } = self.phase {
+            return self.poll_ebb(cx, until);
         }
         if self.outgoing.poll_reset(cx).is_ready() {
             return Poll::Ready(());
@@ -242,7 +280,7 @@ impl Drop for Transfer {
     fn drop(&mut self) {
         // Answered exchanges are finished already; this one is cut off.
         self.exchange.finish(Over::Disconnected);
-        if self.held.is_none() {
+        if matches!(self.phase, Phase::Called) {
             self.shared.service.exit();
         }
     }
@@ -264,5 +302,9 @@ fn left_of(reply: &Reply) -> u64 {
     }
 }
 
+/// How long, and for how many bytes, the rest of a request is waited for that has its response.
+/// Clients that are reset in the middle of an upload lose the response (httpx), or hang (curl 7).
+const EBB: Duration = Duration::from_secs(5);
+const EBB_LIMIT: usize = 64 * 1024 * 1024;
 /// How long a head waits for the body that usually follows at once.
 const HEAD_HOLD: Duration = Duration::from_millis(20);
