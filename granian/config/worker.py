@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..constants import HTTPModes, Interfaces
 from ..http import HTTP2Settings
 from ..log import AccessLog
+from .tls import TlsOptions
 
 if TYPE_CHECKING:
     from .config import Config
@@ -60,6 +61,8 @@ class WorkerOptions:
     http2_max_frame_size: int
     http2_max_headers_size: int
     http2_max_send_buffer_size: int
+    # None: connections are not secured
+    ssl: TlsOptions | None
     multiprocess: bool
     access_log: AccessLog | None
     on_exception: Callable[[BaseException], None]
@@ -106,6 +109,7 @@ class WorkerOptions:
             http2_max_frame_size=http2.max_frame_size,
             http2_max_headers_size=max_headers_size(http2.max_headers_size),
             http2_max_send_buffer_size=http2.max_send_buffer_size,
+            ssl=TlsOptions.from_config(config),
             multiprocess=config.workers > 1,
             access_log=access_log,
             on_exception=on_exception,
