@@ -4,6 +4,7 @@ from .checks import UNAVAILABLE
 from .config import Config
 from .fields import Option, options_of
 from .protocols import protocol_options
+from .tls import TlsOptions
 from .worker import WorkerOptions
 
-__all__ = ["UNAVAILABLE", "Config", "Option", "WorkerOptions", "options_of", "protocol_options"]
+__all__ = ["UNAVAILABLE", "Config", "Option", "TlsOptions", "WorkerOptions", "options_of", "protocol_options"]

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _imports
+from .._granian import check_tls
 from ..constants import Interfaces, TaskImpl
 from ..errors import ConfigurationError
 from ..log import LogLevels, log_levels_map, log_request_builder, logger
 from .protocols import converted_settings
+from .tls import TlsOptions
 
 if TYPE_CHECKING:
     from .config import Config
@@ -21,12 +23,6 @@ AnyConfig = TypeVar("AnyConfig", bound="Config")
 # Options whose function the core does not have, and what that is. To use one is an error: a server that
 # leaves out TLS, say, without a word is worse than none.
 UNAVAILABLE = {
-    "ssl_cert": "TLS",
-    "ssl_key": "TLS",
-    "ssl_key_password": "TLS",
-    "ssl_ca": "TLS",
-    "ssl_crl": "TLS",
-    "ssl_client_verify": "TLS",
     "static_path_route": "serving static files",
     "static_path_mount": "serving static files",
     "static_path_dir_to_file": "serving static files",
@@ -75,6 +71,8 @@ def _check_tls(config: Config) -> None:
     if config.ssl_ca is None and (config.ssl_client_verify or config.ssl_crl):
         option = "ssl_client_verify" if config.ssl_client_verify else "ssl_crl"
         raise ConfigurationError(option, "there are no authorities (ssl_ca) to verify certificates with")
+    if (tls := TlsOptions.from_config(config)) is not None:
+        check_tls(tls)
 
 
 def _check_static_files(config: Config) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -210,6 +211,17 @@ class Config:
         default_text="disabled",
     )
     preload: bool = option(False, "--preload", Flag(), "Load the application before workers start")
+    ssl_protocol_max: SSLProtocols = option(
+        SSLProtocols.tls13, "--ssl-protocol-max", Choice(SSLProtocols), "Newest version of TLS"
+    )
+    ssl_ciphers: tuple[str, ...] = options(
+        "--ssl-ciphers", Text(), "Cipher suites, the preferred one first", default_text="all that are safe"
+    )
+    ssl_sni: tuple[str, ...] = options(
+        "--ssl-sni", Text(), "Further certificates, for the host names in them: CERTIFICATE,KEY"
+    )
+    # What all workers derive the keys of session tickets from.
+    ssl_ticket_seed: bytes = dataclasses.field(default_factory=partial(os.urandom, 32), repr=False, compare=False)
 
     @classmethod
     def from_kwargs(cls, *, target: str, **kwargs: Any) -> Config:

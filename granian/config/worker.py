@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ..constants import HTTPModes, Interfaces
 from ..http import HTTP2Settings
 from ..log import AccessLog
+from .tls import TlsOptions
 
 if TYPE_CHECKING:
     from .config import Config
@@ -60,6 +61,8 @@ class WorkerOptions:
     http2_max_frame_size: int
     http2_max_headers_size: int
     http2_max_send_buffer_size: int
+    # None: connections are not secured
+    ssl: TlsOptions | None
     multiprocess: bool
     access_log: AccessLog | None
     on_exception: Callable[[BaseException], None]
@@ -101,11 +104,12 @@ class WorkerOptions:
             http2_initial_connection_window_size=http2.initial_connection_window_size,
             http2_initial_stream_window_size=http2.initial_stream_window_size,
             http2_keep_alive_interval=http2.keep_alive_interval,
-            http2_keep_alive_timeout=http2.keep_alive_timeout,
+            http2_keep_alive_timeout=math.ceil(http2.keep_alive_timeout),
             http2_max_concurrent_streams=http2.max_concurrent_streams,
             http2_max_frame_size=http2.max_frame_size,
             http2_max_headers_size=max_headers_size(http2.max_headers_size),
             http2_max_send_buffer_size=http2.max_send_buffer_size,
+            ssl=TlsOptions.from_config(config),
             multiprocess=config.workers > 1,
             access_log=access_log,
             on_exception=on_exception,

@@ -89,7 +89,7 @@ class Server:
         """Waits until the worker says that it serves, and learns the address."""
         try:
             self.wait_line(r"Started worker-1\b", timeout=30)
-            listening = self.wait_line(r"Listening at: http://(?:unix:(.+)|\[?([0-9.]+|::1)\]?:(\d+))$")
+            listening = self.wait_line(r"Listening at: https?://(?:unix:(.+)|\[?([0-9.]+|::1)\]?:(\d+))$")
             path, host, port = listening.groups()
             self.address = path or (host, int(port))
             if PICK_PORT:

@@ -6,6 +6,7 @@ mod app;
 mod net;
 mod options;
 mod runtime;
+mod tls;
 mod worker;
 
 use pyo3::prelude::*;
@@ -32,6 +33,7 @@ fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add("BUILD_GIL", cfg!(not(Py_GIL_DISABLED)))?;
     module.add_class::<worker::Worker>()?;
+    module.add_function(wrap_pyfunction!(worker::check_tls, module)?)?;
     module.add_class::<app::asgi::Http>()?;
     module.add_class::<app::asgi::WebSocket>()?;
     module.add_class::<app::rsgi::Http>()?;

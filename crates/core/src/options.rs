@@ -1,5 +1,6 @@
 //! `Options`: `granian.config.WorkerOptions`, read once when a worker is made.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use granian_proto::{h1, ws};
@@ -8,6 +9,7 @@ use pyo3::types::PyDict;
 
 use crate::net::h2;
 use crate::net::service::{Limits, Versions, WebSocketLimits};
+use crate::tls::config::{Identity, TlsConfig, TlsOptions, TlsVersions};
 
 /// The attributes of `granian.config.WorkerOptions` that the core uses.
 #[derive(FromPyObject)]
@@ -31,6 +33,7 @@ pub(crate) struct Options {
     pub(crate) http2_max_frame_size: u32,
     pub(crate) http2_max_headers_size: u32,
     pub(crate) http2_max_send_buffer_size: usize,
+    pub(crate) ssl: Option<Tls>,
     pub(crate) multiprocess: bool,
     pub(crate) access_log: Option<Py<PyAny>>,
     pub(crate) on_exception: Py<PyAny>,
@@ -70,6 +73,65 @@ impl<'py> FromPyObject<'_, 'py> for Interface {
             "wsgi" => Ok(Self::Wsgi),
             other => Err(pyo3::exceptions::PyValueError::new_err(format!(
                 "interface: {other:?} is none of asgi, rsgi, wsgi"
+            ))),
+        }
+    }
+}
+
+/// `granian.config.TlsOptions`.
+#[derive(FromPyObject)]
+pub(crate) struct Tls {
+    certificates: Vec<(PathBuf, PathBuf, Option<String>)>,
+    protocol_min: String,
+    protocol_max: String,
+    ciphers: Vec<String>,
+    ca: Option<PathBuf>,
+    crl: Vec<PathBuf>,
+    client_verify: bool,
+    ticket_seed: Option<Vec<u8>>,
+    alpn: Vec<String>,
+}
+
+impl Tls {
+    /// Reads and checks what the options name.
+    ///
+    /// # Errors
+    /// `granian.errors.ConfigurationError` for the first option that is wrong.
+    pub(crate) fn load(self, py: Python<'_>) -> PyResult<TlsConfig> {
+        let options = TlsOptions {
+            versions: self.versions()?,
+            identities: self
+                .certificates
+                .into_iter()
+                .map(|(certificate, key, key_password)| Identity {
+                    certificate,
+                    key,
+                    key_password,
+                })
+                .collect(),
+            ciphers: self.ciphers,
+            ca: self.ca,
+            crl: self.crl,
+            client_verify: self.client_verify,
+            ticket_seed: self.ticket_seed,
+            alpn: self.alpn.into_iter().map(String::into_bytes).collect(),
+        };
+        TlsConfig::load(&options).map_err(|error| {
+            let made = py
+                .import("granian.errors")
+                .and_then(|module| module.getattr("ConfigurationError"))
+                .and_then(|class| class.call1((error.option, error.to_string())));
+            made.map_or_else(|failure| failure, PyErr::from_value)
+        })
+    }
+
+    fn versions(&self) -> PyResult<TlsVersions> {
+        match (&*self.protocol_min, &*self.protocol_max) {
+            ("tls1.2", "tls1.2") => Ok(TlsVersions::Only12),
+            ("tls1.2", "tls1.3") => Ok(TlsVersions::Both),
+            ("tls1.3", "tls1.3") => Ok(TlsVersions::Only13),
+            (min, max) => Err(pyo3::exceptions::PyValueError::new_err(format!(
+                "ssl_protocol_min {min:?} and ssl_protocol_max {max:?} leave no version"
             ))),
         }
     }

@@ -16,7 +16,7 @@ use crate::app::wsgi::Wsgi;
 use crate::net::app::App;
 use crate::net::listener::{Listener, listen};
 use crate::net::service::{Service, Stage};
-use crate::options::{Interface, Options};
+use crate::options::{Interface, Options, Tls};
 use crate::runtime::python::{Driver, EventLoop};
 use crate::runtime::reactor::Reactor;
 
@@ -47,6 +47,9 @@ impl Worker {
         let host = Arc::new(Host::new(py, &options, event_loop));
         let app = interface(app, &options, &host, &reactor)?;
         let service = Rc::new(Service::new(app, options.limits()));
+        if let Some(tls) = options.ssl {
+            service.set_tls(tls.load(py)?);
+        }
         let worker = Self {
             reactor,
             driver: Rc::clone(&driver),
@@ -82,6 +85,16 @@ impl Worker {
         // not open makes the duplication fail.
         let fd = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
         listen(&self.reactor, listener(fd)?, Rc::clone(&self.service))?;
+        Ok(())
+    }
+
+    /// Secures the connections that are accepted from now on with what `options`, a
+    /// `granian.config.TlsOptions`, names; those that are open keep what they have.
+    ///
+    /// # Errors
+    /// `ConfigurationError`, and nothing changes.
+    fn reload_tls(&self, py: Python<'_>, options: Tls) -> PyResult<()> {
+        self.service.set_tls(options.load(py)?);
         Ok(())
     }
 
@@ -126,6 +139,15 @@ impl Worker {
     fn handled(&self) -> u64 {
         self.service.handled.get()
     }
+}
+
+/// Reads and checks what a `granian.config.TlsOptions` names.
+///
+/// # Errors
+/// `ConfigurationError` for the first option that is wrong.
+#[pyfunction]
+pub(crate) fn check_tls(py: Python<'_>, options: Tls) -> PyResult<()> {
+    options.load(py).map(drop)
 }
 
 impl Worker {

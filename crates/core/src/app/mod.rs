@@ -10,4 +10,5 @@ pub(crate) mod response;
 pub(crate) mod rsgi;
 pub(crate) mod runner;
 pub(crate) mod target;
+pub(crate) mod tls;
 pub(crate) mod wsgi;

@@ -11,6 +11,7 @@ use granian_proto::{PeerError, RequestHead};
 
 use super::exchange::Exchange;
 use super::websocket::Opening;
+pub(crate) use crate::tls::session::TlsInfo;
 
 /// An application behind one of the interfaces.
 pub(crate) trait App {
@@ -58,6 +59,8 @@ pub(crate) struct Peer {
     pub(crate) remote: Address,
     /// `http` or `https`.
     pub(crate) scheme: &'static str,
+    /// What is known of the TLS session, if there is one.
+    pub(crate) tls: Option<Arc<TlsInfo>>,
     /// What the interface keeps for the connection's life, such as its address as an object.
     pub(crate) memo: OnceCell<Box<dyn Any>>,
 }

@@ -90,6 +90,7 @@ impl Acceptor {
             local: self.local_of(&socket),
             remote,
             scheme: "http",
+            tls: None,
             memo: std::cell::OnceCell::new(),
         };
         let service = Rc::clone(&self.service);
@@ -98,7 +99,7 @@ impl Acceptor {
             let io = Io::new(socket, &handle)?;
             let counted = Counted::new(Rc::clone(&service));
             Ok(async move {
-                protocol::serve(io, Rc::new(peer), service, handle).await;
+                protocol::serve(io, peer, service, handle).await;
                 drop(counted);
             })
         });

@@ -20,6 +20,8 @@ pub(crate) struct Output {
     /// How much of `tail` has gone; only while there are no segments.
     tail_sent: usize,
     bytes: usize,
+    /// The stream holds back what it took: its records have not left.
+    is_held_back: bool,
 }
 
 enum Segment {
@@ -64,7 +66,7 @@ impl Output {
 
     /// True if nothing waits.
     pub(crate) fn is_empty(&self) -> bool {
-        self.segments.is_empty() && self.tail.is_empty()
+        !self.is_held_back && self.segments.is_empty() && self.tail.is_empty()
     }
 
     /// Bytes in memory that wait; files count as nothing.
@@ -127,6 +129,9 @@ impl Output {
         }
         self.tail.clear();
         self.tail_sent = 0;
+        self.is_held_back = true;
+        ready!(Pin::new(io).poll_flush(cx))?;
+        self.is_held_back = false;
         Poll::Ready(Ok(()))
     }
 

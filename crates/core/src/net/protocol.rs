@@ -1,20 +1,60 @@
 //! Which protocol an accepted connection speaks, and what follows when it changes.
 
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
 use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::BytesMut;
 
 use super::app::Peer;
 use super::conn::{Connection, Next};
 use super::h2;
-use super::io::Io;
-use super::service::Service;
+use super::io::{Io, Stream};
+use super::service::{Service, Stage};
 use super::ws;
 use crate::runtime::reactor::TaskHandle;
+use crate::tls::config::TlsConfig;
+use crate::tls::session;
 
 /// Serves `io` until it is closed.
-pub(crate) async fn serve(io: Io, peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) {
-    let connection = Connection::new(io, Rc::clone(&peer), Rc::clone(&service), handle.clone());
+pub(crate) async fn serve(io: Io, peer: Peer, service: Rc<Service>, handle: TaskHandle) {
+    match service.tls() {
+        None => serve_http(io, Rc::new(peer), service, handle).await,
+        // Boxed, as all that follows: a plain connection has no room for what that needs.
+        Some(tls) => Box::pin(serve_tls(io, tls, peer, service, handle)).await,
+    }
+}
+
+async fn serve_tls(
+    io: Io,
+    tls: Rc<TlsConfig>,
+    mut peer: Peer,
+    service: Rc<Service>,
+    handle: TaskHandle,
+) {
+    let handshake = session::accept(io, tls);
+    let Some((session, info)) = in_time(Box::pin(handshake), &service, &handle).await else {
+        return;
+    };
+    peer.scheme = "https";
+    peer.tls = Some(Arc::new(info));
+    let peer = Rc::new(peer);
+    // Without ALPN the first bytes tell, as on a plain socket.
+    if session.alpn() == Some(ALPN_HTTP2) {
+        Box::pin(h2::serve(session, BytesMut::new(), peer, service, handle)).await;
+    } else {
+        serve_http(session, peer, service, handle).await;
+    }
+}
+
+async fn serve_http<S: Stream>(io: S, peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) {
+    let http1 = Connection::new(io, Rc::clone(&peer), Rc::clone(&service), handle.clone());
     // Each protocol's state is on the heap by itself, so that none pays for the largest one.
-    match Box::pin(connection.run()).await {
+    match Box::pin(http1.run()).await {
         Next::Close => {}
         Next::Http2 { io, input } => Box::pin(h2::serve(io, input, peer, service, handle)).await,
         Next::WebSocket(upgraded) => {
@@ -23,3 +63,29 @@ pub(crate) async fn serve(io: Io, peer: Rc<Peer>, service: Rc<Service>, handle: 
         }
     }
 }
+
+/// What `handshake` comes to, unless it takes too long or the worker stops.
+async fn in_time<T>(
+    handshake: impl Future<Output = io::Result<T>>,
+    service: &Service,
+    handle: &TaskHandle,
+) -> Option<T> {
+    let mut handshake = pin!(handshake);
+    let until = handle.now() + HANDSHAKE_TIMEOUT;
+    poll_fn(|cx| {
+        let now = handle.now();
+        let until = service
+            .drain_grace(true)
+            .map_or(until, |grace| until.min(grace));
+        if until <= now || service.stage.get() == Stage::Cancelled {
+            return Poll::Ready(None);
+        }
+        handle.set_deadline(Some(until));
+        handshake.as_mut().poll(cx).map(Result::ok)
+    })
+    .await
+}
+
+/// What ALPN calls HTTP/2 (RFC 9113, 3.2).
+const ALPN_HTTP2: &[u8] = b"h2";
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,6 +12,7 @@ use granian_proto::{h1, ws};
 use super::app::App;
 use super::early::EarlyWriter;
 use super::h2;
+use crate::tls::config::TlsConfig;
 
 /// One per worker, on its reactor's thread.
 pub(crate) struct Service {
@@ -22,6 +23,8 @@ pub(crate) struct Service {
     /// For compressed WebSocket messages.
     pub(crate) codecs: Rc<ws::Codecs>,
     pub(crate) stage: Cell<Stage>,
+    /// For new connections; none are secured without it.
+    tls: RefCell<Option<Rc<TlsConfig>>>,
     /// Open connections.
     pub(crate) connections: Cell<usize>,
     /// Exchanges that the application has been called for and whose response has not left.
@@ -90,6 +93,7 @@ impl Service {
             early: EarlyWriter::new(),
             codecs: Rc::default(),
             stage: Cell::new(Stage::Serving),
+            tls: RefCell::new(None),
             connections: Cell::new(0),
             active: Cell::new(0),
             handled: Cell::new(0),
@@ -98,6 +102,16 @@ impl Service {
             date: Cell::new((None, [b' '; 29])),
             buffers: RefCell::new(Vec::new()),
         }
+    }
+
+    /// What new connections are secured with.
+    pub(crate) fn tls(&self) -> Option<Rc<TlsConfig>> {
+        self.tls.borrow().clone()
+    }
+
+    /// Secures the connections that are accepted from now on; others keep what they have.
+    pub(crate) fn set_tls(&self, config: TlsConfig) {
+        *self.tls.borrow_mut() = Some(Rc::new(config));
     }
 
     /// Takes a place among the active exchanges, or waits in line for one.

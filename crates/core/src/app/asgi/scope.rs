@@ -9,8 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
-use crate::app::fields;
-use crate::app::target;
+use crate::app::{fields, target, tls};
 use crate::net::app::{Address, Peer, Request};
 use crate::options::Options;
 
@@ -75,7 +74,9 @@ impl Scopes {
         if request.peer.scheme != "http" {
             scope.set_item(intern!(py, "scheme"), request.peer.scheme)?;
         }
-        scope.set_item(intern!(py, "extensions"), self.extensions(py)?)?;
+        let extensions = self.extensions(py)?;
+        tls::announce(&extensions, &request.peer)?;
+        scope.set_item(intern!(py, "extensions"), extensions)?;
         Ok(scope)
     }
 
@@ -99,6 +100,7 @@ impl Scopes {
         scope.set_item(intern!(py, "subprotocols"), protocols)?;
         let extensions = PyDict::new(py);
         extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
+        tls::announce(&extensions, &request.peer)?;
         scope.set_item(intern!(py, "extensions"), extensions)?;
         Ok(scope)
     }

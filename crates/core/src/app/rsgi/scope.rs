@@ -6,13 +6,13 @@ use std::sync::Arc;
 use granian_proto::{RequestHead, Version};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyDict, PyString};
 
 use super::headers::Headers;
 use crate::app::asgi::method;
 use crate::app::fields::latin1;
-use crate::app::target;
-use crate::net::app::{Address, Peer, Request};
+use crate::app::{target, tls};
+use crate::net::app::{Address, Peer, Request, TlsInfo};
 
 /// Read-only attributes, made into Python objects when asked for.
 #[pyclass(
@@ -27,6 +27,7 @@ pub(crate) struct Scope {
     remote: Address,
     scheme: &'static str,
     is_websocket: bool,
+    tls: Option<Arc<TlsInfo>>,
 }
 
 impl Scope {
@@ -38,6 +39,7 @@ impl Scope {
             remote: peer.remote.clone(),
             scheme: peer.scheme,
             is_websocket: request.websocket.is_some(),
+            tls: peer.tls.clone(),
         }
     }
 }
@@ -104,6 +106,13 @@ impl Scope {
         self.head
             .authority()
             .map(|authority| PyString::new(py, authority))
+    }
+
+    /// What ASGI's `tls` extension holds; `None` without TLS.
+    #[getter]
+    fn tls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
+        let info = self.tls.as_ref();
+        info.map(|info| tls::extension(py, info)).transpose()
     }
 
     #[getter]

@@ -12,7 +12,7 @@ use super::start::FileWrapper;
 use crate::app::asgi::method;
 use crate::app::call::Call;
 use crate::app::fields::{environ_key, latin1};
-use crate::app::target;
+use crate::app::{target, tls};
 use crate::net::app::{Address, Peer, Request};
 use crate::options::Options;
 
@@ -79,6 +79,9 @@ impl Environs {
         if request.peer.scheme != "http" {
             environ.set_item(intern!(py, "wsgi.url_scheme"), request.peer.scheme)?;
             environ.set_item(intern!(py, "HTTPS"), intern!(py, "on"))?;
+        }
+        if let Some(info) = &request.peer.tls {
+            tls::set_environ(&environ, info)?;
         }
         self.set_addresses(&environ, &request.peer)?;
         set_fields(&environ, head)?;

@@ -229,7 +229,6 @@ impl<S: Stream> Connection<S> {
                     codec.graceful_shutdown();
                     self.phase = Phase::Draining(codec);
                 }
-                Phase::Preface(_) => {}
                 other => self.phase = other,
             },
             Stage::Cancelled => self.close(),
@@ -271,7 +270,13 @@ impl<S: Stream> Connection<S> {
         let timeout = self.shared.service.limits.http2.header_timeout;
         let section = self.pipe.section_since().map(|since| since + timeout);
         let idle = match &self.phase {
-            Phase::Preface(_) => Some(self.since + timeout),
+            Phase::Preface(_) => {
+                let grace = self.shared.service.drain_grace(true);
+                return [Some(self.since + timeout), grace]
+                    .into_iter()
+                    .flatten()
+                    .min();
+            }
             _ if !self.transfers.is_empty() => None,
             Phase::Serving(_) if !self.has_served => Some(self.since + timeout),
             Phase::Serving(_) => Some(self.pipe.last_input() + IDLE_TIMEOUT),

@@ -14,6 +14,8 @@ pub(super) struct Incoming {
     received: usize,
     released: usize,
     discarded: usize,
+    /// Bytes that the exchange held when this was last looked at.
+    held: usize,
     is_complete: bool,
     last: Instant,
 }
@@ -26,6 +28,7 @@ impl Incoming {
             received: 0,
             released: 0,
             discarded: 0,
+            held: 0,
             last: now,
         }
     }
@@ -69,8 +72,14 @@ impl Incoming {
                 }
             }
         }
-        self.release(if spools { 0 } else { exchange.body_held() });
+        self.held = exchange.body_held();
+        self.release(if spools { 0 } else { self.held });
         true
+    }
+
+    /// True if the application has taken something since: there may be room for more.
+    pub(super) fn is_behind(&self, exchange: &Arc<Exchange>) -> bool {
+        self.held > 0 && exchange.body_held() < self.held
     }
 
     /// Throws away what has come. False when the body is complete or broken, or after `limit` bytes.

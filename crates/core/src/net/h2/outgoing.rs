@@ -70,7 +70,7 @@ impl Outgoing {
             Reply::Data { data, last } => self.send_data(cx, data, last),
             Reply::File { file, last } => self.send_file(cx, file, last),
             Reply::End(trailers) => self.end(trailers.as_ref()),
-            // There is no protocol to switch to (RFC 9113, 8.6).
+            // No request here asks for an upgrade, so that none is made (RFC 9113, 8.6).
             Reply::Upgrade(_) | Reply::Abort => self.cut(Reason::INTERNAL_ERROR),
         }
     }

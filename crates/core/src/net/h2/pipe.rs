@@ -24,6 +24,8 @@ struct Inner<S> {
     /// What was read before the codec took over, first of all the preface.
     replay: BytesMut,
     output: BytesMut,
+    /// The stream holds back what it took: its records have not left.
+    is_held_back: bool,
     /// Since when the stream has taken nothing of the output.
     blocked_since: Option<Instant>,
     broken: bool,
@@ -44,6 +46,7 @@ impl<S: Stream> Pipe<S> {
             io,
             replay,
             output: BytesMut::new(),
+            is_held_back: false,
             blocked_since: None,
             broken: false,
             watch: FrameWatch::new(now),
@@ -122,7 +125,7 @@ impl<S: Stream> Inner<S> {
         if self.broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if self.output.is_empty() {
+        if self.output.is_empty() && !self.is_held_back {
             return Poll::Ready(Ok(()));
         }
         while !self.output.is_empty() {
@@ -141,7 +144,17 @@ impl<S: Stream> Inner<S> {
                 }
             }
         }
-        Pin::new(&mut self.io).poll_flush(cx)
+        self.is_held_back = true;
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Pending => {
+                self.blocked_since.get_or_insert(self.handle.now());
+                return Poll::Pending;
+            }
+            Poll::Ready(result) => result?,
+        }
+        self.is_held_back = false;
+        self.blocked_since = None;
+        Poll::Ready(Ok(()))
     }
 
     fn poll_gather(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {

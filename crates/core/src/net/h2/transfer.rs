@@ -263,6 +263,12 @@ impl Future for Transfer {
         if let Phase::Ebbing { until } = self.phase {
             return self.poll_ebb(cx, until);
         }
+        // What the application has taken meanwhile it took without a wake-up for this future.
+        let is_behind = |incoming: &Incoming| incoming.is_behind(&self.exchange);
+        if self.incoming.as_ref().is_some_and(is_behind) && !self.receive(cx) {
+            self.outgoing.cut(Reason::INTERNAL_ERROR);
+            return Poll::Ready(());
+        }
         if self.outgoing.poll_reset(cx).is_ready() {
             return Poll::Ready(());
         }

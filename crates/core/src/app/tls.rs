@@ -1,0 +1,61 @@
+//! What applications are told of the TLS session under their requests: ASGI's `tls` extension
+//! (<https://asgi.readthedocs.io/en/latest/specs/tls.html>), which RSGI's `scope.tls` shares, and
+//! the variables that WSGI applications know from mod_ssl.
+
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyTuple};
+
+use crate::net::app::{Peer, TlsInfo};
+
+/// Adds the extension to others if the connection is secured.
+pub(crate) fn announce(extensions: &Bound<'_, PyDict>, peer: &Peer) -> PyResult<()> {
+    let Some(info) = &peer.tls else {
+        return Ok(());
+    };
+    let py = extensions.py();
+    extensions.set_item(intern!(py, "tls"), extension(py, info)?)
+}
+
+/// The extension's dict; every request gets its own.
+pub(crate) fn extension<'py>(py: Python<'py>, info: &TlsInfo) -> PyResult<Bound<'py, PyDict>> {
+    if let Some(made) = memo::<Py<PyDict>>(info) {
+        return made.bind(py).copy();
+    }
+    let extension = PyDict::new(py);
+    extension.set_item("server_cert", info.server_certificate())?;
+    extension.set_item("client_cert_chain", PyTuple::new(py, info.client_chain())?)?;
+    extension.set_item("client_cert_name", info.client_name())?;
+    // Who has a certificate that is not accepted is turned away in the handshake.
+    extension.set_item("client_cert_error", py.None())?;
+    extension.set_item("tls_version", info.version)?;
+    extension.set_item("cipher_suite", info.cipher_suite)?;
+    // Nothing else is kept there, so the cell is empty.
+    let _ = info.memo.set(Box::new(extension.copy()?.unbind()));
+    Ok(extension)
+}
+
+/// The variables of a WSGI environ.
+pub(crate) fn set_environ(environ: &Bound<'_, PyDict>, info: &TlsInfo) -> PyResult<()> {
+    let py = environ.py();
+    if let Some(variables) = memo::<Py<PyDict>>(info) {
+        return environ.update(variables.bind(py).as_mapping());
+    }
+    let variables = PyDict::new(py);
+    let chain = info.client_chain();
+    variables.set_item("SSL_PROTOCOL", info.protocol())?;
+    variables.set_item("SSL_CIPHER", info.cipher_name)?;
+    let verify = if chain.is_empty() { "NONE" } else { "SUCCESS" };
+    variables.set_item("SSL_CLIENT_VERIFY", verify)?;
+    if let Some(certificate) = chain.first() {
+        variables.set_item("SSL_CLIENT_CERT", certificate)?;
+        variables.set_item("SSL_CLIENT_S_DN", info.client_name())?;
+    }
+    environ.update(variables.as_mapping())?;
+    let _ = info.memo.set(Box::new(variables.unbind()));
+    Ok(())
+}
+
+fn memo<T: 'static>(info: &TlsInfo) -> Option<&T> {
+    info.memo.get()?.downcast_ref()
+}

@@ -1,0 +1,273 @@
+//! `TlsConfig`: how a worker presents itself and whom it lets in, made from `TlsOptions` once.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{ClientHello, WebPkiClientVerifier};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use thiserror::Error;
+
+use super::certificate;
+use super::tickets::Tickets;
+
+/// What a worker is told of TLS.
+pub(crate) struct TlsOptions {
+    /// The first one is for clients that name no host, or one that no certificate is for.
+    pub(crate) identities: Vec<Identity>,
+    pub(crate) versions: TlsVersions,
+    /// Names of cipher suites, in order of preference; all that are safe if empty.
+    pub(crate) ciphers: Vec<String>,
+    pub(crate) ca: Option<PathBuf>,
+    pub(crate) crl: Vec<PathBuf>,
+    /// Clients without a certificate are turned away.
+    pub(crate) client_verify: bool,
+    /// What all workers derive their ticket keys from; without one, no session is resumed.
+    pub(crate) ticket_seed: Option<Vec<u8>>,
+    /// The protocols that are spoken inside, the best one first.
+    pub(crate) alpn: Vec<Vec<u8>>,
+}
+
+/// Where a certificate chain and its key are.
+pub(crate) struct Identity {
+    pub(crate) certificate: PathBuf,
+    pub(crate) key: PathBuf,
+    pub(crate) key_password: Option<String>,
+}
+
+/// Which versions of TLS are spoken.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum TlsVersions {
+    Only12,
+    Only13,
+    Both,
+}
+
+/// An option that a server must not start with.
+#[derive(Debug, Error)]
+#[error("{message}")]
+pub(crate) struct TlsError {
+    /// The option's name as a keyword.
+    pub(crate) option: &'static str,
+    message: String,
+}
+
+impl TlsError {
+    pub(super) fn new(option: &'static str, path: &Path, fault: &str) -> Self {
+        let message = format!("{} {fault}", path.display());
+        Self { option, message }
+    }
+
+    fn of(option: &'static str, message: String) -> Self {
+        Self { option, message }
+    }
+}
+
+/// See the module's documentation.
+pub(crate) struct TlsConfig {
+    entries: Vec<Entry>,
+}
+
+/// One certificate and all that is set up around it.
+pub(super) struct Entry {
+    pub(super) config: Arc<ServerConfig>,
+    pub(super) key: Arc<CertifiedKey>,
+    names: Vec<String>,
+}
+
+impl TlsConfig {
+    /// Reads and checks everything.
+    ///
+    /// # Errors
+    /// The first option that is wrong.
+    pub(crate) fn load(options: &TlsOptions) -> Result<Self, TlsError> {
+        let provider = Arc::new(provider(&options.ciphers)?);
+        let verifier = verifier(options, &provider)?;
+        let tickets = options
+            .ticket_seed
+            .as_ref()
+            .map(|seed| Arc::new(Tickets::new(seed)));
+        let entries = options
+            .identities
+            .iter()
+            .map(|identity| {
+                let mut entry = Entry::load(identity, options, &provider, verifier.as_ref())?;
+                if let (Some(tickets), Some(config)) = (&tickets, Arc::get_mut(&mut entry.config)) {
+                    config.ticketer = Arc::clone(tickets) as _;
+                }
+                Ok(entry)
+            })
+            .collect::<Result<Vec<_>, TlsError>>()?;
+        if entries.is_empty() {
+            return Err(TlsError::of(option::CERTIFICATE, "is missing".to_owned()));
+        }
+        Ok(Self { entries })
+    }
+
+    /// The certificate for a client: the first one for the host it names with a key that it can
+    /// verify, else the first.
+    pub(super) fn entry(&self, hello: &ClientHello<'_>) -> Option<&Entry> {
+        let host = hello.server_name().map(str::to_ascii_lowercase);
+        let is_known = |entry: &Entry| {
+            let schemes = hello.signature_schemes();
+            entry.key.key.choose_scheme(schemes).is_some()
+        };
+        let named = host.and_then(|host| {
+            let mut named = self.entries.iter().filter(move |entry| entry.is_for(&host));
+            named.find(|entry| is_known(entry))
+        });
+        named
+            .or_else(|| self.entries.iter().find(|entry| is_known(entry)))
+            .or(self.entries.first())
+    }
+}
+
+impl Entry {
+    fn load(
+        identity: &Identity,
+        options: &TlsOptions,
+        provider: &Arc<CryptoProvider>,
+        verifier: Option<&Arc<dyn ClientCertVerifier>>,
+    ) -> Result<Self, TlsError> {
+        let chain = certificate::chain(&identity.certificate)?;
+        let key = certificate::key(&identity.key, identity.key_password.as_deref())?;
+        let key = provider.key_provider.load_private_key(key).map_err(|_| {
+            TlsError::new(option::KEY, &identity.key, "has a key of an unknown kind")
+        })?;
+        let certified = CertifiedKey::new(chain, key);
+        let Some(leaf) = certified.cert.first().cloned() else {
+            return Err(TlsError::of(option::CERTIFICATE, "is empty".to_owned()));
+        };
+        match certified.keys_match() {
+            // A kind of key that can't tell is found out by the first client.
+            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
+            Err(_) => {
+                let fault = format!("is not the key of {}", identity.certificate.display());
+                return Err(TlsError::new(option::KEY, &identity.key, &fault));
+            }
+        }
+        let certified = Arc::new(certified);
+        let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+            .with_protocol_versions(versions(options.versions))
+            .map_err(|error| TlsError::of(option::CIPHERS, error.to_string()))?;
+        let builder = match verifier {
+            Some(verifier) => builder.with_client_cert_verifier(Arc::clone(verifier)),
+            None => builder.with_no_client_auth(),
+        };
+        let resolver = rustls::sign::SingleCertAndKey::from(Arc::clone(&certified));
+        let mut config = builder.with_cert_resolver(Arc::new(resolver));
+        config.alpn_protocols.clone_from(&options.alpn);
+        config.ignore_client_order = !options.ciphers.is_empty();
+        Ok(Self {
+            config: Arc::new(config),
+            names: certificate::names(&leaf),
+            key: certified,
+        })
+    }
+
+    fn is_for(&self, host: &str) -> bool {
+        self.names.iter().any(|name| match name.strip_prefix("*.") {
+            // > [...] a wildcard [...] matches only the left-most label — RFC 9525, 6.3
+            Some(parent) => host.split_once('.').is_some_and(|(_, rest)| rest == parent),
+            None => name == host,
+        })
+    }
+}
+
+fn versions(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersion] {
+    match versions {
+        TlsVersions::Only12 => ONLY_12,
+        TlsVersions::Only13 => ONLY_13,
+        TlsVersions::Both => rustls::ALL_VERSIONS,
+    }
+}
+
+fn provider(ciphers: &[String]) -> Result<CryptoProvider, TlsError> {
+    let mut provider = default_provider();
+    if ciphers.is_empty() {
+        return Ok(provider);
+    }
+    let suites = provider.cipher_suites;
+    provider.cipher_suites = ciphers
+        .iter()
+        .map(|name| {
+            let wanted = normal(name);
+            let mut known = suites.iter();
+            known
+                .find(|suite| {
+                    suite
+                        .suite()
+                        .as_str()
+                        .is_some_and(|name| normal(name) == wanted)
+                })
+                .copied()
+                .ok_or_else(|| {
+                    TlsError::of(
+                        option::CIPHERS,
+                        format!("{name:?} is no known cipher suite"),
+                    )
+                })
+        })
+        .collect::<Result<_, _>>()?;
+    Ok(provider)
+}
+
+/// `TLS13_AES_128_GCM_SHA256` here is `TLS_AES_128_GCM_SHA256` elsewhere.
+fn normal(suite: &str) -> String {
+    suite.to_ascii_uppercase().replacen("TLS13_", "TLS_", 1)
+}
+
+fn verifier(
+    options: &TlsOptions,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+    let Some(path) = &options.ca else {
+        if options.client_verify {
+            let message = "needs ssl_ca, the authorities to verify against";
+            return Err(TlsError::of(option::VERIFY, message.to_owned()));
+        }
+        if !options.crl.is_empty() {
+            let message = "needs ssl_ca, whose certificates it revokes";
+            return Err(TlsError::of(option::CRL, message.to_owned()));
+        }
+        return Ok(None);
+    };
+    let mut roots = RootCertStore::empty();
+    for authority in certificate::authorities(path)? {
+        roots
+            .add(authority)
+            .map_err(|error| TlsError::new(option::CA, path, &error.to_string()))?;
+    }
+    let mut lists = Vec::new();
+    for path in &options.crl {
+        lists.extend(certificate::revocations(path)?);
+    }
+    let mut builder =
+        WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+            .with_crls(lists);
+    if !options.client_verify {
+        builder = builder.allow_unauthenticated();
+    }
+    let verifier = builder
+        .build()
+        .map_err(|error| TlsError::of(option::CRL, error.to_string()))?;
+    Ok(Some(verifier))
+}
+
+static ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];
+static ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
+
+/// The names of options in messages.
+pub(super) mod option {
+    pub(crate) const CERTIFICATE: &str = "ssl_cert";
+    pub(crate) const KEY: &str = "ssl_key";
+    pub(crate) const PASSWORD: &str = "ssl_key_password";
+    pub(crate) const CA: &str = "ssl_ca";
+    pub(crate) const CRL: &str = "ssl_crl";
+    pub(crate) const VERIFY: &str = "ssl_client_verify";
+    pub(crate) const CIPHERS: &str = "ssl_ciphers";
+}

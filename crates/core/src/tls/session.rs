@@ -1,0 +1,186 @@
+//! `Session`: a TLS stream over a socket, behind the same traits as the socket itself, and what a
+//! handshake found out (`TlsInfo`).
+
+use std::any::Any;
+use std::fs::File;
+use std::io::{self, IoSlice};
+use std::os::fd::BorrowedFd;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
+
+use rustls::ProtocolVersion;
+use rustls::pki_types::CertificateDer;
+use rustls::server::Acceptor;
+use rustls::sign::CertifiedKey;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_rustls::LazyConfigAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::certificate;
+use super::config::TlsConfig;
+use crate::net::io::Stream;
+
+/// See the module's documentation.
+pub(crate) struct Session<S>(TlsStream<S>);
+
+/// What an application may learn of the TLS session under a request.
+pub(crate) struct TlsInfo {
+    /// As on the wire: 0x0304 is TLS 1.3.
+    pub(crate) version: Option<u16>,
+    pub(crate) cipher_suite: Option<u16>,
+    /// IANA's name of it.
+    pub(crate) cipher_name: Option<&'static str>,
+    server: Arc<CertifiedKey>,
+    /// The client's certificate first; empty if it gave none.
+    clients: Vec<CertificateDer<'static>>,
+    /// What the interface keeps for the connection's life.
+    pub(crate) memo: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl TlsInfo {
+    /// The version as OpenSSL names it.
+    pub(crate) fn protocol(&self) -> &'static str {
+        match self.version {
+            Some(0x0304) => "TLSv1.3",
+            _ => "TLSv1.2",
+        }
+    }
+
+    /// The server's certificate, PEM.
+    pub(crate) fn server_certificate(&self) -> String {
+        self.server
+            .cert
+            .first()
+            .map(certificate::pem)
+            .unwrap_or_default()
+    }
+
+    /// The client's chain, PEM each.
+    pub(crate) fn client_chain(&self) -> Vec<String> {
+        self.clients.iter().map(certificate::pem).collect()
+    }
+
+    /// The client's name as RFC 4514 writes it.
+    pub(crate) fn client_name(&self) -> Option<String> {
+        self.clients.first().and_then(certificate::subject)
+    }
+}
+
+/// Shakes hands on `io`.
+///
+/// # Errors
+/// Whatever keeps the two ends from agreeing; the peer was told as far as possible.
+pub(crate) async fn accept<S: Stream>(
+    io: S,
+    config: Rc<TlsConfig>,
+) -> io::Result<(Session<S>, TlsInfo)> {
+    let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
+    let entry = config
+        .entry(&start.client_hello())
+        .ok_or(io::ErrorKind::InvalidInput)?;
+    let stream = start.into_stream(Arc::clone(&entry.config)).await?;
+    let (_, connection) = stream.get_ref();
+    let suite = connection
+        .negotiated_cipher_suite()
+        .map(|suite| suite.suite());
+    let info = TlsInfo {
+        version: connection.protocol_version().map(|version| match version {
+            ProtocolVersion::TLSv1_3 => 0x0304,
+            _ => 0x0303,
+        }),
+        cipher_suite: suite.map(u16::from),
+        cipher_name: suite
+            .and_then(|suite| suite.as_str())
+            .map(|name| name.strip_prefix("TLS13_").map_or(name, tls13_name)),
+        server: Arc::clone(&entry.key),
+        clients: connection
+            .peer_certificates()
+            .map(|chain| chain.iter().map(|each| each.clone().into_owned()).collect())
+            .unwrap_or_default(),
+        memo: OnceLock::new(),
+    };
+    Ok((Session(stream), info))
+}
+
+impl<S: Stream> Session<S> {
+    /// The protocol that both ends agreed on, if the client asked for any.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.0.get_ref().1.alpn_protocol()
+    }
+}
+
+/// rustls marks what belongs to TLS 1.3 in its names of suites; IANA does not.
+fn tls13_name(rest: &str) -> &'static str {
+    match rest {
+        "AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
+        "AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
+        "CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
+        _ => "",
+    }
+}
+
+impl<S: Stream> Stream for Session<S> {
+    fn is_hung_up(&self) -> bool {
+        self.0.get_ref().0.is_hung_up()
+    }
+
+    fn poll_send_file(
+        &mut self,
+        _: &mut Context<'_>,
+        _: &File,
+        _: u64,
+        _: usize,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
+
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn reset_on_close(&mut self) {
+        self.0.get_mut().0.reset_on_close();
+    }
+}
+
+impl<S: Stream> AsyncRead for Session<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(cx, buf)
+    }
+}
+
+impl<S: Stream> AsyncWrite for Session<S> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.0.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,61 @@
+"""`TlsOptions`: what the core reads of the `ssl_*` options."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..constants import HTTPModes
+from ..errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from .config import Config
+
+ALPN = {HTTPModes.auto: ("h2", "http/1.1"), HTTPModes.http1: ("http/1.1",), HTTPModes.http2: ("h2",)}
+
+
+@dataclass(frozen=True)
+class TlsOptions:
+    """Attributes that the core reads by name. The first certificate is the default, the others go by SNI."""
+
+    # Chain, key, the key's password.
+    certificates: list[tuple[Path, Path, str | None]]
+    alpn: list[str]
+    ca: Path | None
+    crl: list[Path]
+    client_verify: bool
+    # What every worker derives the keys of session tickets from.
+    ticket_seed: bytes | None
+    protocol_min: str = "tls1.3"
+    protocol_max: str = "tls1.3"
+    # Names of cipher suites; empty: all that are safe.
+    ciphers: list[str] = field(default_factory=list)
+
+    @classmethod
+    def from_config(cls, config: Config) -> TlsOptions | None:
+        """The options, or `None` if connections are not to be secured."""
+        if config.ssl_cert is None or config.ssl_key is None:
+            return None
+        return cls(
+            certificates=[
+                (config.ssl_cert, config.ssl_key, config.ssl_key_password),
+                *(further(pair, config.ssl_key_password) for pair in config.ssl_sni or ()),
+            ],
+            alpn=list(ALPN[config.http]),
+            ca=config.ssl_ca,
+            crl=list(config.ssl_crl or ()),
+            client_verify=config.ssl_client_verify,
+            ticket_seed=config.ssl_ticket_seed,
+            protocol_min=str(config.ssl_protocol_min),
+            protocol_max=str(config.ssl_protocol_max),
+            ciphers=list(config.ssl_ciphers or ()),
+        )
+
+
+def further(pair: str, password: str | None) -> tuple[Path, Path, str | None]:
+    """What `CERTIFICATE,KEY` names."""
+    certificate, _, key = pair.partition(",")
+    if not key:
+        raise ConfigurationError("ssl_sni", f"{pair!r} is not CERTIFICATE,KEY")
+    return Path(certificate).absolute(), Path(key).absolute(), password
