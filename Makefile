@@ -94,8 +94,8 @@ find-python = for version in $(1); do \
 	done
 
 need-cargo:
-	@minor=$$(cargo --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\)\..*/\1/p'); test "$${minor:-0}" -ge 85 \
-		|| { echo "granian is built with Rust 1.85 or newer, and no such cargo is on the PATH: see https://rustup.rs" >&2; exit 1; }
+	@minor=$$(cargo --version 2>/dev/null | sed -n 's/^cargo 1\.\([0-9]*\)\..*/\1/p'); test "$${minor:-0}" -ge 88 \
+		|| { echo "granian is built with Rust 1.88 or newer, and no such cargo is on the PATH: see https://rustup.rs" >&2; exit 1; }
 
 need-python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' 2>/dev/null \

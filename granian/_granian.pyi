@@ -7,13 +7,17 @@ from typing import Any, final
 __all__ = [
     "BUILD_GIL",
     "ASGIHTTPProtocol",
+    "ASGIWebsocketProtocol",
     "FileWrapper",
     "RSGIHTTPProtocol",
     "RSGIHTTPScope",
     "RSGIHTTPStreamTransport",
     "RSGIHeaders",
+    "RSGIWebsocketProtocol",
+    "RSGIWebsocketTransport",
     "WSGIInput",
     "WSGIStartResponse",
+    "WebsocketInboundMessage",
     "Worker",
     "__version__",
 ]

@@ -206,7 +206,7 @@ def test_group_signal(serve):
     os.killpg(service.process.pid, signal.SIGINT)
     assert service.wait_exit() == 0
     assert "Unexpected" not in service.log()
-    assert service.log().count(LIFESPAN_END) == 3
+    assert service.log().count(LIFESPAN_END) == 3, service.log()
 
 
 def test_kill_timeout(serve):
@@ -225,7 +225,7 @@ def test_stuck_worker_does_not_delay_the_others(serve):
         wire.send(OPEN["spin"])
         service.wait_line("spinning")
         stop(service, DRAIN + BEYOND)
-    assert service.log().count(LIFESPAN_END) == 3
+    assert service.log().count(LIFESPAN_END) == 3, service.log()
 
 
 def test_stop_while_workers_are_replaced(serve):

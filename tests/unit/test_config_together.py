@@ -26,7 +26,6 @@ def refusal(**options):
 @pytest.mark.parametrize(
     "options",
     [
-        {"http": "2"},
         {"ssl_cert": "cert.pem", "ssl_key": "key.pem"},
         {"ssl_ca": "ca.pem"},
         {"ssl_crl": "crl.pem"},
