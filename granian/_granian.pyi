@@ -20,6 +20,7 @@ __all__ = [
     "WebsocketInboundMessage",
     "Worker",
     "__version__",
+    "check_tls",
 ]
 
 __version__: str

@@ -26,10 +26,6 @@ def refusal(**options):
 @pytest.mark.parametrize(
     "options",
     [
-        {"ssl_cert": "cert.pem", "ssl_key": "key.pem"},
-        {"ssl_ca": "ca.pem"},
-        {"ssl_crl": "crl.pem"},
-        {"ssl_client_verify": True},
         {"static_path_mount": "static"},
         {"metrics_enabled": True},
     ],
@@ -197,15 +193,13 @@ def test_options_that_need_each_other(everything_available, options, name):
 @pytest.mark.parametrize(
     "options",
     [
-        {"ssl_cert": "c", "ssl_key": "k", "ssl_ca": "a", "ssl_crl": ["r"], "ssl_client_verify": True},
         {"static_path_mount": "a"},
         {"static_path_route": "/a"},
         {"static_path_mount": ["a", "b"], "static_path_route": ["/a", "/b"]},
     ],
 )
 def test_options_that_go_together(everything_available, options):
-    made = config(**options)
-    assert made.ssl_ctx[0] is ("ssl_cert" in options)
+    assert config(**options).ssl_ctx[0] is False
 
 
 def test_remarks(caplog):
