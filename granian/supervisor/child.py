@@ -12,6 +12,7 @@ import logging
 import multiprocessing
 import os
 import signal
+import socket
 import sys
 import threading
 import time
@@ -40,7 +41,8 @@ def run_worker(boot: Boot, pipe: Connection, inherited: list[int]) -> None:
     guard = ExitGuard()
     life = WorkerLife(boot, pipe)
     life.on_stopping = guard.arm
-    life.on_loaded = lambda: _handle_signals(life)
+    alarm = SignalAlarm()
+    life.on_loaded = lambda: _handle_signals(life, alarm)
     _handle_dumps(life)
     pipe.send((Report.BOOTING, None))
     code = life.run()
@@ -117,8 +119,27 @@ def _say_last_words() -> None:
             pass
 
 
-def _handle_signals(life: WorkerLife) -> None:
+class SignalAlarm:
+    """Wakes an event loop for every signal.
+
+    Python runs handlers between its own steps: a signal that comes when the loop is about to sleep, and has
+    looked already, would wait until something else wakes it.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(self._reader.fileno(), self._reader.recv, 4096)
+
+
+def _handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
     count = 0
+    if life.loop is not None:
+        alarm.watch(life.loop)
 
     def handle_stop(signum: int, frame: FrameType | None) -> None:
         nonlocal count

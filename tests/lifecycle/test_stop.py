@@ -337,3 +337,20 @@ def test_raising_hook_leaves_nothing_behind(program, when):
     assert not (service.spec.cwd / "socket").exists()
     assert not (service.spec.cwd / "pid").exists()
     service.wait_gone()
+
+
+def test_a_signal_wakes_the_loop(serve, event_loop):
+    """Without a descriptor for wake-ups, one that came just before the loop slept went unseen until the next event."""
+    app = """
+        import signal
+
+        async def app(scope, receive, send):
+            descriptor = signal.set_wakeup_fd(-1)
+            signal.set_wakeup_fd(descriptor)
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"none" if descriptor == -1 else b"some"})
+    """
+    service = serve(app, "--loop", event_loop, interface="asginl")
+    with service.connect() as wire:
+        assert wire.request("GET", "/").response().body == b"some"
+    stop(service, 1)
