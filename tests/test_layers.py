@@ -15,7 +15,7 @@ FORBIDDEN = {
     CORE / "net": [r"\bpyo3\b", r"crate::app\b", r"crate::worker\b", r"\bPython\b"],
     CORE / "runtime": [r"\bgranian_proto\b", r"crate::app\b", r"crate::net\b", r"crate::worker\b", r"\bhttparse\b"],
     CORE / "tls": [r"\bpyo3\b", r"crate::app\b", r"crate::worker\b"],
-    CORE / "app": [r"\bmio\b", r"\btokio\b", r"crate::worker\b", r"crate::net::(conn|io|listener|output|protocol)\b"],
+    CORE / "app": [r"\bmio\b", r"\btokio\b", r"crate::worker\b", r"crate::net::(h1|h2|io|listener|output|protocol)\b"],
 }
 # The only files that name an event loop's machinery or the poller.
 POLLER_FILES = {"runtime/reactor.rs", "runtime/waker.rs", "net/io.rs", "net/listener.rs", "worker.rs"}

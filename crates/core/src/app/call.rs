@@ -16,7 +16,8 @@ use super::host::Host;
 use super::response::{OrderError, Progress, Response};
 use super::target;
 use crate::net::app::{Address, Request};
-use crate::net::exchange::{BodyRead, Exchange, FileRegion, Reply};
+use crate::net::exchange::{BodyRead, Exchange};
+use crate::net::reply::{FileRegion, Reply};
 use crate::net::websocket::Opening;
 use crate::runtime::waker::lock;
 

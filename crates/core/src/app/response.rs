@@ -12,7 +12,7 @@
 use granian_proto::{ResponseHead, Trailers};
 use thiserror::Error;
 
-use crate::net::exchange::Reply;
+use crate::net::reply::Reply;
 
 /// The state of one response.
 pub(crate) struct Response {

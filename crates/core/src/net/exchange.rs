@@ -5,92 +5,16 @@
 //! through wakers what the other one did. What may be sent when is `app::response`'s business.
 
 use std::collections::VecDeque;
-use std::fs::File;
-use std::io::{self, Read, Seek, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::Path;
-use std::sync::{Arc, Mutex};
+use std::io;
+use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use bytes::{Bytes, BytesMut};
-use granian_proto::{ResponseHead, Trailers};
-use rustix::fs::OFlags;
+use granian_proto::ResponseHead;
 
+use super::reply::Reply;
+use super::spool::Spool;
 use crate::runtime::waker::lock;
-
-/// What an application sends, in order.
-pub(crate) enum Reply {
-    /// An informational head, such as 103 Early Hints.
-    Informational(ResponseHead),
-    /// The final head.
-    Head(ResponseHead),
-    /// A piece of the body; `last` ends the response.
-    Data { data: Bytes, last: bool },
-    /// A region of a file as a piece of the body; `last` ends the response.
-    File { file: FileRegion, last: bool },
-    /// The head that hands the stream over to the WebSocket protocol.
-    Upgrade(ResponseHead),
-    /// The end of the body.
-    End(Option<Trailers>),
-    /// The response cannot be completed: the connection is cut so that nobody takes it for whole.
-    Abort,
-}
-
-impl Reply {
-    fn weight(&self) -> usize {
-        match self {
-            Self::Data { data, .. } => data.len(),
-            _ => 0,
-        }
-    }
-
-    fn is_last(&self) -> bool {
-        match self {
-            Self::Data { last, .. } | Self::File { last, .. } => *last,
-            Self::End(_) | Self::Upgrade(_) | Self::Abort => true,
-            Self::Informational(_) | Self::Head(_) => false,
-        }
-    }
-}
-
-/// Part of an open file.
-pub(crate) struct FileRegion {
-    pub(crate) file: Arc<File>,
-    pub(crate) offset: u64,
-    pub(crate) len: u64,
-}
-
-impl FileRegion {
-    /// The whole of the regular file at `path`.
-    ///
-    /// # Errors
-    /// What opening it gives; `NotFound` for what is no regular file, such as a directory.
-    pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        // A named pipe would keep the worker's thread until somebody writes into it.
-        let file = File::options()
-            .read(true)
-            .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
-            .open(path)?;
-        let metadata = file.metadata()?;
-        if !metadata.is_file() {
-            return Err(io::ErrorKind::NotFound.into());
-        }
-        Ok(Self {
-            file: Arc::new(file),
-            offset: 0,
-            len: metadata.len(),
-        })
-    }
-
-    /// The part of the region from `start` to `end`, as far as there is any.
-    pub(crate) fn slice(mut self, start: u64, end: u64) -> Self {
-        let end = end.min(self.len);
-        let start = start.min(end);
-        self.offset += start;
-        self.len = end - start;
-        self
-    }
-}
 
 /// What a read of the request's body gives.
 #[derive(Debug)]
@@ -387,11 +311,7 @@ impl Exchange {
                 state.body.push_back(data);
                 return Ok(());
             }
-            state.spool = Some(Spool {
-                file: tempfile::tempfile()?,
-                written: 0,
-                read: 0,
-            });
+            state.spool = Some(Spool::new()?);
         }
         state
             .spool
@@ -499,12 +419,12 @@ impl State {
         }
         if self.body_bytes == 0
             && let Some(spool) = &mut self.spool
-            && spool.read < spool.written
+            && spool.is_unread()
         {
             let Ok(data) = spool.next() else {
                 return Some(BodyRead::Gone);
             };
-            *taken = spool.read == spool.written;
+            *taken = !spool.is_unread();
             return Some(BodyRead::Data { data, last: *taken });
         }
         let data = self.take_body();
@@ -525,34 +445,6 @@ impl State {
     }
 }
 
-/// The part of a body that is in a file.
-struct Spool {
-    file: File,
-    written: u64,
-    read: u64,
-}
-
-impl Spool {
-    fn append(&mut self, data: &[u8]) -> io::Result<()> {
-        self.file.write_all(data)?;
-        self.written += data.len() as u64;
-        Ok(())
-    }
-
-    fn next(&mut self) -> io::Result<Bytes> {
-        if self.read == 0 {
-            self.file.rewind()?;
-        }
-        let mut data = Vec::with_capacity(SPOOL_STEP as usize);
-        (&mut self.file).take(SPOOL_STEP).read_to_end(&mut data)?;
-        if data.is_empty() {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
-        self.read += data.len() as u64;
-        Ok(Bytes::from(data))
-    }
-}
-
 /// Adds `cx` to those that wait, however often it asks.
 pub(super) fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
     if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
@@ -566,5 +458,5 @@ pub(super) fn wake(waker: Option<Waker>) {
     }
 }
 
+/// A body that is wanted whole stays in memory up to this size.
 const SPOOL_THRESHOLD: usize = 1024 * 1024;
-const SPOOL_STEP: u64 = 256 * 1024;

@@ -2,14 +2,16 @@
 //! that applications are called through, but neither Python nor any interface.
 
 pub(crate) mod app;
-pub(crate) mod conn;
 pub(crate) mod early;
 pub(crate) mod exchange;
+pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod io;
 pub(crate) mod listener;
 pub(crate) mod output;
 pub(crate) mod protocol;
+pub(crate) mod reply;
 pub(crate) mod service;
+mod spool;
 pub(crate) mod websocket;
 pub(crate) mod ws;

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 
-use super::exchange::FileRegion;
 use super::io::Stream;
+use super::reply::FileRegion;
 
 /// The write queue of one connection. Bounded by whoever fills it.
 #[derive(Default)]

@@ -11,7 +11,7 @@ use std::time::Duration;
 use bytes::BytesMut;
 
 use super::app::Peer;
-use super::conn::{Connection, Next};
+use super::h1::{Connection, Next};
 use super::h2;
 use super::io::{Io, Stream};
 use super::service::{Service, Stage};

@@ -1,6 +1,7 @@
 //! Threads and time: the reactor that owns sockets, tasks and timers, and its place on a Python
 //! event loop. Knows nothing of HTTP.
 
+mod backlog;
 pub(crate) mod python;
 pub(crate) mod reactor;
 pub(crate) mod timers;

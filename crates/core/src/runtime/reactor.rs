@@ -18,6 +18,7 @@ use mio::event::{Event, Source};
 use mio::{Events, Interest, Token};
 use slab::Slab;
 
+use super::backlog::Backlog;
 use super::timers::{Deadline, Timers};
 use super::waker::{Mailbox, TaskWaker};
 
@@ -37,6 +38,9 @@ struct Inner {
     in_turn: Cell<bool>,
     /// A task has ended since the last turn or settlement began.
     has_ended: Cell<bool>,
+    /// Tasks that run after the current one before the thread goes back to its owner.
+    left: Cell<usize>,
+    backlog: Backlog,
 }
 
 struct Slot {
@@ -115,6 +119,8 @@ impl Reactor {
             now: Cell::new(Instant::now()),
             in_turn: Cell::new(false),
             has_ended: Cell::new(false),
+            left: Cell::new(0),
+            backlog: Backlog::new(Instant::now()),
         })))
     }
 
@@ -266,12 +272,26 @@ impl Reactor {
         self.0.mailbox.collect(&mut self.0.ready.borrow_mut());
         // Tasks woken from here on wait for the next turn, so that Python code is never starved.
         let count = self.0.ready.borrow().len();
-        for _ in 0..count {
+        for left in (0..count).rev() {
             let Some(key) = self.0.ready.borrow_mut().pop_front() else {
-                return;
+                break;
             };
+            self.0.left.set(left);
+            self.poll_task(key);
+            if self.0.backlog.is_due() {
+                self.clear_backlog();
+            }
+        }
+        self.0.left.set(0);
+        self.clear_backlog();
+    }
+
+    fn clear_backlog(&self) {
+        let left = self.0.left.replace(0);
+        for key in self.0.backlog.take() {
             self.poll_task(key);
         }
+        self.0.left.set(left);
     }
 
     fn poll_task(&self, key: usize) {
@@ -330,6 +350,16 @@ impl TaskHandle {
                 .borrow_mut()
                 .set(self.key, &mut slot.deadline, at);
         }
+    }
+
+    /// True if a write may be put off: other tasks run now, and quickly.
+    pub(crate) fn may_put_off(&self) -> bool {
+        self.reactor.0.left.get() > 0 && self.reactor.0.backlog.is_open(self.now())
+    }
+
+    /// Polls the task once more before the thread goes back to its owner, at the latest.
+    pub(crate) fn put_off(&self) {
+        self.reactor.0.backlog.push(self.key);
     }
 
     /// Watches `source` for this task: readiness is edge-triggered and wakes the task.

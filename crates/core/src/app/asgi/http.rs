@@ -13,7 +13,8 @@ use super::message::{Message, parse};
 use crate::app::awaitable::{Awaitable, Waitable, done};
 use crate::app::call::Call;
 use crate::app::response::{OrderError, Progress};
-use crate::net::exchange::{BodyRead, FileRegion};
+use crate::net::exchange::BodyRead;
+use crate::net::reply::FileRegion;
 use crate::runtime::python::{EventLoop, attend};
 
 /// The object whose methods an application gets as `receive` and `send`.

@@ -19,7 +19,7 @@ use crate::app::awaitable::{Awaitable, Waitable, done};
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::response::OrderError;
-use crate::net::exchange::FileRegion;
+use crate::net::reply::FileRegion;
 use crate::runtime::python::{EventLoop, attend};
 use crate::runtime::waker::lock;
 

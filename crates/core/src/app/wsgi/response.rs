@@ -13,7 +13,7 @@ use pyo3::types::{PyIterator, PyList, PyTuple, PyType};
 use super::start::{FileWrapper, StartResponse, order_error, piece};
 use crate::app::call::{Call, Outcome};
 use crate::app::response::Progress;
-use crate::net::exchange::FileRegion;
+use crate::net::reply::FileRegion;
 
 /// A response that is being iterated over.
 pub(crate) struct Body {

@@ -8,8 +8,8 @@ use granian_proto::{ResponseHead, Trailers};
 use h2::server::SendResponse;
 use h2::{Reason, SendStream};
 
-use super::super::exchange::{FileRegion, Reply};
 use super::super::output::read_region;
+use super::super::reply::{FileRegion, Reply};
 use super::head;
 
 /// See the module's documentation.

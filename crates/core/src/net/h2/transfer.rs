@@ -15,7 +15,8 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 
 use super::super::app::{Request, Source};
-use super::super::exchange::{Exchange, Over, Reply};
+use super::super::exchange::{Exchange, Over};
+use super::super::reply::Reply;
 use super::super::service::Ticket;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Sent};
