@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any, final
 
+from ._procinfo import ProcInfoCollector as ProcInfoCollector
+
 __all__ = [
     "BUILD_GIL",
     "ASGIHTTPProtocol",

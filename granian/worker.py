@@ -36,7 +36,11 @@ class WorkerLife:
         self.boot = boot
         self.worker: Worker | None = None
         self.loop: asyncio.AbstractEventLoop | None = None
+        # What the process ends with, even if it is ended before `run` returns.
+        self.exit_code = 0
         self._pipe = pipe
+        # Listening sockets that have come through the pipe.
+        self._adopted: list[socket.socket] = []
         self._lifespan: Lifespan | None = None
         self._main: asyncio.Task[None] | None = None
         self._stopping = False
@@ -55,12 +59,17 @@ class WorkerLife:
         try:
             self._load()
         except BaseException as error:
-            return self._fail(error)
+            self._fail(error)
+            return self.exit_code
         assert self.loop is not None
         try:
-            return self._live(self.loop)
+            self._live(self.loop)
+        except BaseException:
+            self.exit_code = 1
+            raise
         finally:
             self._close(self.loop)
+        return self.exit_code
 
     def request_stop(self) -> None:
         """Begins the drain; from a signal's handler on the worker's own thread, or another one."""
@@ -75,7 +84,7 @@ class WorkerLife:
         """Ends the drain at once."""
         self._deadline = time.monotonic()
         self.on_stopping(FORCED)
-        self._wake(lambda: resolve(self._hurry))
+        self._wake(self._handle_cancel)
 
     # Starting.
 
@@ -136,24 +145,25 @@ class WorkerLife:
             return
         if (known is None or not follows) and self.worker is not None and not self._stopping:
             self.boot.sockets[position] = listener
+            if follows:
+                self._adopted.append(listener)
             self.worker.listen(listener.fileno())
         elif follows:
             listener.close()
 
-    def _fail(self, error: BaseException) -> int:
+    def _fail(self, error: BaseException) -> None:
+        if not self._stopping:
+            self.exit_code = 1
         if self.loop is not None:
             self._close(self.loop)
         if self._stopping:
-            self._report(Report.GONE)
-            return 0
+            return self._report(Report.GONE)
         self._report(Report.FAILED, describe(error))
-        return 1
 
     # Serving.
 
-    def _live(self, loop: asyncio.AbstractEventLoop) -> int:
+    def _live(self, loop: asyncio.AbstractEventLoop) -> None:
         assert self._lifespan is not None
-        code = 0
         self._hurry = loop.create_future()
         self._main = loop.create_task(self._serve(loop), name="granian-worker")
         while not self._main.done():
@@ -161,7 +171,7 @@ class WorkerLife:
                 loop.run_until_complete(self._main)
             except (SystemExit, KeyboardInterrupt) as error:
                 logger.error("The application has left with %r, stopping", error)
-                code = 1
+                self.exit_code = 1
                 self.request_stop()
         try:
             self._lifespan.shutdown(loop, max(self._deadline + GRACE / 2 - time.monotonic(), MOMENT))
@@ -169,7 +179,6 @@ class WorkerLife:
             logger.error("The application's shutdown failed", exc_info=error)
         loop.run_until_complete(self._end_tasks())
         self._report(Report.GONE)
-        return code
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         self._report(Report.READY)
@@ -249,6 +258,10 @@ class WorkerLife:
             for task in asyncio.all_tasks(self.loop):
                 task.cancel()
 
+    def _handle_cancel(self) -> None:
+        if self._main is not None:
+            resolve(self._hurry)
+
     def _wake(self, function: Callable[[], Any]) -> None:
         try:
             if self.loop is not None:
@@ -263,20 +276,22 @@ class WorkerLife:
             self.worker.close()
             # It must go on the thread that it has lived on.
             self.worker = None
+        while self._adopted:
+            self._adopted.pop().close()
         loop.remove_reader(self._pipe.fileno())
         loop.close()
 
 
 def describe(error: BaseException) -> str:
     """An error at start for the log: the traceback if it is the application's, else its message."""
-    if isinstance(error, RuntimeError | AttributeError) and error.__cause__ is None and error.__traceback__ is not None:
-        frames = traceback.extract_tb(error.__traceback__)
-        if frames[-1].filename == _IMPORTER:
-            return str(error)
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, RuntimeError | AttributeError | ValueError) and frames and frames[-1].filename in _OWN_WORDS:
+        return str(error)
     return "".join(traceback.format_exception(error)).rstrip()
 
 
-_IMPORTER = find_target.__code__.co_filename
+# What is raised in these files says all that there is to say.
+_OWN_WORDS = (find_target.__code__.co_filename, type(loops).get.__code__.co_filename)
 # Between the end of the drain and the end of everything.
 GRACE = 0.8
 # After a second signal.

@@ -9,14 +9,14 @@ import dataclasses
 import os
 import signal
 import sys
-import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from .._loops import loops
 from ..config import Config
-from ..errors import FatalError
+from ..errors import ConfigurationError, FatalError
 from ..importer import build_env_loader, load_target
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Address, Kind, Listeners, inherited_descriptors
@@ -27,14 +27,17 @@ from ..supervisor.pidfile import PidFile
 from ..supervisor.report import Boot, Loader
 from ..supervisor.title import set_title
 from ..worker import describe
+from .names import FormerNames, former
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 
 
-class AbstractServer(ABC):
+class AbstractServer(FormerNames, ABC):
     """Options as keywords of the constructor, see the settings page; every option is also an attribute."""
 
     def __init__(self, target: str, *arguments: Any, **options: Any) -> None:
+        FormerNames.__init__(self)
+        self._supervisor: Supervisor | None = None
         # For what the configuration itself may have to say.
         configure_logging(LogLevels.info)
         self.config = self._configure(target, arguments, options)
@@ -42,15 +45,13 @@ class AbstractServer(ABC):
         self.hooks_reload: list[Callable[[], Any]] = []
         self.hooks_shutdown: list[Callable[[], Any]] = []
         self.pid: int | None = None
-        self.main_loop_interrupt = threading.Event()
-        self._supervisor: Supervisor | None = None
         self._load_env = build_env_loader()
         configure_logging(self.config.log_level, self.config.log_dictconfig, self.config.log_enabled)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_") or name == "config":
             raise AttributeError(name)
-        return getattr(self.config, ALIASES.get(name, name))
+        return former(self.config, name)
 
     def on_startup(self, hook: Hook) -> Hook:
         """Runs `hook` in the main process before the first worker starts."""
@@ -81,6 +82,8 @@ class AbstractServer(ABC):
         """
         self.pid = os.getpid()
         self._check()
+        if self.config.loop not in loops:
+            raise ConfigurationError("loop", f"'{self.config.loop}' implementation not available.")
         loader = Loader(target_loader, wrap_loader) if target_loader is not None else None
         logger.info("Starting granian (main PID: %d)", self.pid)
         pid_file = PidFile(Path(self.config.pid_file)) if self.config.pid_file is not None else None
@@ -107,7 +110,7 @@ class AbstractServer(ABC):
     def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[Boot], WorkerHandle]:
         """What starts a worker."""
 
-    def _check(self) -> None:  # noqa: B027 (most kinds can do everything)
+    def _check(self) -> None:
         """Refuses what this kind of server cannot do."""
 
     def _make_loader(self, loader: Loader | None) -> Loader | None:
@@ -140,7 +143,7 @@ class AbstractServer(ABC):
         )
         try:
             title = self._set_title()
-            plan = Plan(config, listeners, self._launcher(spawn_target), drain_timeout_of(config), title, loader)
+            plan = Plan(config, listeners, self._launcher(spawn_target), config.drain_timeout_effective, title, loader)
             self._supervisor = Supervisor(plan, Hooks(self._load_environment, self._run_reload_hooks))
 
             def before() -> None:
@@ -194,19 +197,5 @@ def addresses_of(config: Config) -> list[Address]:
     return found + named
 
 
-def drain_timeout_of(config: Config) -> float:
-    """Seconds that requests have to finish; few where somebody waits for new code."""
-    if config.drain_timeout is not None:
-        return float(config.drain_timeout)
-    return RELOAD_DRAIN_TIMEOUT if config.reload else DRAIN_TIMEOUT
-
-
-ALIASES = {
-    "bind_addr": "address",
-    "bind_port": "port",
-    "bind_uds": "uds",
-    "log_config": "log_dictconfig",
-    "reload_on_changes": "reload",
-}
-DRAIN_TIMEOUT = 30.0
-RELOAD_DRAIN_TIMEOUT = 3.0
+# Granian 2's name of what the supervisor holds in its hands.
+AbstractWorker = WorkerHandle

@@ -19,7 +19,7 @@ from ..interfaces.detect import detect
 from ..interfaces.rsgi import RSGILifespan, callable_of
 from ..log import LogLevels, configure_logging, log_app_exception, log_request_builder, logger
 from ..sockets import Listeners
-from .common import Hook, addresses_of, drain_timeout_of
+from .common import Hook, addresses_of
 
 
 class AsyncWorker:
@@ -82,7 +82,7 @@ class AsyncWorker:
 
     async def _end(self) -> None:
         if self._lifespan is not None:
-            await self._lifespan.wait_shutdown(drain_timeout_of(self._config))
+            await self._lifespan.wait_shutdown(self._config.drain_timeout_effective)
         if self._callbacks is not None:
             self._callbacks.shutdown(self._loop)
 
@@ -199,7 +199,7 @@ class Server:
                 worker = await self._replace(worker, make, listeners)
             logger.info("Shutting down granian")
             logger.info("Stopping worker-1")
-            await worker.stop(drain_timeout_of(self.config))
+            await worker.stop(self.config.drain_timeout_effective)
         finally:
             # Where the task was cancelled there is no time to drain; after a stop there is nothing left.
             await worker.stop(0)
@@ -217,7 +217,7 @@ class Server:
             return worker
         logger.info("Started worker-1")
         logger.info("Stopping old worker-1")
-        await worker.stop(drain_timeout_of(self.config))
+        await worker.stop(self.config.drain_timeout_effective)
         logger.info("Stopped old worker-1")
         return new
 

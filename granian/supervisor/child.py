@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from types import FrameType
 
@@ -38,8 +39,8 @@ def run_worker(boot: Boot, pipe: Connection, inherited: list[int]) -> None:
     config = boot.config
     configure_logging(config.log_level, config.log_dictconfig, config.log_enabled)
 
-    guard = ExitGuard()
     life = WorkerLife(boot, pipe)
+    guard = ExitGuard(lambda: life.exit_code)
     life.on_stopping = guard.arm
     alarm = SignalAlarm()
     life.on_loaded = lambda: _handle_signals(life, alarm)
@@ -80,8 +81,9 @@ def die_with_parent(parent: int) -> None:
 class ExitGuard:
     """A thread that ends the process at a deadline, whatever is still running in it."""
 
-    def __init__(self) -> None:
+    def __init__(self, exit_code: Callable[[], int]) -> None:
         self.deadline: float | None = None
+        self._exit_code = exit_code
         self._changed = threading.Condition()
 
     def arm(self, seconds: float) -> None:
@@ -105,7 +107,7 @@ class ExitGuard:
         speaker = threading.Thread(target=_say_last_words, daemon=True)
         speaker.start()
         speaker.join(MOMENT)
-        os._exit(0)
+        os._exit(self._exit_code())
 
 
 def _say_last_words() -> None:
@@ -137,17 +139,12 @@ class SignalAlarm:
 
 
 def _handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
-    count = 0
     if life.loop is not None:
         alarm.watch(life.loop)
 
     def handle_stop(signum: int, frame: FrameType | None) -> None:
-        nonlocal count
-        count += 1
-        if count == 1:
-            life.request_stop()
-        else:
-            life.request_cancel()
+        # Again means nothing: a signal to the process group comes here from its sender and from the supervisor.
+        life.request_stop()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, handle_stop)

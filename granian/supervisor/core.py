@@ -99,9 +99,12 @@ class Supervisor:
         if self._files is not None and self._files.pipe is not None:
             watched.append(self._files.pipe)
         wait(watched, self.timers.left())
+        # Events are taken before signals and handled after them: a worker that has ended by a signal to the whole
+        # process group (Ctrl-C, systemd) is then seen to have been asked to.
+        events = self.crew.take_events()
         for signum in self._signals.read():
             self._handle_signal(signum)
-        self.crew.handle_events()
+        self.crew.handle_events(events)
         if self._files is not None and self._phase is Phase.RUNNING:
             changes = self._files.read()
             if changes:

@@ -36,6 +36,15 @@ class Plan:
     loader: Loader | None = None
 
 
+@dataclass(frozen=True)
+class Event:
+    """What one worker has said, and whether it has ended."""
+
+    worker: WorkerHandle
+    reports: list[Report]
+    ended: bool
+
+
 class Crew:
     """Starts, replaces and retires workers; tells its supervisor what that comes to."""
 
@@ -114,19 +123,27 @@ class Crew:
         """Whoever is leaving leaves now."""
         for worker, timer in list(self._leaving.items()):
             timer.cancel()
-            worker.stop()
+            worker.hurry()
             self._leaving[worker] = self._timers.after(HURRY, worker.kill)
 
     # What happens.
 
-    def handle_events(self) -> None:
-        """Takes in what workers have said, and who has ended."""
+    def take_events(self) -> list[Event]:
+        """What workers have said, and who has ended, since the last time."""
+        found = []
         for worker in self.workers():
-            alive = worker.is_alive()
-            for report, _ in worker.reports():
-                self._handle_report(worker, report)
-            if not alive:
-                self._handle_end(worker)
+            # Asked first: what has ended says nothing more.
+            ended = not worker.is_alive()
+            found.append(Event(worker, [report for report, _ in worker.reports()], ended))
+        return found
+
+    def handle_events(self, events: Iterable[Event]) -> None:
+        """Does what follows from them."""
+        for event in events:
+            for report in event.reports:
+                self._handle_report(event.worker, report)
+            if event.ended:
+                self._handle_end(event.worker)
 
     def _handle_report(self, worker: WorkerHandle, report: Report) -> None:
         slot = self.slot_of(worker)

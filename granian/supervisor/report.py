@@ -32,6 +32,7 @@ class Command(Enum):
     LISTEN = "listen"
     # For workers that no signal can be sent to.
     STOP = "stop"
+    # The drain is over.
     CANCEL = "cancel"
 
 

@@ -24,7 +24,6 @@ class ThreadHandle(WorkerHandle):
         # Readable when the thread has ended: nobody ever writes to it.
         self._ended, mark = os.pipe()
         self._code: int | None = None
-        self._stops = 0
         self._abandoned = False
         self._thread = threading.Thread(target=self._run, args=(theirs, mark), name="granian-worker", daemon=True)
         self._thread.start()
@@ -47,8 +46,7 @@ class ThreadHandle(WorkerHandle):
         return self._code
 
     def stop(self) -> None:
-        self._stops += 1
-        self.send(Command.STOP if self._stops == 1 else Command.CANCEL)
+        self.send(Command.STOP)
 
     def kill(self) -> None:
         self._abandoned = True

@@ -23,6 +23,7 @@ FAILURES = {
     "syntax": ("def app(:", "main:app", "SyntaxError"),
     "exception": ("raise ValueError('at import')", "main:app", "ValueError: at import"),
     "exit": ("import sys; sys.exit(3)", "main:app", "SystemExit: 3"),
+    "no module": ("", ":app", "The target ':app' names no module"),
     "death": ("import os; os.kill(os.getpid(), 9)", "main:app", "unexpected exit with code -9"),
 }
 
@@ -37,6 +38,26 @@ def test_application_that_cannot_be_loaded(launch, case, workers):
     assert message in failing.log()
     assert "Started worker" not in failing.log()
     failing.wait_gone()
+
+
+OWN_WORDS = ["absent", "attribute", "no module"]
+
+
+@pytest.mark.parametrize("case", OWN_WORDS)
+def test_a_wrong_target_is_one_line(launch, case):
+    source, target, message = FAILURES[case]
+    failing = launch(source, target=target)
+    assert failing.wait_exit(20) == 1
+    assert "Traceback" not in failing.log()
+    assert [line for line in failing.lines() if "[ERROR]" in line] == [
+        line for line in failing.lines() if message in line
+    ]
+
+
+def test_loop_that_is_not_installed(launch):
+    failing = launch(HELLO, "--loop", "winloop", "--workers", "2")
+    assert failing.wait_exit(20) == 1
+    assert failing.lines() == ["[ERROR] --loop: 'winloop' implementation not available."]
 
 
 FAILING_LIFESPAN = """
@@ -300,7 +321,7 @@ THREADS = """
 def test_threads(program):
     service = program(THREADS)
     service.wait_ready()
-    service.wait_line("Started worker-3")
+    wait_count(service, "Started worker-", 3)
     assert len({service.get("/").text for _ in range(60)}) == 3
     service.signal(signal.SIGHUP)
     wait_count(service, "Stopped old worker-", 3)
@@ -335,7 +356,7 @@ PRELOAD = """
 def test_preload(program):
     service = program(PRELOAD)
     service.wait_ready()
-    service.wait_line("Started worker-3")
+    wait_count(service, "Started worker-", 3)
     assert service.get("/").text == "hello"
     service.stop()
     # As a program and as a module of it.

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
+
+from .conftest import wait_count
 
 DRAIN = 1
 # What a stop may take beyond the drain.
@@ -55,6 +59,9 @@ APP = """
             tasks.add(asyncio.create_task(background(0.3)))
         if path == "/endless":
             tasks.add(asyncio.create_task(background(60)))
+        if path == "/moment":
+            print("a moment", flush=True)
+            await asyncio.sleep(0.5)
         if path == "/body":
             while (await receive()).get("more_body"):
                 pass
@@ -199,14 +206,56 @@ def test_second_signal(serve, event_loop, what):
         stop(service, 1.0, signal.SIGINT)
 
 
-def test_group_signal(serve):
-    """Ctrl-C goes to all processes at once and is no crash of the workers."""
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_group_signal(serve, number):
+    """Ctrl-C and systemd's stop go to all processes at once: no crash of the workers, and no second signal for them."""
     service = serve(APP, "--workers", "3", interface="asgi")
-    service.wait_line("Started worker-3")
-    os.killpg(service.process.pid, signal.SIGINT)
+    wait_count(service, "Started worker-", 3)
+    with service.connect() as wire:
+        wire.request("GET", "/moment")
+        service.wait_line("a moment")
+        os.killpg(service.process.pid, number)
+        assert wire.response().status == 200
     assert service.wait_exit() == 0
     assert "Unexpected" not in service.log()
     assert service.log().count(LIFESPAN_END) == 3, service.log()
+
+
+def test_group_signal_while_workers_start(launch):
+    """They end by it at once, before the supervisor can tell them to."""
+    service = launch("print('importing', flush=True); import time; time.sleep(60)", "--workers", "3")
+    wait_count(service, "importing", 3)
+    os.killpg(service.process.pid, signal.SIGINT)
+    assert service.wait_exit() == 0
+    assert "could not start" not in service.log()
+
+
+def test_second_group_signal(serve):
+    service = serve(APP, "--workers", "2", interface="asgi")
+    wait_count(service, "Started worker-", 2)
+    with service.connect() as wire:
+        wire.send(OPEN["loop"])
+        service.wait_line("looping")
+        os.killpg(service.process.pid, signal.SIGINT)
+        service.wait_line("Shutting down granian")
+        started = time.monotonic()
+        os.killpg(service.process.pid, signal.SIGINT)
+        assert service.wait_exit() == 0
+        assert time.monotonic() - started < 1 + slack()
+    assert service.log().count(LIFESPAN_END) == 2, service.log()
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_forced_end_keeps_the_exit_code(code):
+    source = f"""
+import threading
+from granian.supervisor.child import ExitGuard
+
+threading.Thread(target=threading.Event().wait).start()
+ExitGuard(lambda: {code}).arm(0.05)
+"""
+    ended = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True, timeout=10)
+    assert ended.returncode == code, ended.stderr
 
 
 def test_kill_timeout(serve):
@@ -220,7 +269,7 @@ def test_kill_timeout(serve):
 
 def test_stuck_worker_does_not_delay_the_others(serve):
     service = serve(APP, "--workers", "4", "--drain-timeout", "1", interface="asgi")
-    service.wait_line("Started worker-4")
+    wait_count(service, "Started worker-", 4)
     with service.connect() as wire:
         wire.send(OPEN["spin"])
         service.wait_line("spinning")

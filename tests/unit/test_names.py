@@ -6,7 +6,7 @@ import pytest
 
 NAMES = {
     "granian": "Granian __version__ loops",
-    "granian._granian": "BUILD_GIL Worker __version__",
+    "granian._granian": "BUILD_GIL ProcInfoCollector Worker __version__",
     "granian._imports": "anyio dotenv setproctitle watchfiles",
     "granian._internal": "build_env_loader get_import_components load_env load_module load_target patch_pypath "
     "prepare_import",
@@ -23,7 +23,7 @@ NAMES = {
     "granian.rsgi": "HTTPProtocol Headers ProtocolClosed ProtocolError Scope WebsocketMessage WebsocketMessageType "
     "WebsocketProtocol",
     "granian.server": "MPServer MTServer Server",
-    "granian.server.common": "AbstractServer",
+    "granian.server.common": "AbstractServer AbstractWorker",
     "granian.server.embed": "AsyncWorker Server",
     "granian.server.mp": "WorkerProcess",
     "granian.server.mt": "WorkerThread",
