@@ -10,7 +10,7 @@ HOST ?= 127.0.0.1
 PORT ?= 8000
 # Further arguments of the command at hand: make bench ARGS=--quick
 ARGS ?=
-# Seconds per fuzz target.
+# Seconds per fuzz target, or of the soak.
 SECONDS ?= 60
 
 BIN := $(VENV)/bin
@@ -22,7 +22,7 @@ export PYO3_PYTHON = $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz bench clean need-cargo need-python
+.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz soak bench clean need-cargo need-python
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,9 @@ fuzz: need-cargo ## run every fuzz target for SECONDS= (60) each; needs a nightl
 	@set -e; PATH="$$PATH:$(abspath $(TOOLS))/bin"; cd crates/proto; for target in $$(cargo +nightly fuzz list); do \
 		cargo +nightly fuzz run $$target -- -max_total_time=$(SECONDS) $(ARGS); \
 	done
+
+soak: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## mixed load for SECONDS= while workers are replaced and killed (ARGS="--seed 1")
+	@PYTHONPATH=tests $(BIN)/python -m soak --seconds $(SECONDS) $(ARGS)
 
 bench: need-cargo need-python ## compare with the peers on PyPI; writes docs/benchmarks/ (ARGS="--quick --only ours")
 	@$(PYTHON) -m benches $(ARGS)
