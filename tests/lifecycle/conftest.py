@@ -15,6 +15,8 @@ from unittest import mock
 import pytest
 from e2e.server import Server, Spec
 
+# A shell that runs the tests in the background has them ignore it, and so would the servers.
+signal.signal(signal.SIGQUIT, signal.SIG_DFL)
 HERE = Path(__file__).parent
 TEST_TIMEOUT = 60
 

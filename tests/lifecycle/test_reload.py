@@ -111,6 +111,16 @@ def test_hup(service):
     service.stop()
 
 
+def test_together_with_limits(serve):
+    """A lifetime or a limit of memory ended reloading (#737)."""
+    service = serve(named("first"), "--reload", "--workers-lifetime", "60", "--workers-max-rss", "1000")
+    service.wait_line("Watching for changes")
+    for name in ("second", "third"):
+        service.write(named(name))
+        wait_text(service, name)
+    service.stop()
+
+
 def test_ignored(serve, tmp_path):
     (tmp_path / "data").mkdir()
     options = ("--reload", "--reload-ignore-dirs", "data", "--reload-ignore-patterns", r"\.txt$")

@@ -318,6 +318,113 @@ def test_dump(serve):
     service.stop()
 
 
+UPSTREAM = """
+    import asyncio, os
+
+    async def echo(reader, writer):
+        writer.write(await reader.read(100))
+        writer.close()
+
+    async def app(scope, receive, send):
+        if scope["type"] == "lifespan":
+            await receive()
+            global upstream
+            upstream = await asyncio.start_server(echo, "127.0.0.1", 0)
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            return await send({"type": "lifespan.shutdown.complete"})
+        reader, writer = await asyncio.open_connection(*upstream.sockets[0].getsockname())
+        writer.write(b"from upstream")
+        body = await asyncio.to_thread(bytes, await reader.read())
+        writer.close()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_calls_of_an_upstream(serve, loop):
+    """Some of the workers that had such calls never ended (#875)."""
+    service = serve(UPSTREAM, "--workers", "2", "--loop", loop, interface="asgi")
+    service.wait_line("Started worker-2")
+    with Load(service, clients=20) as load:
+        for number in range(1, 11):
+            service.signal(signal.SIGHUP)
+            wait_count(service, "Stopped old worker-", number * 2)
+            load.wait_answers(20)
+    service.stop()
+    assert "Killing" not in service.log()
+
+
+THREADS = """
+    import os, threading
+    from granian.server.mt import MTServer
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % threading.get_ident()})
+
+    if __name__ == "__main__":
+        # A build with a GIL refuses; the rest is the same.
+        MTServer._check = lambda self: None
+        MTServer("main:app", interface="asginl", port=0, workers=3).serve()
+"""
+
+
+def test_threads_under_load(program):
+    """A descriptor or a listener went while other threads used it (#859, #746, #556)."""
+    service = program(THREADS)
+    service.wait_ready()
+    wait_count(service, "Started worker-", 3)
+    with Load(service) as load:
+        for number in range(1, 11):
+            service.signal(signal.SIGHUP)
+            wait_count(service, "Stopped old worker-", number * 3)
+            load.wait_answers(20)
+    descriptors = len(os.listdir(f"/proc/{service.process.pid}/fd"))
+    service.signal(signal.SIGHUP)
+    wait_count(service, "Stopped old worker-", 33)
+    assert len(os.listdir(f"/proc/{service.process.pid}/fd")) <= descriptors
+    service.stop()
+    assert "Traceback" not in service.log()
+
+
+KEPT_SOCKET = """
+    import os, signal, socket, subprocess, sys
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % os.getppid()})
+
+    if __name__ == "__main__":
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
+        kept = socket.socket()
+        kept.bind(("127.0.0.1", 0))
+        kept.listen(1024)
+        command = [sys.executable, "-m", "granian", "--interface", "asginl", "--fd", str(kept.fileno()), "main:app"]
+        for _ in range(4):
+            server = subprocess.Popen(command, pass_fds=[kept.fileno()])
+            print("served by", server.pid, flush=True)
+            signal.sigwait({signal.SIGUSR1})
+            server.terminate()
+            assert server.wait() == 0
+        print("over", flush=True)
+"""
+
+
+def test_restart_on_a_kept_socket(program):
+    """With the socket in other hands (`Sockets=` of systemd) a restart loses nothing (#786)."""
+    service = program(KEPT_SOCKET)
+    service.wait_ready()
+    with Load(service) as load:
+        for number in range(1, 4):
+            service.signal(signal.SIGUSR1)
+            wait_count(service, "served by", number + 1)
+            load.wait_answer(re.findall(r"served by (\d+)", service.log())[number])
+    service.signal(signal.SIGUSR1)
+    service.wait_line("over")
+
+
 def test_every_worker_serves(serve):
     """Connections spread over the workers."""
     service = serve(HELLO, "--workers", "4")

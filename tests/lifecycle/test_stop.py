@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -28,6 +29,14 @@ APP = """
             print(f"shutdown with {scope['state']}\\n", end="", flush=True)
             return await send({"type": "lifespan.shutdown.complete"})
         path = scope["path"]
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            message = await receive()
+            print("websocket", message, flush=True)
+            while path == "/deaf":
+                await asyncio.sleep(0.01)
+            return
         if path == "/stream":
             await send({"type": "http.response.start", "status": 200, "headers": []})
             while True:
@@ -107,6 +116,21 @@ def service(serve, event_loop):
     return serve(APP, "--drain-timeout", str(DRAIN), "--loop", event_loop, interface="asgi")
 
 
+UPGRADE = (
+    "GET {} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+# The preface, empty settings, and nothing any more: neither an acknowledgement nor an answer to a PING.
+HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])
+# HEADERS with END_HEADERS and END_STREAM: GET, http, :authority x, and the path to come.
+FIELDS = bytes([0x82, 0x86, 0x01, 1]) + b"x" + bytes([0x04])
+
+
+def http2_get(path: bytes) -> bytes:
+    block = FIELDS + bytes([len(path)]) + path
+    return HTTP2 + bytes([0, 0, len(block), 1, 5, 0, 0, 0, 1]) + block
+
+
 OPEN = {
     "silence": b"",
     "half a head": b"GET / HTTP/1.1\r\nHost: x\r\n",
@@ -116,8 +140,22 @@ OPEN = {
     "stubborn": b"GET /stubborn HTTP/1.1\r\nHost: x\r\n\r\n",
     "blocked": b"GET /blocked HTTP/1.1\r\nHost: x\r\n\r\n",
     "spin": b"GET /spin HTTP/1.1\r\nHost: x\r\n\r\n",
+    "websocket": UPGRADE.format("/").encode(),
+    "deaf websocket": UPGRADE.format("/deaf").encode(),
+    "half a preface": HTTP2[:10],
+    "HTTP/2": HTTP2,
+    "HTTP/2 stream": http2_get(b"/stream"),
+    "HTTP/2 loop": http2_get(b"/loop"),
 }
-SIGNS = {"loop": "looping", "stubborn": "stubborn", "blocked": "blocked", "spin": "spinning"}
+# What is open as soon as the first bytes of an answer have come.
+ANSWERED = ("stream", "websocket", "deaf websocket", "HTTP/2", "HTTP/2 stream")
+SIGNS = {
+    "loop": "looping",
+    "stubborn": "stubborn",
+    "blocked": "blocked",
+    "spin": "spinning",
+    "HTTP/2 loop": "looping",
+}
 
 
 @pytest.mark.parametrize("what", OPEN)
@@ -125,13 +163,18 @@ def test_open_connections(service, what):
     with service.connect() as wire:
         if OPEN[what]:
             wire.send(OPEN[what])
-        if what == "stream":
-            assert wire.head().status == 200
+        if what in ANSWERED:
+            assert wire.exactly(1)
         if what in SIGNS:
             service.wait_line(SIGNS[what])
         stop(service, DRAIN + BEYOND)
+        if what == "websocket":
+            # RFC 6455, 7.4.1: 1001 says that the endpoint goes away.
+            assert re.search(rb"\x88.\x03\xe9", wire.rest())
+    if "websocket" in what:
+        assert "websocket {'type': 'websocket.disconnect', 'code': 1001" in service.log(), service.log()
     if what not in ("blocked", "spin", "stubborn"):
-        assert LIFESPAN_END in service.log()
+        assert LIFESPAN_END in service.log(), service.log()
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -140,7 +183,7 @@ def test_idle(service, number):
         assert idle.request("GET", "/").response().status == 200
         stop(service, 1.0, number)
         assert idle.rest() == b""
-    assert LIFESPAN_END in service.log()
+    assert LIFESPAN_END in service.log(), service.log()
 
 
 @pytest.mark.parametrize("path", ["/thread", "/executor"])
@@ -148,7 +191,7 @@ def test_stuck_threads(service, path):
     """A non-daemon thread of the application blocked the master (#293, #435)."""
     assert service.get(path).status == 200
     stop(service, DRAIN + BEYOND)
-    assert LIFESPAN_END in service.log()
+    assert LIFESPAN_END in service.log(), service.log()
 
 
 def test_background_tasks_get_the_drain_time(service):
@@ -186,7 +229,7 @@ def test_tasks_of_the_lifespan_are_its_own(serve, event_loop):
     """What the application has started for its whole life neither delays the stop nor ends before it."""
     service = serve(POLLER, "--drain-timeout", "20", "--loop", event_loop, interface="asgi")
     stop(service, 1.0)
-    assert "poller runs: True" in service.log()
+    assert "poller runs: True" in service.log(), service.log()
 
 
 @pytest.mark.parametrize("what", ["stream", "loop", "stubborn", "blocked", "spin"])
@@ -217,7 +260,7 @@ def test_group_signal(serve, number):
         os.killpg(service.process.pid, number)
         assert wire.response().status == 200
     assert service.wait_exit() == 0
-    assert "Unexpected" not in service.log()
+    assert "Unexpected" not in service.log(), service.log()
     assert service.log().count(LIFESPAN_END) == 3, service.log()
 
 
@@ -227,7 +270,7 @@ def test_group_signal_while_workers_start(launch):
     wait_count(service, "importing", 3)
     os.killpg(service.process.pid, signal.SIGINT)
     assert service.wait_exit() == 0
-    assert "could not start" not in service.log()
+    assert "could not start" not in service.log(), service.log()
 
 
 def test_second_group_signal(serve):
@@ -264,7 +307,7 @@ def test_kill_timeout(serve):
         wire.send(OPEN["loop"])
         service.wait_line("looping")
         stop(service, 2.0)
-    assert "Killing worker-1 after it refused to gracefully stop" in service.log()
+    assert "Killing worker-1 after it refused to gracefully stop" in service.log(), service.log()
 
 
 def test_stuck_worker_does_not_delay_the_others(serve):
@@ -329,8 +372,8 @@ def test_rsgi_callbacks(serve):
     service = serve(RSGI, interface="rsgi")
     assert service.get("/").text == "hello"
     stop(service, 1.0)
-    assert "init False" in service.log()
-    assert "del False" in service.log()
+    assert "init False" in service.log(), service.log()
+    assert "del False" in service.log(), service.log()
 
 
 HOOKS = """
@@ -382,7 +425,7 @@ def test_raising_hook_leaves_nothing_behind(program, when):
         service.wait_line("Started worker-1")
         service.signal(signal.SIGHUP if when == "reload" else signal.SIGTERM)
     assert service.wait_exit() == 1
-    assert "ValueError: in a hook" in service.log()
+    assert "ValueError: in a hook" in service.log(), service.log()
     assert not (service.spec.cwd / "socket").exists()
     assert not (service.spec.cwd / "pid").exists()
     service.wait_gone()

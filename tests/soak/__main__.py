@@ -69,8 +69,8 @@ class Service:
         ended = set(self.pids(r"@ended (\d+)"))
         return [pid for pid in self.pids(r"@begun (\d+)") if pid not in ended and watch.is_alive(pid)]
 
-    def is_settled(self) -> bool:
-        return len(self.serving()) == len(watch.children(self.pid)) == WORKERS
+    def is_settled(self, workers: int) -> bool:
+        return len(self.serving()) == len(watch.children(self.pid)) == workers
 
 
 class Soak:
@@ -137,12 +137,9 @@ class Soak:
 
     def _settle(self) -> None:
         """As in the beginning: that many workers, nobody who leaves, that many descriptors."""
-        self.trouble.settle()
-        deadline = time.monotonic() + 60
-        while not self.service.is_settled() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        if not self.service.is_settled():
-            self.faults.append(f"{watch.children(self.service.pid)} are left, {self.service.serving()} serve")
+        self._wait_workers()
+        while self.trouble.settle():
+            self._wait_workers()
         self.after = watch.descriptors(self.service.pid)
         if self.after > self.before:
             self.faults.append(f"the supervisor has {self.after} descriptors, {self.before} in the beginning")
@@ -150,6 +147,15 @@ class Soak:
         self.worker_descriptors = sorted(counts.values())
         if self.worker_descriptors and self.worker_descriptors[-1] > WORKER_DESCRIPTORS:
             self.faults.append(f"descriptors of workers without a connection: {counts}")
+
+    def _wait_workers(self) -> None:
+        """Until nobody starts or leaves."""
+        deadline = time.monotonic() + 60
+        while not self.service.is_settled(self.trouble.expected):
+            if time.monotonic() > deadline:
+                children, serving = watch.children(self.service.pid), self.service.serving()
+                return self.faults.append(f"{children} are left, {serving} serve, not {self.trouble.expected}")
+            time.sleep(0.1)
 
     def _stop(self) -> None:
         begun = time.monotonic()

@@ -97,12 +97,20 @@ class Trouble:
         os.kill(self._supervisor, signal.SIGTTOU)
         return "TTOU"
 
-    def settle(self) -> None:
-        """As many workers as in the beginning."""
-        while self._extra > 0:
+    @property
+    def expected(self) -> int:
+        """Workers that there are to be."""
+        return WORKERS + self._extra
+
+    def settle(self) -> bool:
+        """One step towards as many workers as in the beginning: two equal signals at once would be one."""
+        if self._extra > 0:
             self.shrink()
-        while self._extra < 0:
+        elif self._extra < 0:
             self.grow()
+        else:
+            return False
+        return True
 
     def others(self) -> str:
         """Log files anew, for all at once."""
