@@ -33,7 +33,7 @@ APP = """
             await receive()
             await send({"type": "websocket.accept"})
             message = await receive()
-            print("websocket", message, flush=True)
+            print(f"websocket {message}\\n", end="", flush=True)
             while path == "/deaf":
                 await asyncio.sleep(0.01)
             return
@@ -219,7 +219,7 @@ POLLER = """
             poller = asyncio.create_task(poll())
             await send({"type": "lifespan.startup.complete"})
             await receive()
-            print("poller runs:", not poller.done(), flush=True)
+            print(f"poller runs: {not poller.done()}\\n", end="", flush=True)
             poller.cancel()
             await send({"type": "lifespan.shutdown.complete"})
 """

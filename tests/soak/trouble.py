@@ -40,6 +40,8 @@ class Trouble:
         self._workers = workers
         self._random = random.Random(seed)
         self._extra = 0
+        # Workers that there have been at once.
+        self.most = WORKERS
 
     def make(self) -> str:
         """One thing; gives its name."""
@@ -87,6 +89,7 @@ class Trouble:
         if self._extra == 2:
             return self.shrink()
         self._extra += 1
+        self.most = max(self.most, self.expected)
         os.kill(self._supervisor, signal.SIGTTIN)
         return "TTIN"
 
