@@ -219,9 +219,9 @@ class Soak:
                 "- done to the service: " + ", ".join(f"{n} × {name}" for name, n in sorted(self.trouble.made.items())),
                 f"- workers: {spawned} spawned, {begun} began to serve, {killed} killed; all others ran the"
                 " application's shutdown",
-                f"- descriptors of the supervisor: {self.before} before, {self.after} after (at most {self.trouble.most} workers,"
-                f" a listening socket each); of idle workers in the"
-                f" end: {self.worker_descriptors}",
+                f"- descriptors of the supervisor: {self.before} before, {self.after} after (at most"
+                f" {self.trouble.most} workers, a listening socket each); of idle workers in the end:"
+                f" {self.worker_descriptors}",
                 f"- stop: {self.stop_time:.2f} s, nobody left behind",
                 "",
                 "| resident MiB, most in | first third | second | last |",
