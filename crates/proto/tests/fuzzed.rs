@@ -52,6 +52,30 @@ fn connection() {
     }
 }
 
+#[test]
+fn websocket() {
+    let mut random = Random(4);
+    for _ in 0..ROUNDS {
+        invariants::websocket(&random.frames());
+    }
+}
+
+#[test]
+fn frame_watch() {
+    let mut random = Random(5);
+    for _ in 0..ROUNDS / 50 {
+        let mut frames = Vec::new();
+        for _ in 0..=random.below(60) {
+            let len = random.below(20);
+            let kind = [0, 1, 3, 4, 6, 8, 9, 0x10][random.below(8)];
+            frames.extend([0, 0, len as u8, kind, random.next() as u8, 0, 0, 0, 1]);
+            frames.resize(frames.len() + len, 0);
+        }
+        frames.truncate(frames.len() - random.below(5));
+        invariants::frame_watch(&frames);
+    }
+}
+
 fn corpus() -> Vec<Vec<u8>> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus/h1");
     let mut paths: Vec<_> = ["valid", "invalid"]
@@ -80,6 +104,33 @@ impl Random {
 
     fn below(&mut self, limit: usize) -> usize {
         self.next() as usize % limit
+    }
+
+    /// Frames of a client, most of them legal, behind a byte that says whether they may be deflated.
+    fn frames(&mut self) -> Vec<u8> {
+        let mut wire = vec![self.next() as u8];
+        for _ in 0..self.below(6) {
+            let len = [0, 3, 100, 300][self.below(4)];
+            let first = [
+                0x81, 0x82, 0x01, 0x02, 0x00, 0x80, 0x89, 0x8a, 0x88, 0xc1, 0xc2,
+            ][self.below(11)];
+            wire.push(if self.below(20) == 0 {
+                self.next() as u8
+            } else {
+                first
+            });
+            match len {
+                300 => wire.extend([0xfe, 1, 44]),
+                len => wire.push(0x80 | len as u8),
+            }
+            wire.extend([0; 4]); // a mask of zeros
+            let is_text = self.below(3) > 0;
+            for _ in 0..len {
+                wire.push(if is_text { b'a' } else { self.next() as u8 });
+            }
+        }
+        wire.truncate(wire.len() - self.below(2).min(wire.len() - 1));
+        wire
     }
 
     /// A file of the corpus with up to four places of damage.

@@ -1,12 +1,14 @@
 //! What must hold for any input: one function for each fuzz target. `fuzz/` drives them with
 //! libFuzzer, `tests/fuzzed.rs` with damaged corpus files.
 
+mod frames;
 mod script;
 
 use granian_proto::{Content, Event, Request, RequestHead, ResponseHead, h1};
 
 use crate::driver::{self, DATE, Policy, transcript};
 
+pub(crate) use frames::{frame_watch, websocket};
 pub(crate) use script::connection;
 
 /// Any bytes give events or a refusal, the same for any split; and what is in a head is legal.
@@ -51,21 +53,25 @@ fn small_options() -> h1::Options {
 fn same_for_any_split(data: &[u8], policy: Policy) {
     for options in [small_options(), driver::options()] {
         let whole = transcript(&[data], options, policy);
-        let bytes: Vec<&[u8]> = data.chunks(1).collect();
-        assert_eq!(transcript(&bytes, options, policy), whole, "byte by byte");
-        let seed = data
-            .iter()
-            .fold(7u64, |seed, byte| seed.wrapping_mul(31) + u64::from(*byte));
-        for part in 1..4 {
-            let at = (seed >> (part * 8)) as usize % (data.len() + 1);
-            let (first, second) = data.split_at(at);
-            assert_eq!(
-                transcript(&[first, second], options, policy),
-                whole,
-                "split at {at}"
-            );
+        for pieces in splits(data) {
+            let cut = transcript(&pieces, options, policy);
+            assert_eq!(cut, whole, "in {} pieces", pieces.len());
         }
     }
+}
+
+/// `data` byte by byte, and in two pieces that depend on it.
+fn splits(data: &[u8]) -> Vec<Vec<&[u8]>> {
+    let mut splits = vec![data.chunks(1).collect()];
+    let seed = data
+        .iter()
+        .fold(7u64, |seed, byte| seed.wrapping_mul(31) + u64::from(*byte));
+    for part in 1..4 {
+        let at = (seed >> (part * 8)) as usize % (data.len() + 1);
+        let (first, second) = data.split_at(at);
+        splits.push(vec![first, second]);
+    }
+    splits
 }
 
 fn check_head(head: &RequestHead, data: &[u8]) {
