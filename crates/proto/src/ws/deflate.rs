@@ -204,7 +204,8 @@ impl Inflater {
             let result = self
                 .0
                 .decompress(rest, &mut out[filled..], InflateFlush::SyncFlush);
-            rest = &rest[(self.0.total_in() - total_in) as usize..];
+            let taken = (self.0.total_in() - total_in) as usize;
+            rest = &rest[taken..];
             let made = (self.0.total_out() - total_out) as usize;
             out.truncate(filled + made);
             let is_full = filled + made == end;
@@ -221,7 +222,7 @@ impl Inflater {
             if rest.is_empty() && !is_full {
                 return Ok(());
             }
-            if made == 0 && self.0.total_in() == total_in {
+            if made == 0 && taken == 0 {
                 return Err((code::INVALID_DATA, "broken compressed data"));
             }
         }
@@ -296,12 +297,14 @@ mod tests {
 
     #[test]
     fn examples_of_the_rfc() {
-        // RFC 7692, 7.2.3: one block, without compression, with BFINAL, two blocks.
-        let samples: [&[u8]; 4] = [
+        // RFC 7692, 7.2.3: one block, without compression, with BFINAL, two blocks; and one behind
+        // an empty one with BFINAL.
+        let samples: [&[u8]; 5] = [
             b"\xf2\x48\xcd\xc9\xc9\x07\x00",
             b"\x00\x05\x00\xfa\xff\x48\x65\x6c\x6c\x6f\x00",
             b"\xf3\x48\xcd\xc9\xc9\x07\x00\x00",
             b"\xf2\x48\x05\x00\x00\x00\xff\xff\xca\xc9\xc9\x07\x00",
+            b"\x03\x00\xf2\x48\xcd\xc9\xc9\x07\x00",
         ];
         for sample in samples {
             for step in 1..=sample.len() {
