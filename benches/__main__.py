@@ -34,8 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     rows = _race(peers, arguments) if not arguments.no_race else []
     found = _memory(peers, arguments.interface) if not arguments.no_memory else []
     report = Report(_machine(next(iter(peers.values())), arguments), versions, rows, found)
+    if arguments.update:
+        report = report.over(Report.read(arguments.output / "results.json"))
     report.write(arguments.output)
-    if rows:
+    if report.rows:
         _plot(arguments.output / "results.json", python)
     print(report.as_markdown())
     print(f"written to {os.path.relpath(arguments.output)}")
@@ -57,13 +59,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--interface", type=_names, default=["asgi"], help="interfaces of the memory part (asgi)")
     parser.add_argument("--python", help="interpreter of the environments (default: CPython 3.13 when there is one)")
     parser.add_argument("--ours-env", type=Path, help="an environment that has this checkout; default: build one")
+    parser.add_argument("--update", action="store_true", help="keep what the output has and this run does not measure")
     parser.add_argument("--output", type=Path, help="directory (docs/benchmarks; .build/benchmarks for partial runs)")
     arguments = parser.parse_args(argv)
     if arguments.quick:
         arguments.rounds, arguments.seconds = _QUICK
         arguments.no_memory = not arguments.no_race
     partial = arguments.quick or arguments.only or arguments.workload or arguments.no_race or arguments.no_memory
-    arguments.output = arguments.output or ROOT / (".build/benchmarks" if partial else "docs/benchmarks")
+    kept = arguments.update or not partial
+    arguments.output = arguments.output or ROOT / ("docs/benchmarks" if kept else ".build/benchmarks")
     return arguments
 
 

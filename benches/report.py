@@ -8,6 +8,7 @@ from typing import Any
 
 from benches.peers import OURS, REFERENCE
 from benches.results import Cell, Memory, Row
+from benches.workloads import WORKLOADS
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,23 @@ class Report:
         directory.mkdir(parents=True, exist_ok=True)
         (directory / "results.md").write_text(self.as_markdown())
         (directory / "results.json").write_text(json.dumps(self.as_json(), indent=1) + "\n")
+
+    @classmethod
+    def read(cls, file: Path) -> "Report":
+        """What an earlier run has written; nothing if there was none."""
+        if not file.exists():
+            return cls({}, {}, [], [])
+        data = json.loads(file.read_text())
+        rows = [row for row in map(Row.from_json, data["rows"]) if row]
+        return cls(data["machine"], data["versions"], rows, [Memory.from_json(entry) for entry in data["memory"]])
+
+    def over(self, earlier: "Report") -> "Report":
+        """This run's findings, and those of the earlier one where this has none."""
+        rows = {row.workload: row for row in (*earlier.rows, *self.rows)}
+        memory = {(entry.peer, entry.setting): entry for entry in (*earlier.memory, *self.memory)}
+        versions = {**earlier.versions, **self.versions}
+        order = [rows[workload] for workload in WORKLOADS if workload in rows]
+        return Report(self.machine, versions, order, list(memory.values()))
 
     def as_json(self) -> dict[str, Any]:
         return {

@@ -6,7 +6,7 @@ from typing import Any
 
 from benches.load import Sample
 from benches.peers import OURS, REFERENCE
-from benches.workloads import Workload
+from benches.workloads import WORKLOADS, Workload
 
 
 @dataclass
@@ -50,6 +50,18 @@ class Row:
         if ours is None or theirs is None:
             return None
         return median(a.cpu_us / b.cpu_us for a, b in zip(ours.samples, theirs.samples, strict=False))
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Row | None":
+        """A row of an earlier run; `None` if there is no such workload any more."""
+        workload = next((workload for workload in WORKLOADS if workload.name == data["workload"]), None)
+        if workload is None:
+            return None
+        cells = [
+            Cell(cell["peer"], cell["setting"], [Sample(**sample) for sample in cell["samples"]], cell["void"])
+            for cell in data["cells"]
+        ]
+        return cls(workload, cells)
 
     def verdict(self) -> str:
         goal, ratio = self.workload.goal, self.ratio()
@@ -102,6 +114,11 @@ class Memory:
         met = self.idle_bytes is not None and self.idle_bytes <= IDLE_GOAL_BYTES
         met = met and self.growth_bytes is not None and self.growth_bytes < GROWTH_GOAL_BYTES
         return "pass" if met else "**fail**"
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Memory":
+        """What an earlier run has found."""
+        return cls(**{key: value for key, value in data.items() if key != "verdict"})
 
     def as_json(self) -> dict[str, Any]:
         return {**asdict(self), "verdict": self.verdict().strip("*")}
