@@ -75,5 +75,5 @@ const SLOW_TASK: Duration = Duration::from_micros(250);
 const SUSPENSION: Duration = Duration::from_secs(1);
 /// So many tasks in so short a time: the peer's side has no time to fall asleep in between.
 const SAMPLE: usize = 8;
-const QUICK_SAMPLE: Duration = Duration::from_micros(100);
+const QUICK_SAMPLE: Duration = Duration::from_micros(160);
 const PAUSE: Duration = Duration::from_millis(20);
