@@ -1,6 +1,7 @@
 //! `Host`: what all calls of one worker's application share: the event loop, the tasks in flight,
 //! and the Python functions that log.
 
+use std::io;
 use std::sync::{Arc, Mutex};
 
 use granian_proto::PeerError;
@@ -103,9 +104,19 @@ impl Host {
 
     /// Says something at level INFO of the server's log.
     pub(crate) fn inform(&self, py: Python<'_>, message: &str) {
+        self.say(py, "info", message);
+    }
+
+    /// Says at level WARNING that connections have to wait.
+    pub(crate) fn log_starvation(&self, error: &io::Error) {
+        let message = format!("Cannot accept connections for now: {error}");
+        Python::attach(|py| self.say(py, "warning", &message));
+    }
+
+    fn say(&self, py: Python<'_>, level: &str, message: &str) {
         let said = py
             .import("granian.log")
-            .and_then(|log| log.getattr("logger")?.call_method1("info", ("%s", message)));
+            .and_then(|log| log.getattr("logger")?.call_method1(level, ("%s", message)));
         if let Err(error) = said {
             error.write_unraisable(py, None);
         }

@@ -2,6 +2,7 @@
 
 use std::any::Any;
 use std::cell::OnceCell;
+use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -23,6 +24,11 @@ pub(crate) trait App {
         false
     }
 
+    /// True if requests whose body is small are to be started when it is there.
+    fn wants_small_body(&self) -> bool {
+        false
+    }
+
     /// True if requests may be for a WebSocket connection.
     fn speaks_websocket(&self) -> bool {
         false
@@ -34,6 +40,9 @@ pub(crate) trait App {
 
     /// A peer's error was answered without the application.
     fn refused(&self, peer: &Peer, error: PeerError);
+
+    /// Connections wait to be accepted, because of this.
+    fn starved(&self, error: &io::Error);
 }
 
 /// The rest of a response that is made on the connection's thread, as fast as the peer reads.

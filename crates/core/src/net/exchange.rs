@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::{Bytes, BytesMut};
 use granian_proto::ResponseHead;
 
+use super::pieces;
 use super::reply::Reply;
 use super::spool::Spool;
 use crate::runtime::waker::lock;
@@ -293,7 +294,7 @@ impl Exchange {
         let waiters = {
             let mut state = lock(&self.state);
             state.body_bytes += data.len();
-            state.body.push_back(data);
+            pieces::push(&mut state.body, data);
             std::mem::take(&mut state.body_waiters)
         };
         waiters.into_iter().for_each(Waker::wake);
@@ -308,7 +309,7 @@ impl Exchange {
         if state.spool.is_none() {
             if state.body_bytes + data.len() <= SPOOL_THRESHOLD {
                 state.body_bytes += data.len();
-                state.body.push_back(data);
+                pieces::push(&mut state.body, data);
                 return Ok(());
             }
             state.spool = Some(Spool::new()?);

@@ -1,10 +1,11 @@
 //! The accept loop of one listening socket.
 
+use std::cell::Cell;
 use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mio::Interest;
 use mio::net::{TcpListener, UnixListener};
@@ -41,6 +42,7 @@ pub(crate) fn listen(
             local,
             service,
             handle,
+            complained: Cell::new(None),
         };
         Ok(async move { poll_fn(|cx| acceptor.poll(cx)).await })
     })
@@ -51,6 +53,8 @@ struct Acceptor {
     local: Address,
     service: Rc<Service>,
     handle: TaskHandle,
+    /// When the log was last told that nothing can be accepted.
+    complained: Cell<Option<Instant>>,
 }
 
 impl Acceptor {
@@ -60,8 +64,9 @@ impl Acceptor {
                 Ok((socket, remote)) => self.start(socket, remote),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.wait(),
                 Err(error) if is_transient(&error) => {}
-                Err(_) => {
+                Err(error) => {
                     // Out of descriptors or memory: the queue stays with the kernel for a while.
+                    self.complain(&error);
                     self.handle
                         .set_deadline(Some(self.handle.now() + ACCEPT_PAUSE));
                     return Poll::Pending;
@@ -70,6 +75,19 @@ impl Acceptor {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// One line for a shortage, however often it hits; the log would be one more thing to fill up.
+    fn complain(&self, error: &io::Error) {
+        let now = self.handle.now();
+        let is_new = self
+            .complained
+            .get()
+            .is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY);
+        if is_new {
+            self.complained.set(Some(now));
+            self.service.app.starved(error);
+        }
     }
 
     /// A worker that drains has taken what was in the queue by now.
@@ -154,3 +172,4 @@ fn is_transient(error: &io::Error) -> bool {
 
 const ACCEPTS_PER_TURN: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ mod scope;
 mod ws;
 mod ws_message;
 
+use std::io;
 use std::sync::Arc;
 
 use granian_proto::PeerError;
@@ -97,5 +98,9 @@ impl App for Asgi {
 
     fn refused(&self, peer: &Peer, error: PeerError) {
         self.host.log_refusal(peer, error);
+    }
+
+    fn starved(&self, error: &io::Error) {
+        self.host.log_starvation(error);
     }
 }

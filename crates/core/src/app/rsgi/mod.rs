@@ -7,6 +7,7 @@ mod scope;
 mod transport;
 mod ws;
 
+use std::io;
 use std::sync::Arc;
 
 use granian_proto::PeerError;
@@ -80,6 +81,10 @@ impl App for Rsgi {
 
     fn refused(&self, peer: &Peer, error: PeerError) {
         self.host.log_refusal(peer, error);
+    }
+
+    fn starved(&self, error: &io::Error) {
+        self.host.log_starvation(error);
     }
 }
 

@@ -6,6 +6,7 @@ mod pool;
 mod response;
 mod start;
 
+use std::io;
 use std::sync::Arc;
 
 use granian_proto::PeerError;
@@ -103,12 +104,21 @@ impl App for Wsgi {
         self.pool.is_none()
     }
 
+    /// A thread that reads a body waits for its peer; slow ones would soon have all of them.
+    fn wants_small_body(&self) -> bool {
+        true
+    }
+
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
         Python::attach(|py| self.start(py, &request))
     }
 
     fn refused(&self, peer: &Peer, error: PeerError) {
         self.host.log_refusal(peer, error);
+    }
+
+    fn starved(&self, error: &io::Error) {
+        self.host.log_starvation(error);
     }
 }
 

@@ -238,13 +238,18 @@ impl<S: Stream> Connection<S> {
         if whole && request.expect_continue {
             self.engine.send_continue(self.output.tail());
         }
-        let exchange = Arc::new(Exchange::new(has_body, self.service.limits.window));
+        let window = self.service.limits.window;
+        // One of unknown length may be meant to be read as it comes, as one that is asked for is.
+        let is_small = matches!(request.body, BodyLength::Sized(length) if length < window as u64);
+        let waits =
+            whole || (is_small && !request.expect_continue && self.service.app.wants_small_body());
+        let exchange = Arc::new(Exchange::new(has_body, window));
         self.held = Some(Box::new(Held {
             request,
             exchange: Arc::clone(&exchange),
             websocket,
             body_complete: !has_body,
-            is_ready: !(whole && has_body),
+            is_ready: !(has_body && waits),
         }));
         while has_body && exchange.has_body_room() && self.held.is_some() {
             match self.engine.poll_event(self.handle.now(), &mut self.input) {
