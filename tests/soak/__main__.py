@@ -238,9 +238,9 @@ WORKER_DESCRIPTORS = 40
 
 HEADING = """# A soak
 
-Clients of every kind check every byte of their answers while workers are replaced and killed at random; only requests in
-flight on a worker that was killed with SIGKILL may be lost, and those are told apart by the worker's own connections at that
-moment.
+Clients of every kind check every byte of their answers while workers are replaced and killed at random; only requests
+in flight on a worker that was killed with SIGKILL may be lost, and those are told apart by the connections that the
+worker had at that moment.
 """
 
 
