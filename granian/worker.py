@@ -7,11 +7,9 @@ in a process or a thread of its own; how it got there, and what becomes of it, i
 from __future__ import annotations
 
 import asyncio
-import importlib
 import os
 import socket
 import time
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -21,6 +19,7 @@ from ._granian import Worker
 from ._loops import loops
 from .config import WorkerOptions
 from .constants import Interfaces
+from .failure import describe
 from .importer import find_target, finish_factory
 from .interfaces import Lifespan, lifespan_of
 from .interfaces.detect import detect
@@ -283,25 +282,6 @@ class WorkerLife:
         loop.close()
 
 
-def describe(error: BaseException) -> str:
-    """An error at start for the log: the traceback if it is the application's, else its message."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, RuntimeError | AttributeError | ValueError) and frames and frames[-1].filename in _OWN_WORDS:
-        return str(error)
-    shown = error.__traceback__
-    while shown is not None and _is_machinery(shown.tb_frame.f_code.co_filename):
-        shown = shown.tb_next
-    return "".join(traceback.format_exception(type(error), error, shown)).rstrip()
-
-
-def _is_machinery(file: str) -> bool:
-    """Whether the code is this package's or the import system's: the application's begins behind it."""
-    return file.startswith((_PACKAGE, "<frozen importlib")) or file == importlib.__file__
-
-
-_PACKAGE = os.path.join(os.path.dirname(__file__), "")
-# What is raised in these files says all that there is to say.
-_OWN_WORDS = (find_target.__code__.co_filename, type(loops).get.__code__.co_filename)
 # Between the end of the drain and the end of everything.
 GRACE = 0.8
 # After a second signal.

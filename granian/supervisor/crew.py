@@ -18,7 +18,7 @@ from typing import Any
 from ..config import Config
 from ..log import logger
 from ..sockets import Listeners
-from .handle import WorkerHandle
+from .handle import Event, WorkerHandle
 from .report import Boot, Loader, Report
 from .slot import Slot, SlotState
 from .timers import Timer, Timers
@@ -34,15 +34,6 @@ class Plan:
     drain_timeout: float
     title: str | None = None
     loader: Loader | None = None
-
-
-@dataclass(frozen=True)
-class Event:
-    """What one worker has said, and whether it has ended."""
-
-    worker: WorkerHandle
-    reports: list[Report]
-    ended: bool
 
 
 class Crew:
