@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..config import Config
@@ -115,7 +116,7 @@ class Crew:
         for worker, timer in list(self._leaving.items()):
             timer.cancel()
             worker.hurry()
-            self._leaving[worker] = self._timers.after(HURRY, worker.kill)
+            self._leaving[worker] = self._timers.after(HURRY, partial(self._kill, worker))
 
     # What happens.
 
