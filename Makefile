@@ -22,10 +22,10 @@ export PYO3_PYTHON = $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz soak bench clean need-cargo need-python
+.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz lifecycle-50 soak bench clean need-cargo need-python
 
 help: ## list the commands
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 dev: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## make $(VENV) with every development need and a release build
 
@@ -80,6 +80,9 @@ fuzz: need-cargo ## run every fuzz target for SECONDS= (60) each
 	for target in $$(cargo fuzz list); do \
 		cargo fuzz run $$target -- -max_total_time=$(SECONDS) $(ARGS); \
 	done
+
+lifecycle-50: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## every test of the life cycle 50 times (ARGS="-k hup")
+	@LIFECYCLE_REPEAT=50 $(BIN)/python -m pytest -q tests/lifecycle $(ARGS)
 
 soak: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## mixed load for SECONDS= while workers are replaced and killed (ARGS="--seed 1")
 	@PYTHONPATH=tests $(BIN)/python -m soak --seconds $(SECONDS) $(ARGS)

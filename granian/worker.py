@@ -10,7 +10,6 @@ import asyncio
 import os
 import socket
 import time
-import traceback
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
@@ -20,6 +19,7 @@ from ._granian import Worker
 from ._loops import loops
 from .config import WorkerOptions
 from .constants import Interfaces
+from .failure import describe
 from .importer import find_target, finish_factory
 from .interfaces import Lifespan, lifespan_of
 from .interfaces.detect import detect
@@ -282,16 +282,6 @@ class WorkerLife:
         loop.close()
 
 
-def describe(error: BaseException) -> str:
-    """An error at start for the log: the traceback if it is the application's, else its message."""
-    frames = traceback.extract_tb(error.__traceback__)
-    if isinstance(error, RuntimeError | AttributeError | ValueError) and frames and frames[-1].filename in _OWN_WORDS:
-        return str(error)
-    return "".join(traceback.format_exception(error)).rstrip()
-
-
-# What is raised in these files says all that there is to say.
-_OWN_WORDS = (find_target.__code__.co_filename, type(loops).get.__code__.co_filename)
 # Between the end of the drain and the end of everything.
 GRACE = 0.8
 # After a second signal.

@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 from .._loops import loops
 from ..config import Config
 from ..errors import ConfigurationError, FatalError
+from ..failure import describe
 from ..importer import build_env_loader, load_target
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Address, Kind, Listeners, inherited_descriptors
@@ -26,7 +27,6 @@ from ..supervisor.handle import WorkerHandle
 from ..supervisor.pidfile import PidFile
 from ..supervisor.report import Boot, Loader
 from ..supervisor.title import set_title
-from ..worker import describe
 from .names import FormerNames, former
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])

@@ -13,12 +13,13 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..config import Config
 from ..log import logger
 from ..sockets import Listeners
-from .handle import WorkerHandle
+from .handle import Event, WorkerHandle
 from .report import Boot, Loader, Report
 from .slot import Slot, SlotState
 from .timers import Timer, Timers
@@ -34,15 +35,6 @@ class Plan:
     drain_timeout: float
     title: str | None = None
     loader: Loader | None = None
-
-
-@dataclass(frozen=True)
-class Event:
-    """What one worker has said, and whether it has ended."""
-
-    worker: WorkerHandle
-    reports: list[Report]
-    ended: bool
 
 
 class Crew:
@@ -124,7 +116,7 @@ class Crew:
         for worker, timer in list(self._leaving.items()):
             timer.cancel()
             worker.hurry()
-            self._leaving[worker] = self._timers.after(HURRY, worker.kill)
+            self._leaving[worker] = self._timers.after(HURRY, partial(self._kill, worker))
 
     # What happens.
 

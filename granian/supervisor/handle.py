@@ -6,6 +6,7 @@ import socket
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from dataclasses import dataclass
 from enum import Enum
 from multiprocessing.connection import Connection
 from typing import Any
@@ -131,3 +132,12 @@ class WorkerHandle(ABC):
                 self.state = WorkerState.DRAINING
             case Report.FAILED:
                 self.failure = text
+
+
+@dataclass(frozen=True)
+class Event:
+    """What one worker has said, and whether it has ended."""
+
+    worker: WorkerHandle
+    reports: list[Report]
+    ended: bool

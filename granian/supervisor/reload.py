@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import re
 import signal
+import stat
 from collections.abc import Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -25,7 +27,7 @@ class FileWatch:
         self._places = ", ".join(map(str, config.reload_paths or [Path.cwd()]))
         self.pipe, theirs = multiprocessing.Pipe(duplex=False)
         keep_from_workers(self.pipe)
-        self._process = start_process(_watch, (config, theirs), "granian-reload")
+        self._process = start_process(_watch, (config, theirs, Outputs()), "granian-reload")
         theirs.close()
 
     def read(self) -> list[str]:
@@ -54,7 +56,30 @@ class FileWatch:
             self.pipe.close()
 
 
-def _watch(config: Config, pipe: Connection, inherited: Sequence[int]) -> None:
+class Outputs:
+    """The files that this process writes to: each line about a reload would lead to the next reload."""
+
+    def __init__(self) -> None:
+        self._files = {identity for number in (1, 2) if (identity := _identity(number)) is not None}
+        loggers = [logging.getLogger(), *logging.root.manager.loggerDict.values()]
+        handlers = [handler for one in loggers for handler in getattr(one, "handlers", ())]
+        # By their names: a rotated file is another one.
+        self._names = {os.path.realpath(one.baseFilename) for one in handlers if isinstance(one, logging.FileHandler)}
+
+    def __contains__(self, path: str) -> bool:
+        return os.path.realpath(path) in self._names or _identity(path) in self._files
+
+
+def _identity(file: int | str) -> tuple[int, int] | None:
+    """Device and number of a plain file."""
+    try:
+        found = os.stat(file)
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
+
+
+def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequence[int]) -> None:
     reset_signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for descriptor in inherited:
@@ -66,7 +91,7 @@ def _watch(config: Config, pipe: Connection, inherited: Sequence[int]) -> None:
     told = False
     for changes in watch(
         *paths,
-        watch_filter=make_filter(config),
+        watch_filter=make_filter(config, outputs),
         step=config.reload_tick,
         rust_timeout=ROUND,
         yield_on_timeout=True,
@@ -83,7 +108,7 @@ def _watch(config: Config, pipe: Connection, inherited: Sequence[int]) -> None:
             return
 
 
-def make_filter(config: Config) -> Any:
+def make_filter(config: Config, outputs: Outputs) -> Any:
     """A filter with the configured exceptions, made of a class that stays as it is."""
     from watchfiles.filters import DefaultFilter
 
@@ -93,6 +118,9 @@ def make_filter(config: Config) -> Any:
         ignore_dirs = (*base.ignore_dirs, *(config.reload_ignore_dirs or ()))
         ignore_entity_patterns = (*base.ignore_entity_patterns, *(config.reload_ignore_patterns or ()))
         ignore_paths = (*base.ignore_paths, *map(str, config.reload_ignore_paths or ()))
+
+        def __call__(self, change: Any, path: str) -> bool:
+            return bool(super().__call__(change, path)) and path not in outputs
 
     for pattern in Filter.ignore_entity_patterns:
         re.compile(pattern)

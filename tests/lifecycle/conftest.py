@@ -35,6 +35,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.timeout(TEST_TIMEOUT))
 
 
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """`LIFECYCLE_REPEAT=50` runs every test that often: what hangs or is lost once in a while shows."""
+    if count := int(os.environ.get("LIFECYCLE_REPEAT", "0")):
+        metafunc.fixturenames.append("repetition")
+        metafunc.parametrize("repetition", range(count))
+
+
 class Service(Server):
     """A server, its workers, and the file that its application is in."""
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
 
-from .conftest import Service, wait_count
+from .conftest import Service, wait_count, write_app
 from .load import Load
 from .test_replace import named
 
@@ -119,6 +121,31 @@ def test_together_with_limits(serve):
         service.write(named(name))
         wait_text(service, name)
     service.stop()
+
+
+def test_own_log_does_not_count(tmp_path):
+    """Every reload wrote to the log, and every line of it led to a reload: no worker ever got to serve."""
+    write_app(tmp_path, named("first"))
+    command = [sys.executable, "-B", "-m", "granian", "--interface", "asginl", "--port", "0", "--reload", "main:app"]
+    log = tmp_path / "server.log"
+    with log.open("w") as output:
+        server = subprocess.Popen(command, cwd=tmp_path, stdout=output, stderr=subprocess.STDOUT)
+
+    def wait_log(text: str, count: int = 1) -> None:
+        deadline = time.monotonic() + 20
+        while log.read_text().count(text) < count:
+            assert time.monotonic() < deadline, log.read_text()[:2000]
+            time.sleep(0.02)
+
+    try:
+        wait_log("Watching for changes")
+        wait_log("Started worker-1")
+        (tmp_path / "page.html").write_text("hello")
+        wait_log("Stopped old worker-1")
+    finally:
+        server.terminate()
+        assert server.wait(10) == 0
+    assert log.read_text().count("Changes detected") == 1
 
 
 def test_ignored(serve, tmp_path):

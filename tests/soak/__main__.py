@@ -236,6 +236,13 @@ class Soak:
 # Of a worker that nobody is connected to: standard streams, loop, pipe, its listening sockets and those it inherits.
 WORKER_DESCRIPTORS = 40
 
+HEADING = """# A soak
+
+Clients of every kind check every byte of their answers while workers are replaced and killed at random; only requests
+in flight on a worker that was killed with SIGKILL may be lost, and those are told apart by the connections that the
+worker had at that moment.
+"""
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="soak")
@@ -257,7 +264,8 @@ def main() -> None:
         print(*soak.service.lines[-300:], sep="\n", file=sys.stderr)
         sys.exit(1)
     if options.report is not None:
-        options.report.write_text(f"# A soak\n\n`make soak SECONDS={options.seconds:.0f}`\n\n{text}")
+        command = f'make soak SECONDS={options.seconds:.0f} ARGS="--seed {options.seed}"'
+        options.report.write_text(f"{HEADING}\n`{command}`\n\n{text}")
 
 
 if __name__ == "__main__":

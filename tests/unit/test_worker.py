@@ -10,8 +10,10 @@ from dataclasses import replace
 import pytest
 
 from granian.config import Config
+from granian.failure import describe
+from granian.importer import find_target
 from granian.supervisor.report import Boot, Command, Loader, Report
-from granian.worker import WorkerLife, describe
+from granian.worker import WorkerLife
 
 
 async def hello(scope, receive, send):
@@ -62,6 +64,18 @@ class Rig:
         self.pipe.close()
         self.listener.close()
         return self.code
+
+
+def test_traceback_begins_with_the_application(tmp_path, monkeypatch):
+    (tmp_path / "broken_one.py").write_text("def f():\n    raise ValueError('at import')\n\nf()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    try:
+        find_target("broken_one:app")
+    except ValueError as error:
+        # Without the frame of this test.
+        first, file, *_ = describe(error.with_traceback(error.__traceback__.tb_next)).splitlines()
+    assert first == "Traceback (most recent call last):"
+    assert file.endswith('broken_one.py", line 4, in <module>')
 
 
 def test_serves_and_stops():

@@ -1,0 +1,31 @@
+"""Errors at start as the log tells them: in one line what is ours, with its own traceback what is the application's."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import traceback
+
+from ._loops import loops
+from .importer import find_target
+
+
+def describe(error: BaseException) -> str:
+    """An error at start for the log: the traceback if it is the application's, else its message."""
+    frames = traceback.extract_tb(error.__traceback__)
+    if isinstance(error, RuntimeError | AttributeError | ValueError) and frames and frames[-1].filename in _OWN_WORDS:
+        return str(error)
+    shown = error.__traceback__
+    while shown is not None and _is_machinery(shown.tb_frame.f_code.co_filename):
+        shown = shown.tb_next
+    return "".join(traceback.format_exception(type(error), error, shown)).rstrip()
+
+
+def _is_machinery(file: str) -> bool:
+    """Whether the code is this package's or the import system's: the application's begins behind it."""
+    return file.startswith((_PACKAGE, "<frozen importlib")) or file == importlib.__file__
+
+
+_PACKAGE = os.path.join(os.path.dirname(__file__), "")
+# What is raised in these files says all that there is to say.
+_OWN_WORDS = (find_target.__code__.co_filename, type(loops).get.__code__.co_filename)
