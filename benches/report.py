@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benches.peers import OURS, REFERENCE
-from benches.results import Cell, Memory, Row
+from benches.results import Cell, Crowd, Memory, Row
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,7 @@ class Report:
     versions: Mapping[str, str]
     rows: list[Row]
     memory: list[Memory]
+    crowds: list[Crowd]
 
     def write(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -30,6 +31,7 @@ class Report:
             "versions": dict(self.versions),
             "rows": [row.as_json() for row in self.rows],
             "memory": [entry.as_json() for entry in self.memory],
+            "websockets": [entry.as_json() for entry in self.crowds],
         }
 
     def as_markdown(self) -> str:
@@ -40,6 +42,8 @@ class Report:
             parts += ["![CPU per request, by workload](results.png)", "", *self._summary(), "", *self._details(), ""]
         if self.memory:
             parts += [*self._memory(), ""]
+        if self.crowds:
+            parts += [*self._crowds(), ""]
         return "\n".join(parts)
 
     def _summary(self) -> list[str]:
@@ -83,6 +87,18 @@ class Report:
             idle = f"{entry.idle_bytes / 1024:.1f}" if entry.idle_bytes is not None else f"void: {entry.void}"
             growth = f"{entry.growth_bytes / 2**20:.1f}" if entry.growth_bytes is not None else "–"
             lines.append(_line(entry.peer, entry.setting, idle, growth, entry.verdict()))
+        return lines
+
+    def _crowds(self) -> list[str]:
+        lines = ["## Idle websockets", "", "Must reach: 6 KiB per idle websocket, a message to 10,000 in 1 s.", ""]
+        lines += [
+            _line("server", "setting", "KiB per idle websocket", "message to 10,000, s", "verdict"),
+            _line(*["---"] * 5),
+        ]
+        for entry in self.crowds:
+            idle = f"{entry.idle_bytes / 1024:.1f}" if entry.idle_bytes is not None else f"void: {entry.void}"
+            reached = f"{entry.broadcast_seconds:.2f}" if entry.broadcast_seconds is not None else "–"
+            lines.append(_line(entry.peer, entry.setting, idle, reached, entry.verdict()))
         return lines
 
 

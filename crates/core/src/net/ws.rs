@@ -92,16 +92,21 @@ impl<S: Stream> Connection<S> {
 
     /// Serves the connection until it is closed.
     pub(crate) async fn run(mut self) {
-        poll_fn(|cx| self.poll(cx)).await;
+        poll_fn(|cx| {
+            let over = self.poll(cx);
+            self.handle.set_deadline(self.deadline());
+            over
+        })
+        .await;
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Goes on as far as it can; for who drives it in place of `run` and keeps its deadline.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.drive(cx);
         if self.phase == Phase::Closed {
             return Poll::Ready(());
         }
         self.output.release();
-        self.set_deadline();
         Poll::Pending
     }
 
@@ -196,18 +201,22 @@ impl<S: Stream> Connection<S> {
         self.service.limits.websocket.engine.close_timeout
     }
 
-    fn set_deadline(&self) {
+    /// When it wants to be polled whatever happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = match self.phase {
             Phase::Open => self.engine.poll_timeout(),
             Phase::Flushing(until) | Phase::Lingering(until) => Some(until),
             Phase::Closed => None,
         };
         let ending = self.ending.as_ref().map(|ending| ending.1);
-        let next = [own, ending, self.write_deadline]
+        [own, ending, self.write_deadline]
             .into_iter()
             .flatten()
-            .min();
-        self.handle.set_deadline(next);
+            .min()
+    }
+
+    pub(crate) fn io_mut(&mut self) -> &mut S {
+        &mut self.io
     }
 }
 
