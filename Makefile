@@ -87,6 +87,12 @@ lifecycle-50: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## every test of the life
 soak: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## mixed load for SECONDS= while workers are replaced and killed (ARGS="--seed 1")
 	@PYTHONPATH=tests $(BIN)/python -m soak --seconds $(SECONDS) $(ARGS)
 
+.PHONY: conformance conformance-websockets
+conformance: conformance-websockets ## the public conformance suites; writes docs/conformance/
+
+conformance-websockets: $(VENV)/.stamp-deps $(VENV)/.stamp-build # Autobahn's fuzzing client (ARGS="'1.*'" for some cases)
+	$(BIN)/python -m tests.conformance.websockets $(ARGS)
+
 bench: need-cargo need-python ## compare with the peers on PyPI; writes docs/benchmarks/ (ARGS="--quick --only ours")
 	@$(PYTHON) -m benches $(ARGS)
 

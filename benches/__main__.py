@@ -9,11 +9,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from benches import environments, memory
+from benches import crowd, environments, memory
 from benches.environments import ROOT, Unavailable
 from benches.peers import OURS, PEERS, REFERENCE, Peer
 from benches.report import Report
-from benches.results import Memory, Row
+from benches.results import Crowd, Memory, Row
 from benches.rounds import Race
 from benches.workloads import WORKLOADS, Workload
 
@@ -33,7 +33,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     versions = {peer.name: environments.installed_version(bin, peer.distribution) for peer, bin in peers.items()}
     rows = _race(peers, arguments) if not arguments.no_race else []
     found = _memory(peers, arguments.interface) if not arguments.no_memory else []
-    report = Report(_machine(next(iter(peers.values())), arguments), versions, rows, found)
+    crowds = _crowds(peers) if not arguments.no_memory else []
+    report = Report(_machine(next(iter(peers.values())), arguments), versions, rows, found, crowds)
     if arguments.update:
         report = report.over(Report.read(arguments.output / "results.json"))
     report.write(arguments.output)
@@ -41,7 +42,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         _plot(arguments.output / "results.json", python)
     print(report.as_markdown())
     print(f"written to {os.path.relpath(arguments.output)}")
-    verdicts = [row.verdict() for row in rows] + [entry.verdict() for entry in found]
+    verdicts = [row.verdict() for row in rows]
+    verdicts += [entry.verdict() for entry in found] + [entry.verdict() for entry in crowds]
     return 1 if any("fail" in verdict for verdict in verdicts) else 0
 
 
@@ -117,6 +119,16 @@ def _memory(peers: dict[Peer, Path], interfaces: list[str]) -> list[Memory]:
             if peer.name in _MEMORY_PEERS and interface in peer.settings:
                 print(f"memory of {peer.name} ({interface}) ...", flush=True)
                 found.append(memory.measure(peer, directory, interface))
+    return found
+
+
+def _crowds(peers: dict[Peer, Path]) -> list[Crowd]:
+    memory.raise_descriptor_limit()
+    found = []
+    for peer, directory in peers.items():
+        if "asgi websocket" in peer.settings:
+            print(f"idle websockets of {peer.name} ...", flush=True)
+            found.append(crowd.measure(peer, directory))
     return found
 
 

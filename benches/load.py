@@ -3,6 +3,8 @@
 import json
 import os
 import subprocess
+import sys
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -32,7 +34,8 @@ def run_interval(server: ServerProcess, workload: Workload, seconds: int, connec
     """Load the server for `seconds`; a wrong status, a lost connection or a short body voids the interval."""
     server.verify(workload)
     before = server.cpu_seconds()
-    summary = _run_wrk(server.port, workload, seconds, connections)
+    run = _run_websocket if workload.load == "websocket" else _run_wrk
+    summary = run(server.port, workload, seconds, connections)
     used = server.cpu_seconds() - before
     server.verify(workload)
     requests = summary["requests"]
@@ -49,12 +52,26 @@ def run_interval(server: ServerProcess, workload: Workload, seconds: int, connec
 def _run_wrk(port: int, workload: Workload, seconds: int, connections: int) -> dict[str, int]:
     url = f"http://127.0.0.1:{port}{workload.path}"
     command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "-s", str(_SCRIPT), url]
-    environment = {**os.environ, "BENCH_METHOD": workload.method, "BENCH_BODY": str(workload.upload)}
+    environment = {"BENCH_METHOD": workload.method, "BENCH_BODY": str(workload.upload)}
+    return _summary_of(command, seconds, environment)
+
+
+def _run_websocket(port: int, workload: Workload, seconds: int, connections: int) -> dict[str, int]:
+    command = [sys.executable, "-m", "benches.websocket", str(port), str(seconds), str(connections)]
+    return _summary_of(command, seconds, {"PYTHONPATH": str(_SCRIPT.parent.parent)})
+
+
+def _summary_of(command: list[str], seconds: int, environment: Mapping[str, str]) -> dict[str, int]:
     done = subprocess.run(
-        pinned(LOAD_CORE, command), env=environment, capture_output=True, text=True, timeout=seconds + 30, check=False
+        pinned(LOAD_CORE, command),
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=seconds + 30,
+        check=False,
     )
     for line in done.stdout.splitlines():
         if line.startswith("SUMMARY "):
             summary: dict[str, int] = json.loads(line.removeprefix("SUMMARY "))
             return summary
-    raise ServerFailed(f"wrk failed: {(done.stderr or done.stdout).strip()[-200:]}")
+    raise ServerFailed(f"the load failed: {(done.stderr or done.stdout).strip()[-200:]}")

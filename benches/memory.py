@@ -44,7 +44,7 @@ def measure(peer: Peer, directory: Path, interface: str) -> Memory:
 def raise_descriptor_limit() -> None:
     """Thousands of sockets on either side; the servers inherit the limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = 4 * IDLE_CONNECTIONS
+    wanted = 12_000
     if soft < wanted:
         resource.setrlimit(
             resource.RLIMIT_NOFILE, (wanted if hard == resource.RLIM_INFINITY else min(wanted, hard), hard)
@@ -54,18 +54,18 @@ def raise_descriptor_limit() -> None:
 def _idle_bytes(server: ServerProcess, workload: Workload) -> float:
     run_interval(server, workload, 1)
     _close_all(_open_idle(server.port, IDLE_CONNECTIONS // 20))
-    before = _settled_rss(server)
+    before = settled_rss(server)
     sockets = _open_idle(server.port, IDLE_CONNECTIONS)
-    used = _settled_rss(server) - before
+    used = settled_rss(server) - before
     _close_all(sockets)
     return used / IDLE_CONNECTIONS
 
 
 def _growth_bytes(server: ServerProcess, workload: Workload) -> float:
     _steady_use(server, workload, STEADY_REQUESTS // 2, STEADY_CONNECTIONS // 4)
-    before = _settled_rss(server)
+    before = settled_rss(server)
     _steady_use(server, workload, STEADY_REQUESTS, STEADY_CONNECTIONS)
-    return _settled_rss(server) - before
+    return settled_rss(server) - before
 
 
 def _steady_use(server: ServerProcess, workload: Workload, requests: int, connections: int) -> None:
@@ -98,6 +98,6 @@ def _close_all(sockets: list[socket.socket]) -> None:
         connection.close()
 
 
-def _settled_rss(server: ServerProcess) -> int:
+def settled_rss(server: ServerProcess) -> int:
     time.sleep(_SETTLE_SECONDS)
     return server.rss_bytes()

@@ -87,13 +87,27 @@ def _socketify(launch: Launch) -> list[str]:
 
 _LOOPS: Settings = {"asyncio": ("--loop", "asyncio"), "uvloop": ("--loop", "uvloop")}
 _THREADS: Settings = {"1 thread": ("--blocking-threads", "1"), "default threads": ()}
-_GRANIAN = {"asgi": _LOOPS, "rsgi": _LOOPS, "wsgi": _THREADS}
+_GRANIAN = {
+    "asgi": _LOOPS,
+    "rsgi": _LOOPS,
+    "wsgi": _THREADS,
+    "asgi websocket": _LOOPS,
+    "rsgi websocket": _LOOPS,
+}
+_UVICORN = {
+    "asgi": _LOOPS,
+    "asgi websocket": {
+        f"{library}, {loop}": ("--ws", library, *arguments)
+        for library in ("websockets", "websockets-sansio", "wsproto")
+        for loop, arguments in _LOOPS.items()
+    },
+}
 _MANY = ("--backlog", "8192", "--backpressure", "8192")
 
 PEERS = (
     Peer(OURS, "granian", ("maturin>=1.10,<2", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY),
     Peer(REFERENCE, "granian", ("granian==2.8.7", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY),
-    Peer("uvicorn", "uvicorn", ("uvicorn[standard]", "fastapi"), _uvicorn, {"asgi": _LOOPS}),
+    Peer("uvicorn", "uvicorn", ("uvicorn[standard]", "wsproto", "fastapi"), _uvicorn, _UVICORN),
     Peer(
         "fastpysgi",
         "fastpysgi",

@@ -9,6 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from benches import websocket
 from benches.workloads import Workload
 
 APPS = Path(__file__).resolve().parent / "apps"
@@ -53,6 +54,8 @@ class ServerProcess:
 
     def verify(self, workload: Workload) -> None:
         """One request, whose answer must be the workload's."""
+        if workload.load == "websocket":
+            return self._verify_websocket(workload)
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request(workload.method, workload.path, body=b"x" * workload.upload or None)
@@ -62,6 +65,12 @@ class ServerProcess:
             connection.close()
         if response.status != 200 or body != workload.expect:
             raise ServerFailed(f"wrong answer: {response.status}, {len(body)} bytes {body[:40]!r}")
+
+    def _verify_websocket(self, workload: Workload) -> None:
+        with websocket.connect(self.port) as connection:
+            received = websocket.echo(connection, workload.expect)
+        if received != workload.expect:
+            raise ServerFailed(f"wrong answer: {received[:40]!r}")
 
     def cpu_seconds(self) -> float:
         """User and system time of the whole tree, with what its ended children used."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benches.peers import OURS, REFERENCE
-from benches.results import Cell, Memory, Row
+from benches.results import Cell, Crowd, Memory, Row
 from benches.workloads import WORKLOADS
 
 
@@ -19,6 +19,7 @@ class Report:
     versions: Mapping[str, str]
     rows: list[Row]
     memory: list[Memory]
+    crowds: list[Crowd]
 
     def write(self, directory: Path) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -29,18 +30,21 @@ class Report:
     def read(cls, file: Path) -> "Report":
         """What an earlier run has written; nothing if there was none."""
         if not file.exists():
-            return cls({}, {}, [], [])
+            return cls({}, {}, [], [], [])
         data = json.loads(file.read_text())
         rows = [row for row in map(Row.from_json, data["rows"]) if row]
-        return cls(data["machine"], data["versions"], rows, [Memory.from_json(entry) for entry in data["memory"]])
+        memory = [Memory.from_json(entry) for entry in data["memory"]]
+        crowds = [Crowd.from_json(entry) for entry in data.get("websockets", [])]
+        return cls(data["machine"], data["versions"], rows, memory, crowds)
 
     def over(self, earlier: "Report") -> "Report":
         """This run's findings, and those of the earlier one where this has none."""
         rows = {row.workload: row for row in (*earlier.rows, *self.rows)}
         memory = {(entry.peer, entry.setting): entry for entry in (*earlier.memory, *self.memory)}
+        crowds = {(entry.peer, entry.setting): entry for entry in (*earlier.crowds, *self.crowds)}
         versions = {**earlier.versions, **self.versions}
         order = [rows[workload] for workload in WORKLOADS if workload in rows]
-        return Report(self.machine, versions, order, list(memory.values()))
+        return Report(self.machine, versions, order, list(memory.values()), list(crowds.values()))
 
     def as_json(self) -> dict[str, Any]:
         return {
@@ -48,6 +52,7 @@ class Report:
             "versions": dict(self.versions),
             "rows": [row.as_json() for row in self.rows],
             "memory": [entry.as_json() for entry in self.memory],
+            "websockets": [entry.as_json() for entry in self.crowds],
         }
 
     def as_markdown(self) -> str:
@@ -58,6 +63,8 @@ class Report:
             parts += ["![CPU per request, by workload](results.png)", "", *self._summary(), "", *self._details(), ""]
         if self.memory:
             parts += [*self._memory(), ""]
+        if self.crowds:
+            parts += [*self._crowds(), ""]
         return "\n".join(parts)
 
     def _summary(self) -> list[str]:
@@ -101,6 +108,18 @@ class Report:
             idle = f"{entry.idle_bytes / 1024:.1f}" if entry.idle_bytes is not None else f"void: {entry.void}"
             growth = f"{entry.growth_bytes / 2**20:.1f}" if entry.growth_bytes is not None else "–"
             lines.append(_line(entry.peer, entry.setting, idle, growth, entry.verdict()))
+        return lines
+
+    def _crowds(self) -> list[str]:
+        lines = ["## Idle websockets", "", "Must reach: 6 KiB per idle websocket, a message to 10,000 in 1 s.", ""]
+        lines += [
+            _line("server", "setting", "KiB per idle websocket", "message to 10,000, s", "verdict"),
+            _line(*["---"] * 5),
+        ]
+        for entry in self.crowds:
+            idle = f"{entry.idle_bytes / 1024:.1f}" if entry.idle_bytes is not None else f"void: {entry.void}"
+            reached = f"{entry.broadcast_seconds:.2f}" if entry.broadcast_seconds is not None else "–"
+            lines.append(_line(entry.peer, entry.setting, idle, reached, entry.verdict()))
         return lines
 
 

@@ -124,5 +124,34 @@ class Memory:
         return {**asdict(self), "verdict": self.verdict().strip("*")}
 
 
+@dataclass(frozen=True)
+class Crowd:
+    """Websockets of one server: resident memory of an idle one, and the time of a message to 10,000."""
+
+    peer: str
+    setting: str
+    idle_bytes: float | None = None
+    broadcast_seconds: float | None = None
+    void: str = ""
+
+    def verdict(self) -> str:
+        """Only this server has goals."""
+        if self.peer != OURS:
+            return "–"
+        met = self.idle_bytes is not None and self.idle_bytes <= IDLE_WEBSOCKET_GOAL_BYTES
+        met = met and self.broadcast_seconds is not None and self.broadcast_seconds <= BROADCAST_GOAL_SECONDS
+        return "pass" if met else "**fail**"
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> "Crowd":
+        """What an earlier run has found."""
+        return cls(**{key: value for key, value in data.items() if key != "verdict"})
+
+    def as_json(self) -> dict[str, Any]:
+        return {**asdict(self), "verdict": self.verdict().strip("*")}
+
+
+IDLE_WEBSOCKET_GOAL_BYTES = 6 * 1024
+BROADCAST_GOAL_SECONDS = 1.0
 IDLE_GOAL_BYTES = 2 * 1024
 GROWTH_GOAL_BYTES = 2 * 2**20

@@ -38,7 +38,7 @@ class Race:
 
     def _starts(self, workload: Workload) -> Iterator[tuple[Cell, contextlib.AbstractContextManager[object]]]:
         for peer, directory in self.peers.items():
-            for setting, arguments in peer.settings.get(workload.interface, {}).items():
+            for setting, arguments in peer.settings.get(workload.settings, {}).items():
                 port = free_port()
                 launch = Launch(directory, workload.interface, workload.target, port, arguments)
                 cell = Cell(peer.name, setting)

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from benches.websocket import MESSAGE
+
 HELLO = b"Hello, world!"
 TEN_KIB = b"x" * 10240
 JSON = b'{"message":"Hello, world!","items":[1,2,3]}'
@@ -30,7 +32,12 @@ class Workload:
     upload: int = 0
     """Bytes of the POST body; 0 is a GET."""
     load: str = "wrk"
-    """The load generator; others (h2load, a websocket client) join with their protocols."""
+    """The load generator: wrk, or websocket for benches/websocket.py."""
+
+    @property
+    def settings(self) -> str:
+        """Under which name servers have their settings for it."""
+        return f"{self.interface} websocket" if self.load == "websocket" else self.interface
 
     @property
     def method(self) -> str:
@@ -53,4 +60,8 @@ WORKLOADS = (
     Workload("wsgi-10k", "wsgi", "wsgi_app:body_10k", TEN_KIB, Goal(0.60, aim_beat="fastpysgi")),
     Workload("wsgi-echo", "wsgi", "wsgi_app:echo", TEN_KIB, Goal(0.60, aim_beat="fastpysgi"), upload=10240),
     Workload("wsgi-stream", "wsgi", "wsgi_app:stream", TEN_KIB, Goal(0.30)),
+    Workload(
+        "websocket-asgi", "asgi", "asgi_app:websocket", MESSAGE, Goal(0.30, 0.20, must_beat="uvicorn"), load="websocket"
+    ),
+    Workload("websocket-rsgi", "rsgi", "rsgi_app:websocket", MESSAGE, Goal(0.30, 0.20), load="websocket"),
 )

@@ -65,3 +65,28 @@ async def _lifespan(receive: Receive, send: Send) -> None:
         await send({"type": f"{message['type']}.complete"})
         if message["type"] == "lifespan.shutdown":
             return
+
+
+async def websocket(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        return await _lifespan(receive, send)
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": message["text"]})
+
+
+_crowd: set[Send] = set()
+
+
+async def crowd(scope: Scope, receive: Receive, send: Send) -> None:
+    """What one says, all hear."""
+    if scope["type"] == "lifespan":
+        return await _lifespan(receive, send)
+    await receive()
+    await send({"type": "websocket.accept"})
+    _crowd.add(send)
+    while (message := await receive())["type"] == "websocket.receive":
+        for other in list(_crowd):
+            await other({"type": "websocket.send", "text": message["text"]})
+    _crowd.discard(send)

@@ -23,3 +23,9 @@ async def stream(scope: Any, protocol: Any) -> None:
     transport = protocol.response_stream(200, PLAIN)
     for _ in range(10):
         await transport.send_bytes(CHUNK)
+
+
+async def websocket(scope: Any, protocol: Any) -> None:
+    transport = await protocol.accept()
+    while (message := await transport.receive()).kind:
+        await transport.send_str(message.data)

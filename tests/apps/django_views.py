@@ -20,6 +20,7 @@ def setup() -> None:
         SECRET_KEY="for tests only",
         MIDDLEWARE=["django.middleware.common.CommonMiddleware"],
         LOGGING_CONFIG=None,
+        CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer"}},
     )
     django.setup()
 

@@ -49,6 +49,24 @@ class Close(AsyncWebsocketConsumer):
         note("closed", code)
 
 
-ROUTES: dict[str, Any] = {"echo": Echo, "sync": SyncEcho, "refuse": Refuse, "close": Close}
+class Relay(AsyncWebsocketConsumer):
+    """What one says, the whole group hears, through the channel layer."""
+
+    async def connect(self) -> None:
+        await self.channel_layer.group_add("all", self.channel_name)
+        await self.accept()
+
+    async def receive(self, text_data: str | None = None, bytes_data: bytes | None = None) -> None:
+        await self.channel_layer.group_send("all", {"type": "relay", "text": text_data})
+
+    async def relay(self, event: dict[str, Any]) -> None:
+        await self.send(event["text"])
+
+    async def disconnect(self, code: int) -> None:
+        await self.channel_layer.group_discard("all", self.channel_name)
+        note("gone", [code])
+
+
+ROUTES: dict[str, Any] = {"relay": Relay, "echo": Echo, "sync": SyncEcho, "refuse": Refuse, "close": Close}
 websockets = URLRouter([path(name, consumer.as_asgi()) for name, consumer in ROUTES.items()])
 app = ProtocolTypeRouter({"http": get_asgi_application(), "websocket": websockets})

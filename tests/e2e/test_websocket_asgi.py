@@ -249,7 +249,7 @@ def test_cancelled_receives_lose_nothing(app):
 def test_one_that_stops_reading_slows_nobody(app):
     mark = app.mark()
     stuck = open_websocket(app, "/flood")
-    others = [open_websocket(app) for _ in range(100)]
+    others = [open_websocket(app) for _ in range(499)]
     before = app.memory()
     slowest = 0.0
     for other in others:
@@ -264,6 +264,20 @@ def test_one_that_stops_reading_slows_nobody(app):
     assert app.note("flood.end", mark)[1] == 1006
     for other in others:
         other.wire.close()
+
+
+def test_a_crowd_that_vanishes_while_it_is_sent_to(app):
+    crowd = [open_websocket(app, "/flood") for _ in range(300)]
+    mark = app.mark()
+    for websocket in crowd:
+        websocket.wire.reset()
+    begun = time.monotonic()
+    assert app.get("/health").body == b"healthy"
+    assert time.monotonic() - begun < 2
+    deadline = time.monotonic() + 20
+    while sum("@flood.end" in line for line in app.lines(mark)) < len(crowd):
+        assert time.monotonic() < deadline
+        assert app.get("/health").body == b"healthy"
 
 
 def test_a_deaf_application_is_not_sent_more_than_fits(app):
@@ -286,6 +300,16 @@ def test_server_stop(server, loop):
         websocket.wire.send(close_frame(1001))
         assert app.note("echo.end", mark) == [1001, "server is stopping"]
     app.finish()
+
+
+def test_server_stop_while_it_sends(server, loop):
+    app = server("ws_asgi:app", "asginl", loop=loop, fresh=True)
+    crowd = [open_websocket(app, "/flood") for _ in range(50)]
+    app.terminate()
+    for websocket in crowd:
+        websocket.wire.close()
+    app.finish()
+    assert "panic" not in app.log()
 
 
 def test_keepalive(server, loop):

@@ -112,6 +112,27 @@ def test_channels_threads(server, loop):
     assert app.note("gone", mark) == [1000]
 
 
+def test_channels_relay_bursts(server, loop):
+    skip_unless_installed("channels", "websockets")
+    import websockets
+
+    app = server("ws_channels:app", "asgi", loop=loop)
+    mark = app.mark()
+
+    async def run() -> None:
+        url = app.url.replace("http", "ws") + "/relay"
+        async with websockets.connect(url, proxy=None) as one, websockets.connect(url, proxy=None) as other:
+            for burst in range(20):
+                sent = [f"{burst}.{number}" for number in range(50)]
+                for message in sent:
+                    await one.send(message)
+                assert [await other.recv() for _ in sent] == sent
+                assert [await one.recv() for _ in sent] == sent
+
+    asyncio.run(run())
+    assert app.note("gone", mark) == [1000]
+
+
 def test_starlette_denial(server, loop):
     skip_unless_installed("starlette", "websockets")
     import websockets.sync.client

@@ -88,6 +88,32 @@ def test_loss_is_an_error(app):
     app.wait_line("ProtocolClosed: RSGI transport is closed", mark)
 
 
+def test_cancelled_receives_lose_nothing(app):
+    lines = ["transport = await protocol.accept()", "task = asyncio.ensure_future(transport.receive())"]
+    lines += ["await asyncio.sleep(0)", "task.cancel()", "await asyncio.sleep(0)", "await transport.send_str('go')"]
+    lines += ["await tell('first', transport)", "await tell('second', transport)", "await tell('end', transport)"]
+    mark = app.mark()
+    with open_websocket(app, "/", script(*lines)) as websocket:
+        assert websocket.message() == "go"
+        websocket.send("one")
+        websocket.send("two")
+        assert websocket.close(1000) == (1000, "")
+    assert app.note("first", mark)[:2] == [2, "one"]
+    assert app.note("second", mark)[:2] == [2, "two"]
+    assert app.note("end", mark)[2] == 1000
+
+
+def test_server_stop(server, loop):
+    app = server("ws_rsgi:app", "rsgi", loop=loop, fresh=True)
+    mark = app.mark()
+    with open_websocket(app) as websocket:
+        app.terminate()
+        assert websocket.closed() == (1001, "server is stopping")
+        websocket.wire.send(close_frame(1001))
+        assert app.note("echo.end", mark) == [0, "server is stopping", 1001, "server is stopping"]
+    app.finish()
+
+
 def test_client_gone_before_accept(app):
     mark = app.mark()
     steps = ["note('begun')", "await asyncio.sleep(0.3)", "await protocol.accept()"]

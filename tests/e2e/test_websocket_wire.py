@@ -89,6 +89,13 @@ def test_pings_and_unasked_pongs(app):
         assert websocket.message() == "on"
 
 
+def test_a_ping_is_answered_though_nothing_follows(app):
+    with open_websocket(app) as websocket:
+        for payload in (b"", b"one", b"two"):
+            websocket.wire.send(frame(PING, payload))
+            assert websocket.frame() == (FIN | PONG, payload)
+
+
 FAULTS = {
     "not masked": (frame(TEXT, b"x", masked=False), 1002),
     "reserved bit": (frame(TEXT, b"x", first=FIN | RSV1), 1002),

@@ -224,7 +224,15 @@ struct Receive {
 }
 
 impl Receive {
+    /// Another one may wait now: this one is done, or was cancelled.
+    fn release(&self) {
+        if self.is_waiting.swap(false, Ordering::Relaxed) {
+            self.session.is_receiving.store(false, Ordering::Relaxed);
+        }
+    }
+
     fn give(&self, py: Python<'_>, received: Result<Payload, Ended>) -> PyResult<Py<PyAny>> {
+        self.release();
         let message = match received {
             Ok(payload) => Message::of_payload(py, &payload)?,
             Err(ended) => {
@@ -261,6 +269,7 @@ impl Waitable for Receive {
     }
 
     fn forget(&self, waker: &Waker) {
+        self.release();
         self.session.opening.socket.forget(waker);
     }
 
@@ -275,9 +284,7 @@ impl Waitable for Receive {
 
 impl Drop for Receive {
     fn drop(&mut self) {
-        if *self.is_waiting.get_mut() {
-            self.session.is_receiving.store(false, Ordering::Relaxed);
-        }
+        self.release();
     }
 }
 

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use futures_util::stream::{FuturesUnordered, Stream as _};
 use h2::server::{Builder, Handshake, SendResponse};
 use h2::{Reason, RecvStream};
+use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use tokio::io::AsyncWrite;
 
@@ -24,6 +25,7 @@ use super::pings::{Pings, Verdict};
 use super::pipe::Pipe;
 use super::shared::Shared;
 use super::transfer::Transfer;
+use super::tunnel;
 use crate::runtime::reactor::TaskHandle;
 
 /// Serves HTTP/2 on `io` until it is closed; `input` was read from it before.
@@ -154,9 +156,12 @@ impl<S: Stream> Connection<S> {
     fn start(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
         self.has_served = true;
         let (parts, body) = request.into_parts();
+        if tunnel::is_enabled(&self.shared.service) && tunnel::is_asked_for(&parts) {
+            return self.start_websocket(parts, body, respond);
+        }
         if parts.method == Method::CONNECT {
-            // Neither a proxy (RFC 9110, 9.3.6) nor, as long as SETTINGS_ENABLE_CONNECT_PROTOCOL
-            // is not sent, asked for a websocket (RFC 8441, 3). It fails only on a closed stream.
+            // No proxy (RFC 9110, 9.3.6), nor any protocol but WebSocket (RFC 9220, 3). It fails
+            // only on a closed stream.
             let _ = respond.send_response(head::empty(StatusCode::NOT_IMPLEMENTED), true);
             return;
         }
@@ -164,9 +169,34 @@ impl<S: Stream> Connection<S> {
             Ok(head) => {
                 let shared = Rc::clone(&self.shared);
                 self.transfers
-                    .push(Transfer::new(shared, head, body, respond));
+                    .push(Transfer::new(shared, head, None, body, respond));
             }
             Err(head::Malformed) => respond.send_reset(Reason::PROTOCOL_ERROR),
+        }
+    }
+
+    /// The application sees the same request as over HTTP/1.1.
+    fn start_websocket(
+        &mut self,
+        mut parts: Parts,
+        body: RecvStream,
+        mut respond: SendResponse<Bytes>,
+    ) {
+        parts.method = Method::GET;
+        let Ok(head) = head::request(&parts) else {
+            return respond.send_reset(Reason::PROTOCOL_ERROR);
+        };
+        let shared = Rc::clone(&self.shared);
+        match tunnel::opening(&shared.service, &head) {
+            Ok(opening) => {
+                let transfer = Transfer::new(shared, head, Some(opening), body, respond);
+                self.transfers.push(transfer);
+            }
+            Err(error) => {
+                shared.service.app.refused(&shared.peer, error);
+                // It fails only on a closed stream.
+                let _ = respond.send_response(tunnel::refusal(), true);
+            }
         }
     }
 
@@ -227,6 +257,7 @@ impl<S: Stream> Connection<S> {
             Stage::Draining => match std::mem::replace(&mut self.phase, Phase::Closed) {
                 Phase::Serving(mut codec) => {
                     codec.graceful_shutdown();
+                    self.shared.ring_all();
                     self.phase = Phase::Draining(codec);
                 }
                 other => self.phase = other,
@@ -325,6 +356,9 @@ fn builder(service: &Service) -> Builder {
         .max_frame_size(options.max_frame_size)
         .max_header_list_size(options.max_header_list_size)
         .max_send_buffer_size(options.max_send_buffer_size);
+    if tunnel::is_enabled(service) {
+        builder.enable_connect_protocol();
+    }
     builder
 }
 

@@ -33,6 +33,11 @@ impl Incoming {
         }
     }
 
+    /// The stream itself, if nothing of it was moved.
+    pub(super) fn into_stream(self) -> RecvStream {
+        self.stream
+    }
+
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
     }

@@ -2,8 +2,9 @@
 //! reactor. Every stream is an exchange, and a future among those of its connection.
 //!
 //! `pipe` is the stream under the codec, `transfer` one exchange (`incoming` its request's body,
-//! `outgoing` its response), `head` the translation of heads, `pings` keep-alive and measurement,
-//! `shared` and `bell` what these tell each other.
+//! `outgoing` its response), `tunnel` a stream that became a WebSocket connection, `head` the
+//! translation of heads, `pings` keep-alive and measurement, `shared` and `bell` what these tell
+//! each other.
 
 mod bell;
 mod connection;
@@ -14,6 +15,7 @@ mod pings;
 mod pipe;
 mod shared;
 mod transfer;
+mod tunnel;
 
 use std::time::Duration;
 

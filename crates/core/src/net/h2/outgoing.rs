@@ -38,6 +38,8 @@ pub(super) enum Sent {
     Last,
     /// The peer's window is shut; this is left.
     Blocked(Reply),
+    /// The stream is the WebSocket protocol's now.
+    Opened(SendStream<Bytes>),
     /// The response can't be completed; the stream was reset.
     Cut,
 }
@@ -70,8 +72,8 @@ impl Outgoing {
             Reply::Data { data, last } => self.send_data(cx, data, last),
             Reply::File { file, last } => self.send_file(cx, file, last),
             Reply::End(trailers) => self.end(trailers.as_ref()),
-            // No request here asks for an upgrade, so that none is made (RFC 9113, 8.6).
-            Reply::Upgrade(_) | Reply::Abort => self.cut(Reason::INTERNAL_ERROR),
+            Reply::Upgrade(head) => self.open(&head, date),
+            Reply::Abort => self.cut(Reason::INTERNAL_ERROR),
         }
     }
 
@@ -130,6 +132,19 @@ impl Outgoing {
             Err(_) => return self.cut(Reason::INTERNAL_ERROR),
         }
         Sent::All
+    }
+
+    fn open(&mut self, head: &ResponseHead, date: &[u8; 29]) -> Sent {
+        let State::Head(respond) = &mut self.state else {
+            return self.cut(Reason::INTERNAL_ERROR);
+        };
+        match respond.send_response(head::response(head, None, date), false) {
+            Ok(stream) => {
+                self.state = State::Ended;
+                Sent::Opened(stream)
+            }
+            Err(_) => self.cut(Reason::INTERNAL_ERROR),
+        }
     }
 
     fn send_data(&mut self, cx: &mut Context<'_>, mut data: Bytes, last: bool) -> Sent {

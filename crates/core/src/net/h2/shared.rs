@@ -21,7 +21,7 @@ pub(super) struct Shared {
     clogged: RefCell<Vec<Waker>>,
     /// A source was pulled from: what it gave is to be written before it is asked for more.
     pub(super) has_pulled: Cell<bool>,
-    alarms: RefCell<Slab<(Instant, Waker)>>,
+    alarms: RefCell<Slab<(Option<Instant>, Waker)>>,
 }
 
 impl Shared {
@@ -59,16 +59,27 @@ impl Shared {
 
     /// When the next alarm rings.
     pub(super) fn next_alarm(&self) -> Option<Instant> {
-        self.alarms.borrow().iter().map(|(_, (at, _))| *at).min()
+        self.alarms
+            .borrow()
+            .iter()
+            .filter_map(|(_, (at, _))| *at)
+            .min()
     }
 
     /// Wakes whoever's alarm has rung.
     pub(super) fn ring_alarms(&self) {
         let now = self.now();
         for (_, (at, waker)) in self.alarms.borrow().iter() {
-            if *at <= now {
+            if at.is_some_and(|at| at <= now) {
                 waker.wake_by_ref();
             }
+        }
+    }
+
+    /// Wakes whoever has an alarm: the worker's stage has changed.
+    pub(super) fn ring_all(&self) {
+        for (_, (_, waker)) in self.alarms.borrow().iter() {
+            waker.wake_by_ref();
         }
     }
 }
@@ -85,9 +96,14 @@ impl Alarm {
     }
 
     pub(super) fn set(&mut self, cx: &mut Context<'_>, at: Option<Instant>) {
-        let Some(at) = at else {
+        if at.is_none() {
             return self.clear();
-        };
+        }
+        self.keep(cx, at);
+    }
+
+    /// Like `set`, for one who is to be rung when the worker's stage changes, too.
+    pub(super) fn keep(&mut self, cx: &mut Context<'_>, at: Option<Instant>) {
         let mut alarms = self.shared.alarms.borrow_mut();
         match self.key.and_then(|key| alarms.get_mut(key)) {
             Some(alarm) => alarm.0 = at,

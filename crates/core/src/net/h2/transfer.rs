@@ -9,24 +9,30 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use granian_proto::RequestHead;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream};
+use h2::{Reason, RecvStream, SendStream};
 
 use super::super::app::{Request, Source};
 use super::super::exchange::{Exchange, Over};
+use super::super::output::Output;
 use super::super::reply::Reply;
 use super::super::service::Ticket;
+use super::super::websocket::Opening;
+use super::super::ws::{self, Upgraded};
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Sent};
 use super::shared::{Alarm, Shared};
+use super::tunnel::Tunnel;
 
 /// See the module's documentation.
 pub(super) struct Transfer {
     shared: Rc<Shared>,
     exchange: Arc<Exchange>,
     phase: Phase,
+    /// What the request opens, until it does.
+    opening: Option<Opening>,
     incoming: Option<Incoming>,
     outgoing: Outgoing,
     replies: VecDeque<Reply>,
@@ -46,6 +52,8 @@ enum Phase {
     /// The response is complete and the request is not: the rest is thrown away for a moment
     /// before the stream is reset, which some clients take for a failure.
     Ebbing { until: Instant },
+    /// The stream carries a WebSocket connection.
+    Opened(Box<ws::Connection<Tunnel>>),
 }
 
 enum Step {
@@ -58,11 +66,13 @@ impl Transfer {
     pub(super) fn new(
         shared: Rc<Shared>,
         head: RequestHead,
+        opening: Option<Opening>,
         body: RecvStream,
         respond: SendResponse<Bytes>,
     ) -> Self {
         let incoming = Incoming::new(body, shared.now());
-        let has_body = !incoming.is_complete();
+        // What comes for a WebSocket connection stays with the codec until it is open.
+        let has_body = !incoming.is_complete() && opening.is_none();
         let exchange = Arc::new(Exchange::new(has_body, shared.service.limits.window));
         if has_body {
             exchange.tell_taking();
@@ -71,7 +81,8 @@ impl Transfer {
             exchange,
             outgoing: Outgoing::new(respond, head.method() == "HEAD"),
             phase: Phase::Held(head, Ticket::default()),
-            incoming: has_body.then_some(incoming),
+            incoming: (has_body || opening.is_some()).then_some(incoming),
+            opening,
             replies: VecDeque::new(),
             source: None,
             head_deadline: None,
@@ -83,6 +94,9 @@ impl Transfer {
 
     /// Takes the body in. False if the stream broke.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
+        if self.opening.is_some() {
+            return true;
+        }
         let is_held = matches!(self.phase, Phase::Held(..));
         let spools = is_held && self.shared.service.app.wants_whole_body();
         let now = self.shared.now();
@@ -113,7 +127,7 @@ impl Transfer {
                 head,
                 peer: Rc::clone(&self.shared.peer),
                 exchange: Arc::clone(&self.exchange),
-                websocket: None,
+                websocket: self.opening.clone(),
             });
         }
         true
@@ -150,6 +164,7 @@ impl Transfer {
                     self.report_unsent();
                     return Step::Wait;
                 }
+                Sent::Opened(stream) => return self.open(stream),
                 Sent::Cut => return Step::Over,
             }
         }
@@ -168,6 +183,27 @@ impl Transfer {
         Step::Wait
     }
 
+    /// From here on the stream is a WebSocket connection's, which is no active exchange.
+    fn open(&mut self, stream: SendStream<Bytes>) -> Step {
+        let (Some(opening), Some(incoming)) = (self.opening.take(), self.incoming.take()) else {
+            return Step::Over;
+        };
+        let shared = &self.shared;
+        let upgraded = Upgraded {
+            io: Tunnel::new(stream, incoming.into_stream(), Rc::clone(shared)),
+            input: BytesMut::new(),
+            output: Output::default(),
+            deflation: opening.handshake.deflation(),
+            socket: opening.socket,
+        };
+        let (service, handle) = (Rc::clone(&shared.service), shared.handle.clone());
+        let connection = ws::Connection::new(upgraded, service, handle);
+        self.exchange.finish(Over::Answered);
+        self.phase = Phase::Opened(Box::new(connection));
+        self.shared.service.exit();
+        Step::Wait
+    }
+
     fn poll_ebb(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
         let Some(incoming) = &mut self.incoming else {
             return Poll::Ready(());
@@ -177,6 +213,26 @@ impl Transfer {
         }
         self.alarm.set(cx, Some(until));
         Poll::Pending
+    }
+
+    /// What follows the response, once there is one.
+    fn poll_aftermath(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
+        match &mut self.phase {
+            Phase::Held(..) | Phase::Called => None,
+            Phase::Ebbing { until } => {
+                let until = *until;
+                Some(self.poll_ebb(cx, until))
+            }
+            Phase::Opened(connection) => {
+                // A connection that does not read for now would not see it.
+                if connection.io_mut().poll_reset(cx).is_ready() {
+                    return Some(Poll::Ready(()));
+                }
+                let over = connection.poll(cx);
+                self.alarm.keep(cx, connection.deadline());
+                Some(over)
+            }
+        }
     }
 
     fn take_replies(&mut self, cx: &mut Context<'_>) {
@@ -224,6 +280,9 @@ impl Transfer {
     /// By when the peer must send something of the body that is waited for.
     fn body_deadline(&self) -> Option<Instant> {
         let incoming = self.incoming.as_ref()?;
+        if self.opening.is_some() {
+            return None;
+        }
         let is_awaited = matches!(self.phase, Phase::Held(..)) || self.exchange.wants_body();
         let waits = !incoming.is_complete() && is_awaited && self.exchange.body_held() == 0;
         let timeout = self.shared.service.limits.http1.body_timeout?;
@@ -244,8 +303,8 @@ impl Future for Transfer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let Phase::Ebbing { until } = self.phase {
-            return self.poll_ebb(cx, until);
+        if let Some(over) = self.poll_aftermath(cx) {
+            return over;
         }
         if !self.receive(cx) {
             self.outgoing.cut(Reason::INTERNAL_ERROR);
@@ -261,8 +320,8 @@ impl Future for Transfer {
                 }
             }
         }
-        if let Phase::Ebbing { until } = self.phase {
-            return self.poll_ebb(cx, until);
+        if let Some(over) = self.poll_aftermath(cx) {
+            return over;
         }
         // What the application has taken meanwhile it took without a wake-up for this future.
         let is_behind = |incoming: &Incoming| incoming.is_behind(&self.exchange);
@@ -285,6 +344,9 @@ impl Future for Transfer {
 
 impl Drop for Transfer {
     fn drop(&mut self) {
+        if let Some(opening) = &self.opening {
+            opening.socket.lose();
+        }
         // Answered exchanges are finished already; this one is cut off.
         self.exchange.finish(Over::Disconnected);
         if matches!(self.phase, Phase::Called) {

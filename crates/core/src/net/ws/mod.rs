@@ -4,6 +4,8 @@
 //! One task, one connection. Pings, deadlines and the closing handshake are handled here; the
 //! application sees messages and how the connection ended.
 
+mod outgoing;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -92,16 +94,21 @@ impl<S: Stream> Connection<S> {
 
     /// Serves the connection until it is closed.
     pub(crate) async fn run(mut self) {
-        poll_fn(|cx| self.poll(cx)).await;
+        poll_fn(|cx| {
+            let over = self.poll(cx);
+            self.handle.set_deadline(self.deadline());
+            over
+        })
+        .await;
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Goes on as far as it can; for who drives it in place of `run` and keeps its deadline.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.drive(cx);
         if self.phase == Phase::Closed {
             return Poll::Ready(());
         }
         self.output.release();
-        self.set_deadline();
         Poll::Pending
     }
 
@@ -118,7 +125,8 @@ impl<S: Stream> Connection<S> {
                 Phase::Lingering(_) => self.step_lingering(cx),
             };
             if matches!(step, Step::Wait) {
-                return;
+                // What was answered without the application, such as a ping.
+                return self.write(cx);
             }
         }
         cx.waker().wake_by_ref();
@@ -196,77 +204,22 @@ impl<S: Stream> Connection<S> {
         self.service.limits.websocket.engine.close_timeout
     }
 
-    fn set_deadline(&self) {
+    /// When it wants to be polled whatever happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = match self.phase {
             Phase::Open => self.engine.poll_timeout(),
             Phase::Flushing(until) | Phase::Lingering(until) => Some(until),
             Phase::Closed => None,
         };
         let ending = self.ending.as_ref().map(|ending| ending.1);
-        let next = [own, ending, self.write_deadline]
+        [own, ending, self.write_deadline]
             .into_iter()
             .flatten()
-            .min();
-        self.handle.set_deadline(next);
-    }
-}
-
-/// Output, from the application to the stream.
-impl<S: Stream> Connection<S> {
-    fn take_outgoing(&mut self, cx: &mut Context<'_>) {
-        if self.output.len() >= self.service.limits.window {
-            return; // the application waits until the stream has taken some
-        }
-        let now = self.handle.now();
-        let (messages, close) = self.socket.poll_outgoing(cx);
-        if let Some(payload) = self.ping.take() {
-            self.engine.send_pong(now, &payload, self.output.tail());
-        }
-        for message in messages {
-            self.encode(now, message);
-        }
-        if let Some((code, reason)) = close {
-            let reason = std::str::from_utf8(&reason).unwrap_or_default();
-            self.engine
-                .send_close(now, Some(code), reason, self.output.tail());
-        }
+            .min()
     }
 
-    fn encode(&mut self, now: Instant, message: Message) {
-        let Message { data, is_text } = message;
-        let Self { engine, output, .. } = self;
-        if data.len() > COPY_LIMIT && !engine.compresses(data.len()) {
-            if engine.begin_message(now, is_text, data.len(), output.tail()) {
-                output.push(data);
-            }
-        } else if is_text {
-            engine.send_text(now, &data, output.tail());
-        } else {
-            engine.send_binary(now, &data, output.tail());
-        }
-    }
-
-    fn write(&mut self, cx: &mut Context<'_>) {
-        if !self.output.is_empty() {
-            let before = self.output.len();
-            match self.output.poll_write(&mut self.io, cx) {
-                Poll::Ready(Ok(())) => self.write_deadline = None,
-                Poll::Ready(Err(_)) => {
-                    self.phase = Phase::Closed;
-                    return;
-                }
-                Poll::Pending => {
-                    if self.write_deadline.is_none() || self.output.len() < before {
-                        self.write_deadline =
-                            Some(self.handle.now() + self.service.limits.write_timeout);
-                    }
-                }
-            }
-        } else if self.unsent == 0 {
-            return;
-        }
-        self.unsent = self.output.len();
-        self.socket.set_unsent(self.unsent);
+    pub(crate) fn io_mut(&mut self) -> &mut S {
+        &mut self.io
     }
 }
 
@@ -398,8 +351,6 @@ impl<S> Drop for Connection<S> {
 /// One connection's share of a turn.
 const STEPS_PER_TURN: usize = 32;
 const READ_SIZE: usize = 16 * 1024;
-/// Larger messages go out by reference.
-const COPY_LIMIT: usize = 8 * 1024;
 /// For the application to answer what came before the end.
 const ENDING: Duration = Duration::from_secs(1);
 const LINGER: Duration = Duration::from_secs(2);
