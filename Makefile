@@ -22,7 +22,7 @@ export PYO3_PYTHON = $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz soak bench clean need-cargo need-python
+.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz soak conformance bench clean need-cargo need-python
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -83,6 +83,9 @@ fuzz: need-cargo ## run every fuzz target for SECONDS= (60) each
 
 soak: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## mixed load for SECONDS= while workers are replaced and killed (ARGS="--seed 1")
 	@PYTHONPATH=tests $(BIN)/python -m soak --seconds $(SECONDS) $(ARGS)
+
+conformance: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## h2spec over h2c and TLS; writes docs/conformance/http2.md
+	$(BIN)/python -m tests.conformance.http2
 
 bench: need-cargo need-python ## compare with the peers on PyPI; writes docs/benchmarks/ (ARGS="--quick --only ours")
 	@$(PYTHON) -m benches $(ARGS)
