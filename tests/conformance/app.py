@@ -8,12 +8,15 @@ from typing import Any
 Message = dict[str, Any]
 
 
-async def app(scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Any]) -> None:
+async def app(
+    scope: Message, receive: Callable[[], Awaitable[Message]], send: Callable[[Message], Awaitable[None]]
+) -> None:
     while scope["type"] == "http":
         message = await receive()
         if message["type"] == "http.disconnect":
             return
         if not message["more_body"]:
             await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"text/plain")]})
-            return await send({"type": "http.response.body", "body": b"Hello, world!"})
+            await send({"type": "http.response.body", "body": b"Hello, world!"})
+            return
     raise NotImplementedError(scope["type"])
