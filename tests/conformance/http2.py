@@ -110,8 +110,8 @@ Two cases depend on what is served, and this is why the server and the applicati
 - http2/3.5, *Sends invalid connection preface*: with `--http auto`, bytes that are no preface are read as HTTP/1.1.
   What is malformed as such is answered with an HTTP/1.1 `400`, which the suite can't read as frames.
 - http2/6.9.1, *WINDOW_UPDATE frames increasing the flow control window to above 2^31-1 on a stream*: an application
-  that answers without having read its request may have ended its side of the stream before the frames arrive. Then there is
-  no window any more that could overflow.
+  that answers without having read its request may have ended its side of the stream before the frames arrive. Then
+  there is no window any more that could overflow.
 """
 
 

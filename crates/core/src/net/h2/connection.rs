@@ -89,6 +89,9 @@ impl<S: Stream> Connection<S> {
         if matches!(self.phase, Phase::Closed) {
             return Poll::Ready(());
         }
+        if self.pipe.is_starved() {
+            cx.waker().wake_by_ref();
+        }
         self.set_deadline();
         Poll::Pending
     }
@@ -324,6 +327,9 @@ fn builder(service: &Service) -> Builder {
         .max_concurrent_streams(options.max_concurrent_streams)
         .max_frame_size(options.max_frame_size)
         .max_header_list_size(options.max_header_list_size)
+        // Requests that are taken back before they were looked at, as by a browser's tab that is
+        // closed. Floods of them are seen by the pipe.
+        .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)
         .max_send_buffer_size(options.max_send_buffer_size);
     builder
 }
