@@ -131,7 +131,9 @@ impl<S: Stream> Connection<S> {
                     }
                     match codec.poll_accept(cx) {
                         Poll::Pending => return,
-                        Poll::Ready(Some(Ok((request, respond)))) => self.start(request, respond),
+                        Poll::Ready(Some(Ok((request, respond)))) => {
+                            self.start(cx, request, respond)
+                        }
                         Poll::Ready(Some(Err(_)) | None) => return self.end(cx),
                     }
                 }
@@ -154,8 +156,16 @@ impl<S: Stream> Connection<S> {
         self.handle_stage();
     }
 
-    fn start(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    fn start(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) {
         self.has_served = true;
+        if respond.poll_reset(cx).is_ready() {
+            return; // taken back already: nobody waits for the application
+        }
         let (parts, body) = request.into_parts();
         if parts.method == Method::CONNECT {
             // Neither a proxy (RFC 9110, 9.3.6) nor, as long as SETTINGS_ENABLE_CONNECT_PROTOCOL
