@@ -22,7 +22,8 @@ export PYO3_PYTHON = $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz lifecycle-50 soak bench clean need-cargo need-python
+.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz lifecycle-50 soak
+.PHONY: conformance conformance-http2 conformance-websockets bench clean need-cargo need-python
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -87,8 +88,10 @@ lifecycle-50: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## every test of the life
 soak: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## mixed load for SECONDS= while workers are replaced and killed (ARGS="--seed 1")
 	@PYTHONPATH=tests $(BIN)/python -m soak --seconds $(SECONDS) $(ARGS)
 
-.PHONY: conformance conformance-websockets
-conformance: conformance-websockets ## the public conformance suites; writes docs/conformance/
+conformance: conformance-http2 conformance-websockets ## the public conformance suites; writes docs/conformance/
+
+conformance-http2: $(VENV)/.stamp-deps $(VENV)/.stamp-build # h2spec over h2c and TLS
+	$(BIN)/python -m tests.conformance.http2
 
 conformance-websockets: $(VENV)/.stamp-deps $(VENV)/.stamp-build # Autobahn's fuzzing client (ARGS="'1.*'" for some cases)
 	$(BIN)/python -m tests.conformance.websockets $(ARGS)

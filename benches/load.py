@@ -2,8 +2,10 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -11,7 +13,6 @@ from pathlib import Path
 from benches.process import LOAD_CORE, ServerFailed, ServerProcess, pinned
 from benches.workloads import Workload
 
-CONNECTIONS = 64
 _SCRIPT = Path(__file__).resolve().parent / "wrk.lua"
 
 
@@ -30,12 +31,11 @@ class Sample:
         return asdict(self)
 
 
-def run_interval(server: ServerProcess, workload: Workload, seconds: int, connections: int = CONNECTIONS) -> Sample:
+def run_interval(server: ServerProcess, workload: Workload, seconds: int) -> Sample:
     """Load the server for `seconds`; a wrong status, a lost connection or a short body voids the interval."""
     server.verify(workload)
     before = server.cpu_seconds()
-    run = _run_websocket if workload.load == "websocket" else _run_wrk
-    summary = run(server.port, workload, seconds, connections)
+    summary = _GENERATORS[workload.load](server.port, workload, seconds)
     used = server.cpu_seconds() - before
     server.verify(workload)
     requests = summary["requests"]
@@ -49,15 +49,15 @@ def run_interval(server: ServerProcess, workload: Workload, seconds: int, connec
     return Sample(used / requests * 1e6, rate, summary["p99_us"] / 1e3, requests)
 
 
-def _run_wrk(port: int, workload: Workload, seconds: int, connections: int) -> dict[str, int]:
+def _run_wrk(port: int, workload: Workload, seconds: int) -> dict[str, int]:
     url = f"http://127.0.0.1:{port}{workload.path}"
-    command = ["wrk", "-t", "1", "-c", str(connections), "-d", f"{seconds}s", "-s", str(_SCRIPT), url]
+    command = ["wrk", "-t", "1", "-c", str(workload.connections), "-d", f"{seconds}s", "-s", str(_SCRIPT), url]
     environment = {"BENCH_METHOD": workload.method, "BENCH_BODY": str(workload.upload)}
     return _summary_of(command, seconds, environment)
 
 
-def _run_websocket(port: int, workload: Workload, seconds: int, connections: int) -> dict[str, int]:
-    command = [sys.executable, "-m", "benches.websocket", str(port), str(seconds), str(connections)]
+def _run_websocket(port: int, workload: Workload, seconds: int) -> dict[str, int]:
+    command = [sys.executable, "-m", "benches.websocket", str(port), str(seconds), str(workload.connections)]
     return _summary_of(command, seconds, {"PYTHONPATH": str(_SCRIPT.parent.parent)})
 
 
@@ -75,3 +75,31 @@ def _summary_of(command: list[str], seconds: int, environment: Mapping[str, str]
             summary: dict[str, int] = json.loads(line.removeprefix("SUMMARY "))
             return summary
     raise ServerFailed(f"the load failed: {(done.stderr or done.stdout).strip()[-200:]}")
+
+
+def _run_h2load(port: int, workload: Workload, seconds: int) -> dict[str, int]:
+    """HTTP/2 without TLS, by prior knowledge; the tail comes from the log, which has a line for each request."""
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "requests"
+        command = ["h2load", "-t", "1", "-c", str(workload.connections), "-m", str(workload.streams)]
+        command += ["-D", str(seconds), "--log-file", str(log), f"http://127.0.0.1:{port}{workload.path}"]
+        done = subprocess.run(
+            pinned(LOAD_CORE, command), capture_output=True, text=True, timeout=seconds + 30, check=False
+        )
+        times = sorted(int(line.split()[2]) for line in log.read_text().splitlines()) if log.exists() else []
+    requests = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", done.stdout)
+    statuses = re.search(r"(\d+) 2xx, (\d+) 3xx, (\d+) 4xx, (\d+) 5xx", done.stdout)
+    data = re.search(r"\((\d+)\) data", done.stdout)
+    if requests is None or statuses is None or data is None:
+        raise ServerFailed(f"h2load failed: {(done.stderr or done.stdout).strip()[-200:]}")
+    return {
+        "requests": int(requests[1]),
+        "errors": sum(map(int, requests.groups()[1:])),
+        "bad_status": sum(map(int, statuses.groups()[1:])),
+        "bytes": int(data[1]),
+        "duration_us": seconds * 1_000_000,
+        "p99_us": times[len(times) * 99 // 100] if times else 0,
+    }
+
+
+_GENERATORS = {"wrk": _run_wrk, "h2load": _run_h2load, "websocket": _run_websocket}

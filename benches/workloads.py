@@ -32,7 +32,10 @@ class Workload:
     upload: int = 0
     """Bytes of the POST body; 0 is a GET."""
     load: str = "wrk"
-    """The load generator: wrk, or websocket for benches/websocket.py."""
+    """The load generator: wrk, h2load for HTTP/2 over plain sockets, websocket for benches/websocket.py."""
+    connections: int = 64
+    streams: int = 1
+    """Requests at once on each connection, with h2load."""
 
     @property
     def settings(self) -> str:
@@ -56,6 +59,10 @@ WORKLOADS = (
     Workload("rsgi-10k", "rsgi", "rsgi_app:body_10k", TEN_KIB, Goal()),
     Workload("rsgi-echo", "rsgi", "rsgi_app:echo", TEN_KIB, Goal(0.40, 0.30), upload=10240),
     Workload("rsgi-stream", "rsgi", "rsgi_app:stream", TEN_KIB, Goal(0.60, 0.40)),
+    Workload("asgi-h2-1x100", "asgi", "asgi_app:hello", HELLO, Goal(0.75), load="h2load", connections=1, streams=100),
+    Workload("asgi-h2-64x10", "asgi", "asgi_app:hello", HELLO, Goal(0.75), load="h2load", streams=10),
+    Workload("rsgi-h2-1x100", "rsgi", "rsgi_app:hello", HELLO, Goal(0.85), load="h2load", connections=1, streams=100),
+    Workload("rsgi-h2-64x10", "rsgi", "rsgi_app:hello", HELLO, Goal(0.85), load="h2load", streams=10),
     Workload("wsgi-hello", "wsgi", "wsgi_app:hello", HELLO, Goal(0.60, aim_beat="fastpysgi")),
     Workload("wsgi-10k", "wsgi", "wsgi_app:body_10k", TEN_KIB, Goal(0.60, aim_beat="fastpysgi")),
     Workload("wsgi-echo", "wsgi", "wsgi_app:echo", TEN_KIB, Goal(0.60, aim_beat="fastpysgi"), upload=10240),

@@ -36,7 +36,9 @@ HTTP2_OPTIONS = {
         "--http2-keep-alive-interval", Number(1, 60_000), "Interval between pings (ms)", default_text="disabled"
     ),
     "keep_alive_timeout": Option("--http2-keep-alive-timeout", Seconds(1), "Time for the answer to a ping"),
-    "max_concurrent_streams": Option("--http2-max-concurrent-streams", Number(10), "Streams at once in a connection"),
+    "max_concurrent_streams": Option(
+        "--http2-max-concurrent-streams", Number(10, 2**32 - 1, is_hard=True), "Streams at once in a connection"
+    ),
     # "The value advertised by an endpoint MUST be between this initial value and the maximum allowed
     # frame size (2^24-1 or 16,777,215 octets), inclusive."
     # <https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2>

@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
 
 from .conftest import ServerFactory
@@ -141,10 +140,3 @@ def test_wsgi(server: ServerFactory, threads: int) -> None:
         environ = json.loads(wire.request("GET", "/environ", ("cookie", "a=b"), ("cookie", "c=d")).body)
         assert "HTTP/2" in str(environ)
         assert "a=b; c=d" in str(environ)
-
-
-def test_httpx(probe: Server) -> None:
-    with httpx.Client(http1=False, http2=True, base_url=probe.url) as client:
-        for _ in range(3):
-            response = client.post("/echo", content=b"x" * 500_000)
-            assert (response.http_version, response.content) == ("HTTP/2", b"x" * 500_000)

@@ -15,6 +15,9 @@ pub enum Flood {
     /// PING, SETTINGS, PRIORITY and the like, with nothing to show for them.
     #[error("too many control frames")]
     Control,
+    /// WINDOW_UPDATE, without output that calls for them (CVE-2019-9511).
+    #[error("too many window updates")]
+    Windows,
     /// RST_STREAM: requests made only to be taken back (CVE-2023-44487).
     #[error("too many stream resets")]
     Resets,
@@ -31,6 +34,7 @@ pub struct FrameWatch {
     ends_section: bool,
     section_since: Option<Instant>,
     control: Bucket,
+    windows: Bucket,
     resets: Bucket,
 }
 
@@ -44,6 +48,7 @@ impl FrameWatch {
             ends_section: false,
             section_since: None,
             control: Bucket::new(CONTROL_BURST, CONTROL_STEP, now),
+            windows: Bucket::new(WINDOW_BURST, CONTROL_STEP, now),
             resets: Bucket::new(RESET_BURST, RESET_STEP, now),
         }
     }
@@ -76,6 +81,12 @@ impl FrameWatch {
         }
     }
 
+    /// Takes note of bytes that were sent: they are what windows are opened for.
+    pub fn handle_output(&mut self, count: usize) {
+        self.windows
+            .give(u32::try_from(count / OUTPUT_PER_WINDOW).unwrap_or(u32::MAX));
+    }
+
     /// Since when a header section has been incomplete.
     pub fn section_since(&self) -> Option<Instant> {
         self.section_since
@@ -87,15 +98,17 @@ impl FrameWatch {
         let [high, middle, low, kind, flags, ..] = self.head;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         match kind {
-            DATA if self.skip > 0 => self.control.give(),
+            DATA if self.skip > 0 => self.control.give(1),
             HEADERS | CONTINUATION => {
                 if kind == HEADERS {
-                    self.control.give();
+                    self.control.give(1);
                 }
                 self.section_since.get_or_insert(now);
                 self.ends_section = flags & END_HEADERS != 0;
             }
-            DATA | WINDOW_UPDATE => {} // bounded by streams and windows
+            DATA => {} // empty; the codec counts them
+            WINDOW_UPDATE if !self.windows.take(now) => return Err(Flood::Windows),
+            WINDOW_UPDATE => {}
             RST_STREAM if !self.resets.take(now) => return Err(Flood::Resets),
             RST_STREAM => {}
             PING | SETTINGS if flags & ACK != 0 => {}
@@ -125,8 +138,8 @@ impl Bucket {
         }
     }
 
-    fn give(&mut self) {
-        self.tokens = self.burst.min(self.tokens + 1);
+    fn give(&mut self, count: u32) {
+        self.tokens = self.burst.min(self.tokens.saturating_add(count));
     }
 
     fn take(&mut self, now: Instant) -> bool {
@@ -154,6 +167,10 @@ const END_HEADERS: u8 = 4;
 /// Control frames: a thousand at once, then as many as there are useful frames, and 100 a second.
 const CONTROL_BURST: u32 = 1000;
 const CONTROL_STEP: Duration = Duration::from_millis(10);
+/// Two for each of the smallest DATA frames, one for its stream and one for the connection, which a
+/// peer may save up.
+const OUTPUT_PER_WINDOW: usize = 5;
+const WINDOW_BURST: u32 = 20_000;
 /// Resets: what nghttp2 allows, a thousand at once and 33 a second.
 const RESET_BURST: u32 = 1000;
 const RESET_STEP: Duration = Duration::from_millis(30);

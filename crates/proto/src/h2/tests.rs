@@ -74,3 +74,17 @@ fn resets_are_bounded_whatever_they_come_with() {
     }
     assert_eq!(watch.handle_input(now, &pair), Err(Flood::Resets));
 }
+
+#[test]
+fn window_updates_are_bounded_by_output() {
+    let now = Instant::now();
+    let update = frame(WINDOW_UPDATE, 0, &[0, 0, 0, 1]);
+    let mut watch = opened(now);
+    for _ in 0..WINDOW_BURST {
+        watch.handle_input(now, &update).unwrap();
+    }
+    watch.handle_output(2 * OUTPUT_PER_WINDOW);
+    watch.handle_input(now, &update).unwrap();
+    watch.handle_input(now, &update).unwrap();
+    assert_eq!(watch.handle_input(now, &update), Err(Flood::Windows));
+}

@@ -91,6 +91,9 @@ impl<S: Stream> Connection<S> {
         if matches!(self.phase, Phase::Closed) {
             return Poll::Ready(());
         }
+        if self.pipe.is_starved() {
+            cx.waker().wake_by_ref();
+        }
         self.set_deadline();
         Poll::Pending
     }
@@ -130,7 +133,9 @@ impl<S: Stream> Connection<S> {
                     }
                     match codec.poll_accept(cx) {
                         Poll::Pending => return,
-                        Poll::Ready(Some(Ok((request, respond)))) => self.start(request, respond),
+                        Poll::Ready(Some(Ok((request, respond)))) => {
+                            self.start(cx, request, respond)
+                        }
                         Poll::Ready(Some(Err(_)) | None) => return self.end(cx),
                     }
                 }
@@ -153,8 +158,16 @@ impl<S: Stream> Connection<S> {
         self.handle_stage();
     }
 
-    fn start(&mut self, request: Request<RecvStream>, mut respond: SendResponse<Bytes>) {
+    fn start(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) {
         self.has_served = true;
+        if respond.poll_reset(cx).is_ready() {
+            return; // taken back already: nobody waits for the application
+        }
         let (parts, body) = request.into_parts();
         if tunnel::is_enabled(&self.shared.service) && tunnel::is_asked_for(&parts) {
             return self.start_websocket(parts, body, respond);
@@ -355,6 +368,9 @@ fn builder(service: &Service) -> Builder {
         .max_concurrent_streams(options.max_concurrent_streams)
         .max_frame_size(options.max_frame_size)
         .max_header_list_size(options.max_header_list_size)
+        // Requests that are taken back before they were looked at, as by a browser's tab that is
+        // closed. Floods of them are seen by the pipe.
+        .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)
         .max_send_buffer_size(options.max_send_buffer_size);
     if tunnel::is_enabled(service) {
         builder.enable_connect_protocol();

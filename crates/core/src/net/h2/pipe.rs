@@ -36,6 +36,9 @@ struct Inner<S> {
     received: usize,
     /// Reads left in this turn.
     reads: u32,
+    is_starved: bool,
+    /// Reads left when nothing is wanted any more.
+    discards: u32,
     handle: TaskHandle,
 }
 
@@ -54,6 +57,8 @@ impl<S: Stream> Pipe<S> {
             last_input: now,
             received: 0,
             reads: READS_PER_TURN,
+            is_starved: false,
+            discards: DISCARDS,
             handle,
         })))
     }
@@ -64,7 +69,14 @@ impl<S: Stream> Pipe<S> {
 
     /// Begins the connection's share of a turn.
     pub(super) fn begin_turn(&self) {
-        self.0.borrow_mut().reads = READS_PER_TURN;
+        let mut inner = self.0.borrow_mut();
+        inner.reads = READS_PER_TURN;
+        inner.is_starved = false;
+    }
+
+    /// There may be more to read, and the rest of the turn is for the others.
+    pub(super) fn is_starved(&self) -> bool {
+        self.0.borrow().is_starved
     }
 
     /// Writes what was gathered, as far as the stream takes it.
@@ -72,9 +84,19 @@ impl<S: Stream> Pipe<S> {
         self.0.borrow_mut().poll_flush(cx)
     }
 
-    /// Reads and throws away; 0 at the stream's end.
+    /// Reads and throws away; 0 at the stream's end, or when it was enough.
     pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut inner = self.0.borrow_mut();
+        let inner = &mut *inner;
+        if inner.discards == 0 {
+            return Poll::Ready(Ok(0));
+        }
+        if inner.reads == 0 {
+            inner.is_starved = true;
+            return Poll::Pending;
+        }
+        inner.reads -= 1;
+        inner.discards -= 1;
         let mut waste = BytesMut::new();
         poll_read_buf(&mut inner.io, cx, &mut waste, READ_SIZE)
     }
@@ -136,6 +158,7 @@ impl<S: Stream> Inner<S> {
                 }
                 Poll::Ready(Ok(count)) => {
                     self.output.advance(count);
+                    self.watch.handle_output(count);
                     self.blocked_since = None;
                 }
                 Poll::Ready(Err(error)) => {
@@ -197,8 +220,7 @@ impl<S: Stream> AsyncRead for Pipe<S> {
             return Poll::Ready(Ok(()));
         }
         if inner.reads == 0 {
-            // The rest of the turn is for the others.
-            cx.waker().wake_by_ref();
+            inner.is_starved = true;
             return Poll::Pending;
         }
         inner.reads -= 1;
@@ -261,3 +283,5 @@ const OUTPUT_LIMIT: usize = 64 * 1024;
 const READ_SIZE: usize = 16 * 1024;
 /// One connection's share of a turn; the codec reads about 8 KiB at a time.
 const READS_PER_TURN: u32 = 32;
+/// What is thrown away of a peer that goes on sending: 4 MiB.
+const DISCARDS: u32 = 256;
