@@ -1,4 +1,7 @@
-"""TLS connections for one request each: a load of its own process, which prints what wrk.lua prints. And the certificate that secured servers are measured with."""
+"""TLS connections for one request each: a load of its own process, which prints what wrk.lua prints.
+
+And the certificate that secured servers are measured with.
+"""
 
 import json
 import socket
