@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -50,7 +51,7 @@ def run_interval(server: ServerProcess, workload: Workload, seconds: int) -> Sam
 
 
 def _run_wrk(port: int, workload: Workload, seconds: int) -> dict[str, int]:
-    url = f"http://127.0.0.1:{port}{workload.path}"
+    url = _url(port, workload)
     command = ["wrk", "-t", "1", "-c", str(workload.connections), "-d", f"{seconds}s", "-s", str(_SCRIPT), url]
     environment = {"BENCH_METHOD": workload.method, "BENCH_BODY": str(workload.upload)}
     return _summary_of(command, seconds, environment)
@@ -59,6 +60,46 @@ def _run_wrk(port: int, workload: Workload, seconds: int) -> dict[str, int]:
 def _run_websocket(port: int, workload: Workload, seconds: int) -> dict[str, int]:
     command = [sys.executable, "-m", "benches.websocket", str(port), str(seconds), str(workload.connections)]
     return _summary_of(command, seconds, {"PYTHONPATH": str(_SCRIPT.parent.parent)})
+
+
+def _run_handshakes(port: int, workload: Workload, seconds: int) -> dict[str, int]:
+    command = [sys.executable, str(_SCRIPT.with_name("handshakes.py")), str(port), str(seconds), workload.load]
+    return _summary_of(command, seconds, {})
+
+
+def _run_curl(port: int, workload: Workload, seconds: int) -> dict[str, int]:
+    """Transfers one after the other, each on a connection of its own, for so long at least."""
+    command = ["curl", "-sk", "--http2", "-o", os.devnull, "-w", "%{http_code} %{http_version} %{size_download}"]
+    if workload.upload:
+        command += ["-X", "POST", "-H", "expect:", "-H", "content-type:", "--data-binary", "@-"]
+    transfers, received, wrong, longest = 0, 0, 0, 0.0
+    start = time.monotonic()
+    while (begin := time.monotonic()) - start < seconds:
+        done = subprocess.run(
+            pinned(LOAD_CORE, [*command, _url(port, workload)]),
+            input=b"x" * workload.upload,
+            capture_output=True,
+            timeout=60,
+            check=False,
+        )
+        status, version, size = done.stdout.decode().split()
+        wrong += (status, version) != ("200", "2")
+        received += int(size)
+        transfers += 1
+        longest = max(longest, time.monotonic() - begin)
+    spent = time.monotonic() - start
+    return {
+        "requests": transfers,
+        "duration_us": int(spent * 1e6),
+        "p99_us": int(longest * 1e6),
+        "bytes": received,
+        "errors": 0,
+        "bad_status": wrong,
+    }
+
+
+def _url(port: int, workload: Workload) -> str:
+    return f"{'https' if workload.secure else 'http'}://127.0.0.1:{port}{workload.path}"
 
 
 def _summary_of(command: list[str], seconds: int, environment: Mapping[str, str]) -> dict[str, int]:
@@ -102,4 +143,11 @@ def _run_h2load(port: int, workload: Workload, seconds: int) -> dict[str, int]:
     }
 
 
-_GENERATORS = {"wrk": _run_wrk, "h2load": _run_h2load, "websocket": _run_websocket}
+_GENERATORS = {
+    "wrk": _run_wrk,
+    "h2load": _run_h2load,
+    "websocket": _run_websocket,
+    "full": _run_handshakes,
+    "resumed": _run_handshakes,
+    "transfer": _run_curl,
+}

@@ -33,6 +33,8 @@ class Peer:
     settings: Mapping[str, Settings]
     many_connections: tuple[str, ...] = ()
     """Arguments without which the server refuses thousands of connections."""
+    tls: tuple[str, str] | None = None
+    """The options that take a certificate and its key, for servers that are measured with them."""
     needs: str = ""
     """What to say when the environment is there but the server does not run in it."""
 
@@ -102,11 +104,12 @@ _UVICORN = {
         for loop, arguments in _LOOPS.items()
     },
 }
+_TLS = ("--ssl-certificate", "--ssl-keyfile")
 _MANY = ("--backlog", "8192", "--backpressure", "8192")
 
 PEERS = (
-    Peer(OURS, "granian", ("maturin>=1.10,<2", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY),
-    Peer(REFERENCE, "granian", ("granian==2.8.7", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY),
+    Peer(OURS, "granian", ("maturin>=1.10,<2", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY, _TLS),
+    Peer(REFERENCE, "granian", ("granian==2.8.7", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY, _TLS),
     Peer("uvicorn", "uvicorn", ("uvicorn[standard]", "wsproto", "fastapi"), _uvicorn, _UVICORN),
     Peer(
         "fastpysgi",

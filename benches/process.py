@@ -4,6 +4,7 @@ import http.client
 import os
 import signal
 import socket
+import ssl
 import subprocess
 import tempfile
 import time
@@ -56,7 +57,12 @@ class ServerProcess:
         """One request, whose answer must be the workload's."""
         if workload.load == "websocket":
             return self._verify_websocket(workload)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+        if workload.secure:
+            context = ssl._create_unverified_context()
+            secured = http.client.HTTPSConnection("127.0.0.1", self.port, timeout=20, context=context)
+            connection: http.client.HTTPConnection = secured
+        else:
+            connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
             connection.request(workload.method, workload.path, body=b"x" * workload.upload or None)
             response = connection.getresponse()

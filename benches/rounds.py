@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
+from benches.handshakes import identity
 from benches.load import run_interval
 from benches.peers import Launch, Peer
 from benches.process import ServerFailed, ServerProcess, free_port
@@ -38,8 +39,12 @@ class Race:
 
     def _starts(self, workload: Workload) -> Iterator[tuple[Cell, contextlib.AbstractContextManager[object]]]:
         for peer, directory in self.peers.items():
+            if workload.secure and peer.tls is None:
+                continue
             for setting, arguments in peer.settings.get(workload.settings, {}).items():
                 port = free_port()
+                if workload.secure and peer.tls is not None:
+                    arguments = (*arguments, *identity(peer.tls))
                 launch = Launch(directory, workload.interface, workload.target, port, arguments)
                 cell = Cell(peer.name, setting)
                 server = ServerProcess(peer.command(launch), port)

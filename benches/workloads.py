@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from benches.websocket import MESSAGE
 
 HELLO = b"Hello, world!"
+LARGE = bytes(100 * 1024 * 1024)
 TEN_KIB = b"x" * 10240
 JSON = b'{"message":"Hello, world!","items":[1,2,3]}'
 
@@ -32,10 +33,13 @@ class Workload:
     upload: int = 0
     """Bytes of the POST body; 0 is a GET."""
     load: str = "wrk"
-    """The load generator: wrk, h2load for HTTP/2 over plain sockets, websocket for benches/websocket.py."""
+    """The load generator: wrk, h2load for HTTP/2 over plain sockets, websocket for
+    benches/websocket.py, `full` and `resumed` handshakes, or `transfer`s over HTTP/2 with curl."""
     connections: int = 64
     streams: int = 1
     """Requests at once on each connection, with h2load."""
+
+    secure: bool = False
 
     @property
     def settings(self) -> str:
@@ -55,6 +59,20 @@ WORKLOADS = (
     Workload("asgi-sleep", "asgi", "asgi_app:sleep", HELLO, Goal(0.70, 0.50)),
     Workload("fastapi-async", "asgi", "fastapi_app:app", JSON, Goal(0.70, must_beat="uvicorn"), path="/async"),
     Workload("fastapi-sync", "asgi", "fastapi_app:app", JSON, Goal(0.90, must_beat="uvicorn"), path="/sync"),
+    Workload("tls-hello", "asgi", "asgi_app:hello", HELLO, Goal(0.60), secure=True),
+    Workload("tls-handshake-full", "asgi", "asgi_app:hello", HELLO, Goal(0.67), load="full", secure=True),
+    Workload("tls-handshake-resumed", "asgi", "asgi_app:hello", HELLO, Goal(0.67), load="resumed", secure=True),
+    Workload("tls-h2-download", "asgi", "asgi_app:download", LARGE, Goal(0.70), load="transfer", secure=True),
+    Workload(
+        "tls-h2-upload",
+        "asgi",
+        "asgi_app:count",
+        b"%d" % len(LARGE),
+        Goal(0.70),
+        upload=len(LARGE),
+        load="transfer",
+        secure=True,
+    ),
     Workload("rsgi-hello", "rsgi", "rsgi_app:hello", HELLO, Goal(0.50, 0.40)),
     Workload("rsgi-10k", "rsgi", "rsgi_app:body_10k", TEN_KIB, Goal()),
     Workload("rsgi-echo", "rsgi", "rsgi_app:echo", TEN_KIB, Goal(0.40, 0.30), upload=10240),

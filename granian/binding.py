@@ -37,6 +37,8 @@ class Address:
     port: int = 0
     path: str = ""
     fd: int = -1
+    # In plain, for clients that are sent to the secured address.
+    redirects: bool = False
 
     @classmethod
     def parse(cls, text: str) -> Address:

@@ -11,7 +11,9 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from dataclasses import dataclass
 
+from ._granian import Worker
 from .binding import Address, Kind, bind_abstract, bind_sibling, bind_tcp, bind_unix, take_given
 
 
@@ -37,6 +39,12 @@ class Binding:
     def sockets(self) -> tuple[socket.socket, ...]:
         return tuple(self._sockets)
 
+    @property
+    def port(self) -> int | None:
+        """The one that the system gave."""
+        bound = self._sockets[0].getsockname()
+        return int(bound[1]) if isinstance(bound, tuple) else None
+
     def url(self, scheme: str) -> str:
         """The address to open, with the port that the system gave."""
         bound = self._sockets[0].getsockname()
@@ -58,6 +66,23 @@ class Binding:
                 os.unlink(self.address.path)
         except OSError:
             pass
+
+
+@dataclass(frozen=True)
+class Redirects:
+    """Which sockets have nothing but redirects to the secured port for their clients."""
+
+    port: int
+    # Numbers of bindings, and how many there are.
+    bindings: frozenset[int] = frozenset()
+    count: int = 1
+
+    def listen(self, worker: Worker, position: int, listener: socket.socket) -> None:
+        """Makes `worker` accept on the socket of this number, in the way that is meant for it."""
+        if position % self.count in self.bindings:
+            worker.listen_redirect(listener.fileno(), self.port)
+        else:
+            worker.listen(listener.fileno())
 
 
 class Listeners:
@@ -106,8 +131,23 @@ class Listeners:
         """Those that every slot has."""
         return {number: binding.sockets[0] for number, binding in enumerate(self.bindings) if not binding.spread}
 
+    def redirects(self, port: int | None) -> Redirects:
+        """Those to `port`, or else to the first secured one."""
+        numbers = frozenset(number for number, binding in enumerate(self.bindings) if binding.address.redirects)
+        ports = [binding.port for binding in self.bindings if not binding.address.redirects]
+        found = port or next((port for port in ports if port is not None), HTTPS_PORT)
+        return Redirects(found, numbers, max(len(self.bindings), 1))
+
     def urls(self, scheme: str) -> list[str]:
-        return [binding.url(scheme) for binding in self.bindings]
+        """Where the application is."""
+        return [binding.url(scheme) for binding in self.bindings if not binding.address.redirects]
+
+    def announcements(self, scheme: str) -> list[str]:
+        """A line for each address."""
+        return [
+            *(f"Listening at: {url}" for url in self.urls(scheme)),
+            *(f"Redirecting to https at: {one.url('http')}" for one in self.bindings if one.address.redirects),
+        ]
 
     def close(self) -> None:
         for binding in self.bindings:
@@ -138,5 +178,8 @@ def _bind(address: Address, backlog: int, permissions: int | None) -> list[Bindi
 
 
 FIRST_PASSED = 3
+NO_REDIRECTS = Redirects(port=0)
+# Where clients look without being told (RFC 9110, 4.2.2).
+HTTPS_PORT = 443
 
-__all__ = ["Address", "Binding", "Kind", "Listeners", "inherited_descriptors"]
+__all__ = ["NO_REDIRECTS", "Address", "Binding", "Kind", "Listeners", "Redirects", "inherited_descriptors"]

@@ -17,8 +17,9 @@ from typing import Any
 
 from ._granian import Worker
 from ._loops import loops
-from .config import WorkerOptions
+from .config import TlsOptions, WorkerOptions
 from .constants import Interfaces
+from .errors import ConfigurationError
 from .failure import describe
 from .importer import find_target, finish_factory
 from .interfaces import Lifespan, lifespan_of
@@ -108,8 +109,8 @@ class WorkerLife:
         target = callable_of(app) if interface == Interfaces.RSGI else app
         self.worker = Worker(target, options, loop)
         loop.add_reader(self.worker.fileno(), self._turn())
-        for listener in self.boot.sockets.values():
-            self.worker.listen(listener.fileno())
+        for position, listener in self.boot.sockets.items():
+            self.boot.redirects.listen(self.worker, position, listener)
 
     def _find_app(self, loop: asyncio.AbstractEventLoop) -> Any:
         config = self.boot.config
@@ -117,6 +118,16 @@ class WorkerLife:
             return self.boot.loader.load(config.target)
         app = find_target(config.target, config.working_dir)
         return finish_factory(app, loop) if config.factory else app
+
+    def _reload_tls(self) -> None:
+        options = TlsOptions.from_config(self.boot.config)
+        if self.worker is None or options is None:
+            return
+        try:
+            self.worker.reload_tls(options)
+        except ConfigurationError as error:
+            # The supervisor has read them, but they may have changed since. It will look again.
+            logger.warning("The certificates stay as they were: %s", error)
 
     def _turn(self) -> Callable[[], None]:
         """What the loop calls when the core has something to do."""
@@ -147,7 +158,7 @@ class WorkerLife:
             self.boot.sockets[position] = listener
             if follows:
                 self._adopted.append(listener)
-            self.worker.listen(listener.fileno())
+            self.boot.redirects.listen(self.worker, position, listener)
         elif follows:
             listener.close()
 
@@ -240,6 +251,8 @@ class WorkerLife:
         match command:
             case Command.LISTEN:
                 self._adopt(*value)
+            case Command.RELOAD_TLS:
+                self._reload_tls()
             case Command.STOP:
                 self.request_stop()
             case Command.CANCEL:

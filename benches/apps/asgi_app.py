@@ -11,6 +11,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 HELLO = b"Hello, world!"
 TEN_KIB = b"x" * 10240
 CHUNK = b"x" * 1024
+PIECE, PIECES = bytes(64 * 1024), 1600
 
 
 async def _respond(send: Send, body: bytes) -> None:
@@ -50,6 +51,30 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
     for _ in range(10):
         await send({"type": "http.response.body", "body": CHUNK, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
+
+
+async def download(scope: Scope, receive: Receive, send: Send) -> None:
+    """100 MiB in pieces of 64 KiB."""
+    if scope["type"] == "lifespan":
+        return await _lifespan(receive, send)
+    headers = [(b"content-length", b"%d" % (len(PIECE) * PIECES))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    for _ in range(PIECES):
+        await send({"type": "http.response.body", "body": PIECE, "more_body": True})
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def count(scope: Scope, receive: Receive, send: Send) -> None:
+    """How many bytes have come."""
+    if scope["type"] == "lifespan":
+        return await _lifespan(receive, send)
+    total = 0
+    while True:
+        message = await receive()
+        total += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            break
+    await _respond(send, b"%d" % total)
 
 
 async def sleep(scope: Scope, receive: Receive, send: Send) -> None:

@@ -68,9 +68,14 @@ def _check_tls(config: Config) -> None:
     if (config.ssl_cert is None) != (config.ssl_key is None):
         missing = "ssl_key" if config.ssl_key is None else "ssl_cert"
         raise ConfigurationError(missing, "a certificate and its key are given together or not at all")
+    for name in ("ssl_redirect_port", "ssl_redirect_to_port"):
+        if config.ssl_cert is None and getattr(config, name) is not None:
+            raise ConfigurationError(name, "there is no certificate (ssl_cert) to secure connections with")
     if config.ssl_ca is None and (config.ssl_client_verify or config.ssl_crl):
         option = "ssl_client_verify" if config.ssl_client_verify else "ssl_crl"
         raise ConfigurationError(option, "there are no authorities (ssl_ca) to verify certificates with")
+    if config.ssl_protocol_min > config.ssl_protocol_max:
+        raise ConfigurationError("ssl_protocol_max", f"older than ssl_protocol_min, {config.ssl_protocol_min}")
     if (tls := TlsOptions.from_config(config)) is not None:
         check_tls(tls)
 

@@ -1,4 +1,7 @@
-"""`Config`: every option of the server, in the order of the constructor of `Granian`."""
+"""`Config`: every option of the server, in the order of the constructor of `Granian`.
+
+Longer than other files: it is one table.
+"""
 # ruff: noqa: RUF009 (`option` makes a field)
 
 from __future__ import annotations
@@ -219,6 +222,23 @@ class Config:
     )
     ssl_sni: tuple[str, ...] = options(
         "--ssl-sni", Text(), "Further certificates, for the host names in them: CERTIFICATE,KEY"
+    )
+    ssl_handshake_timeout: float = option(
+        10, "--ssl-handshake-timeout", Seconds(1), "Time for clients to agree on a TLS session"
+    )
+    ssl_redirect_port: int | None = option(
+        None,
+        "--ssl-redirect-port",
+        Number(0, 65_535, is_hard=True),
+        "Plain port whose clients are sent to the secured one",
+        default_text="disabled",
+    )
+    ssl_redirect_to_port: int | None = option(
+        None,
+        "--ssl-redirect-to-port",
+        Number(1, 65_535, is_hard=True),
+        "Secured port as clients see it",
+        default_text="the one that is bound",
     )
     # What all workers derive the keys of session tickets from.
     ssl_ticket_seed: bytes = dataclasses.field(default_factory=partial(os.urandom, 32), repr=False, compare=False)

@@ -27,6 +27,8 @@ class TlsOptions:
     client_verify: bool
     # What every worker derives the keys of session tickets from.
     ticket_seed: bytes | None
+    # s
+    handshake_timeout: float = 10
     protocol_min: str = "tls1.3"
     protocol_max: str = "tls1.3"
     # Names of cipher suites; empty: all that are safe.
@@ -47,6 +49,7 @@ class TlsOptions:
             crl=list(config.ssl_crl or ()),
             client_verify=config.ssl_client_verify,
             ticket_seed=config.ssl_ticket_seed,
+            handshake_timeout=config.ssl_handshake_timeout,
             protocol_min=str(config.ssl_protocol_min),
             protocol_max=str(config.ssl_protocol_max),
             ciphers=list(config.ssl_ciphers or ()),

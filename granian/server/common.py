@@ -148,8 +148,8 @@ class AbstractServer(FormerNames, ABC):
 
             def before() -> None:
                 scheme = "https" if config.ssl_cert is not None else "http"
-                for url in listeners.urls(scheme):
-                    logger.info("Listening at: %s", url)
+                for line in listeners.announcements(scheme):
+                    logger.info("%s", line)
 
             code = self._supervisor.run(before, self._run_startup_hooks)
             for hook in self.hooks_shutdown:
@@ -194,6 +194,8 @@ def addresses_of(config: Config) -> list[Address]:
     is_default = (config.address, config.port) == (Config.address, Config.port)
     if not found and not (named and is_default):
         found.append(tcp)
+    if config.ssl_redirect_port is not None:
+        named.append(Address(Kind.TCP, host=config.address, port=config.ssl_redirect_port, redirects=True))
     return found + named
 
 

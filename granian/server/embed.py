@@ -51,8 +51,9 @@ class AsyncWorker:
         app = callable_of(self._app) if self._interface == Interfaces.RSGI else self._app
         self._worker = Worker(app, options, self._loop)
         self._loop.add_reader(self._worker.fileno(), self._worker.turn)
-        for listener in listeners.sockets(0).values():
-            self._worker.listen(listener.fileno())
+        redirects = listeners.redirects(config.ssl_redirect_to_port)
+        for position, listener in listeners.sockets(0).items():
+            redirects.listen(self._worker, position, listener)
 
     async def stop(self, timeout: float) -> None:
         """Drains for so long at most, then ends the application; a cancellation only hurries it."""
@@ -170,9 +171,10 @@ class Server:
         config = self.config
         listeners = Listeners.open(addresses_of(config), 1, config.backlog, config.uds_permissions)
         try:
-            [self.url, *_] = urls = listeners.urls("https" if config.ssl_cert is not None else "http")
-            for url in urls:
-                logger.info("Listening at: %s", url)
+            scheme = "https" if config.ssl_cert is not None else "http"
+            self.url = listeners.urls(scheme)[0]
+            for line in listeners.announcements(scheme):
+                logger.info("%s", line)
             _run(self.hooks_startup)
             make = spawn_target or AsyncWorker
             await self._serve(lambda: make(app, interface, config), listeners)

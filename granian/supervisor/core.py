@@ -16,6 +16,7 @@ from multiprocessing.connection import wait
 from ..config import Config
 from ..log import logger
 from ..systemd import Notifier
+from .certificates import CertificateWatch
 from .crew import Crew, Plan
 from .health import Health
 from .logfiles import reopen_log_files
@@ -52,6 +53,7 @@ class Supervisor:
         self._notifier = Notifier()
         self._signals = SignalWatch()
         self._files: FileWatch | None = None
+        self._certificates = CertificateWatch(plan.config)
         self._phase = Phase.RUNNING
         self._exit_code = 0
         self.crew.on_complete = self._handle_complete
@@ -68,6 +70,7 @@ class Supervisor:
                 if self.config.reload:
                     self._files = FileWatch(self.config)
                 self._health.start()
+                self._watch_certificates()
                 self.crew.grow(self.config.workers)
                 self._beat()
                 while self._phase is Phase.RUNNING or self.crew.workers():
@@ -145,6 +148,14 @@ class Supervisor:
         self._hooks.reload()
         self.crew.replace_all()
 
+    def _watch_certificates(self) -> None:
+        if not self._certificates.paths:
+            return
+        if self._phase is Phase.RUNNING and self._certificates.has_news():
+            logger.info("Certificates have changed, reading them anew")
+            self.crew.reload_tls()
+        self.timers.after(CERTIFICATE_INTERVAL, self._watch_certificates)
+
     def _handle_complete(self) -> None:
         """Every slot is served and none is to change."""
         count = len(self.crew.slots)
@@ -161,3 +172,7 @@ class Supervisor:
         for worker in self.crew.workers():
             worker.kill()
             worker.release()
+
+
+# Certificates are renewed days before they expire.
+CERTIFICATE_INTERVAL = 1.0

@@ -20,7 +20,7 @@ from ..config import Config
 from ..log import logger
 from ..sockets import Listeners
 from .handle import Event, WorkerHandle
-from .report import Boot, Loader, Report
+from .report import Boot, Command, Loader, Report
 from .slot import Slot, SlotState
 from .timers import Timer, Timers
 
@@ -103,6 +103,12 @@ class Crew:
                 slot.reason = reason
                 self._queue.append(slot)
         self._advance()
+
+    def reload_tls(self) -> None:
+        """New connections are secured with what is in the files now."""
+        for slot in self.slots:
+            for worker in slot.workers():
+                worker.send(Command.RELOAD_TLS)
 
     def stop(self) -> None:
         """Retires everybody."""
@@ -237,6 +243,7 @@ class Crew:
             config=config,
             drain_timeout=self._plan.drain_timeout,
             sockets=self._sockets_of(slot),
+            redirects=self._plan.listeners.redirects(config.ssl_redirect_to_port),
             title=f"{self._plan.title} {slot.name}" if self._plan.title else None,
             request_limit=config.max_requests + jitter if config.max_requests else None,
             environment=self.environment,

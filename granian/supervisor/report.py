@@ -9,6 +9,7 @@ from enum import Enum
 from typing import Any
 
 from ..config import Config
+from ..sockets import NO_REDIRECTS, Redirects
 
 
 class Report(Enum):
@@ -30,6 +31,8 @@ class Command(Enum):
 
     # Accept on one more socket: its number, and whether its descriptor follows.
     LISTEN = "listen"
+    # Read certificates and keys anew.
+    RELOAD_TLS = "reload_tls"
     # For workers that no signal can be sent to.
     STOP = "stop"
     # The drain is over.
@@ -62,4 +65,5 @@ class Boot:
     # From environment files, for workers that do not inherit the supervisor's variables.
     environment: dict[str, str] = field(default_factory=dict)
     loader: Loader | None = None
+    redirects: Redirects = NO_REDIRECTS
     supervisor: int = 0

@@ -9,7 +9,7 @@ use pyo3::types::PyDict;
 
 use crate::net::h2;
 use crate::net::service::{Limits, Versions, WebSocketLimits};
-use crate::tls::config::{Identity, TlsConfig, TlsOptions, TlsVersions};
+use crate::tls::config::{Identity, TlsConfig, TlsError, TlsOptions, TlsVersions};
 
 /// The attributes of `granian.config.WorkerOptions` that the core uses.
 #[derive(FromPyObject)]
@@ -90,6 +90,7 @@ pub(crate) struct Tls {
     client_verify: bool,
     ticket_seed: Option<Vec<u8>>,
     alpn: Vec<String>,
+    handshake_timeout: f64,
 }
 
 impl Tls {
@@ -115,14 +116,10 @@ impl Tls {
             client_verify: self.client_verify,
             ticket_seed: self.ticket_seed,
             alpn: self.alpn.into_iter().map(String::into_bytes).collect(),
+            // No wait for ever on who may never say a word.
+            handshake_timeout: seconds(Some(self.handshake_timeout)).unwrap_or(HANDSHAKE_TIMEOUT),
         };
-        TlsConfig::load(&options).map_err(|error| {
-            let made = py
-                .import("granian.errors")
-                .and_then(|module| module.getattr("ConfigurationError"))
-                .and_then(|class| class.call1((error.option, error.to_string())));
-            made.map_or_else(|failure| failure, PyErr::from_value)
-        })
+        TlsConfig::load(&options).map_err(|error| configuration_error(py, &error))
     }
 
     fn versions(&self) -> PyResult<TlsVersions> {
@@ -211,12 +208,22 @@ impl Options {
     }
 }
 
+/// The exception for an option that is wrong.
+pub(crate) fn configuration_error(py: Python<'_>, error: &TlsError) -> PyErr {
+    let made = py
+        .import("granian.errors")
+        .and_then(|module| module.getattr("ConfigurationError"))
+        .and_then(|class| class.call1((error.option, error.to_string())));
+    made.map_or_else(|failure| failure, PyErr::from_value)
+}
+
 /// Nothing for what is no length of time, such as 0.
 fn seconds(seconds: Option<f64>) -> Option<Duration> {
     let time = Duration::try_from_secs_f64(seconds?).ok()?;
     (!time.is_zero()).then_some(time)
 }
 
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const WS_MAX_SIZE: usize = 16 * 1024 * 1024;
 const WS_QUEUE_SIZE: usize = 1024 * 1024;
 const MAX_WINDOW: u32 = (1 << 31) - 1;

@@ -15,8 +15,9 @@ use crate::app::rsgi::Rsgi;
 use crate::app::wsgi::Wsgi;
 use crate::net::app::App;
 use crate::net::listener::{Listener, listen};
-use crate::net::service::{Service, Stage};
-use crate::options::{Interface, Options, Tls};
+use crate::net::redirect::Redirect;
+use crate::net::service::{Limits, Service, Stage};
+use crate::options::{Interface, Options, Tls, configuration_error};
 use crate::runtime::python::{Driver, EventLoop};
 use crate::runtime::reactor::Reactor;
 
@@ -26,7 +27,10 @@ pub(crate) struct Worker {
     reactor: Reactor,
     driver: Rc<Driver>,
     service: Rc<Service>,
+    /// Those of plain listeners that send their clients to the secured one.
+    redirects: RefCell<Vec<Rc<Service>>>,
     host: Arc<Host>,
+    limits: Limits,
     /// Called when the last connection has closed and the last call has ended.
     on_drained: RefCell<Option<Py<PyAny>>>,
 }
@@ -46,7 +50,8 @@ impl Worker {
         let driver = Driver::new(reactor.clone(), Arc::clone(&event_loop));
         let host = Arc::new(Host::new(py, &options, event_loop));
         let app = interface(app, &options, &host, &reactor)?;
-        let service = Rc::new(Service::new(app, options.limits()));
+        let limits = options.limits();
+        let service = Rc::new(Service::new(app, limits));
         if let Some(tls) = options.ssl {
             service.set_tls(tls.load(py)?);
         }
@@ -54,6 +59,8 @@ impl Worker {
             reactor,
             driver: Rc::clone(&driver),
             service,
+            redirects: RefCell::default(),
+            limits,
             host,
             on_drained: RefCell::new(None),
         };
@@ -78,13 +85,21 @@ impl Worker {
     /// # Errors
     /// `OSError` if it is no such socket.
     fn listen(&self, fd: RawFd) -> PyResult<()> {
-        if fd < 0 {
-            return Err(PyOSError::new_err("invalid descriptor"));
-        }
-        // SAFETY: the caller vouches for the descriptor for the length of this call; one that is
-        // not open makes the duplication fail.
-        let fd = unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?;
-        listen(&self.reactor, listener(fd)?, Rc::clone(&self.service))?;
+        let listener = listener(duplicate(fd)?)?;
+        listen(&self.reactor, listener, Rc::clone(&self.service))?;
+        Ok(())
+    }
+
+    /// Accepts on such a socket in plain, and sends every request to `port` of the same host over
+    /// `https`.
+    ///
+    /// # Errors
+    /// `OSError` if it is no such socket.
+    fn listen_redirect(&self, fd: RawFd, port: u16) -> PyResult<()> {
+        let service = Rc::new(Service::new(Rc::new(Redirect::new(port)), self.limits));
+        let listener = listener(duplicate(fd)?)?;
+        listen(&self.reactor, listener, Rc::clone(&service))?;
+        self.redirects.borrow_mut().push(service);
         Ok(())
     }
 
@@ -104,14 +119,19 @@ impl Worker {
         let py = slf.py();
         let this = slf.borrow();
         *this.on_drained.borrow_mut() = Some(on_drained);
-        this.service.drain(std::time::Instant::now());
+        let now = std::time::Instant::now();
+        this.services()
+            .iter()
+            .for_each(|service| service.drain(now));
         this.reactor.wake_all();
         this.turn(py);
     }
 
     /// Ends the drain: applications see their peers leave, tasks are cancelled, connections cut.
     fn cancel(&self, py: Python<'_>) {
-        self.service.stage.set(Stage::Cancelled);
+        for service in self.services() {
+            service.stage.set(Stage::Cancelled);
+        }
         self.reactor.wake_all();
         self.turn(py);
         self.host.cancel_tasks(py);
@@ -125,7 +145,11 @@ impl Worker {
     /// Open connections.
     #[getter]
     fn connections(&self) -> usize {
-        self.service.connections.get()
+        let services = self.services();
+        services
+            .iter()
+            .map(|service| service.connections.get())
+            .sum()
     }
 
     /// Calls of the application in flight.
@@ -147,12 +171,24 @@ impl Worker {
 /// `ConfigurationError` for the first option that is wrong.
 #[pyfunction]
 pub(crate) fn check_tls(py: Python<'_>, options: Tls) -> PyResult<()> {
-    options.load(py).map(drop)
+    let loaded = options.load(py)?;
+    loaded
+        .check_dates()
+        .map_err(|error| configuration_error(py, &error))
 }
 
 impl Worker {
+    fn services(&self) -> Vec<Rc<Service>> {
+        let redirects = self.redirects.borrow();
+        [&self.service]
+            .into_iter()
+            .chain(redirects.iter())
+            .cloned()
+            .collect()
+    }
+
     fn check_drained(&self, py: Python<'_>) {
-        if self.service.stage.get() == Stage::Serving || self.service.connections.get() > 0 {
+        if self.service.stage.get() == Stage::Serving || self.connections() > 0 {
             return;
         }
         let callback = self.on_drained.borrow_mut().take();
@@ -174,6 +210,15 @@ fn interface(
         Interface::Rsgi => Rc::new(Rsgi::new(app, host, reactor)),
         Interface::Wsgi => Rc::new(Wsgi::new(app, options, host, reactor)?),
     })
+}
+
+fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
+    if fd < 0 {
+        return Err(PyOSError::new_err("invalid descriptor"));
+    }
+    // SAFETY: the caller vouches for the descriptor for the length of this call; one that is not
+    // open makes the duplication fail.
+    Ok(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?)
 }
 
 fn listener(fd: OwnedFd) -> PyResult<Listener> {

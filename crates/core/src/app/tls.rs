@@ -25,7 +25,8 @@ pub(crate) fn extension<'py>(py: Python<'py>, info: &TlsInfo) -> PyResult<Bound<
     let extension = PyDict::new(py);
     extension.set_item("server_cert", info.server_certificate())?;
     extension.set_item("client_cert_chain", PyTuple::new(py, info.client_chain())?)?;
-    extension.set_item("client_cert_name", info.client_name())?;
+    let name = info.client().map(|client| client.subject);
+    extension.set_item("client_cert_name", name)?;
     // Who has a certificate that is not accepted is turned away in the handshake.
     extension.set_item("client_cert_error", py.None())?;
     extension.set_item("tls_version", info.version)?;
@@ -49,7 +50,14 @@ pub(crate) fn set_environ(environ: &Bound<'_, PyDict>, info: &TlsInfo) -> PyResu
     variables.set_item("SSL_CLIENT_VERIFY", verify)?;
     if let Some(certificate) = chain.first() {
         variables.set_item("SSL_CLIENT_CERT", certificate)?;
-        variables.set_item("SSL_CLIENT_S_DN", info.client_name())?;
+    }
+    if let Some(client) = info.client() {
+        variables.set_item("SSL_CLIENT_S_DN", client.subject)?;
+        if let Some(name) = client.common_name {
+            variables.set_item("SSL_CLIENT_S_DN_CN", name)?;
+        }
+        variables.set_item("SSL_CLIENT_I_DN", client.issuer)?;
+        variables.set_item("SSL_CLIENT_M_SERIAL", client.serial)?;
     }
     environ.update(variables.as_mapping())?;
     let _ = info.memo.set(Box::new(variables.unbind()));

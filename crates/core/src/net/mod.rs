@@ -11,6 +11,7 @@ pub(crate) mod listener;
 pub(crate) mod output;
 mod pieces;
 pub(crate) mod protocol;
+pub(crate) mod redirect;
 pub(crate) mod reply;
 pub(crate) mod service;
 mod spool;

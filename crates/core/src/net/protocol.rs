@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::Instant;
 
 use bytes::BytesMut;
 
@@ -36,8 +36,9 @@ async fn serve_tls(
     service: Rc<Service>,
     handle: TaskHandle,
 ) {
+    let until = handle.now() + tls.handshake_timeout();
     let handshake = session::accept(io, tls);
-    let Some((session, info)) = in_time(Box::pin(handshake), &service, &handle).await else {
+    let Some((session, info)) = in_time(Box::pin(handshake), until, &service, &handle).await else {
         return;
     };
     peer.scheme = "https";
@@ -67,11 +68,11 @@ async fn serve_http<S: Stream>(io: S, peer: Rc<Peer>, service: Rc<Service>, hand
 /// What `handshake` comes to, unless it takes too long or the worker stops.
 async fn in_time<T>(
     handshake: impl Future<Output = io::Result<T>>,
+    until: Instant,
     service: &Service,
     handle: &TaskHandle,
 ) -> Option<T> {
     let mut handshake = pin!(handshake);
-    let until = handle.now() + HANDSHAKE_TIMEOUT;
     poll_fn(|cx| {
         let now = handle.now();
         let until = service
@@ -88,4 +89,3 @@ async fn in_time<T>(
 
 /// What ALPN calls HTTP/2 (RFC 9113, 3.2).
 const ALPN_HTTP2: &[u8] = b"h2";
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);

@@ -8,6 +8,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 use x509_cert::Certificate;
 use x509_cert::der::Decode;
+use x509_cert::der::oid::db::rfc4519::COMMON_NAME;
 use x509_cert::der::oid::db::rfc5280::ID_CE_SUBJECT_ALT_NAME;
 use x509_cert::der::pem::{LineEnding, encode_string};
 use x509_cert::ext::pkix::SubjectAltName;
@@ -25,11 +26,8 @@ pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
             "has no certificate",
         ));
     };
-    let leaf = Certificate::from_der(leaf)
+    Certificate::from_der(leaf)
         .map_err(|_| TlsError::new(option::CERTIFICATE, path, "has a malformed certificate"))?;
-    if is_expired(&leaf) {
-        return Err(TlsError::new(option::CERTIFICATE, path, "has expired"));
-    }
     Ok(chain)
 }
 
@@ -65,6 +63,10 @@ pub(super) fn key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'
         };
         return decrypt(encrypted, password)
             .ok_or_else(|| TlsError::new(option::PASSWORD, path, "does not open the key"));
+    }
+    if memchr::memmem::find(&text, OLD_ENCRYPTION).is_some() {
+        let message = "is encrypted in an old way: make it PKCS#8 (openssl pkcs8 -topk8)";
+        return Err(TlsError::new(option::KEY, path, message));
     }
     PrivateKeyDer::from_pem_slice(&text)
         .map_err(|_| TlsError::new(option::KEY, path, "has no private key that can be read"))
@@ -106,10 +108,37 @@ pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     })
 }
 
-/// The subject of a certificate as RFC 4514 writes it.
-pub(super) fn subject(certificate: &CertificateDer<'_>) -> Option<String> {
-    let certificate = Certificate::from_der(certificate).ok()?;
-    Some(certificate.tbs_certificate.subject.to_string())
+/// Whom a certificate is for, and who says so; names as RFC 4514 writes them.
+pub(crate) struct Holder {
+    pub(crate) subject: String,
+    /// The last common name of the subject as it is.
+    pub(crate) common_name: Option<String>,
+    pub(crate) issuer: String,
+    /// Hexadecimal, without zeros in front.
+    pub(crate) serial: String,
+}
+
+impl Holder {
+    pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
+        let certificate = Certificate::from_der(certificate).ok()?.tbs_certificate;
+        let attributes = certificate.subject.0.iter().flat_map(|name| name.0.iter());
+        let common_name = attributes.filter(|each| each.oid == COMMON_NAME).last();
+        let digits: String = certificate
+            .serial_number
+            .as_bytes()
+            .iter()
+            .map(|byte| format!("{byte:02X}"))
+            .collect();
+        Some(Self {
+            subject: certificate.subject.to_string(),
+            // All kinds of string but BMPString and TeletexString are UTF-8 too.
+            common_name: common_name
+                .and_then(|each| std::str::from_utf8(each.value.value()).ok())
+                .map(str::to_owned),
+            issuer: certificate.issuer.to_string(),
+            serial: digits.trim_start_matches('0').to_owned(),
+        })
+    }
 }
 
 /// A certificate as PEM text.
@@ -117,7 +146,11 @@ pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
     encode_string("CERTIFICATE", LineEnding::LF, certificate).unwrap_or_default()
 }
 
-fn is_expired(certificate: &Certificate) -> bool {
+/// True behind the end of a certificate's validity.
+pub(super) fn is_expired(certificate: &CertificateDer<'_>) -> bool {
+    let Ok(certificate) = Certificate::from_der(certificate) else {
+        return false;
+    };
     let until = certificate.tbs_certificate.validity.not_after;
     SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -139,5 +172,7 @@ fn read(path: &Path, option: &'static str) -> Result<Vec<u8>, TlsError> {
         .map_err(|error| TlsError::new(option, path, &format!("can't be read: {error}")))
 }
 
+/// In the head of a PEM section (RFC 1421, 4.6.1.1).
+const OLD_ENCRYPTION: &[u8] = b"Proc-Type: 4,ENCRYPTED";
 const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const ENCRYPTED_END: &str = "-----END ENCRYPTED PRIVATE KEY-----";

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
@@ -9,7 +10,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, WebPkiClientVerifier};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{RootCertStore, ServerConfig, SupportedProtocolVersion};
+use rustls::{RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion};
 use thiserror::Error;
 
 use super::certificate;
@@ -30,6 +31,7 @@ pub(crate) struct TlsOptions {
     pub(crate) ticket_seed: Option<Vec<u8>>,
     /// The protocols that are spoken inside, the best one first.
     pub(crate) alpn: Vec<Vec<u8>>,
+    pub(crate) handshake_timeout: Duration,
 }
 
 /// Where a certificate chain and its key are.
@@ -70,6 +72,7 @@ impl TlsError {
 /// See the module's documentation.
 pub(crate) struct TlsConfig {
     entries: Vec<Entry>,
+    handshake_timeout: Duration,
 }
 
 /// One certificate and all that is set up around it.
@@ -77,6 +80,8 @@ pub(super) struct Entry {
     pub(super) config: Arc<ServerConfig>,
     pub(super) key: Arc<CertifiedKey>,
     names: Vec<String>,
+    path: PathBuf,
+    versions: TlsVersions,
 }
 
 impl TlsConfig {
@@ -86,16 +91,17 @@ impl TlsConfig {
     /// The first option that is wrong.
     pub(crate) fn load(options: &TlsOptions) -> Result<Self, TlsError> {
         let provider = Arc::new(provider(&options.ciphers)?);
-        let verifier = verifier(options, &provider)?;
+        let clients = clients(options, &provider)?;
         let tickets = options
             .ticket_seed
             .as_ref()
-            .map(|seed| Arc::new(Tickets::new(seed)));
+            .map(|seed| Arc::new(Tickets::new(seed, &clients.rules)));
         let entries = options
             .identities
             .iter()
             .map(|identity| {
-                let mut entry = Entry::load(identity, options, &provider, verifier.as_ref())?;
+                let mut entry =
+                    Entry::load(identity, options, &provider, clients.verifier.as_ref())?;
                 if let (Some(tickets), Some(config)) = (&tickets, Arc::get_mut(&mut entry.config)) {
                     config.ticketer = Arc::clone(tickets) as _;
                 }
@@ -105,17 +111,40 @@ impl TlsConfig {
         if entries.is_empty() {
             return Err(TlsError::of(option::CERTIFICATE, "is missing".to_owned()));
         }
-        Ok(Self { entries })
+        let handshake_timeout = options.handshake_timeout;
+        Ok(Self {
+            entries,
+            handshake_timeout,
+        })
+    }
+
+    /// Refuses a certificate that has expired: a server must not start with it, but a worker that
+    /// takes another one's place must not fail for it.
+    ///
+    /// # Errors
+    /// The first option that names one.
+    pub(crate) fn check_dates(&self) -> Result<(), TlsError> {
+        let expired = |entry: &&Entry| entry.key.cert.first().is_some_and(certificate::is_expired);
+        match self.entries.iter().find(expired) {
+            Some(entry) => Err(TlsError::new(
+                option::CERTIFICATE,
+                &entry.path,
+                "has expired",
+            )),
+            None => Ok(()),
+        }
+    }
+
+    /// How long a client may take to agree on everything.
+    pub(crate) fn handshake_timeout(&self) -> Duration {
+        self.handshake_timeout
     }
 
     /// The certificate for a client: the first one for the host it names with a key that it can
     /// verify, else the first.
     pub(super) fn entry(&self, hello: &ClientHello<'_>) -> Option<&Entry> {
         let host = hello.server_name().map(str::to_ascii_lowercase);
-        let is_known = |entry: &Entry| {
-            let schemes = hello.signature_schemes();
-            entry.key.key.choose_scheme(schemes).is_some()
-        };
+        let is_known = |entry: &Entry| entry.suits(hello);
         let named = host.and_then(|host| {
             let mut named = self.entries.iter().filter(move |entry| entry.is_for(&host));
             named.find(|entry| is_known(entry))
@@ -165,7 +194,27 @@ impl Entry {
         Ok(Self {
             config: Arc::new(config),
             names: certificate::names(&leaf),
+            path: identity.certificate.clone(),
+            versions: options.versions,
             key: certified,
+        })
+    }
+
+    /// The client can verify signatures of the key with a suite that both ends have.
+    fn suits(&self, hello: &ClientHello<'_>) -> bool {
+        let (key, offered) = (&self.key.key, hello.signature_schemes());
+        let suites = &self.config.crypto_provider().cipher_suites;
+        let mut common = suites
+            .iter()
+            .filter(|suite| hello.cipher_suites().contains(&suite.suite()));
+        common.any(|suite| match suite {
+            SupportedCipherSuite::Tls13(_) => {
+                self.versions != TlsVersions::Only12 && key.choose_scheme(offered).is_some()
+            }
+            SupportedCipherSuite::Tls12(suite) => {
+                let schemes = suite.resolve_sig_schemes(offered);
+                self.versions != TlsVersions::Only13 && key.choose_scheme(&schemes).is_some()
+            }
         })
     }
 
@@ -221,10 +270,15 @@ fn normal(suite: &str) -> String {
     suite.to_ascii_uppercase().replacen("TLS13_", "TLS_", 1)
 }
 
-fn verifier(
-    options: &TlsOptions,
-    provider: &Arc<CryptoProvider>,
-) -> Result<Option<Arc<dyn ClientCertVerifier>>, TlsError> {
+/// How clients' certificates are checked.
+#[derive(Default)]
+struct Clients {
+    verifier: Option<Arc<dyn ClientCertVerifier>>,
+    /// What the verifier was made from.
+    rules: Vec<u8>,
+}
+
+fn clients(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Clients, TlsError> {
     let Some(path) = &options.ca else {
         if options.client_verify {
             let message = "needs ssl_ca, the authorities to verify against";
@@ -234,10 +288,12 @@ fn verifier(
             let message = "needs ssl_ca, whose certificates it revokes";
             return Err(TlsError::of(option::CRL, message.to_owned()));
         }
-        return Ok(None);
+        return Ok(Clients::default());
     };
     let mut roots = RootCertStore::empty();
+    let mut rules = vec![u8::from(options.client_verify)];
     for authority in certificate::authorities(path)? {
+        rules.extend_from_slice(&authority);
         roots
             .add(authority)
             .map_err(|error| TlsError::new(option::CA, path, &error.to_string()))?;
@@ -245,6 +301,9 @@ fn verifier(
     let mut lists = Vec::new();
     for path in &options.crl {
         lists.extend(certificate::revocations(path)?);
+    }
+    for list in &lists {
+        rules.extend_from_slice(list);
     }
     let mut builder =
         WebPkiClientVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
@@ -255,7 +314,10 @@ fn verifier(
     let verifier = builder
         .build()
         .map_err(|error| TlsError::of(option::CRL, error.to_string()))?;
-    Ok(Some(verifier))
+    Ok(Clients {
+        verifier: Some(verifier),
+        rules,
+    })
 }
 
 static ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];

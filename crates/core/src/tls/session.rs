@@ -18,7 +18,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::certificate;
+use super::certificate::{self, Holder};
 use super::config::TlsConfig;
 use crate::net::io::Stream;
 
@@ -62,9 +62,9 @@ impl TlsInfo {
         self.clients.iter().map(certificate::pem).collect()
     }
 
-    /// The client's name as RFC 4514 writes it.
-    pub(crate) fn client_name(&self) -> Option<String> {
-        self.clients.first().and_then(certificate::subject)
+    /// Whom the client's certificate is for.
+    pub(crate) fn client(&self) -> Option<Holder> {
+        self.clients.first().and_then(Holder::of)
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::digest::{Digest, SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use rustls::server::ProducesTickets;
@@ -14,6 +15,9 @@ use rustls::server::ProducesTickets;
 /// See the module's documentation.
 pub(super) struct Tickets {
     seed: hmac::Key,
+    /// A ticket stands for a client that was verified once. It is void where that would be done in
+    /// another way, such as with a longer revocation list.
+    verified: Digest,
     random: SystemRandom,
     /// The keys of the present and the past epoch. Handshakes of all threads that share a
     /// configuration meet here; held while a key is copied or made.
@@ -24,9 +28,11 @@ pub(super) struct Tickets {
 struct Key(std::sync::Arc<LessSafeKey>);
 
 impl Tickets {
-    pub(super) fn new(seed: &[u8]) -> Self {
+    /// `verified` is what clients' certificates are checked against.
+    pub(super) fn new(seed: &[u8], verified: &[u8]) -> Self {
         Self {
             seed: hmac::Key::new(hmac::HMAC_SHA256, seed),
+            verified: digest(&SHA256, verified),
             random: SystemRandom::new(),
             keys: Mutex::new(Vec::new()),
         }
@@ -40,6 +46,7 @@ impl Tickets {
         let mut context = hmac::Context::with_key(&self.seed);
         context.update(b"granian session tickets");
         context.update(&epoch.to_be_bytes());
+        context.update(self.verified.as_ref());
         let secret = UnboundKey::new(&AES_256_GCM_SIV, context.sign().as_ref()).ok()?;
         let key = Key(std::sync::Arc::new(LessSafeKey::new(secret)));
         keys.retain(|(other, _)| other + 2 >= epoch);

@@ -1,0 +1,166 @@
+"""Peers of a TLS port that misbehave, vanish, or leave in one direction only."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+
+import pytest
+
+from .conftest import ServerFactory
+from .server import Server
+from .tls import Files, TlsWire, context, plain
+from .wire import Incomplete
+
+APP = "tls_apps:asgi"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    return Files.make(tmp_path_factory.mktemp("tls"))
+
+
+@pytest.fixture
+def secured(server: ServerFactory, files: Files) -> Server:
+    return server(APP, "asgi", *files.options)
+
+
+def test_plain_http_is_refused_without_harm(secured: Server, files: Files) -> None:
+    with plain(secured) as peer:
+        peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        answer = bytearray()
+        while data := peer.recv(1024):
+            answer += data
+    # An alert record at most, and never a word of HTTP.
+    assert answer[:1] in (b"", b"\x15")
+    assert len(answer) <= 7
+    with TlsWire(secured, context(files.authority)) as wire:
+        assert wire.request("GET", "/").response().status == 200
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"\0" * 512, b"\x16\x03\x01\xff\xff" + b"\1" * 512, b"\x80\x2e\x01\0\2" + b"x" * 64], ids=repr
+)
+def test_garbage_ends_the_connection(secured: Server, files: Files, garbage: bytes) -> None:
+    with plain(secured) as peer:
+        try:
+            peer.sendall(garbage)
+            while peer.recv(1024):
+                pass
+        except ConnectionError:
+            pass
+    with TlsWire(secured, context(files.authority)) as wire:
+        assert wire.request("GET", "/").response().status == 200
+
+
+def test_handshake_timeout(server: ServerFactory, files: Files) -> None:
+    running = server(APP, "asgi", *files.options, "--ssl-handshake-timeout", "1")
+    with plain(running) as silent, plain(running) as slow:
+        slow.sendall(b"\x16\x03\x01\x02\x00\x01")
+        assert silent.recv(1) == b""
+        assert slow.recv(1) == b""
+    # The time is the handshake's alone.
+    with TlsWire(running, context(files.authority)) as wire:
+        assert wire.is_silent(1.5)
+        assert wire.request("GET", "/").response().status == 200
+
+
+def test_truncated_handshakes_wedge_nothing(server: ServerFactory, files: Files) -> None:
+    running = server(APP, "asgi", *files.options)
+    hello = client_hello(files)
+    peers = []
+    try:
+        for number in range(300):
+            peer = plain(running)
+            peers.append(peer)
+            peer.sendall(hello[: 1 + number % (len(hello) - 1)])
+            if number % 3 == 0:
+                peer.close()
+        with TlsWire(running, context(files.authority)) as wire:
+            assert wire.request("GET", "/").response().body == b"Hello, world!"
+    finally:
+        for peer in peers:
+            peer.close()
+
+
+def client_hello(files: Files) -> bytes:
+    outgoing = ssl.MemoryBIO()
+    peer = context(files.authority).wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        peer.do_handshake()
+    return outgoing.read()
+
+
+def test_a_hello_in_single_bytes(secured: Server, files: Files) -> None:
+    with plain(secured) as peer:
+        peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in client_hello(files):
+            peer.sendall(bytes([byte]))
+        # A ServerHello.
+        assert peer.recv(1) == b"\x16"
+
+
+def test_peer_vanishes_without_close_notify(secured: Server, files: Files) -> None:
+    for at in ("/", "/wait"):
+        since = secured.mark()
+        wire = TlsWire(secured, context(files.authority))
+        wire.request("GET", at)
+        if at == "/wait":
+            secured.note("waits", since)
+        # Python closes the socket under the session.
+        wire.close()
+        if at == "/wait":
+            assert secured.note("left", since) == "http.disconnect"
+
+
+def test_a_body_cut_off_is_not_taken_for_whole(secured: Server, files: Files) -> None:
+    """Without close_notify an end may be an attacker's: RFC 8446, 6.1."""
+    since = secured.mark()
+    wire = TlsWire(secured, context(files.authority))
+    wire.send(b"POST /wait HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf")
+    secured.note("waits", since)
+    wire.close()
+    assert secured.note("left", since) == "http.disconnect"
+
+
+def test_half_closed(secured: Server, files: Files) -> None:
+    """A client that has said close_notify after its request still gets the response (RFC 8446, 6.1)."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context(files.authority).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with plain(secured) as peer:
+
+        def turn(action: str, *arguments: bytes) -> bytes | None:
+            while True:
+                try:
+                    result = getattr(session, action)(*arguments)
+                    peer.sendall(outgoing.read())
+                    return result  # type: ignore[no-any-return]
+                except ssl.SSLWantReadError:
+                    peer.sendall(outgoing.read())
+                    data = peer.recv(65536)
+                    if not data:
+                        raise Incomplete(b"") from None
+                    incoming.write(data)
+
+        turn("do_handshake")
+        session.write(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello")
+        request = outgoing.read()
+        with pytest.raises(ssl.SSLWantReadError):
+            session.unwrap()
+        peer.sendall(request + outgoing.read())
+        peer.shutdown(socket.SHUT_WR)
+        received = bytearray()
+        while data := peer.recv(65536):
+            received += data
+    # Application data records came after the client's end.
+    assert b"\x17\x03\x03" in received
+    assert len(received) > 100
+
+
+def test_close_notify_ends_what_the_server_closes(secured: Server, files: Files) -> None:
+    made = context(files.authority)
+    with TlsWire(secured, made, abrupt=True) as wire:
+        # Without the server's close_notify the end would raise.
+        wire.request("GET", "/", "Connection: close")
+        assert wire.response().status == 200
+        assert wire.socket.recv(1) == b""

@@ -1,0 +1,105 @@
+"""Clients that speak TLS, and what they trust."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
+
+from .certificates import Authority, Credential
+from .server import Server
+from .wire import DEADLINE, Wire
+
+
+@dataclass(frozen=True)
+class Files:
+    """What a server of the tests is started with."""
+
+    folder: Path
+    authority: Authority
+    credential: Credential
+    certificate: Path
+    key: Path
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        return ("--ssl-certificate", str(self.certificate), "--ssl-keyfile", str(self.key))
+
+    @property
+    def ca(self) -> Path:
+        path = self.folder / "ca.pem"
+        if not path.exists():
+            path.write_text(self.authority.pem)
+        return path
+
+    @classmethod
+    def make(cls, folder: Path) -> Files:
+        authority = Authority()
+        credential = authority.issue("localhost", "127.0.0.1")
+        return cls(folder, authority, credential, *credential.write(folder))
+
+    def write(self, name: str, text: str) -> Path:
+        path = self.folder / name
+        path.write_text(text)
+        return path
+
+
+def context(
+    authority: Authority,
+    alpn: tuple[str, ...] = (),
+    version: ssl.TLSVersion | None = None,
+    client: tuple[Path, Path] | None = None,
+) -> ssl.SSLContext:
+    """A client's, that trusts nobody but `authority`."""
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    made.load_verify_locations(cadata=authority.pem)
+    if alpn:
+        made.set_alpn_protocols(list(alpn))
+    if version is not None:
+        made.minimum_version = made.maximum_version = version
+    if client is not None:
+        made.load_cert_chain(*client)
+    return made
+
+
+class TlsWire(Wire):
+    """A `Wire` on a TLS connection."""
+
+    def __init__(
+        self,
+        server: Server,
+        context: ssl.SSLContext,
+        host: str = "localhost",
+        session: ssl.SSLSession | None = None,
+        abrupt: bool = False,
+    ) -> None:
+        super().__init__(server.address)
+        plain = self.socket
+        try:
+            self.socket: ssl.SSLSocket = context.wrap_socket(
+                plain, server_hostname=host, session=session, suppress_ragged_eofs=not abrupt
+            )
+        except BaseException:
+            plain.close()
+            raise
+
+    @property
+    def session(self) -> ssl.SSLSession | None:
+        return self.socket.session
+
+    def certificate(self) -> bytes:
+        """The server's, DER."""
+        found = self.socket.getpeercert(binary_form=True)
+        assert found is not None
+        return found
+
+
+def plain(server: Server) -> socket.socket:
+    """A connection on which nothing has been said."""
+    return socket.create_connection(server.address, timeout=DEADLINE)  # type: ignore[arg-type]
+
+
+def port(server: Server) -> int:
+    assert isinstance(server.address, tuple)
+    return server.address[1]
