@@ -1,6 +1,8 @@
 //! `Redirect`: the application of a plain listener beside a secured one. Every request is answered
 //! with the same target's `https` URI.
 
+use std::io;
+
 use bytes::Bytes;
 use granian_proto::{PeerError, RequestHead, ResponseHead};
 
@@ -66,6 +68,9 @@ impl App for Redirect {
     }
 
     fn refused(&self, _: &Peer, _: PeerError) {}
+
+    /// The secured listener lacks descriptors as well, and says so.
+    fn starved(&self, _: &io::Error) {}
 }
 
 /// The host of an authority without its port, if it can be a name or an address: what a client was

@@ -121,8 +121,8 @@ pub(crate) struct Holder {
 impl Holder {
     pub(super) fn of(certificate: &CertificateDer<'_>) -> Option<Self> {
         let certificate = Certificate::from_der(certificate).ok()?.tbs_certificate;
-        let attributes = certificate.subject.0.iter().flat_map(|name| name.0.iter());
-        let common_name = attributes.filter(|each| each.oid == COMMON_NAME).last();
+        let mut attributes = certificate.subject.0.iter().flat_map(|name| name.0.iter());
+        let common_name = attributes.rfind(|each| each.oid == COMMON_NAME);
         let digits: String = certificate
             .serial_number
             .as_bytes()

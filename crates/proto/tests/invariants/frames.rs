@@ -58,8 +58,10 @@ pub(crate) fn frame_watch(data: &[u8]) {
         Ok(()) => {
             assert_eq!(is_open, tally.is_open);
             assert!(tally.control <= BURST + tally.useful && tally.resets <= BURST);
+            assert!(tally.windows <= WINDOW_BURST);
         }
         Err(h2::Flood::Control) => assert!(tally.control > BURST),
+        Err(h2::Flood::Windows) => assert!(tally.windows > WINDOW_BURST),
         Err(h2::Flood::Resets) => assert!(tally.resets > BURST),
     }
 }
@@ -171,6 +173,7 @@ struct Tally {
     is_open: bool,
     useful: usize,
     control: usize,
+    windows: usize,
     resets: usize,
 }
 
@@ -188,7 +191,7 @@ impl Tally {
                 }
                 3 => tally.resets += 1,
                 4 | 6 => tally.control += usize::from(flags & 1 == 0),
-                8 => {}
+                8 => tally.windows += 1,
                 _ => tally.control += 1,
             }
             frames = rest.get(len..).unwrap_or_default();
@@ -202,3 +205,4 @@ const MASK: [u8; 4] = [1, 2, 3, 4];
 /// Small inputs reach the bounds when they come this often.
 const REPEATED: usize = 40;
 const BURST: usize = 1000;
+const WINDOW_BURST: usize = 20_000;
