@@ -9,6 +9,7 @@ pub(crate) mod h2;
 pub(crate) mod io;
 pub(crate) mod listener;
 pub(crate) mod output;
+mod places;
 pub(crate) mod protocol;
 pub(crate) mod reply;
 pub(crate) mod service;
