@@ -211,3 +211,31 @@ def test_pipelined_files_are_opened_one_at_a_time(server, tmp_path):
         assert wire.head().status == 200
         more = settled(lambda: len(list(Path(f"/proc/{probe.worker}/fd").iterdir()))) - count
         assert more < 10
+
+
+def test_places_are_given_in_the_order_of_arrival(server):
+    probe = server(*TARGETS["wsgi"], "--backpressure", "1")
+    stream = request_bytes("GET", f"/stream?n=16&size={MIB}&name=order")
+    with probe.connect(receive_buffer=65536) as first, probe.connect() as second:
+        # The first one's next request is there before its response has left, and is at once ready
+        # to start. The second one has waited since before that.
+        first.send(stream).head()
+        assert second.request("GET", "/").is_silent(0.3)
+        first.send(stream)
+        while first.chunk():
+            pass
+        assert first.exactly(2) == b"\r\n"
+        # The first one's next response is not read yet, and does not end before it is.
+        assert second.response().body == b"hello"
+        assert len(first.response().body) == 16 * MIB
+
+
+def test_place_of_a_peer_that_left_the_line_goes_to_the_next(server):
+    probe = server("asgi_probe:app", "asginl", "--backpressure", "1")
+    with probe.connect() as first, probe.connect() as second, probe.connect() as third:
+        first.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+        second.request("GET", "/").reset()
+        third.request("GET", "/")
+        first.send(b"b")
+        assert first.response().body == b"ab"
+        assert third.response().body == b"hello"

@@ -60,9 +60,7 @@ def test_raise_before_the_response(probe_of, interface, error):
 
 @pytest.mark.parametrize("interface", [ASGI, RSGI])
 def test_cancelled_error_before_the_response(probe_of, interface):
-    probe = probe_of(interface)
-    assert probe.get("/script", script("!raise asyncio.CancelledError()")).status == 500
-    assert probe.get("/").body == b"hello"
+    check_failure(probe_of(interface), ["!raise asyncio.CancelledError('gone')"], "asyncio.exceptions.CancelledError")
 
 
 def test_raise_after_a_head_that_has_not_left(probe_of):

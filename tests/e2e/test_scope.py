@@ -34,6 +34,12 @@ def as_bytes(text: str) -> dict[str, str]:
     return {"bytes": text}
 
 
+def test_target_with_a_host_has_the_last_word(asgi):
+    scope = scope_of(asgi, request("X-A: 1", "hOST: b", start="GET http://a:1/scope HTTP/1.1"))
+    assert [value for name, value in scope["headers"] if name == as_bytes("host")] == [as_bytes("a:1")]
+    assert [name["bytes"] for name, _ in scope["headers"]] == ["x-a", "host"]
+
+
 def test_whole_asgi_scope(asgi):
     with asgi.connect() as wire:
         port = wire.socket.getsockname()[1]

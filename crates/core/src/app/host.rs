@@ -2,6 +2,7 @@
 //! and the Python functions that log.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use granian_proto::PeerError;
@@ -23,6 +24,8 @@ pub(crate) struct Host {
     /// Tasks that have suspended; asyncio itself keeps weak references only. Application threads
     /// of WSGI meet the loop's thread here.
     tasks: Mutex<Tasks>,
+    /// The calls in flight are being cancelled.
+    cancels: AtomicBool,
 }
 
 #[derive(Default)]
@@ -39,6 +42,7 @@ impl Host {
             on_exception: options.on_exception.clone_ref(py),
             access_log: options.access_log.as_ref().map(|log| log.clone_ref(py)),
             tasks: Mutex::new(Tasks::default()),
+            cancels: AtomicBool::new(false),
         }
     }
 
@@ -79,6 +83,7 @@ impl Host {
 
     /// Cancels every task in flight, as `asyncio.Task.cancel` does.
     pub(crate) fn cancel_tasks(&self, py: Python<'_>) {
+        self.cancels.store(true, Ordering::Relaxed);
         let tasks: Vec<Py<PyAny>> = {
             let tasks = lock(&self.tasks);
             tasks
@@ -93,6 +98,11 @@ impl Host {
                 self.report(py, error);
             }
         }
+    }
+
+    /// True once the calls in flight were cancelled.
+    pub(crate) fn is_cancelling(&self) -> bool {
+        self.cancels.load(Ordering::Relaxed)
     }
 
     /// Hands an exception of the application's to the log.

@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyTuple;
 
 use super::call::{Call, Outcome};
+use super::response::Progress;
 
 /// A coroutine in all but type (`collections.abc.Coroutine`).
 #[pyclass(frozen, freelist = 64, module = "granian._granian")]
@@ -93,7 +94,13 @@ impl Runner {
         }
         if error.is_instance_of::<CancelledError>(py) {
             let cancelled = error.clone_ref(py);
-            self.end(py, Outcome::Cancelled);
+            let is_ours = self.call.host.is_cancelling() || self.call.exchange.over().is_some();
+            // Nobody has asked for that: it failed, and somebody will look for the reason.
+            let outcome = match is_ours || self.call.progress() == Progress::Whole {
+                true => Outcome::Cancelled,
+                false => Outcome::Raised(error),
+            };
+            self.end(py, outcome);
             return Err(cancelled);
         }
         self.end(py, Outcome::Raised(error));

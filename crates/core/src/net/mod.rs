@@ -10,6 +10,7 @@ pub(crate) mod io;
 pub(crate) mod listener;
 pub(crate) mod output;
 mod pieces;
+mod places;
 pub(crate) mod protocol;
 pub(crate) mod redirect;
 pub(crate) mod reply;

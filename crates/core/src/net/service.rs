@@ -1,9 +1,8 @@
 //! `Service`: what all connections of a worker share: limits, counters, the date, the drain.
 
 use std::cell::{Cell, RefCell};
-use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::rc::Rc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
@@ -12,6 +11,8 @@ use granian_proto::{h1, ws};
 use super::app::App;
 use super::early::EarlyWriter;
 use super::h2;
+use super::places::Places;
+pub(crate) use super::places::Ticket;
 use crate::tls::config::TlsConfig;
 
 /// One per worker, on its reactor's thread.
@@ -27,11 +28,10 @@ pub(crate) struct Service {
     tls: RefCell<Option<Rc<TlsConfig>>>,
     /// Open connections.
     pub(crate) connections: Cell<usize>,
-    /// Exchanges that the application has been called for and whose response has not left.
-    active: Cell<usize>,
+    /// For exchanges that the application has been called for and whose response has not left.
+    places: Places,
     /// Responses that have left.
     pub(crate) handled: Cell<u64>,
-    queue: RefCell<VecDeque<Weak<Waiting>>>,
     draining_since: Cell<Option<Instant>>,
     date: Cell<(Option<Instant>, [u8; 29])>,
     buffers: RefCell<Vec<BytesMut>>,
@@ -95,9 +95,8 @@ impl Service {
             stage: Cell::new(Stage::Serving),
             tls: RefCell::new(None),
             connections: Cell::new(0),
-            active: Cell::new(0),
+            places: Places::new(limits.active),
             handled: Cell::new(0),
-            queue: RefCell::new(VecDeque::new()),
             draining_since: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),
             buffers: RefCell::new(Vec::new()),
@@ -116,43 +115,12 @@ impl Service {
 
     /// Takes a place among the active exchanges, or waits in line for one.
     pub(crate) fn poll_enter(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
-        if self.active.get() < self.limits.active {
-            self.active.set(self.active.get() + 1);
-            ticket.0 = None;
-            return Poll::Ready(());
-        }
-        if !ticket
-            .0
-            .as_ref()
-            .is_some_and(|waiting| waiting.queued.get())
-        {
-            let waiting = Rc::new(Waiting {
-                waker: cx.waker().clone(),
-                queued: Cell::new(true),
-            });
-            self.queue.borrow_mut().push_back(Rc::downgrade(&waiting));
-            ticket.0 = Some(waiting);
-        }
-        Poll::Pending
+        self.places.poll_enter(cx, ticket)
     }
 
     /// Gives a place back.
     pub(crate) fn exit(&self) {
-        self.active.set(self.active.get().saturating_sub(1));
-        self.call_next();
-    }
-
-    /// If there is a place, tells the first in line that is still there.
-    fn call_next(&self) {
-        while self.active.get() < self.limits.active {
-            let Some(next) = self.queue.borrow_mut().pop_front() else {
-                return;
-            };
-            if let Some(waiting) = next.upgrade() {
-                waiting.queued.set(false);
-                return waiting.waker.wake_by_ref();
-            }
-        }
+        self.places.exit();
     }
 
     /// Begins the drain.
@@ -197,15 +165,6 @@ impl Service {
     }
 }
 
-/// A connection's place in the line for active exchanges; given up when dropped.
-#[derive(Default)]
-pub(crate) struct Ticket(Option<Rc<Waiting>>);
-
-struct Waiting {
-    waker: Waker,
-    queued: Cell<bool>,
-}
-
 /// Counts one open connection until it is dropped.
 pub(crate) struct Counted(Rc<Service>);
 
@@ -219,8 +178,6 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.connections.set(self.0.connections.get() - 1);
-        // It may have been called and not come.
-        self.0.call_next();
     }
 }
 

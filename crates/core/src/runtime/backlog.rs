@@ -54,9 +54,11 @@ impl Backlog {
             return false;
         }
         let now = Instant::now();
-        let is_slow = now - self.checked.replace(now) > SLOW_TASK;
+        let ran = now - self.checked.replace(now);
+        let is_slow = ran > SLOW_TASK;
         if is_slow {
-            self.suspended.set(now + SUSPENSION);
+            let pause = (ran.min(SLOWEST) * SUSPENSION).max(LEAST_SUSPENSION);
+            self.suspended.set(now + pause);
         }
         let waited = now - self.began.get();
         let is_quick = count == SAMPLE && waited < QUICK_SAMPLE;
@@ -72,7 +74,11 @@ const MOST_PUT_OFF: usize = 32;
 const LONGEST_WAIT: Duration = Duration::from_micros(500);
 /// A task that runs longer than this shows that others can't be waited for.
 const SLOW_TASK: Duration = Duration::from_micros(250);
-const SUSPENSION: Duration = Duration::from_secs(1);
+/// Nothing is put off for so many times the length of the slow task. What was put off had to wait
+/// for it, so that a task is late by this part of the time at most.
+const SUSPENSION: u32 = 100;
+const LEAST_SUSPENSION: Duration = Duration::from_secs(1);
+const SLOWEST: Duration = Duration::from_secs(1);
 /// So many tasks in so short a time: the peer's side has no time to fall asleep in between.
 const SAMPLE: usize = 8;
 const QUICK_SAMPLE: Duration = Duration::from_micros(160);

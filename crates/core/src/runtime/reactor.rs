@@ -8,10 +8,11 @@ use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 
 use mio::event::{Event, Source};
@@ -306,17 +307,19 @@ impl Reactor {
             };
             (future, slot.waker.clone())
         };
-        match future.as_mut().poll(&mut Context::from_waker(&waker)) {
-            Poll::Pending => {
-                if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
-                    slot.future = Some(future);
-                }
+        // A bug costs the task that it is in. Unwinding further would leave the turn half done, and
+        // whatever else is ready in it without another one.
+        let polled = catch_unwind(AssertUnwindSafe(move || {
+            let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
+            poll.is_pending().then_some(future)
+        }));
+        if let Ok(Some(future)) = polled {
+            if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
+                slot.future = Some(future);
             }
-            Poll::Ready(()) => {
-                drop(future);
-                self.0.has_ended.set(true);
-                self.0.tasks.borrow_mut().try_remove(key);
-            }
+        } else {
+            self.0.has_ended.set(true);
+            self.0.tasks.borrow_mut().try_remove(key);
         }
     }
 }
@@ -343,13 +346,11 @@ impl TaskHandle {
     /// Wakes the task at `at`, once; replaces the deadline set before.
     pub(crate) fn set_deadline(&self, at: Option<Instant>) {
         let mut tasks = self.reactor.0.tasks.borrow_mut();
+        let mut timers = self.reactor.0.timers.borrow_mut();
         if let Some(slot) = tasks.get_mut(self.key) {
-            self.reactor
-                .0
-                .timers
-                .borrow_mut()
-                .set(self.key, &mut slot.deadline, at);
+            timers.set(self.key, &mut slot.deadline, at);
         }
+        timers.compact(tasks.len(), |key| tasks.get(key).map(|slot| &slot.deadline));
     }
 
     /// True if a write may be put off: other tasks run now, and quickly.

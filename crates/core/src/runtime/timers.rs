@@ -30,6 +30,20 @@ impl Timers {
         }
     }
 
+    /// Forgets the alarms that stand for nothing any more, once they are the most by far: those of
+    /// ended tasks and of deadlines that moved earlier.
+    pub(crate) fn compact<'a>(
+        &mut self,
+        tasks: usize,
+        deadline: impl Fn(usize) -> Option<&'a Deadline>,
+    ) {
+        if self.heap.len() > 4 * tasks + SPARE_ALARMS {
+            self.heap.retain(|Reverse((at, key))| {
+                deadline(*key).is_some_and(|deadline| deadline.alarm == Some(*at))
+            });
+        }
+    }
+
     /// When the next alarm rings.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
@@ -68,3 +82,6 @@ impl Timers {
         }
     }
 }
+
+/// Fewer left-over alarms than this are not worth the search.
+const SPARE_ALARMS: usize = 1024;

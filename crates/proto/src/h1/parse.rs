@@ -208,7 +208,19 @@ fn parse(block: &[u8], line: RequestLine, count: usize) -> Result<Parsed, PeerEr
     };
     let mut facts = Facts::default();
     for field in fields {
-        let (name, value) = head.append_spans(place(field.name.as_bytes()), place(field.value));
+        let name = place(field.name.as_bytes());
+        // > When an origin server receives a request with an absolute-form of request-target, the
+        // > origin server MUST ignore the received Host header field (if any) and instead use the
+        // > host information of the request-target.
+        // > — RFC 9112, 3.2.2 <https://www.rfc-editor.org/rfc/rfc9112#section-3.2.2>
+        if let Some(authority) = line.split.target.authority
+            && field.name.eq_ignore_ascii_case("host")
+        {
+            facts.note(b"host", field.value)?;
+            head.append_spans(name, authority);
+            continue;
+        }
+        let (name, value) = head.append_spans(name, place(field.value));
         facts.note(name, value)?;
     }
     let body = facts.body_length(line.version)?;

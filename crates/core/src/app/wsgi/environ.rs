@@ -117,10 +117,12 @@ impl Ends {
         let (server_name, server_port) = match &peer.local {
             Address::Ip(addr) => (addr.ip().to_string(), addr.port().to_string()),
             Address::Unix(path) => {
+                // "SERVER_NAME and SERVER_PORT can never be empty strings": an abstract socket has
+                // no path.
                 let path = path
                     .as_ref()
-                    .map(|path| path.to_string_lossy().into_owned());
-                (path.unwrap_or_default(), "0".to_owned())
+                    .map_or("localhost".into(), |path| path.to_string_lossy());
+                (path.into_owned(), "0".to_owned())
             }
         };
         let (remote_addr, remote_port) = match &peer.remote {

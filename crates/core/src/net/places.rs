@@ -1,0 +1,109 @@
+//! `Places`: how many exchanges may be active at once, and the line of those that wait.
+//!
+//! A place that becomes free belongs to the first in line from that moment on. If it were merely
+//! free, whoever comes along before the first in line runs would take it: a peer that pipelines
+//! would keep all others waiting.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
+
+/// One worker's places.
+pub(super) struct Places(Rc<Line>);
+
+struct Line {
+    limit: usize,
+    /// Places that are taken or promised.
+    taken: Cell<usize>,
+    waiting: RefCell<VecDeque<Weak<Waiting>>>,
+    /// Those in line who have not left it.
+    present: Cell<usize>,
+}
+
+impl Places {
+    pub(super) fn new(limit: usize) -> Self {
+        Self(Rc::new(Line {
+            limit,
+            taken: Cell::new(0),
+            waiting: RefCell::default(),
+            present: Cell::new(0),
+        }))
+    }
+
+    /// Takes a place, or waits in line for one.
+    pub(super) fn poll_enter(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
+        if let Some(waiting) = &ticket.0 {
+            if !waiting.is_called.replace(false) {
+                return Poll::Pending;
+            }
+            ticket.0 = None;
+            return Poll::Ready(());
+        }
+        if self.0.taken.get() < self.0.limit {
+            self.0.taken.set(self.0.taken.get() + 1);
+            return Poll::Ready(());
+        }
+        let waiting = Rc::new(Waiting {
+            waker: cx.waker().clone(),
+            is_called: Cell::new(false),
+            line: Rc::clone(&self.0),
+        });
+        self.0.queue(&waiting);
+        ticket.0 = Some(waiting);
+        Poll::Pending
+    }
+
+    /// Gives a place back.
+    pub(super) fn exit(&self) {
+        self.0.pass_on();
+    }
+}
+
+impl Line {
+    fn queue(&self, waiting: &Rc<Waiting>) {
+        let mut line = self.waiting.borrow_mut();
+        self.present.set(self.present.get() + 1);
+        if line.len() >= 2 * self.present.get() + SPARE {
+            // Most have left the line since.
+            line.retain(|other| other.strong_count() > 0);
+        }
+        line.push_back(Rc::downgrade(waiting));
+    }
+
+    /// A place has become free: the first in line that is still there gets it.
+    fn pass_on(&self) {
+        loop {
+            let Some(next) = self.waiting.borrow_mut().pop_front() else {
+                return self.taken.set(self.taken.get().saturating_sub(1));
+            };
+            if let Some(next) = next.upgrade() {
+                next.is_called.set(true);
+                return next.waker.wake_by_ref();
+            }
+        }
+    }
+}
+
+/// A place in the line; given up when dropped.
+#[derive(Default)]
+pub(crate) struct Ticket(Option<Rc<Waiting>>);
+
+struct Waiting {
+    waker: Waker,
+    /// A place is kept for it.
+    is_called: Cell<bool>,
+    line: Rc<Line>,
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.line.present.set(self.line.present.get() - 1);
+        if self.is_called.get() {
+            self.line.pass_on();
+        }
+    }
+}
+
+/// So many that have left are not worth the search.
+const SPARE: usize = 64;
