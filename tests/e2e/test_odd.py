@@ -34,6 +34,8 @@ def test_results_that_cannot_be_awaited(asynchronous, name):
     for _ in range(2):
         assert asynchronous.get(f"/{name}").status == 500
     assert asynchronous.get("/hello").body == b"hello"
+    asynchronous.wait_line("Application callable raised an exception", mark)
+    asynchronous.mark()  # all that was written has been read
     assert asynchronous.log(mark).count("Application callable raised an exception") == 2
     assert len(asynchronous.lines(mark)) < 60
 
@@ -45,6 +47,9 @@ def test_iterables_that_fail_before_the_first_piece(wsgi, name):
     response = wsgi.get(f"/{name}")
     assert response.status == 500 or (name == "len" and response.body == b"onetwo")
     assert wsgi.get("/hello").body == b"hello"
+    if response.status == 500:
+        wsgi.wait_line("Application callable raised", mark)
+    wsgi.mark()  # all that was written has been read
     assert wsgi.log(mark).count("Application callable raised") == (response.status == 500)
 
 

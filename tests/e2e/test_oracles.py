@@ -108,4 +108,5 @@ def test_differences_have_reasons(probe, reader):
     assert not unexplained, f"{len(unexplained)} differences\n" + "\n".join(unexplained[:20])
     assert same > len(inputs) * 3 / 4
     assert used, "the reasons are about this reader"
+    probe.mark()  # all that was written has been read
     assert len(probe.lines(mark)) <= 1, "the peer's errors do not fill the log"
