@@ -74,8 +74,8 @@ const MOST_PUT_OFF: usize = 32;
 const LONGEST_WAIT: Duration = Duration::from_micros(500);
 /// A task that runs longer than this shows that others can't be waited for.
 const SLOW_TASK: Duration = Duration::from_micros(250);
-/// Nothing is put off for so many times the length of the slow task. What was put off had to wait
-/// for it, so that a task is late by this part of the time at most.
+/// After a slow task nothing is put off for so many times its length, and a second at least: what
+/// was put off had to wait for it, so that a client is late by this part of the time at most.
 const SUSPENSION: u32 = 100;
 const LEAST_SUSPENSION: Duration = Duration::from_secs(1);
 const SLOWEST: Duration = Duration::from_secs(1);
