@@ -77,6 +77,11 @@ impl Readiness {
         self.writable.get()
     }
 
+    /// Nothing has been written yet.
+    pub(crate) fn assume_writable(&self) {
+        self.writable.set(true);
+    }
+
     /// A write found no room.
     pub(crate) fn clear_writable(&self) {
         self.writable.set(false);
@@ -372,6 +377,17 @@ impl TaskHandle {
             .0
             .registry
             .register(source, Token(self.key), interest)
+    }
+
+    /// Watches a source for something else than before.
+    ///
+    /// # Errors
+    /// When it is not watched.
+    pub(crate) fn watch_for(&self, source: &mut impl Source, interest: Interest) -> io::Result<()> {
+        self.reactor
+            .0
+            .registry
+            .reregister(source, Token(self.key), interest)
     }
 
     /// What the poller last said of the watched source.
