@@ -119,11 +119,11 @@ def _summary_of(command: list[str], seconds: int, environment: Mapping[str, str]
 
 
 def _run_h2load(port: int, workload: Workload, seconds: int) -> dict[str, int]:
-    """HTTP/2 without TLS, by prior knowledge; the tail comes from the log, which has a line for each request."""
+    """HTTP/2, by prior knowledge on plain sockets; the tail comes from the log, which has a line for each request."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "requests"
         command = ["h2load", "-t", "1", "-c", str(workload.connections), "-m", str(workload.streams)]
-        command += ["-D", str(seconds), "--log-file", str(log), f"http://127.0.0.1:{port}{workload.path}"]
+        command += ["-D", str(seconds), "--log-file", str(log), _url(port, workload)]
         done = subprocess.run(
             pinned(LOAD_CORE, command), capture_output=True, text=True, timeout=seconds + 30, check=False
         )

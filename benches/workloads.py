@@ -33,7 +33,7 @@ class Workload:
     upload: int = 0
     """Bytes of the POST body; 0 is a GET."""
     load: str = "wrk"
-    """The load generator: wrk, h2load for HTTP/2 over plain sockets, websocket for
+    """The load generator: wrk, h2load for HTTP/2, websocket for
     benches/websocket.py, `full` and `resumed` handshakes, or `transfer`s over HTTP/2 with curl."""
     connections: int = 64
     streams: int = 1
@@ -60,6 +60,9 @@ WORKLOADS = (
     Workload("fastapi-async", "asgi", "fastapi_app:app", JSON, Goal(0.70, must_beat="uvicorn"), path="/async"),
     Workload("fastapi-sync", "asgi", "fastapi_app:app", JSON, Goal(0.90, must_beat="uvicorn"), path="/sync"),
     Workload("tls-hello", "asgi", "asgi_app:hello", HELLO, Goal(0.60), secure=True),
+    Workload("tls-hello-rsgi", "rsgi", "rsgi_app:hello", HELLO, Goal(0.60), secure=True),
+    Workload("tls-h2-asgi", "asgi", "asgi_app:hello", HELLO, Goal(0.75), load="h2load", streams=10, secure=True),
+    Workload("tls-h2-rsgi", "rsgi", "rsgi_app:hello", HELLO, Goal(0.85), load="h2load", streams=10, secure=True),
     Workload("tls-handshake-full", "asgi", "asgi_app:hello", HELLO, Goal(0.67), load="full", secure=True),
     Workload("tls-handshake-resumed", "asgi", "asgi_app:hello", HELLO, Goal(0.67), load="resumed", secure=True),
     Workload("tls-h2-download", "asgi", "asgi_app:download", LARGE, Goal(0.70), load="transfer", secure=True),

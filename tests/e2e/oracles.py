@@ -155,9 +155,12 @@ def read_llhttp(data: bytes) -> Reading:
 
 def _message(method: bytes, target: bytes, version: str, headers: list[tuple[bytes, bytes]], body: bytes) -> Message:
     text = target.decode("latin-1").partition("#")[0]
-    text = re.sub("^[a-zA-Z]+://[^/?]*", "", text)
-    path, _, query = text.partition("?")
+    absolute = re.match("[a-zA-Z]+://([^/?]*)", text)
+    path, _, query = text[absolute.end() if absolute else 0 :].partition("?")
     fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
+    if absolute:
+        # Theirs leave that to their users: the target's host counts (RFC 9112, 3.2.2).
+        fields = [(name, absolute[1] if name.lower() == "host" else value) for name, value in fields]
     return Message(method.decode("latin-1"), path or "/", query, version, _plain(fields), body.decode("latin-1"))
 
 
