@@ -100,7 +100,8 @@ impl Output {
         }
     }
 
-    /// Writes until nothing is left or the stream takes no more.
+    /// Writes until nothing is left or the stream takes no more. What is `last` may stay in the
+    /// stream: its shutdown follows.
     ///
     /// # Errors
     /// What the stream says, and `UnexpectedEof` for a file that became shorter.
@@ -108,6 +109,7 @@ impl Output {
         &mut self,
         io: &mut S,
         cx: &mut Context<'_>,
+        last: bool,
     ) -> Poll<io::Result<()>> {
         while !self.segments.is_empty() {
             if let Some(Segment::File(region)) = self.segments.front_mut() {
@@ -129,8 +131,10 @@ impl Output {
         }
         self.tail.clear();
         self.tail_sent = 0;
-        self.is_held_back = true;
-        ready!(Pin::new(io).poll_flush(cx))?;
+        self.is_held_back = !last;
+        if !last {
+            ready!(Pin::new(io).poll_flush(cx))?;
+        }
         self.is_held_back = false;
         Poll::Ready(Ok(()))
     }

@@ -3,5 +3,6 @@
 
 pub(crate) mod certificate;
 pub(crate) mod config;
+mod flight;
 pub(crate) mod session;
 mod tickets;

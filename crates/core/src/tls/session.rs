@@ -20,10 +20,11 @@ use tokio_rustls::server::TlsStream;
 
 use super::certificate::{self, Holder};
 use super::config::TlsConfig;
+use super::flight::Flight;
 use crate::net::io::Stream;
 
 /// See the module's documentation.
-pub(crate) struct Session<S>(TlsStream<S>);
+pub(crate) struct Session<S: Stream>(TlsStream<Flight<S>>);
 
 /// What an application may learn of the TLS session under a request.
 pub(crate) struct TlsInfo {
@@ -76,12 +77,13 @@ pub(crate) async fn accept<S: Stream>(
     io: S,
     config: Rc<TlsConfig>,
 ) -> io::Result<(Session<S>, TlsInfo)> {
-    let start = LazyConfigAcceptor::new(Acceptor::default(), io).await?;
-    let entry = config
-        .entry(&start.client_hello())
-        .ok_or(io::ErrorKind::InvalidInput)?;
-    let stream = start.into_stream(Arc::clone(&entry.config)).await?;
-    let (_, connection) = stream.get_ref();
+    let start = LazyConfigAcceptor::new(Acceptor::default(), Flight::new(io)).await?;
+    let hello = start.client_hello();
+    let entry = config.entry(&hello).ok_or(io::ErrorKind::InvalidInput)?;
+    let config = Arc::clone(entry.config(&hello));
+    let mut stream = start.into_stream(config).await?;
+    let (flight, connection) = stream.get_mut();
+    flight.end_handshake();
     let suite = connection
         .negotiated_cipher_suite()
         .map(|suite| suite.suite());
@@ -123,7 +125,7 @@ fn tls13_name(rest: &str) -> &'static str {
 
 impl<S: Stream> Stream for Session<S> {
     fn is_hung_up(&self) -> bool {
-        self.0.get_ref().0.is_hung_up()
+        self.0.get_ref().0.io.is_hung_up()
     }
 
     fn poll_send_file(
@@ -141,7 +143,7 @@ impl<S: Stream> Stream for Session<S> {
     }
 
     fn reset_on_close(&mut self) {
-        self.0.get_mut().0.reset_on_close();
+        self.0.get_mut().0.io.reset_on_close();
     }
 }
 

@@ -340,7 +340,13 @@ impl<S: Stream> Connection<S> {
             return Step::Again;
         }
         // The stream says at its next read what went wrong, if anything did.
-        let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        if Pin::new(&mut self.io).poll_shutdown(cx).is_pending() {
+            let now = self.handle.now();
+            self.write_deadline
+                .get_or_insert(now + self.service.limits.write_timeout);
+            return Step::Wait;
+        }
+        self.write_deadline = None;
         self.phase = Phase::Lingering(self.handle.now() + LINGER);
         Step::Again
     }

@@ -298,7 +298,8 @@ impl<S: Stream> Connection<S> {
             return self.report_unsent();
         }
         let before = self.output.left();
-        match self.output.poll_write(&mut self.io, cx) {
+        let last = self.writes_last();
+        match self.output.poll_write(&mut self.io, cx, last) {
             Poll::Ready(Ok(())) => self.write_deadline = None,
             Poll::Ready(Err(_)) => {
                 self.phase = Phase::Closed;
@@ -312,6 +313,13 @@ impl<S: Stream> Connection<S> {
             }
         }
         self.report_unsent();
+    }
+
+    /// Nothing follows what is queued but the end of our side.
+    fn writes_last(&self) -> bool {
+        let is_closing = self.phase == Phase::Flushing || self.engine.is_closing();
+        let is_shut = !self.ended && !self.is_cut;
+        is_closing && is_shut && self.current.is_none() && self.held.is_none()
     }
 
     /// A small, complete response may leave together with those of other connections.

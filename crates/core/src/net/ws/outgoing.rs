@@ -44,7 +44,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn write(&mut self, cx: &mut Context<'_>) {
         if !self.output.is_empty() {
             let before = self.output.len();
-            match self.output.poll_write(&mut self.io, cx) {
+            match self.output.poll_write(&mut self.io, cx, false) {
                 Poll::Ready(Ok(())) => self.write_deadline = None,
                 Poll::Ready(Err(_)) => {
                     self.phase = Phase::Closed;
