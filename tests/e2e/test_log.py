@@ -103,6 +103,22 @@ FORMAT = "@%(scheme)s|%(method)s|%(path)s|%(query_string)s|%(protocol)s|%(status
 FORMAT += "|%(header{User-Agent})s|%(header{x-b})s"
 
 
+HEAD = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nExpect: 100-continue\r\n\r\n"
+
+
+def test_broken_body_has_one_line_with_the_status_that_was_sent(server, target):
+    probe: Server = server(*target, "--access-log")
+    mark = probe.mark()
+    with probe.connect() as wire:
+        assert wire.send(HEAD).head().status == 100  # somebody reads
+        assert wire.send(b"5\r\nhelloX\r\n").response().status == 400
+    probe.wait_line('" 400 ', mark)
+    assert probe.get("/").status == 200
+    probe.wait_line("GET / HTTP/1.1", mark)
+    lines = [line for line in probe.lines(mark) if re.search(r'" \d{3} \d', line) and "GET / " not in line]
+    assert [line.split('"')[2].split()[0] for line in lines] == ["400"]
+
+
 def test_own_access_log_format(server, target):
     probe: Server = server(*target, "--access-log", "--access-log-fmt", FORMAT)
     mark = probe.mark()

@@ -16,7 +16,7 @@ use super::host::Host;
 use super::response::{OrderError, Progress, Response};
 use super::target;
 use crate::net::app::{Address, Request};
-use crate::net::exchange::{BodyRead, Exchange};
+use crate::net::exchange::{BodyRead, Exchange, Over};
 use crate::net::reply::{FileRegion, Reply};
 use crate::net::websocket::Opening;
 use crate::runtime::waker::lock;
@@ -270,7 +270,10 @@ impl Call {
         };
         let (status, sent) = {
             let response = lock(&self.response);
-            (response.status(), response.sent())
+            match self.exchange.over() {
+                Some(Over::Refused(status)) => (status, 0),
+                _ => (response.status(), response.sent()),
+            }
         };
         if let Err(error) = record.emit(py, access_log, status, sent) {
             self.host.report(py, error);

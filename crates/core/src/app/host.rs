@@ -123,6 +123,15 @@ impl Host {
         Python::attach(|py| self.say(py, "warning", &message));
     }
 
+    /// Says at level DEBUG why a TLS handshake failed: anyone can make as many as they like.
+    pub(crate) fn log_unsecured(&self, peer: &Peer, error: &io::Error) {
+        let message = match &peer.remote {
+            Address::Ip(addr) => format!("TLS handshake with {addr} failed: {error}"),
+            Address::Unix(_) => format!("TLS handshake failed: {error}"),
+        };
+        Python::attach(|py| self.say(py, "debug", &message));
+    }
+
     fn say(&self, py: Python<'_>, level: &str, message: &str) {
         let said = py
             .import("granian.log")

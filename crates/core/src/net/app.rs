@@ -41,6 +41,9 @@ pub(crate) trait App {
     /// A peer's error was answered without the application.
     fn refused(&self, peer: &Peer, error: PeerError);
 
+    /// A client and this server could not agree on a TLS session.
+    fn unsecured(&self, peer: &Peer, error: &io::Error);
+
     /// Connections wait to be accepted, because of this.
     fn starved(&self, error: &io::Error);
 }

@@ -74,6 +74,8 @@ pub(crate) enum Over {
     Disconnected,
     /// The response was handed to the socket whole.
     Answered,
+    /// The peer broke its framing and got this status, before the application answered.
+    Refused(u16),
 }
 
 impl Exchange {

@@ -38,8 +38,9 @@ async fn serve_tls(
 ) {
     let until = handle.now() + tls.handshake_timeout();
     let handshake = session::accept(io, tls);
-    let Some((session, info)) = in_time(Box::pin(handshake), until, &service, &handle).await else {
-        return;
+    let (session, info) = match in_time(Box::pin(handshake), until, &service, &handle).await {
+        Ok(agreed) => agreed,
+        Err(error) => return service.app.unsecured(&peer, &error),
     };
     peer.scheme = "https";
     peer.tls = Some(Arc::new(info));
@@ -71,7 +72,7 @@ async fn in_time<T>(
     until: Instant,
     service: &Service,
     handle: &TaskHandle,
-) -> Option<T> {
+) -> io::Result<T> {
     let mut handshake = pin!(handshake);
     poll_fn(|cx| {
         let now = handle.now();
@@ -79,10 +80,10 @@ async fn in_time<T>(
             .drain_grace(true)
             .map_or(until, |grace| until.min(grace));
         if until <= now || service.stage.get() == Stage::Cancelled {
-            return Poll::Ready(None);
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         handle.set_deadline(Some(until));
-        handshake.as_mut().poll(cx).map(Result::ok)
+        handshake.as_mut().poll(cx)
     })
     .await
 }

@@ -69,6 +69,8 @@ impl App for Redirect {
 
     fn refused(&self, _: &Peer, _: PeerError) {}
 
+    fn unsecured(&self, _: &Peer, _: &io::Error) {}
+
     /// The secured listener lacks descriptors as well, and says so.
     fn starved(&self, _: &io::Error) {}
 }

@@ -194,10 +194,7 @@ impl Entry {
         let resolver = rustls::sign::SingleCertAndKey::from(Arc::clone(&certified));
         let mut config = builder.with_cert_resolver(Arc::new(resolver));
         config.alpn_protocols.clone_from(&options.alpn);
-        let deferring = options
-            .ciphers
-            .is_empty()
-            .then(|| Arc::new(config.clone()));
+        let deferring = options.ciphers.is_empty().then(|| Arc::new(config.clone()));
         config.ignore_client_order = true;
         Ok(Self {
             config: Arc::new(config),

@@ -320,15 +320,18 @@ impl Connection {
         self.state.end_response()
     }
 
-    /// Answers what the peer did wrong, if no head went out yet, and closes in any case.
-    pub fn send_refusal(&mut self, error: PeerError, date: &[u8; 29], out: &mut Vec<u8>) {
+    /// Answers what the peer did wrong, if no head went out yet, and closes in any case. False if
+    /// that went without a word.
+    pub fn send_refusal(&mut self, error: PeerError, date: &[u8; 29], out: &mut Vec<u8>) -> bool {
         self.deadline = Deadline::None;
-        if self.state.due().is_ok() {
+        let is_due = self.state.due().is_ok();
+        if is_due {
             write_refusal(error, date, out);
             self.state.end_refusal();
         } else {
             self.state.cut();
         }
+        is_due
     }
 
     /// Switches to `protocol`, in answer to a request that offers it. What is left of the input

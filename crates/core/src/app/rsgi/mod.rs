@@ -83,6 +83,10 @@ impl App for Rsgi {
         self.host.log_refusal(peer, error);
     }
 
+    fn unsecured(&self, peer: &Peer, error: &io::Error) {
+        self.host.log_unsecured(peer, error);
+    }
+
     fn starved(&self, error: &io::Error) {
         self.host.log_starvation(error);
     }

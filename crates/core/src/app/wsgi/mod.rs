@@ -117,6 +117,10 @@ impl App for Wsgi {
         self.host.log_refusal(peer, error);
     }
 
+    fn unsecured(&self, peer: &Peer, error: &io::Error) {
+        self.host.log_unsecured(peer, error);
+    }
+
     fn starved(&self, error: &io::Error) {
         self.host.log_starvation(error);
     }

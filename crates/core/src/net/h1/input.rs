@@ -322,12 +322,17 @@ impl<S: Stream> Connection<S> {
     }
 
     pub(super) fn refuse(&mut self, error: PeerError) {
-        self.service.app.refused(&self.peer, error);
+        if self.current.is_none() {
+            self.service.app.refused(&self.peer, error);
+        }
         let date = self.service.date(self.handle.now());
-        self.engine.send_refusal(error, &date, self.output.tail());
+        let is_told = self.engine.send_refusal(error, &date, self.output.tail());
         self.cut_if_close_delimited();
         self.held = None;
-        self.finish(Over::Disconnected);
+        self.finish(match is_told {
+            true => Over::Refused(error.status()),
+            false => Over::Disconnected,
+        });
         self.phase = Phase::Flushing;
     }
 
