@@ -188,8 +188,13 @@ def bind_abstract(name: str, backlog: int) -> socket.socket:
 
 def take_given(fd: int, backlog: int) -> socket.socket:
     try:
-        listener = socket.socket(fileno=os.dup(fd))
+        own = os.dup(fd)
     except OSError as error:
+        fail("fd", f"The descriptor {fd} is not open: {_reason(error)}")
+    try:
+        listener = socket.socket(fileno=own)
+    except OSError as error:
+        os.close(own)
         fail("fd", f"The descriptor {fd} is no socket: {_reason(error)}")
     if listener.type != socket.SOCK_STREAM:
         listener.close()

@@ -7,11 +7,14 @@ import os
 import traceback
 
 from ._loops import loops
+from .errors import FatalError
 from .importer import find_target
 
 
 def describe(error: BaseException) -> str:
     """An error at start for the log: the traceback if it is the application's, else its message."""
+    if isinstance(error, FatalError):
+        return str(error)
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, RuntimeError | AttributeError | ValueError) and frames and frames[-1].filename in _OWN_WORDS:
         return str(error)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import sys
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -72,13 +73,40 @@ def configure_logging(level: LogLevels | str, config: dict[str, Any] | None = No
     # Errors
     `ConfigurationError` if logging does not take it.
     """
+    least = log_levels_map[LogLevels(level)] if enabled else logging.CRITICAL + 1
+    if not config:
+        return _configure_plainly(least)
     try:
-        merged = _merged(LOGGING_CONFIG, config or {})
-        merged["loggers"]["_granian"]["level"] = log_levels_map[LogLevels(level)] if enabled else logging.CRITICAL + 1
+        merged = _merged(LOGGING_CONFIG, config)
+        merged["loggers"]["_granian"]["level"] = least
         logging.config.dictConfig(merged)
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         reason = f"{error}: {error.__cause__}" if error.__cause__ is not None else str(error)
         raise ConfigurationError("log_dictconfig", reason) from None
+
+
+def _configure_plainly(level: int) -> None:
+    """The defaults by hand: `dictConfig` closes every handler of the program around."""
+    for item, kind, least in ((logger, "generic", level), (access_logger, "access", logging.INFO)):
+        formatter = LOGGING_CONFIG["formatters"][kind]
+        handler = logging.StreamHandler(sys.stdout)
+        handler.setFormatter(logging.Formatter(formatter["fmt"], formatter["datefmt"]))
+        item.handlers[:] = [handler]
+        item.propagate = item.disabled = False
+        item.setLevel(least)
+
+
+def enable_logging(enabled: bool) -> None:
+    """Undoes what an application's own `dictConfig` does to loggers that it does not know, unless told otherwise."""
+    if enabled:
+        logger.disabled = access_logger.disabled = False
+
+
+def complain(message: str) -> None:
+    """Logs why there is no server; on the standard error if the log would not tell."""
+    if logger.disabled or not logger.isEnabledFor(logging.ERROR):
+        print(message, file=sys.stderr, flush=True)
+    logger.error("%s", message)
 
 
 def log_app_exception(exception: BaseException) -> None:

@@ -11,6 +11,7 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from ._granian import Worker
@@ -53,6 +54,13 @@ class Binding:
             return f"{scheme}://{host}:{bound[1]}"
         name = f"@{bound[1:].decode()}" if isinstance(bound, bytes) else bound
         return f"{scheme}://unix:{name}"
+
+    def refuse(self) -> None:
+        """Whoever connects from now on is refused, whichever processes have the sockets open."""
+        if self.address.kind is not Kind.FD:
+            for item in self._sockets:
+                with suppress(OSError):
+                    item.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Closes the sockets and removes the socket file if it is still this one."""
@@ -149,6 +157,11 @@ class Listeners:
             *(f"Redirecting to https at: {one.url('http')}" for one in self.bindings if one.address.redirects),
         ]
 
+    def refuse(self) -> None:
+        """Ends listening on what was not given by somebody else, who may go on with it."""
+        for binding in self.bindings:
+            binding.refuse()
+
     def close(self) -> None:
         for binding in self.bindings:
             binding.close()
@@ -161,7 +174,12 @@ def inherited_descriptors() -> list[int]:
         return []
     for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
-    return list(range(FIRST_PASSED, FIRST_PASSED + int(count)))
+    found = list(range(FIRST_PASSED, FIRST_PASSED + int(count)))
+    for descriptor in found:
+        with suppress(OSError):
+            # Not for programs that are run here.
+            os.set_inheritable(descriptor, False)
+    return found
 
 
 def _bind(address: Address, backlog: int, permissions: int | None) -> list[Binding]:

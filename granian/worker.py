@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from typing import Any
@@ -25,7 +27,7 @@ from .importer import find_target, finish_factory
 from .interfaces import Lifespan, lifespan_of
 from .interfaces.detect import detect
 from .interfaces.rsgi import callable_of
-from .log import log_app_exception, log_request_builder, logger
+from .log import enable_logging, log_app_exception, log_request_builder, logger
 from .supervisor.report import Boot, Command, Report
 from .tasks import cancel_all, others, resolve, when_done
 
@@ -81,6 +83,10 @@ class WorkerLife:
         self.on_stopping(self.boot.drain_timeout + GRACE)
         self._wake(self._handle_stop)
 
+    def call_soon(self, function: Callable[[], Any]) -> None:
+        """Runs `function` on the event loop; from a signal's handler, or another thread."""
+        self._wake(function)
+
     def request_cancel(self) -> None:
         """Ends the drain at once."""
         self._deadline = time.monotonic()
@@ -93,11 +99,13 @@ class WorkerLife:
         config = self.boot.config
         self.loop = loop = loops.get(config.loop)
         app = self._find_app(loop)
+        enable_logging(config.log_enabled)
         interface = detect(app) if config.interface == Interfaces.AUTO else Interfaces(config.interface)
         self._lifespan = lifespan_of(app, interface)
         self._watch_pipe(loop)
         self.on_loaded()
         self._lifespan.startup(loop)
+        enable_logging(config.log_enabled)
         self._startup_tasks = asyncio.all_tasks(loop)
         options = WorkerOptions.from_config(
             config,
@@ -166,6 +174,9 @@ class WorkerLife:
         if not self._stopping:
             self.exit_code = 1
         if self.loop is not None:
+            with suppress(Exception):
+                # What has been cancelled may have something to clean up.
+                self.loop.run_until_complete(self._end_tasks())
             self._close(self.loop)
         if self._stopping:
             return self._report(Report.GONE)
@@ -196,7 +207,6 @@ class WorkerLife:
         if self.boot.config.hang_timeout:
             self._beat(loop, self.boot.config.hang_timeout / BEATS)
         await self._stop.wait()
-        self._report(Report.DRAINING)
         await self._drain(loop)
 
     async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -204,7 +214,11 @@ class WorkerLife:
         drained = loop.create_future()
         # The last call may end on a thread of the pool.
         self.worker.drain(lambda: loop.call_soon_threadsafe(resolve, drained) and None)
+        # From now on nothing is accepted here.
+        self._report(Report.DRAINING)
         if not await self._wait(drained):
+            if self.worker.requests:
+                logger.warning("Cancelling %d requests that have not ended in time", self.worker.requests)
             self.worker.cancel()
             await asyncio.wait([drained], timeout=GRACE / 4)
         while tasks := others(loop, self._kept_tasks()):
@@ -229,7 +243,9 @@ class WorkerLife:
         await self.loop.shutdown_asyncgens()
 
     def _beat(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
-        self._report(Report.BEAT)
+        # A supervisor that reads nothing for long must not stop what works.
+        if select.select([], [self._pipe], [], 0)[1]:
+            self._report(Report.BEAT)
         if not self._stopping:
             loop.call_later(interval, self._beat, loop, interval)
 

@@ -66,23 +66,6 @@ class Config:
     task_impl: TaskImpl = option(TaskImpl.asyncio, "--task-impl", Choice(TaskImpl), "Without effect: kind of tasks")
     http: HTTPModes = option(HTTPModes.auto, "--http", Choice(HTTPModes), "Versions of HTTP")
     websockets: bool = option(True, "--ws", Flag(), "Handle websockets", env="WEBSOCKETS")
-    ws_ping_interval: float = option(
-        20, "--ws-ping-interval", Seconds(0), "Silence after which a websocket is pinged, 0 for never"
-    )
-    ws_ping_timeout: float = option(
-        20, "--ws-ping-timeout", Seconds(0), "Time that a pinged websocket has to show life, 0 for any"
-    )
-    ws_max_size: int = option(16 * 1024 * 1024, "--ws-max-size", Number(1), "Size of a websocket message (bytes)")
-    ws_queue_size: int = option(
-        1024 * 1024, "--ws-queue-size", Number(1), "Websocket messages that wait for the application (bytes)"
-    )
-    ws_deflate: bool = option(True, "--ws-deflate", Flag(), "Compress websocket messages if the client can")
-    ws_idle_timeout: float = option(
-        0, "--ws-idle-timeout", Seconds(0), "Time without messages after which a websocket is closed, 0 for any"
-    )
-    ws_close_timeout: float = option(
-        10, "--ws-close-timeout", Seconds(0), "Time that a client has to answer the close of a websocket"
-    )
     backlog: int = option(1024, "--backlog", Number(128, is_raised=True), "Connections that wait in a listening socket")
     backpressure: int | None = option(
         None,
@@ -240,6 +223,23 @@ class Config:
         "Secured port as clients see it",
         default_text="the one that is bound",
     )
+    ws_ping_interval: float = option(
+        20, "--ws-ping-interval", Seconds(0), "Silence after which a websocket is pinged, 0 for never"
+    )
+    ws_ping_timeout: float = option(
+        20, "--ws-ping-timeout", Seconds(0), "Time that a pinged websocket has to show life, 0 for any"
+    )
+    ws_max_size: int = option(16 * 1024 * 1024, "--ws-max-size", Number(1), "Size of a websocket message (bytes)")
+    ws_queue_size: int = option(
+        1024 * 1024, "--ws-queue-size", Number(1), "Websocket messages that wait for the application (bytes)"
+    )
+    ws_deflate: bool = option(True, "--ws-deflate", Flag(), "Compress websocket messages if the client can")
+    ws_idle_timeout: float = option(
+        0, "--ws-idle-timeout", Seconds(0), "Time without messages after which a websocket is closed, 0 for any"
+    )
+    ws_close_timeout: float = option(
+        10, "--ws-close-timeout", Seconds(0), "Time that a client has to answer the close of a websocket"
+    )
     # What all workers derive the keys of session tickets from.
     ssl_ticket_seed: bytes = dataclasses.field(default_factory=partial(os.urandom, 32), repr=False, compare=False)
 
@@ -286,6 +286,9 @@ class Config:
         """Seconds for requests to end; few where somebody waits for new code."""
         if self.drain_timeout is not None:
             return self.drain_timeout
+        if self.workers_kill_timeout is not None:
+            # Whoever waits so long before a worker is killed wants it to use the time, and to end by itself.
+            return max(self.workers_kill_timeout - 1, 0)
         return RELOAD_DRAIN_TIMEOUT if self.reload else DRAIN_TIMEOUT
 
     @property

@@ -61,4 +61,4 @@ def further(pair: str, password: str | None) -> tuple[Path, Path, str | None]:
     certificate, _, key = pair.partition(",")
     if not key:
         raise ConfigurationError("ssl_sni", f"{pair!r} is not CERTIFICATE,KEY")
-    return Path(certificate).absolute(), Path(key).absolute(), password
+    return Path(certificate), Path(key), password

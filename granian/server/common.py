@@ -19,13 +19,14 @@ from ..config import Config
 from ..errors import ConfigurationError, FatalError
 from ..failure import describe
 from ..importer import build_env_loader, load_target
-from ..log import LogLevels, configure_logging, logger
+from ..log import LogLevels, complain, configure_logging, enable_logging, logger
 from ..sockets import Address, Kind, Listeners, inherited_descriptors
 from ..supervisor.core import Hooks, Supervisor
 from ..supervisor.crew import Plan
 from ..supervisor.handle import WorkerHandle
 from ..supervisor.pidfile import PidFile
 from ..supervisor.report import Boot, Loader
+from ..supervisor.signals import leaving_on_signals
 from ..supervisor.title import set_title
 from .names import FormerNames, former
 
@@ -90,7 +91,10 @@ class AbstractServer(FormerNames, ABC):
         if pid_file is not None:
             pid_file.write()
         try:
-            code = self._serve(spawn_target, self._make_loader(loader))
+            with leaving_on_signals():
+                # Before the application is loaded, which may change the directory.
+                addresses = addresses_of(self.config)
+                code = self._serve(spawn_target, self._make_loader(loader), addresses)
         finally:
             if pid_file is not None:
                 pid_file.remove()
@@ -126,7 +130,10 @@ class AbstractServer(FormerNames, ABC):
             else:
                 app = load_target(config.target, config.working_dir, config.factory)
         except Exception as error:
-            raise FatalError(f"The application could not be loaded: {describe(error)}") from error
+            message = f"The application could not be loaded: {describe(error)}"
+            complain(message)
+            raise FatalError(message) from error
+        enable_logging(config.log_enabled)
         return Loader(lambda: app, with_target=False)
 
     def _configure(self, target: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Config:
@@ -136,13 +143,13 @@ class AbstractServer(FormerNames, ABC):
             raise TypeError("too many positional arguments, or one that is also given by name")
         return Config.from_kwargs(target=target, **named, **options)
 
-    def _serve(self, spawn_target: Callable[..., None] | None, loader: Loader | None) -> int:
+    def _serve(self, spawn_target: Callable[..., None] | None, loader: Loader | None, addresses: list[Address]) -> int:
         config = self.config
         listeners = Listeners.open(
-            addresses_of(config), slots=config.workers, backlog=config.backlog, permissions=config.uds_permissions
+            addresses, slots=config.workers, backlog=config.backlog, permissions=config.uds_permissions
         )
         try:
-            title = self._set_title()
+            title = self._set_title(listeners)
             plan = Plan(config, listeners, self._launcher(spawn_target), config.drain_timeout_effective, title, loader)
             self._supervisor = Supervisor(plan, Hooks(self._load_environment, self._run_reload_hooks))
 
@@ -170,9 +177,10 @@ class AbstractServer(FormerNames, ABC):
         for hook in self.hooks_reload:
             hook()
 
-    def _set_title(self) -> str | None:
+    def _set_title(self, listeners: Listeners) -> str | None:
         config = self.config
-        title = config.process_name or f"granian {config.interface} {config.address}:{config.port} {config.target}"
+        where = " ".join(url.removeprefix("http://") for url in listeners.urls("http"))
+        title = config.process_name or f"granian {config.interface} {where} {config.target}"
         set_title(title)
         return title
 

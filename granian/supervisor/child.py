@@ -17,6 +17,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from multiprocessing.connection import Connection
 from types import FrameType
 
@@ -60,9 +61,14 @@ def reset_signals() -> None:
     for name in ("SIGHUP", "SIGTTIN", "SIGTTOU"):
         # Meant for the supervisor, even if the whole group gets it.
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+            # A handler, unlike SIG_IGN, is not passed on to the programs that an application runs.
+            signal.signal(getattr(signal, name), _ignore)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _ignore(signum: int, frame: FrameType | None) -> None:
+    """Means nothing here."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -151,7 +157,7 @@ def _handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
     if hasattr(signal, "SIGBREAK"):
         signal.signal(signal.SIGBREAK, handle_stop)
     if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, lambda signum, frame: reopen_log_files())
+        signal.signal(signal.SIGUSR1, lambda signum, frame: life.call_soon(reopen_log_files))
 
 
 def _handle_dumps(life: WorkerLife) -> None:
@@ -165,9 +171,11 @@ def _handle_dumps(life: WorkerLife) -> None:
             logger.warning("%d connections, %d requests in flight", worker.connections, worker.requests)
         if loop is None:
             return
-        for task in asyncio.all_tasks(loop):
-            task.print_stack(file=sys.stderr)
-        sys.stderr.flush()
+        with suppress(RuntimeError):
+            # It has interrupted somebody who writes there.
+            for task in asyncio.all_tasks(loop):
+                task.print_stack(file=sys.stderr)
+            sys.stderr.flush()
 
     signal.signal(signal.SIGUSR2, handle_dump)
     if sys.stderr is not None:

@@ -14,6 +14,7 @@ from enum import Enum
 from multiprocessing.connection import wait
 
 from ..config import Config
+from ..errors import ConfigurationError
 from ..log import logger
 from ..systemd import Notifier
 from .certificates import CertificateWatch
@@ -55,9 +56,12 @@ class Supervisor:
         self._files: FileWatch | None = None
         self._certificates = CertificateWatch(plan.config)
         self._phase = Phase.RUNNING
+        self._listeners = plan.listeners
+        # New connections are refused.
+        self._is_deaf = False
         self._exit_code = 0
         self.crew.on_complete = self._handle_complete
-        self.crew.on_fatal = lambda: self.stop(1)
+        self.crew.on_fatal = self._handle_fatal
         self.crew.on_ready = self._health.handle_ready
 
     def run(self, announce: Callable[[], None], before: Callable[[], None]) -> int:
@@ -99,9 +103,9 @@ class Supervisor:
 
     def _turn(self) -> None:
         watched = [self._signals, *self.crew.waitables()]
-        if self._files is not None and self._files.pipe is not None:
+        if self._files is not None and self._files.pipe is not None and self._phase is Phase.RUNNING:
             watched.append(self._files.pipe)
-        wait(watched, self.timers.left())
+        wait(watched, self._time_to_sleep())
         # Events are taken before signals and handled after them: a worker that has ended by a signal to the whole
         # process group (Ctrl-C, systemd) is then seen to have been asked to.
         events = self.crew.take_events()
@@ -116,18 +120,32 @@ class Supervisor:
                     logger.info(change)
                 self._reload()
         self.timers.run()
+        if self._phase is Phase.STOPPING and not self._is_deaf and self.crew.is_deaf():
+            self._is_deaf = True
+            self._listeners.refuse()
+
+    def _time_to_sleep(self) -> float | None:
+        """Seconds until there is something to do, None for any number."""
+        left = self.timers.left()
+        if self._phase is Phase.STOPPING and not self._signals.is_complete:
+            # Without SIGCHLD the end of a worker can be hidden: a process that it has left behind holds its pipe.
+            return LOOK if left is None else min(left, LOOK)
+        return left
 
     def _handle_signal(self, signum: int) -> None:
         if signum in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGBREAK", None)):
             return self.stop()
         if self._phase is Phase.STOPPING:
             return
-        match signal.Signals(signum).name:
+        match NAMES.get(signum):
             case "SIGHUP":
                 logger.info("HUP signal received, gracefully respawning workers..")
                 self._reload()
             case "SIGTTIN":
-                self.crew.grow()
+                try:
+                    self.crew.grow()
+                except OSError as error:
+                    logger.error("No worker could be added: %s", error)
             case "SIGTTOU":
                 self.crew.shrink()
             case "SIGUSR1":
@@ -144,7 +162,10 @@ class Supervisor:
         if self.config.preload:
             logger.warning("The application is preloaded: new workers get the same one")
         self._notifier.reloading()
-        self.crew.environment = self._hooks.load_environment()
+        try:
+            self.crew.environment = self._hooks.load_environment()
+        except (ConfigurationError, OSError, ValueError) as error:
+            logger.error("The environment stays as it was: %s", error)
         self._hooks.reload()
         self.crew.replace_all()
 
@@ -155,6 +176,10 @@ class Supervisor:
             logger.info("Certificates have changed, reading them anew")
             self.crew.reload_tls()
         self.timers.after(CERTIFICATE_INTERVAL, self._watch_certificates)
+
+    def _handle_fatal(self) -> None:
+        if self._phase is Phase.RUNNING:
+            self.stop(1)
 
     def _handle_complete(self) -> None:
         """Every slot is served and none is to change."""
@@ -176,3 +201,6 @@ class Supervisor:
 
 # Certificates are renewed days before they expire.
 CERTIFICATE_INTERVAL = 1.0
+# Seconds between two looks at workers whose end nobody tells.
+LOOK = 0.5
+NAMES = {int(known): known.name for known in signal.Signals}

@@ -17,7 +17,7 @@ from functools import partial
 from typing import Any
 
 from ..config import Config
-from ..log import logger
+from ..log import complain, logger
 from ..sockets import Listeners
 from .handle import Event, WorkerHandle
 from .report import Boot, Command, Loader, Report
@@ -69,7 +69,11 @@ class Crew:
     # What can be asked for.
 
     def grow(self, count: int = 1) -> None:
-        """Adds slots and starts their workers."""
+        """Adds slots and starts their workers.
+
+        # Errors
+        `OSError` if there can be no sockets for them.
+        """
         self._plan.listeners.reserve(len(self.slots) + count)
         added = [Slot(len(self.slots) + number) for number in range(1, count + 1)]
         self.slots += added
@@ -84,6 +88,9 @@ class Crew:
         self._hand_over(slot)
         for worker in slot.close():
             self._retire(worker)
+        # It may have been the one that others waited for.
+        self._check_complete()
+        self._advance()
 
     def replace_all(self) -> None:
         """Every worker makes room for a new one; what is just starting starts anew."""
@@ -110,6 +117,10 @@ class Crew:
             for worker in slot.workers():
                 worker.send(Command.RELOAD_TLS)
 
+    def is_deaf(self) -> bool:
+        """Nobody accepts any more: all have begun to drain."""
+        return all(worker.is_draining for worker in self.workers())
+
     def stop(self) -> None:
         """Retires everybody."""
         self._queue.clear()
@@ -120,9 +131,11 @@ class Crew:
     def hurry(self) -> None:
         """Whoever is leaving leaves now."""
         for worker, timer in list(self._leaving.items()):
-            timer.cancel()
             worker.hurry()
-            self._leaving[worker] = self._timers.after(HURRY, partial(self._kill, worker))
+            # Asked again and again, it is killed no later for that.
+            if timer.when > time.monotonic() + HURRY:
+                timer.cancel()
+                self._leaving[worker] = self._timers.after(HURRY, partial(self._kill, worker))
 
     # What happens.
 
@@ -167,7 +180,7 @@ class Crew:
             logger.error("Unexpected exit from %s: it was told to stop", worker.name)
             slot.lose(worker)
             self._leaving[worker] = self._timers.after(self._leave_time(), lambda: self._kill(worker))
-            self._replace_lost(slot, crashed=False)
+            self._replace_lost(slot, worker)
         logger.info("Stopping %s", worker.full_name)
 
     def _handle_end(self, worker: WorkerHandle) -> None:
@@ -187,27 +200,29 @@ class Crew:
 
     def _handle_failed_start(self, slot: Slot, worker: WorkerHandle, code: int | None) -> None:
         reason = worker.failure or f"unexpected exit with code {code}"
-        logger.error("%s could not start:%s%s", worker.name, "\n" if "\n" in reason else " ", reason)
+        complain(f"{worker.name} could not start:{chr(10) if chr(10) in reason else ' '}{reason}")
         if self._config.reload:
             # The next change brings the next start.
-            return
+            return self._advance()
         if not self.has_served:
             return self.on_fatal()
         self._retry(slot, slot.back_off())
 
     def _handle_crash(self, slot: Slot, worker: WorkerHandle, code: int | None) -> None:
         logger.error("Unexpected exit from %s (exit code %s)", worker.name, code)
+        self._replace_lost(slot, worker)
+
+    def _replace_lost(self, slot: Slot, worker: WorkerHandle) -> None:
+        if not self._config.respawn_failed_workers:
+            # A signal to the whole process group may be on its way here as well: that is no failure.
+            self._timers.after(GROUP_SIGNAL, self.on_fatal)
+            return
+        self._hand_over(slot)
         if worker.ready_at is not None and time.monotonic() - worker.ready_at > LONG_LIFE:
             slot.failures = 0
-        self._replace_lost(slot, crashed=True)
-
-    def _replace_lost(self, slot: Slot, crashed: bool) -> None:
-        if not self._config.respawn_failed_workers:
-            return self.on_fatal()
-        self._hand_over(slot)
         if slot.coming is None:
-            wait = slot.back_off() if crashed else 0.0
-            # The first crash costs nothing but the start of another worker.
+            wait = slot.back_off()
+            # The first time costs nothing but the start of another worker.
             self._retry(slot, wait if slot.failures > 1 else 0.0)
 
     def _retry(self, slot: Slot, seconds: float) -> None:
@@ -291,6 +306,8 @@ class Crew:
     def _kill(self, worker: WorkerHandle) -> None:
         logger.warning("Killing %s after it refused to gracefully stop", worker.full_name)
         worker.kill()
+        # A thread that is left behind makes nothing readable: somebody has to look.
+        self._timers.after(0, lambda: None)
 
 
 # A worker that has lived so long did not fail at its start.
@@ -299,3 +316,5 @@ LONG_LIFE = 10.0
 KILL_GRACE = 0.95
 ABANDONED = 2.0
 HURRY = 0.7
+# Between a signal's arrival at one process of a group and at another.
+GROUP_SIGNAL = 0.2

@@ -81,7 +81,12 @@ class Health:
         )
         worker.last_beat = None
         worker.dump()
-        self._timers.after(DUMP_TIME, worker.kill)
+        self._timers.after(DUMP_TIME, lambda: self._kill(worker))
+
+    def _kill(self, worker: WorkerHandle) -> None:
+        # It may have ended meanwhile.
+        if worker in self._crew.workers():
+            worker.kill()
 
 
 def resident_bytes(pid: int) -> int | None:

@@ -88,6 +88,7 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
     from watchfiles import watch
 
     paths = config.reload_paths or [Path.cwd()]
+    parent = os.getppid()
     told = False
     for changes in watch(
         *paths,
@@ -97,6 +98,8 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
         yield_on_timeout=True,
         raise_interrupt=False,
     ):
+        if os.getppid() != parent:
+            return
         try:
             if not told:
                 # The watch has been set up once the first round is over.

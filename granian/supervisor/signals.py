@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import socket
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
@@ -33,6 +35,11 @@ class SignalWatch:
         keep_from_workers(self._writer)
         return self
 
+    @property
+    def is_complete(self) -> bool:
+        """True if all signals come here, the end of a child among them."""
+        return bool(self._previous)
+
     def __exit__(self, *exception: object) -> None:
         if self._previous:
             signal.set_wakeup_fd(self._previous_descriptor)
@@ -57,6 +64,28 @@ class SignalWatch:
             return [number for number in self._reader.recv(CHUNK) if number]
         except BlockingIOError:
             return []
+
+
+@contextmanager
+def leaving_on_signals() -> Iterator[None]:
+    """While nobody watches yet, a signal to stop raises `SystemExit(0)`, and one to reload means nothing.
+
+    On the main thread; elsewhere Python allows no handlers.
+    """
+    previous: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for name, handler in (("SIGTERM", _leave), ("SIGINT", _leave), ("SIGBREAK", _leave), ("SIGHUP", _ignore)):
+            if hasattr(signal, name):
+                previous[getattr(signal, name)] = signal.signal(getattr(signal, name), handler)
+    try:
+        yield
+    finally:
+        for signum, handler in previous.items():
+            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+
+
+def _leave(signum: int, frame: FrameType | None) -> None:
+    raise SystemExit(0)
 
 
 def _ignore(signum: int, frame: FrameType | None) -> None:

@@ -139,3 +139,128 @@ def test_many_times():
     for _ in range(200):
         asyncio.run(once())
     assert descriptors() == before
+
+
+def test_cancelled_amid_a_reload():
+    """Neither generation serves on."""
+
+    async def main() -> None:
+        app = App()
+        server = Server(app, port=0, interface="asgi")
+        task = asyncio.create_task(server.serve())
+        while server.url is None or not app.events:
+            await asyncio.sleep(0.01)
+        url = server.url
+        endless = asyncio.create_task(get(url, "/endless"))
+        await asyncio.sleep(0.05)
+        server.reload()
+        while app.events.count("lifespan.startup") < 2:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 3)
+        with pytest.raises(OSError):
+            await get(url)
+        endless.cancel()
+        assert app.events.count("lifespan.shutdown") == 2
+
+    asyncio.run(main())
+
+
+def test_stop_amid_a_reload():
+    async def main() -> None:
+        app = App()
+        server = Server(app, port=0, interface="asgi", drain_timeout=0.5)
+        task = asyncio.create_task(server.serve())
+        while server.url is None or not app.events:
+            await asyncio.sleep(0.01)
+        endless = asyncio.create_task(get(server.url, "/endless"))
+        await asyncio.sleep(0.05)
+        server.reload()
+        while app.events.count("lifespan.startup") < 2:
+            await asyncio.sleep(0.01)
+        server.stop()
+        await asyncio.wait_for(task, 3)
+        endless.cancel()
+        assert app.events.count("lifespan.shutdown") == 2
+        server.stop()
+
+    asyncio.run(main())
+
+
+def test_failing_reload_leaves_the_old_one():
+    class Failing:
+        starts = 0
+
+        async def __rsgi__(self, scope, proto):
+            proto.response_str(200, [], "hello")
+
+        def __rsgi_init__(self, loop):
+            self.starts += 1
+            if self.starts > 1:
+                raise ValueError("not again")
+
+    async def main() -> None:
+        app = Failing()
+        async with Server(app, port=0, interface="rsgi") as server:
+            server.reload()
+            while app.starts < 2:
+                await asyncio.sleep(0.01)
+            assert (await get(server.url)).endswith(b"hello")
+
+    asyncio.run(main())
+
+
+def test_entering_that_is_cancelled_leaves_nothing():
+    class Slow(App):
+        async def __call__(self, scope, receive, send):
+            self.started += 1
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        app = Slow()
+        server = Server(app, port=0, interface="asgi")
+        entering = asyncio.create_task(server.__aenter__())
+        while not app.started:
+            await asyncio.sleep(0.01)
+        entering.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(entering, 3)
+        assert server.url is None
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(main())
+
+
+def test_stop_before_the_start():
+    async def main() -> None:
+        server = Server(App(), port=0, interface="asgi")
+        server.stop()
+        await asyncio.wait_for(server.serve(), 3)
+
+    asyncio.run(main())
+
+
+def test_shutdown_hooks_run_whatever_the_end():
+    async def main() -> None:
+        seen = []
+        server = Server(App(), port=0, interface="asgi")
+        server.on_shutdown(lambda: seen.append("down"))
+        task = asyncio.create_task(server.serve())
+        while server.url is None:
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert seen == ["down"]
+
+    asyncio.run(main())
+
+
+def test_positional_options():
+    server = Server(App(), "127.0.0.1", 0, None, "asgi", 1, 30, 1, None, "asyncio", "1", False, 256)
+    assert (server.config.http, server.config.websockets, server.config.backlog) == ("1", False, 256)
+    assert server.bind_addr == "127.0.0.1"
+    for arguments, options in ((("127.0.0.1",), {"address": "::1"}), ((None,) * 40, {}), ((), {"max_requests": 1})):
+        with pytest.raises(TypeError):
+            Server(App(), *arguments, **options)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -435,3 +437,25 @@ def test_every_worker_serves(serve):
     assert min(load.answers.values()) > 100
     assert all(is_alive(pid) for pid in service.pids())
     service.stop()
+
+
+def test_log_directory_that_is_gone_ends_nothing(serve, tmp_path):
+    (tmp_path / "logs").mkdir()
+    handler = {"class": "logging.FileHandler", "filename": str(tmp_path / "logs" / "log")}
+    (tmp_path / "log.json").write_text(json.dumps({"handlers": {"file": handler}, "root": {"handlers": ["file"]}}))
+    service = serve(HELLO, "--log-config", "log.json")
+    shutil.rmtree(tmp_path / "logs")
+    service.signal(signal.SIGUSR1)
+    wait_count(service, "The log goes on where it was", 2)
+    assert service.get("/").status == 200
+
+
+def test_unreadable_environment_ends_nothing(serve, tmp_path):
+    pytest.importorskip("dotenv")
+    (tmp_path / "env").write_text("A=1")
+    service = serve(HELLO, "--env-files", "env")
+    (tmp_path / "env").write_bytes(b"A=\xff")
+    service.signal(signal.SIGHUP)
+    service.wait_line("The environment stays as it was")
+    wait_count(service, "Started worker-1", 2)
+    assert service.get("/").status == 200

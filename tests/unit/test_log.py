@@ -214,3 +214,15 @@ def test_log_levels_are_strings():
     assert LogLevels("warn") is LogLevels.warn
     assert LogLevels.debug == "debug"
     assert log.log_levels_map["warn"] == logging.WARNING
+
+
+def test_handlers_of_the_program_around_stay_open(tmp_path):
+    handler = logging.FileHandler(tmp_path / "log", mode="w")
+    logging.getLogger("somebody.else").addHandler(handler)
+    try:
+        configure_logging(LogLevels.info)
+        logging.getLogger("somebody.else").warning("still there")
+        assert (tmp_path / "log").read_text() == "still there\n"
+    finally:
+        logging.getLogger("somebody.else").removeHandler(handler)
+        handler.close()
