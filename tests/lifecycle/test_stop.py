@@ -304,8 +304,8 @@ ExitGuard(lambda: {code}).arm(0.05)
 def test_kill_timeout(serve):
     service = serve(APP, "--workers-kill-timeout", "1", interface="asgi")
     with service.connect() as wire:
-        wire.send(OPEN["loop"])
-        service.wait_line("looping")
+        wire.send(OPEN["spin"])
+        service.wait_line("spinning")
         stop(service, 2.0)
     assert "Killing worker-1 after it refused to gracefully stop" in service.log(), service.log()
 
