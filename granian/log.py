@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import logging.config
+import sys
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
@@ -67,15 +68,23 @@ AccessLog = Callable[[str, str, str, str, str, str, int, float, int, Headers], N
 
 
 def configure_logging(level: LogLevels | str, config: dict[str, Any] | None = None, enabled: bool = True) -> None:
-    """Applies `config`, a `logging.config` dictionary, on top of the defaults; it is left as it was.
+    """Sets up the loggers of the server; may be called again.
+
+    `config`, a `logging.config` dictionary, is applied on top of the defaults and left as it was. Without one,
+    nobody else's loggers and handlers are touched; with one, `logging` closes all handlers that there are.
 
     # Errors
     `ConfigurationError` if logging does not take it.
     """
     try:
-        merged = _merged(LOGGING_CONFIG, config or {})
-        merged["loggers"]["_granian"]["level"] = log_levels_map[LogLevels(level)] if enabled else logging.CRITICAL + 1
-        logging.config.dictConfig(merged)
+        number = log_levels_map[LogLevels(level)] if enabled else logging.CRITICAL + 1
+        if config or LOGGING_CONFIG != _PRISTINE:
+            merged = _merged(LOGGING_CONFIG, config or {})
+            merged["loggers"]["_granian"]["level"] = number
+            logging.config.dictConfig(merged)
+        else:
+            _set_up(logger, "generic", number)
+            _set_up(access_logger, "access", logging.INFO)
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         reason = f"{error}: {error.__cause__}" if error.__cause__ is not None else str(error)
         raise ConfigurationError("log_dictconfig", reason) from None
@@ -83,6 +92,8 @@ def configure_logging(level: LogLevels | str, config: dict[str, Any] | None = No
 
 def log_app_exception(exception: BaseException) -> None:
     """Logs what an application has raised, with its traceback."""
+    # An application that configures logging by a dictionary disables the loggers that are not in it.
+    logger.disabled = False
     logger.error("Application callable raised an exception", exc_info=exception)
 
 
@@ -94,6 +105,8 @@ def log_request_builder(fmt: str | None) -> AccessLog:
     """
     template = fmt or DEFAULT_ACCESSLOG_FMT
     header_atoms = {atom: _header_name(atom) for atom in _check(template)}
+    # As for `log_app_exception`: whoever builds this wants the lines.
+    access_logger.disabled = False
     clock = Clock()
 
     def log_request(*facts: Any) -> None:
@@ -181,6 +194,19 @@ def _escaped(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def _set_up(target: logging.Logger, formatter: str, level: int) -> None:
+    """What `LOGGING_CONFIG` says about one logger."""
+    handler = logging.StreamHandler(sys.stdout)
+    facts = LOGGING_CONFIG["formatters"][formatter]
+    handler.setFormatter(logging.Formatter(facts["fmt"], facts["datefmt"]))
+    for former in [*target.handlers]:
+        target.removeHandler(former)
+    target.addHandler(handler)
+    target.setLevel(level)
+    target.propagate = False
+    target.disabled = False
+
+
 def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
     """A copy of `base` with `extra` over it.
 
@@ -202,6 +228,8 @@ def _copied(value: Any) -> Any:
     return [*map(_copied, value)] if isinstance(value, list) else value
 
 
+# To tell whether somebody has put something of their own into it.
+_PRISTINE = _copied(LOGGING_CONFIG)
 # Keys that make a formatter, handler or logger complete.
 COMPLETE = frozenset({"()", "class", "format", "handlers"})
 _SAMPLE: dict[str, Any] = {
