@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..constants import HTTPModes, Interfaces
+from ..constants import Interfaces
 from ..http import HTTP2Settings
 from ..log import AccessLog
 from .tls import TlsOptions
@@ -88,7 +88,7 @@ class WorkerOptions:
             backpressure=config.backpressure_effective,
             root_path=config.url_path_prefix or "",
             http=str(config.http),
-            websockets=config.websockets and interface != Interfaces.WSGI and config.http != HTTPModes.http2,
+            websockets=config.websockets and interface != Interfaces.WSGI,
             ws_ping_interval=config.ws_ping_interval,
             ws_ping_timeout=config.ws_ping_timeout,
             ws_max_size=config.ws_max_size,

@@ -70,8 +70,17 @@ def test_drain_timeout():
     assert config(drain_timeout=0).drain_timeout_effective == 0
 
 
+def test_drain_comes_before_the_kill():
+    assert config(workers_kill_timeout=60).drain_timeout_effective == 59
+    assert config(workers_kill_timeout=5).drain_timeout_effective == 4
+    assert config(workers_kill_timeout=0.5).drain_timeout_effective == 0
+    assert config(workers_kill_timeout=60, drain_timeout=2).drain_timeout_effective == 2
+
+
 def test_drain_timeout_under_reload():
     pytest.importorskip("watchfiles")
+    assert config(reload=True, workers_kill_timeout=60).drain_timeout_effective == 3
+    assert config(reload=True, workers_kill_timeout=2).drain_timeout_effective == 1
     assert config(reload=True).drain_timeout_effective == 3
     assert config(reload=True, drain_timeout=9).drain_timeout_effective == 9
 
@@ -152,6 +161,13 @@ def test_worker_options():
     assert type(options.interface) is type(options.http) is type(options.root_path) is str
     assert options.state is state
     assert options == made.worker_options(Interfaces.ASGINL, state, access_log=None, on_exception=print)
+
+
+@pytest.mark.parametrize("http", ["auto", "1", "2"])
+def test_websockets_in_every_version(http):
+    """`--http 2` switched them off, although they go over HTTP/2 (RFC 8441)."""
+    made = config(http=http)
+    assert made.worker_options(Interfaces.ASGI, None, access_log=None, on_exception=print).websockets
 
 
 def test_worker_options_of_wsgi():
