@@ -134,20 +134,27 @@ def _taken(values: dict[str, Any], prefix: str) -> dict[str, Any]:
 def _read_json(context: click.Context, parameter: click.Parameter, value: Path | None) -> dict[str, Any] | None:
     if value is None:
         return None
+    reason = "it is no JSON object"
     try:
         read = json.loads(value.read_text())
-    except (OSError, ValueError):
-        read = None
+    except (OSError, ValueError) as error:
+        read, reason = None, error.strerror or str(error) if isinstance(error, OSError) else str(error)
     if not isinstance(read, dict):
-        click.echo("Unable to parse provided logging config.")
+        click.echo(f"Unable to parse provided logging config. (--log-config {value}: {reason})")
         context.exit(1)
     return read
 
 
 def _all_options() -> Iterator[tuple[str, Option, Any]]:
-    """Name, option and default, those of the HTTP versions in the middle."""
-    for name, one, default in options_of(Config):
-        yield name, one, default
+    """Name, option and default in the order of the help, those of the HTTP versions in the middle."""
+    found = {name: (name, one, default) for name, one, default in options_of(Config)}
+    names = list(found)
+    for place, followers in FOLLOWERS.items():
+        for name in followers.split():
+            names.remove(name)
+        names[names.index(place) + 1 : names.index(place) + 1] = followers.split()
+    for name in names:
+        yield found[name]
         if name == "backpressure":
             yield from protocol_options()
 
@@ -194,14 +201,25 @@ def _type(kind: kinds.Kind) -> Any:
 
 def _path_type(presence: Presence) -> click.Path:
     return click.Path(
-        exists=presence is not Presence.ANYTHING,
+        exists=presence not in (Presence.ANYTHING, Presence.FILE_OR_NOTHING),
         file_okay=presence is not Presence.DIRECTORY,
-        dir_okay=presence is not Presence.FILE,
+        dir_okay=presence not in (Presence.FILE, Presence.FILE_OR_NOTHING),
         path_type=Path,
     )
 
 
 THREE_DIGITS = 3
+# Options and those that come after them in the help, where that is not the order of the constructor.
+FOLLOWERS = {
+    "uds_permissions": "bind fd",
+    "interface": "http websockets ws_ping_interval ws_ping_timeout ws_max_size ws_queue_size ws_deflate "
+    "ws_idle_timeout ws_close_timeout",
+    "ssl_protocol_min": "ssl_protocol_max ssl_ciphers",
+    "ssl_client_verify": "ssl_sni ssl_handshake_timeout ssl_redirect_port ssl_redirect_to_port",
+    "workers_lifetime": "workers_lifetime_jitter",
+    "workers_kill_timeout": "drain_timeout max_requests max_requests_jitter hang_timeout",
+    "factory": "preload",
+}
 cli.params[1:1] = [_declare(name, one, default) for name, one, default in _all_options()]
 # What guides for other versions name; the first is --runtime-threads, the second has no effect.
 cli.params += [click.Option(["--threads"], type=int, hidden=True), click.Option(["--opt/--no-opt"], hidden=True)]

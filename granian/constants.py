@@ -16,7 +16,7 @@ class StrEnum(str, Enum):
 
 
 class Interfaces(StrEnum):
-    """How the server talks to the application; `auto` looks at the application."""
+    """How the server talks to the application; `auto`, the default, looks at it, `asginl` is ASGI without lifespan."""
 
     AUTO = "auto"
     ASGI = "asgi"
@@ -26,7 +26,7 @@ class Interfaces(StrEnum):
 
 
 class HTTPModes(StrEnum):
-    """The versions of HTTP that are spoken."""
+    """The versions of HTTP that are spoken; `auto`, the default, is both."""
 
     auto = "auto"
     http1 = "1"
@@ -34,7 +34,7 @@ class HTTPModes(StrEnum):
 
 
 class RuntimeModes(StrEnum):
-    """Where the I/O happens: on the event loop's thread (`st`) or on threads of its own (`mt`)."""
+    """Kept for compatibility, without effect: all I/O happens on the event loop's thread."""
 
     auto = "auto"
     mt = "mt"
@@ -42,7 +42,7 @@ class RuntimeModes(StrEnum):
 
 
 class Loops(StrEnum):
-    """Event loops; `auto` is the first one installed of rloop, uvloop, winloop, asyncio."""
+    """Event loops; `auto`, the default, is the first one installed of rloop, uvloop, winloop, asyncio."""
 
     auto = "auto"
     asyncio = "asyncio"
@@ -59,7 +59,7 @@ class TaskImpl(StrEnum):
 
 
 class SSLProtocols(StrEnum):
-    """Versions of TLS."""
+    """Versions of TLS; the oldest that is taken is 1.3 by default, as is the newest."""
 
     tls12 = "tls1.2"
     tls13 = "tls1.3"

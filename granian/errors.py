@@ -8,7 +8,10 @@ class FatalError(Exception):
 
 
 class ConfigurationError(FatalError):
-    """An option is wrong: `ConfigurationError(option)` or `ConfigurationError(option, message)`."""
+    """An option is wrong.
+
+    `option` is its name in the constructor, and `message` one line without it, or None if that is in the log already.
+    """
 
     def __init__(self, option: str, message: str | None = None) -> None:
         super().__init__(option)

@@ -68,32 +68,26 @@ AccessLog = Callable[[str, str, str, str, str, str, int, float, int, Headers], N
 
 
 def configure_logging(level: LogLevels | str, config: dict[str, Any] | None = None, enabled: bool = True) -> None:
-    """Applies `config`, a `logging.config` dictionary, on top of the defaults; it is left as it was.
+    """Sets up the loggers of the server; may be called again.
+
+    `config`, a `logging.config` dictionary, is applied on top of the defaults and left as it was. Without one,
+    nobody else's loggers and handlers are touched; with one, `logging` closes all handlers that there are.
 
     # Errors
     `ConfigurationError` if logging does not take it.
     """
-    least = log_levels_map[LogLevels(level)] if enabled else logging.CRITICAL + 1
-    if not config:
-        return _configure_plainly(least)
     try:
-        merged = _merged(LOGGING_CONFIG, config)
-        merged["loggers"]["_granian"]["level"] = least
-        logging.config.dictConfig(merged)
+        number = log_levels_map[LogLevels(level)] if enabled else logging.CRITICAL + 1
+        if config or LOGGING_CONFIG != _PRISTINE:
+            merged = _merged(LOGGING_CONFIG, config or {})
+            merged["loggers"]["_granian"]["level"] = number
+            logging.config.dictConfig(merged)
+        else:
+            _set_up(logger, "generic", number)
+            _set_up(access_logger, "access", logging.INFO)
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         reason = f"{error}: {error.__cause__}" if error.__cause__ is not None else str(error)
         raise ConfigurationError("log_dictconfig", reason) from None
-
-
-def _configure_plainly(level: int) -> None:
-    """The defaults by hand: `dictConfig` closes every handler of the program around."""
-    for item, kind, least in ((logger, "generic", level), (access_logger, "access", logging.INFO)):
-        formatter = LOGGING_CONFIG["formatters"][kind]
-        handler = logging.StreamHandler(sys.stdout)
-        handler.setFormatter(logging.Formatter(formatter["fmt"], formatter["datefmt"]))
-        item.handlers[:] = [handler]
-        item.propagate = item.disabled = False
-        item.setLevel(least)
 
 
 def enable_logging(enabled: bool) -> None:
@@ -111,6 +105,8 @@ def complain(message: str) -> None:
 
 def log_app_exception(exception: BaseException) -> None:
     """Logs what an application has raised, with its traceback."""
+    # An application that configures logging by a dictionary disables the loggers that are not in it.
+    logger.disabled = False
     logger.error("Application callable raised an exception", exc_info=exception)
 
 
@@ -122,6 +118,8 @@ def log_request_builder(fmt: str | None) -> AccessLog:
     """
     template = fmt or DEFAULT_ACCESSLOG_FMT
     header_atoms = {atom: _header_name(atom) for atom in _check(template)}
+    # As for `log_app_exception`: whoever builds this wants the lines.
+    access_logger.disabled = False
     clock = Clock()
 
     def log_request(*facts: Any) -> None:
@@ -209,6 +207,19 @@ def _escaped(text: str) -> str:
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
+def _set_up(target: logging.Logger, formatter: str, level: int) -> None:
+    """What `LOGGING_CONFIG` says about one logger."""
+    handler = logging.StreamHandler(sys.stdout)
+    facts = LOGGING_CONFIG["formatters"][formatter]
+    handler.setFormatter(logging.Formatter(facts["fmt"], facts["datefmt"]))
+    for former in [*target.handlers]:
+        target.removeHandler(former)
+    target.addHandler(handler)
+    target.setLevel(level)
+    target.propagate = False
+    target.disabled = False
+
+
 def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
     """A copy of `base` with `extra` over it.
 
@@ -230,6 +241,8 @@ def _copied(value: Any) -> Any:
     return [*map(_copied, value)] if isinstance(value, list) else value
 
 
+# To tell whether somebody has put something of their own into it.
+_PRISTINE = _copied(LOGGING_CONFIG)
 # Keys that make a formatter, handler or logger complete.
 COMPLETE = frozenset({"()", "class", "format", "handlers"})
 _SAMPLE: dict[str, Any] = {

@@ -1,10 +1,19 @@
-"""The names of RSGI (docs/spec/RSGI.md) for applications: types to annotate with, errors to catch."""
+"""The names of RSGI (docs/spec/RSGI.md) for applications: types to annotate with and to ask for, errors to catch.
+
+What a server hands to an application is an instance of them: `isinstance(protocol, granian.rsgi.HTTPProtocol)`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+from abc import ABC
 from enum import IntEnum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
+
+from . import _granian
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Iterator, Sequence
+    from typing import Protocol, runtime_checkable
 
 
 class ProtocolError(RuntimeError):
@@ -15,29 +24,7 @@ class ProtocolClosed(RuntimeError):
     """The peer is gone."""
 
 
-class Headers(Protocol):
-    """A read-only multi-mapping with lower-case names; look-ups are not case-sensitive."""
-
-    def keys(self) -> list[str]: ...
-
-    def values(self) -> list[str]: ...
-
-    def items(self) -> list[tuple[str, str]]: ...
-
-    def get(self, key: str, default: Any = None) -> Any: ...
-
-    def get_all(self, key: str) -> list[str]: ...
-
-    def __contains__(self, key: str) -> bool: ...
-
-    def __getitem__(self, key: str) -> str: ...
-
-    def __iter__(self) -> Iterator[str]: ...
-
-    def __len__(self) -> int: ...
-
-
-class Scope:
+class Scope(ABC):
     """What an application is told of its request; all attributes are read-only."""
 
     proto: str
@@ -50,45 +37,8 @@ class Scope:
     path: str
     query_string: str
     authority: str | None
+    tls: dict[str, Any] | None
     headers: Headers
-
-
-class HTTPStreamTransport(Protocol):
-    """What `response_stream` gives."""
-
-    def send_bytes(self, data: bytes) -> Awaitable[None]: ...
-
-    def send_str(self, data: str) -> Awaitable[None]: ...
-
-
-class HTTPProtocol(Protocol):
-    """The body and the responses of one request."""
-
-    def __call__(self) -> Awaitable[bytes]: ...
-
-    def __aiter__(self) -> AsyncIterator[bytes]: ...
-
-    def client_disconnect(self) -> Awaitable[None]: ...
-
-    def response_empty(self, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Awaitable[None]: ...
-
-    def response_str(
-        self, status: int = 200, headers: Sequence[tuple[str, str]] = (), body: str = ""
-    ) -> Awaitable[None]: ...
-
-    def response_bytes(
-        self, status: int = 200, headers: Sequence[tuple[str, str]] = (), body: bytes = b""
-    ) -> Awaitable[None]: ...
-
-    def response_file(
-        self, status: int = 200, headers: Sequence[tuple[str, str]] = (), file: str = ""
-    ) -> Awaitable[None]: ...
-
-    def response_file_range(
-        self, status: int, headers: Sequence[tuple[str, str]], file: str, start: int, end: int
-    ) -> Awaitable[None]: ...
-
-    def response_stream(self, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> HTTPStreamTransport: ...
 
 
 class WebsocketMessageType(IntEnum):
@@ -99,7 +49,7 @@ class WebsocketMessageType(IntEnum):
     string = 2
 
 
-class WebsocketMessage:
+class WebsocketMessage(ABC):
     """What `receive` gives. The data of a close is its reason."""
 
     kind: WebsocketMessageType
@@ -109,21 +59,96 @@ class WebsocketMessage:
     reason: str | None
 
 
-class WebsocketTransport(Protocol):
-    """What `accept` gives."""
+Scope.register(_granian.RSGIHTTPScope)
+WebsocketMessage.register(_granian.WebsocketInboundMessage)
 
-    def receive(self) -> Awaitable[WebsocketMessage]: ...
+if TYPE_CHECKING:
 
-    def send_bytes(self, data: bytes) -> Awaitable[None]: ...
+    @runtime_checkable
+    class Headers(Protocol):
+        """A read-only multi-mapping with lower-case names; look-ups are not case-sensitive."""
 
-    def send_str(self, data: str) -> Awaitable[None]: ...
+        def keys(self) -> list[str]: ...
 
+        def values(self) -> list[str]: ...
 
-class WebsocketProtocol(Protocol):
-    """A handshake that the application answers."""
+        def items(self) -> list[tuple[str, str]]: ...
 
-    def accept(
-        self, subprotocol: str | None = None, headers: Sequence[tuple[str, str]] = ()
-    ) -> Awaitable[WebsocketTransport]: ...
+        def get(self, key: str, default: Any = None) -> Any: ...
 
-    def close(self, status: int | None = None, reason: str | None = None) -> Awaitable[None]: ...
+        def get_all(self, key: str) -> list[str]: ...
+
+        def __contains__(self, key: str) -> bool: ...
+
+        def __getitem__(self, key: str) -> str: ...
+
+        def __iter__(self) -> Iterator[str]: ...
+
+        def __len__(self) -> int: ...
+
+    @runtime_checkable
+    class HTTPStreamTransport(Protocol):
+        """What `response_stream` gives."""
+
+        def send_bytes(self, data: bytes) -> Awaitable[None]: ...
+
+        def send_str(self, data: str) -> Awaitable[None]: ...
+
+    @runtime_checkable
+    class HTTPProtocol(Protocol):
+        """The body and the responses of one request."""
+
+        def __call__(self) -> Awaitable[bytes]: ...
+
+        def __aiter__(self) -> AsyncIterator[bytes]: ...
+
+        def client_disconnect(self) -> Awaitable[None]: ...
+
+        def response_empty(self, status: int = 200, headers: Sequence[tuple[str, str]] = ()) -> Awaitable[None]: ...
+
+        def response_str(
+            self, status: int = 200, headers: Sequence[tuple[str, str]] = (), body: str = ""
+        ) -> Awaitable[None]: ...
+
+        def response_bytes(
+            self, status: int = 200, headers: Sequence[tuple[str, str]] = (), body: bytes = b""
+        ) -> Awaitable[None]: ...
+
+        def response_file(
+            self, status: int = 200, headers: Sequence[tuple[str, str]] = (), file: str = ""
+        ) -> Awaitable[None]: ...
+
+        def response_file_range(
+            self, status: int, headers: Sequence[tuple[str, str]], file: str, start: int, end: int
+        ) -> Awaitable[None]: ...
+
+        def response_stream(
+            self, status: int = 200, headers: Sequence[tuple[str, str]] = ()
+        ) -> HTTPStreamTransport: ...
+
+    @runtime_checkable
+    class WebsocketTransport(Protocol):
+        """What `accept` gives."""
+
+        def receive(self) -> Awaitable[WebsocketMessage]: ...
+
+        def send_bytes(self, data: bytes) -> Awaitable[None]: ...
+
+        def send_str(self, data: str) -> Awaitable[None]: ...
+
+    @runtime_checkable
+    class WebsocketProtocol(Protocol):
+        """A handshake that the application answers."""
+
+        def accept(
+            self, subprotocol: str | None = None, headers: Sequence[tuple[str, str]] = ()
+        ) -> Awaitable[WebsocketTransport]: ...
+
+        def close(self, status: int | None = None, reason: str | None = None) -> Awaitable[None]: ...
+
+else:
+    Headers = _granian.RSGIHeaders
+    HTTPStreamTransport = _granian.RSGIHTTPStreamTransport
+    HTTPProtocol = _granian.RSGIHTTPProtocol
+    WebsocketTransport = _granian.RSGIWebsocketTransport
+    WebsocketProtocol = _granian.RSGIWebsocketProtocol

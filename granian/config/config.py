@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,10 @@ from .worker import AccessLog, WorkerOptions
 
 @dataclass(frozen=True)
 class Config:
-    """All options; made by `from_kwargs`, which converts and checks them."""
+    """All options; made by `from_kwargs`, which converts and checks them.
+
+    The order is that of the constructor's positional arguments; of the order of the help, `granian.cli` knows.
+    """
 
     # Where, and what.
     target: str
@@ -50,14 +53,18 @@ class Config:
     )
     workers: int = option(1, "--workers", Number(1, is_raised=True), "Worker processes")
     blocking_threads: int | None = option(
-        None, "--blocking-threads", Number(1), "Threads that call a WSGI application, per worker"
+        None, "--blocking-threads", Number(1, is_raised=True), "Threads that call a WSGI application, per worker"
     )
     blocking_threads_idle_timeout: float = option(
         30, "--blocking-threads-idle-timeout", Seconds(5, 600, is_hard=True), "Time that blocking threads stay idle"
     )
     runtime_threads: int = option(1, "--runtime-threads", Number(1, is_raised=True), "Without effect: I/O threads")
     runtime_blocking_threads: int | None = option(
-        None, "--runtime-blocking-threads", Number(1, is_raised=True), "Without effect: threads for files"
+        None,
+        "--runtime-blocking-threads",
+        Number(1, is_raised=True),
+        "Without effect: threads for files",
+        default_text="512",
     )
     runtime_mode: RuntimeModes = option(
         RuntimeModes.auto, "--runtime-mode", Choice(RuntimeModes), "Without effect: mode of the I/O threads"
@@ -110,9 +117,11 @@ class Config:
         3.5, "--respawn-interval", Fraction(), "Without effect: a worker is replaced once the new one is ready"
     )
     rss_sample_interval: float = option(
-        30, "--rss-sample-interval", Seconds(1, 300), "Interval between samples of the workers' memory"
+        30, "--rss-sample-interval", Seconds(1, 300, least=0.1), "Interval between samples of the workers' memory"
     )
-    rss_samples: int = option(1, "--rss-samples", Number(1), "Samples in a row over the limit that replace a worker")
+    rss_samples: int = option(
+        1, "--rss-samples", Number(1, is_raised=True), "Samples in a row over the limit that replace a worker"
+    )
     workers_lifetime: float | None = option(
         None, "--workers-lifetime", Seconds(60), "Replace workers after this time", default_text="disabled"
     )
@@ -122,9 +131,9 @@ class Config:
     workers_kill_timeout: float | None = option(
         None,
         "--workers-kill-timeout",
-        Seconds(1, 1800),
-        "Kill workers that have not stopped after this time",
-        default_text="disabled",
+        Seconds(1, 1800, least=0),
+        "Kill workers that have not stopped after this time; without --drain-timeout they drain until a second before",
+        default_text="a second after --drain-timeout",
     )
     factory: bool = option(False, "--factory", Flag(), "The target makes the application when called")
     working_dir: Path | None = option(
@@ -147,7 +156,7 @@ class Config:
     )
     metrics_enabled: bool = option(False, "--metrics", Flag(), "Export metrics", env="METRICS_ENABLED")
     metrics_scrape_interval: float = option(
-        15, "--metrics-scrape-interval", Seconds(1, 60), "Interval between collections of metrics"
+        15, "--metrics-scrape-interval", Seconds(1, 60, least=0.1), "Interval between collections of metrics"
     )
     metrics_address: str = option("127.0.0.1", "--metrics-address", Text(), "Address to export metrics on")
     metrics_port: int = option(9090, "--metrics-port", Number(0, 65_535, is_hard=True), "Port to export metrics on")
@@ -164,23 +173,43 @@ class Config:
     reload_ignore_paths: tuple[Path, ...] = options("--reload-ignore-paths", FilePath(), "Paths to ignore")
     # A class; Python code only.
     reload_filter: Any = None
-    reload_tick: int = option(50, "--reload-tick", Number(50, 5000), "Step of the watcher (ms)")
+    reload_tick: int = option(50, "--reload-tick", Number(50, 5000, least=1), "Step of the watcher (ms)")
     reload_ignore_worker_failure: bool = option(
         False, "--reload-ignore-worker-failure", Flag(), "Without effect: a failure never ends a reloading server"
     )
 
     process_name: str | None = option(None, "--process-name", Text(), "Name of the processes (granian[pname])")
-    pid_file: Path | None = option(None, "--pid-file", FilePath(), "File to write the process id to")
+    pid_file: Path | None = option(
+        None, "--pid-file", FilePath(Presence.FILE_OR_NOTHING), "File to write the process id to"
+    )
 
-    # Not in the constructor of granian 2; by keyword only.
+    # Not in the constructor of granian 2.
+    _: KW_ONLY
     bind: tuple[str, ...] = options("--bind", Text(), "Addresses: HOST:PORT, unix:PATH, unix:@NAME, fd://N")
     fd: int | None = option(None, "--fd", Number(0), "Descriptor of a listening socket to serve on")
+    ws_ping_interval: float = option(
+        20, "--ws-ping-interval", Seconds(0), "Silence after which a websocket is pinged, 0 for never"
+    )
+    ws_ping_timeout: float = option(
+        20, "--ws-ping-timeout", Seconds(0), "Time that a pinged websocket has to show life, 0 for any"
+    )
+    ws_max_size: int = option(16 * 1024 * 1024, "--ws-max-size", Number(1), "Size of a websocket message (bytes)")
+    ws_queue_size: int = option(
+        1024 * 1024, "--ws-queue-size", Number(1), "Websocket messages that wait for the application (bytes)"
+    )
+    ws_deflate: bool = option(True, "--ws-deflate", Flag(), "Compress websocket messages if the client can")
+    ws_idle_timeout: float = option(
+        0, "--ws-idle-timeout", Seconds(0), "Time without messages after which a websocket is closed, 0 for any"
+    )
+    ws_close_timeout: float = option(
+        10, "--ws-close-timeout", Seconds(0), "Time that a client has to answer the close of a websocket"
+    )
     drain_timeout: float | None = option(
         None,
         "--drain-timeout",
         Seconds(0),
         "Time for requests to end when a worker stops",
-        default_text="30, with --reload 3",
+        default_text="30, with --reload 3, or what --workers-kill-timeout leaves",
     )
     max_requests: int | None = option(
         None, "--max-requests", Number(1), "Replace workers after so many requests", default_text="disabled"
@@ -222,23 +251,6 @@ class Config:
         Number(1, 65_535, is_hard=True),
         "Secured port as clients see it",
         default_text="the one that is bound",
-    )
-    ws_ping_interval: float = option(
-        20, "--ws-ping-interval", Seconds(0), "Silence after which a websocket is pinged, 0 for never"
-    )
-    ws_ping_timeout: float = option(
-        20, "--ws-ping-timeout", Seconds(0), "Time that a pinged websocket has to show life, 0 for any"
-    )
-    ws_max_size: int = option(16 * 1024 * 1024, "--ws-max-size", Number(1), "Size of a websocket message (bytes)")
-    ws_queue_size: int = option(
-        1024 * 1024, "--ws-queue-size", Number(1), "Websocket messages that wait for the application (bytes)"
-    )
-    ws_deflate: bool = option(True, "--ws-deflate", Flag(), "Compress websocket messages if the client can")
-    ws_idle_timeout: float = option(
-        0, "--ws-idle-timeout", Seconds(0), "Time without messages after which a websocket is closed, 0 for any"
-    )
-    ws_close_timeout: float = option(
-        10, "--ws-close-timeout", Seconds(0), "Time that a client has to answer the close of a websocket"
     )
     # What all workers derive the keys of session tickets from.
     ssl_ticket_seed: bytes = dataclasses.field(default_factory=partial(os.urandom, 32), repr=False, compare=False)
@@ -283,13 +295,21 @@ class Config:
 
     @property
     def drain_timeout_effective(self) -> float:
-        """Seconds for requests to end; few where somebody waits for new code."""
+        """Seconds for requests to end; few where somebody waits for new code.
+
+        Whoever says only when workers are killed gets the time until then, but for a second to leave in.
+        """
         if self.drain_timeout is not None:
             return self.drain_timeout
         if self.workers_kill_timeout is not None:
-            # Whoever waits so long before a worker is killed wants it to use the time, and to end by itself.
-            return max(self.workers_kill_timeout - 1, 0)
+            rest = max(self.workers_kill_timeout - 1, 0)
+            return min(rest, RELOAD_DRAIN_TIMEOUT) if self.reload else rest
         return RELOAD_DRAIN_TIMEOUT if self.reload else DRAIN_TIMEOUT
+
+    @property
+    def runtime_blocking_threads_effective(self) -> int:
+        """As older code reads it; without effect."""
+        return self.runtime_blocking_threads or 512
 
     @property
     def workers_rss(self) -> int | None:

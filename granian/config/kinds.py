@@ -60,12 +60,14 @@ class UrlPath(Text):
 
 @dataclass(frozen=True)
 class Number(Kind):
-    """A whole number."""
+    """A whole number; the bounds are those of the command line."""
 
     minimum: int | None = None
     maximum: int | None = None
     # Too little counts as the minimum in Python code.
     is_raised: bool = False
+    # Python code may go below the minimum, down to this; what is less, but not negative, counts as this.
+    least: float | None = None
     # The maximum holds in Python code as well, not only on the command line.
     is_hard: bool = False
 
@@ -78,6 +80,8 @@ class Number(Kind):
         if self.minimum is not None and value < self.minimum:
             if self.is_raised:
                 return self.minimum
+            if self.least is not None and value >= 0:
+                return max(value, self.least)
             raise ValueError(f"{value} is less than {self.minimum}")
         if self.is_hard and self.maximum is not None and value > self.maximum:
             raise ValueError(f"{value} is more than {self.maximum}")
@@ -133,6 +137,7 @@ class Presence(Enum):
     ANYTHING = "anything"
     EXISTING = "existing"
     FILE = "file"
+    FILE_OR_NOTHING = "file or nothing"
     DIRECTORY = "directory"
 
 

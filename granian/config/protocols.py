@@ -37,7 +37,9 @@ HTTP2_OPTIONS = {
     ),
     "keep_alive_timeout": Option("--http2-keep-alive-timeout", Seconds(1), "Time for the answer to a ping"),
     "max_concurrent_streams": Option(
-        "--http2-max-concurrent-streams", Number(10, 2**32 - 1, is_hard=True), "Streams at once in a connection"
+        "--http2-max-concurrent-streams",
+        Number(10, 2**32 - 1, is_hard=True, least=1),
+        "Streams at once in a connection",
     ),
     # "The value advertised by an endpoint MUST be between this initial value and the maximum allowed
     # frame size (2^24-1 or 16,777,215 octets), inclusive."
@@ -46,7 +48,9 @@ HTTP2_OPTIONS = {
         "--http2-max-frame-size", Number(2**14, 2**24 - 1, is_hard=True), "Largest frame to receive (bytes)"
     ),
     "max_headers_size": Option("--http2-max-headers-size", Number(1), "Largest list of headers to receive (bytes)"),
-    "max_send_buffer_size": Option("--http2-max-send-buffer-size", Number(1024), "Write buffer of a stream (bytes)"),
+    "max_send_buffer_size": Option(
+        "--http2-max-send-buffer-size", Number(1024, least=1), "Write buffer of a stream (bytes)"
+    ),
 }
 
 

@@ -80,6 +80,7 @@ FORMER_OPTIONS: dict[str, str] = {
     "reload_on_changes": "reload",
     "backpressure": "backpressure_effective",
     "blocking_threads": "blocking_threads_effective",
+    "runtime_blocking_threads": "runtime_blocking_threads_effective",
 }
 
 

@@ -15,8 +15,12 @@ WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 def wrap_asgi_with_proxy_headers(app: ASGIApp, trusted_hosts: Sequence[str] | str = "127.0.0.1") -> ASGIApp:
     """`app` with `scope["client"]` and `scope["scheme"]` as the nearest client of a trusted proxy has them.
 
-    `trusted_hosts` holds addresses, networks and literal names, as a list or separated by commas; `*` is
-    everybody. Raises `ValueError` for a network that is none.
+    `trusted_hosts` holds addresses, networks (`10.0.0.0/8`) and literal names, as a list or separated by commas; by
+    default it is this machine. `*` is everybody, also the peers of a Unix socket, which have no name: then only the
+    right-most entry of `X-Forwarded-For` counts, for the sender can make up the others.
+
+    # Errors
+    `ValueError` for a network that is none, such as `10.0.0.1/8`.
     """
     trusted = TrustedHosts(trusted_hosts)
 

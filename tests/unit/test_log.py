@@ -163,6 +163,50 @@ def test_applications_exceptions(output):
     assert lines[-1] == "KeyError: 'why'"
 
 
+def test_the_programs_own_handlers_stay_open(tmp_path):
+    """`dictConfig` closes every handler of the process."""
+    handler = logging.FileHandler(tmp_path / "own.log")
+    listener = logging.getLogger("a.host.program")
+    listener.addHandler(handler)
+    try:
+        configure_logging(LogLevels.info)
+        assert handler.stream is not None and not handler.stream.closed
+        listener.error("said")
+        assert (tmp_path / "own.log").read_text() == "said\n"
+    finally:
+        listener.removeHandler(handler)
+        handler.close()
+
+
+def test_to_configure_twice_says_nothing_twice(output):
+    configure_logging(LogLevels.debug, {"loggers": {"theirs": {"handlers": ["console"]}}})
+    for _ in range(3):
+        configure_logging(LogLevels.info)
+    log.logger.info("said")
+    log.logger.debug("hidden")
+    assert output.getvalue() == "[INFO] said\n"
+
+
+def test_changed_defaults_are_taken(output, monkeypatch):
+    monkeypatch.setitem(log.LOGGING_CONFIG["formatters"]["generic"], "fmt", "%(message)s!")
+    configure_logging(LogLevels.info)
+    log.logger.info("said")
+    assert output.getvalue() == "said!\n"
+
+
+def test_applications_that_disable_loggers(output):
+    """As a `dictConfig` without `disable_existing_loggers: False` does."""
+    configure_logging(LogLevels.info)
+    log.logger.disabled = log.access_logger.disabled = True
+    log_app_exception(KeyError("why"))
+    log_request_builder("%(status)d")(*FACTS.values())
+    assert output.getvalue().splitlines()[0] == "[ERROR] Application callable raised an exception"
+    assert output.getvalue().splitlines()[-1] == "200"
+    configure_logging(LogLevels.info, enabled=False)
+    log_app_exception(KeyError("hidden"))
+    assert "hidden" not in output.getvalue()
+
+
 def test_other_loggers_leave_ours_alone(output):
     given = {"loggers": {"theirs": {"level": "DEBUG", "handlers": ["console"]}}}
     before = copy.deepcopy(given)
