@@ -301,13 +301,21 @@ ExitGuard(lambda: {code}).arm(0.05)
     assert ended.returncode == code, ended.stderr
 
 
-def test_kill_timeout(serve):
-    service = serve(APP, "--workers-kill-timeout", "1", interface="asgi")
+@pytest.mark.parametrize(
+    ("options", "last_words"),
+    [
+        ((), "shutdown with {'pool': 'open'}"),
+        (("--drain-timeout", "30"), "Killing worker-1 after it refused to gracefully stop"),
+    ],
+)
+def test_kill_timeout(serve, options, last_words):
+    """Alone it leaves the worker a moment to end in order."""
+    service = serve(APP, "--workers-kill-timeout", "1", *options, interface="asgi")
     with service.connect() as wire:
         wire.send(OPEN["spin"])
         service.wait_line("spinning")
         stop(service, 2.0)
-    assert "Killing worker-1 after it refused to gracefully stop" in service.log(), service.log()
+    assert last_words in service.log(), service.log()
 
 
 def test_stuck_worker_does_not_delay_the_others(serve):
