@@ -70,6 +70,11 @@ def test_raise_after_a_head_that_has_not_left(probe_of):
         check_failure(probe_of(interface), steps, "ValueError: boom")
 
 
+def test_raise_after_a_head_that_has_announced_trailers(probe_of):
+    announced = "{'type': 'http.response.start', 'status': 200, 'headers': [], 'trailers': True}"
+    check_failure(probe_of(ASGI), [f"await send({announced})", "!raise ValueError('boom')"], "ValueError: boom")
+
+
 def test_raise_before_the_first_chunk_of_a_wsgi_iterator(probe_of):
     generator = "def chunks():\n  raise ValueError('boom')\n  yield b''"
     steps = ["start_response('200 OK', [])", generator, "result = chunks()"]

@@ -200,6 +200,8 @@ impl Response {
     /// A head that was taken back before it left.
     pub(crate) fn retract(&mut self) {
         self.state = State::Idle;
+        // What it announced went with it.
+        self.expects_trailers = false;
     }
 
     pub(crate) fn progress(&self) -> Progress {
