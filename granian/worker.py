@@ -24,9 +24,8 @@ from .constants import Interfaces
 from .errors import ConfigurationError
 from .failure import describe
 from .importer import find_target, finish_factory
-from .interfaces import Lifespan, lifespan_of
+from .interfaces import Lifespan, lifespan_of, served
 from .interfaces.detect import detect
-from .interfaces.rsgi import callable_of
 from .log import enable_logging, log_app_exception, log_request_builder, logger
 from .supervisor.report import Boot, Command, Report
 from .tasks import cancel_all, others, resolve, when_done
@@ -114,7 +113,7 @@ class WorkerLife:
             access_log=log_request_builder(config.log_access_format) if config.log_access else None,
             on_exception=log_app_exception,
         )
-        target = callable_of(app) if interface == Interfaces.RSGI else app
+        target = served(app, interface)
         self.worker = Worker(target, options, loop)
         loop.add_reader(self.worker.fileno(), self._turn())
         for position, listener in self.boot.sockets.items():

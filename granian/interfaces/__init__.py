@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from ..constants import Interfaces
 from .asgi import LifespanProtocol
-from .rsgi import RSGILifespan
+from .rsgi import RSGILifespan, callable_of, coroutine_function_of
 from .wsgi import WSGILifespan
 
 
@@ -36,4 +36,11 @@ def lifespan_of(app: Any, interface: Interfaces) -> Lifespan:
     return WSGILifespan()
 
 
-__all__ = ["Lifespan", "LifespanProtocol", "RSGILifespan", "WSGILifespan", "lifespan_of"]
+def served(app: Any, interface: Interfaces) -> Any:
+    """What the core calls per request."""
+    if interface == Interfaces.WSGI:
+        return app
+    return callable_of(app) if interface == Interfaces.RSGI else coroutine_function_of(app)
+
+
+__all__ = ["Lifespan", "LifespanProtocol", "RSGILifespan", "WSGILifespan", "lifespan_of", "served"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -26,4 +27,19 @@ class RSGILifespan:
 
 def callable_of(app: Any) -> Any:
     """What the core calls per request: the application's `__rsgi__`, or itself."""
-    return getattr(app, "__rsgi__", app)
+    return coroutine_function_of(getattr(app, "__rsgi__", app))
+
+
+def coroutine_function_of(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function itself if all of it runs in the request's task, else one around it that does.
+
+    What a plain function does before it has its coroutine, such as setting a context variable, is the
+    request's as well.
+    """
+    if any(map(inspect.iscoroutinefunction, (function, getattr(type(function), "__call__", None)))):
+        return function
+
+    async def call(*arguments: Any) -> Any:
+        return await function(*arguments)
+
+    return call

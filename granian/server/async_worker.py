@@ -9,7 +9,8 @@ from .._granian import Worker
 from ..config import Config, WorkerOptions
 from ..constants import Interfaces
 from ..interfaces.asgi import LifespanProtocol
-from ..interfaces.rsgi import RSGILifespan, callable_of
+from ..interfaces import served
+from ..interfaces.rsgi import RSGILifespan
 from ..log import log_app_exception, log_request_builder
 from ..sockets import Listeners
 
@@ -73,7 +74,7 @@ class AsyncWorker:
             access_log=log_request_builder(config.log_access_format) if config.log_access else None,
             on_exception=log_app_exception,
         )
-        app = callable_of(self._app) if self._interface == Interfaces.RSGI else self._app
+        app = served(self._app, self._interface)
         self._worker = Worker(app, options, self._loop)
         self._loop.add_reader(self._worker.fileno(), self._worker.turn)
         redirects = listeners.redirects(config.ssl_redirect_to_port)

@@ -1,6 +1,7 @@
 //! What `receive()`, `send()` and their likes return: awaitables that are ready when nothing has to
 //! be waited for, and that tasks, `gather` and `wait_for` accept as coroutines.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -191,6 +192,49 @@ impl Done {
 
     fn send(&self, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         Err(PyStopIteration::new_err(()))
+    }
+
+    #[pyo3(signature = (*exception))]
+    fn throw(&self, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        Err(thrown(exception))
+    }
+
+    fn close(&self) {}
+}
+
+/// The awaitable of what comes to nothing, such as a message to a peer that has left: gives the loop
+/// one pass, since code that does nothing else would never give it back.
+#[pyclass(frozen, module = "granian._granian")]
+pub(crate) struct Pass {
+    is_over: AtomicBool,
+}
+
+/// A new `Pass`.
+pub(crate) fn pass(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+    let is_over = AtomicBool::new(false);
+    Ok(Bound::new(py, Pass { is_over })?.into_any())
+}
+
+#[pymethods]
+impl Pass {
+    fn __await__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __iter__(slf: Py<Self>) -> Py<Self> {
+        slf
+    }
+
+    fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match self.is_over.swap(true, Ordering::Relaxed) {
+            // A task takes this for `asyncio.sleep(0)`.
+            false => Ok(py.None()),
+            true => Err(PyStopIteration::new_err(())),
+        }
+    }
+
+    fn send(&self, py: Python<'_>, _value: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
+        self.__next__(py)
     }
 
     #[pyo3(signature = (*exception))]

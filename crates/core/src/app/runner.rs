@@ -194,7 +194,14 @@ impl Runner {
 impl Drop for Runner {
     fn drop(&mut self) {
         if !*self.ended.get_mut() {
-            Python::attach(|py| self.end(py, Outcome::Cancelled));
+            Python::attach(|py| {
+                // It may be freed while an exception is on its way.
+                let pending = PyErr::take(py);
+                self.end(py, Outcome::Cancelled);
+                if let Some(error) = pending {
+                    error.restore(py);
+                }
+            });
         }
     }
 }

@@ -78,6 +78,16 @@ pub(crate) enum Over {
     Refused(u16),
 }
 
+/// See [`Exchange::outlet`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Outlet {
+    Open,
+    /// It would have to wait.
+    Full,
+    /// Nobody takes it.
+    Gone,
+}
+
 impl Exchange {
     /// An exchange whose request has a body if `has_body`; each direction holds about `window`
     /// bytes before it pushes back.
@@ -162,6 +172,16 @@ impl Exchange {
         }
         register(&mut state.space_waiters, cx);
         Poll::Pending
+    }
+
+    /// What becomes of another reply.
+    pub(crate) fn outlet(&self) -> Outlet {
+        let state = lock(&self.state);
+        match state.over {
+            Some(Over::Disconnected | Over::Refused(_)) => Outlet::Gone,
+            _ if self.has_space(&state) => Outlet::Open,
+            _ => Outlet::Full,
+        }
     }
 
     /// True when another reply would be within bounds.
@@ -449,7 +469,7 @@ impl State {
 }
 
 /// Adds `cx` to those that wait, however often it asks.
-pub(super) fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
+pub(crate) fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
     if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
         waiters.push(cx.waker().clone());
     }

@@ -54,8 +54,13 @@ impl Output {
 
     /// Takes everything out, if it is in one buffer, for [`Output::restore`] to put back.
     pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
-        let simple = self.segments.is_empty() && self.tail_sent == 0;
-        simple.then(|| std::mem::take(&mut self.tail))
+        self.is_in_one_buffer()
+            .then(|| std::mem::take(&mut self.tail))
+    }
+
+    /// True if `take` would give it.
+    pub(crate) fn is_in_one_buffer(&self) -> bool {
+        self.segments.is_empty() && self.tail_sent == 0
     }
 
     /// Puts back what was taken, of which `sent` bytes have gone out.

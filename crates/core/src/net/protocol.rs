@@ -75,6 +75,10 @@ async fn in_time<T>(
 ) -> io::Result<T> {
     let mut handshake = pin!(handshake);
     poll_fn(|cx| {
+        if let Poll::Ready(result) = handshake.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        // Behind the reading: this thread may have been busy past the deadline.
         let now = handle.now();
         let until = service
             .drain_grace(true)
@@ -83,7 +87,7 @@ async fn in_time<T>(
             return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
         }
         handle.set_deadline(Some(until));
-        handshake.as_mut().poll(cx)
+        Poll::Pending
     })
     .await
 }

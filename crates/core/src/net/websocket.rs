@@ -248,6 +248,14 @@ impl WebSocket {
         (std::mem::take(&mut state.outgoing), close)
     }
 
+    /// Wakes `cx` for what the application does next; takes no messages.
+    pub(crate) fn watch(&self, cx: &mut Context<'_>) {
+        let mut state = lock(&self.state);
+        if state.connection.is_none() {
+            state.connection = Some(cx.waker().clone());
+        }
+    }
+
     /// `unsent` bytes wait for the socket.
     pub(crate) fn set_unsent(&self, unsent: usize) {
         let waiters = {

@@ -171,6 +171,9 @@ pub(crate) struct Driver {
     /// `Worker.turn`, as the loop calls it.
     turn: RefCell<Option<Py<PyAny>>>,
     turn_scheduled: Cell<bool>,
+    /// Since when Python code has been served without a turn in between: code that finds something
+    /// to do whenever it looks would never give the loop back.
+    served_since: Cell<Option<Instant>>,
     alarm: RefCell<Option<Alarm>>,
 }
 
@@ -182,6 +185,7 @@ impl Driver {
             event_loop,
             turn: RefCell::new(None),
             turn_scheduled: Cell::new(false),
+            served_since: Cell::new(None),
             alarm: RefCell::new(None),
         });
         DRIVERS.with_borrow_mut(|drivers| drivers.push(Rc::clone(&driver)));
@@ -206,8 +210,16 @@ impl Driver {
     /// One turn of the reactor.
     pub(crate) fn turn(&self, py: Python<'_>) {
         self.turn_scheduled.set(false);
+        self.served_since.set(None);
         let more = self.reactor.turn();
         self.plan(py, more);
+    }
+
+    /// False if Python code has been served for so long that what it wakes has to wait for a turn.
+    fn is_patient(&self) -> bool {
+        self.served_since
+            .get()
+            .is_none_or(|since| since.elapsed() < MOST_SERVED)
     }
 
     /// Asks the loop for a turn soon, if there is anything to do.
@@ -217,7 +229,11 @@ impl Driver {
             && self.reactor.mailbox().has_mail()
             && !self.turn_scheduled.replace(true)
         {
-            report(py, self.event_loop.call_soon.bind(py).call1((turn,)));
+            // Not in the context of the task that this is called from.
+            let planned = self
+                .event_loop
+                .plan(py, &self.event_loop.call_soon, (turn,));
+            report(py, planned);
         }
     }
 
@@ -225,6 +241,8 @@ impl Driver {
     /// from which wake-ups signal again: what it woke would be forgotten.
     fn settle(&self, py: Python<'_>) {
         if self.reactor.mailbox().has_mail() {
+            let since = self.served_since.get().unwrap_or_else(Instant::now);
+            self.served_since.set(Some(since));
             let more = self.reactor.settle();
             self.plan(py, more);
         } else {
@@ -287,7 +305,8 @@ fn cancel(py: Python<'_>, alarm: Option<Alarm>) {
 }
 
 /// Until it is dropped, wake-ups from Python code on an event loop's thread cost no system call;
-/// then what they woke runs. Nothing if a turn is running already.
+/// then what they woke runs, which may read and write sockets. Nothing if a turn is running already,
+/// or if the last one is a while ago.
 pub(crate) struct Attention {
     driver: Option<Rc<Driver>>,
 }
@@ -295,7 +314,11 @@ pub(crate) struct Attention {
 /// Call first in whatever Python code calls by itself; see [`Attention`].
 pub(crate) fn attend() -> Attention {
     let driver = DRIVERS.with_borrow(|drivers| match drivers.as_slice() {
-        [driver] if !driver.reactor.is_in_turn() && !driver.reactor.mailbox().attend(true) => {
+        [driver]
+            if !driver.reactor.is_in_turn()
+                && driver.is_patient()
+                && !driver.reactor.mailbox().attend(true) =>
+        {
             Some(Rc::clone(driver))
         }
         // With several loops on a thread, or none, wake-ups go through the poller.
@@ -337,5 +360,6 @@ thread_local! {
     static DRIVERS: RefCell<Vec<Rc<Driver>>> = const { RefCell::new(Vec::new()) };
 }
 
+const MOST_SERVED: std::time::Duration = std::time::Duration::from_millis(5);
 /// Alarms are no closer together than this: a loop's own timers have about this grain.
 const ALARM_STEP: std::time::Duration = std::time::Duration::from_millis(5);

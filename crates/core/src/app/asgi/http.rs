@@ -10,10 +10,10 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::message::{Message, parse};
-use crate::app::awaitable::{Awaitable, Waitable, done};
+use crate::app::awaitable::{Awaitable, Waitable, done, pass};
 use crate::app::call::Call;
 use crate::app::response::{OrderError, Progress};
-use crate::net::exchange::BodyRead;
+use crate::net::exchange::{BodyRead, Outlet};
 use crate::net::reply::FileRegion;
 use crate::runtime::python::{EventLoop, attend};
 
@@ -86,10 +86,11 @@ impl Http {
         let message = parse(message)?;
         let _attention = attend();
         self.handle(message)?;
-        if self.call.exchange.is_writable() {
-            return done(py);
+        match self.call.exchange.outlet() {
+            Outlet::Open => done(py),
+            Outlet::Full => Awaitable::start(py, Space(Arc::clone(&self.call))),
+            Outlet::Gone => pass(py),
         }
-        Awaitable::start(py, Space(Arc::clone(&self.call)))
     }
 }
 

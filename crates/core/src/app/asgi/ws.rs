@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::ws_message::{Command, parse};
-use crate::app::awaitable::{Awaitable, Waitable, done};
+use crate::app::awaitable::{Awaitable, Waitable, done, pass};
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::response::{OrderError, Progress};
@@ -67,7 +67,7 @@ impl WebSocket {
         let attention = attend();
         if let Command::Send(message) = command {
             match session.send(message)? {
-                Sent::Ended => {}
+                Sent::Ended => return pass(py),
                 Sent::MoreAhead => attention.defer(py),
                 Sent::Queued => {
                     drop(attention);

@@ -117,7 +117,14 @@ impl Body {
 impl Drop for Body {
     fn drop(&mut self) {
         if !self.ended {
-            Python::attach(|py| self.end(py, Outcome::Cancelled));
+            Python::attach(|py| {
+                // It may be freed while an exception is on its way.
+                let pending = PyErr::take(py);
+                self.end(py, Outcome::Cancelled);
+                if let Some(error) = pending {
+                    error.restore(py);
+                }
+            });
         }
     }
 }

@@ -110,7 +110,9 @@ impl<S: Stream> Connection<S> {
             .current
             .as_ref()
             .is_some_and(|current| current.source.is_some());
-        if !has_source || self.io.socket().is_none() || self.output.len() >= GATHER {
+        // What can't be lent to the early writer must not wait for the application.
+        let is_lendable = self.io.socket().is_some() && self.output.is_in_one_buffer();
+        if !has_source || !is_lendable || self.output.len() >= GATHER {
             self.pull_deadline = None;
             return false;
         }
@@ -340,7 +342,7 @@ impl<S: Stream> Connection<S> {
         if !self.output.is_empty() {
             return Step::Wait;
         }
-        if self.ended || self.is_cut {
+        if self.is_cut {
             self.phase = Phase::Closed;
             return Step::Again;
         }
@@ -352,7 +354,11 @@ impl<S: Stream> Connection<S> {
             return Step::Wait;
         }
         self.write_deadline = None;
-        self.phase = Phase::Lingering(self.handle.now() + LINGER);
+        // Of a peer that has ended its side nothing more comes.
+        self.phase = match self.ended {
+            true => Phase::Closed,
+            false => Phase::Lingering(self.handle.now() + LINGER),
+        };
         Step::Again
     }
 

@@ -197,6 +197,10 @@ impl<S: Stream> Connection<S> {
                 Phase::Lingering(_) => self.step_lingering(cx),
             };
             if matches!(step, Step::Wait) {
+                // Behind the reading: this thread may have been busy past the deadline.
+                if self.handle_engine_deadline() {
+                    continue;
+                }
                 if self.may_put_off() {
                     self.puts_off = true;
                     return self.handle.put_off();
@@ -254,17 +258,21 @@ impl<S: Stream> Connection<S> {
             self.io.reset_on_close();
             self.phase = Phase::Closed;
         }
-        if self
-            .engine_deadline()
-            .is_some_and(|deadline| deadline <= now)
-        {
-            match self.engine.handle_timeout(now) {
-                Some(Timeout::Idle) if self.output.is_empty() => self.phase = Phase::Closed,
-                Some(Timeout::Idle) => self.phase = Phase::Flushing,
-                Some(Timeout::Refuse(error)) => self.refuse(error),
-                None => {}
-            }
+    }
+
+    /// True if the peer's time is up, and something follows from it.
+    fn handle_engine_deadline(&mut self) -> bool {
+        let now = self.handle.now();
+        if self.engine_deadline().is_none_or(|deadline| deadline > now) {
+            return false;
         }
+        match self.engine.handle_timeout(now) {
+            Some(Timeout::Idle) if self.output.is_empty() => self.phase = Phase::Closed,
+            Some(Timeout::Idle) => self.phase = Phase::Flushing,
+            Some(Timeout::Refuse(error)) => self.refuse(error),
+            None => return false,
+        }
+        true
     }
 
     fn set_deadline(&self) {
@@ -318,8 +326,7 @@ impl<S: Stream> Connection<S> {
     /// Nothing follows what is queued but the end of our side.
     fn writes_last(&self) -> bool {
         let is_closing = self.phase == Phase::Flushing || self.engine.is_closing();
-        let is_shut = !self.ended && !self.is_cut;
-        is_closing && is_shut && self.current.is_none() && self.held.is_none()
+        is_closing && !self.is_cut && self.current.is_none() && self.held.is_none()
     }
 
     /// A small, complete response may leave together with those of other connections.

@@ -104,6 +104,10 @@ impl<S: Stream> Connection<S> {
         for _ in 0..STEPS_PER_TURN {
             bell.take();
             self.poll_protocol(cx);
+            // Behind the reading: this thread may have been busy past the deadline.
+            if self.handle_input_deadline() {
+                self.poll_protocol(cx);
+            }
             self.poll_pings(cx);
             while let Poll::Ready(Some(())) = Pin::new(&mut self.transfers).poll_next(cx) {}
             if self.shared.has_pulled.take() {
@@ -224,7 +228,8 @@ impl<S: Stream> Connection<S> {
         match pings.poll(cx, now, self.pipe.last_input()) {
             Verdict::Nothing => {}
             Verdict::Widen(size) => {
-                codec.set_target_window_size(size);
+                let least = self.shared.service.limits.http2.connection_window;
+                codec.set_target_window_size(size.max(least));
                 // Fails while the peer has not acknowledged the size before; there is a next time.
                 let _ = codec.set_initial_window_size(size);
             }
@@ -286,11 +291,22 @@ impl<S: Stream> Connection<S> {
             self.pipe.reset_on_close();
             return self.close();
         }
-        let is_due = self.input_deadline().is_some_and(|at| at <= now);
+        if let Phase::Lingering(until) = self.phase
+            && until <= now
+        {
+            self.close();
+        }
+    }
+
+    /// True if the codec has something to say.
+    fn handle_input_deadline(&mut self) -> bool {
+        let now = self.shared.now();
+        if self.input_deadline().is_none_or(|at| at > now) {
+            return false;
+        }
         match &mut self.phase {
-            Phase::Preface(_) if is_due => self.close(),
-            Phase::Lingering(until) if *until <= now => self.close(),
-            Phase::Serving(codec) | Phase::Draining(codec) if is_due => {
+            Phase::Preface(_) => self.close(),
+            Phase::Serving(codec) | Phase::Draining(codec) => {
                 // The error of a peer that is merely silent is none.
                 let reason = if self.pipe.section_since().is_some() {
                     Reason::ENHANCE_YOUR_CALM
@@ -298,9 +314,11 @@ impl<S: Stream> Connection<S> {
                     Reason::NO_ERROR
                 };
                 codec.abrupt_shutdown(reason);
+                return true;
             }
             _ => {}
         }
+        false
     }
 
     /// By when the peer must take something of what waits for it.

@@ -83,7 +83,10 @@ impl Pings {
                     self.measure()
                 }
                 Poll::Ready(Err(_)) => Verdict::Nothing, // the codec says more to its user
-                Poll::Pending if self.interval.is_some() && sent + self.timeout <= now => {
+                // An answer may queue behind much that the peer sends.
+                Poll::Pending
+                    if self.interval.is_some() && sent.max(last_input) + self.timeout <= now =>
+                {
                     Verdict::Dead
                 }
                 Poll::Pending => Verdict::Nothing,
@@ -94,10 +97,9 @@ impl Pings {
     /// When `poll` is to be called next.
     pub(super) fn deadline(&self, last_input: Instant) -> Option<Instant> {
         let interval = self.interval?;
-        Some(
-            self.sent
-                .map_or(last_input + interval, |sent| sent + self.timeout),
-        )
+        Some(self.sent.map_or(last_input + interval, |sent| {
+            sent.max(last_input) + self.timeout
+        }))
     }
 
     fn send(&mut self, now: Instant) {

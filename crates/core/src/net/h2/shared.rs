@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::super::app::Peer;
 use super::super::service::Service;
+use crate::net::exchange::register;
 use crate::runtime::reactor::TaskHandle;
 
 /// One per connection.
@@ -44,7 +45,7 @@ impl Shared {
     /// True if nothing more is to be handed to the codec now; `cx` is woken when it may.
     pub(super) fn waits_for_stream(&self, cx: &mut Context<'_>) -> bool {
         if self.is_clogged.get() {
-            self.clogged.borrow_mut().push(cx.waker().clone());
+            register(&mut self.clogged.borrow_mut(), cx);
         }
         self.is_clogged.get()
     }

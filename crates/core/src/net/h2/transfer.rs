@@ -136,13 +136,15 @@ impl Transfer {
     /// Moves replies on as far as the peer takes them.
     fn respond(&mut self, cx: &mut Context<'_>) -> Step {
         if self.shared.waits_for_stream(cx) {
-            self.blocked_since.get_or_insert(self.shared.now());
+            // The connection's own deadline watches over that.
+            self.blocked_since = None;
             return Step::Wait;
         }
         if self.replies.is_empty() {
             self.take_replies(cx);
         }
         if self.replies.is_empty() {
+            self.blocked_since = None;
             return self.pull(cx);
         }
         let date = self.shared.service.date(self.shared.now());

@@ -125,6 +125,10 @@ impl<S: Stream> Connection<S> {
                 Phase::Lingering(_) => self.step_lingering(cx),
             };
             if matches!(step, Step::Wait) {
+                // Behind the reading: this thread may have been busy past the deadline.
+                if self.handle_engine_deadline() {
+                    continue;
+                }
                 // What was answered without the application, such as a ping.
                 return self.write(cx);
             }
@@ -154,11 +158,16 @@ impl<S: Stream> Connection<S> {
             self.io.reset_on_close();
             self.phase = Phase::Closed;
         }
+    }
+
+    /// True if something follows from how long the peer has taken.
+    fn handle_engine_deadline(&mut self) -> bool {
         if self.phase != Phase::Open {
-            return;
+            return false;
         }
+        let now = self.handle.now();
         match self.engine.handle_timeout(now) {
-            None => {}
+            None => return false,
             Some(Timeout::Ping) => {
                 self.engine.send_ping(now, b"", self.output.tail());
             }
@@ -168,6 +177,7 @@ impl<S: Stream> Connection<S> {
             Some(Timeout::Idle) => self.begin_close(code::GOING_AWAY, "idle"),
             Some(Timeout::Close) => self.phase = Phase::Closed,
         }
+        true
     }
 
     /// Starts the closing handshake on the server's own account.

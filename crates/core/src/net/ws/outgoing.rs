@@ -10,7 +10,8 @@ use crate::net::websocket::Message;
 impl<S: Stream> Connection<S> {
     pub(super) fn take_outgoing(&mut self, cx: &mut Context<'_>) {
         if self.output.len() >= self.service.limits.window {
-            return; // the application waits until the stream has taken some
+            // The application waits until the stream has taken some; until then it may read.
+            return self.socket.watch(cx);
         }
         let now = self.handle.now();
         let (messages, close) = self.socket.poll_outgoing(cx);
