@@ -35,6 +35,9 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// The socket itself, if bytes go out on it as they are.
     fn socket(&self) -> Option<BorrowedFd<'_>>;
 
+    /// Bytes that were written and that the peer has not acknowledged, if that can be told.
+    fn unacknowledged(&self) -> Option<usize>;
+
     /// Makes the coming close a reset, which no peer can take for a proper end.
     fn reset_on_close(&mut self);
 }
@@ -217,6 +220,26 @@ impl Stream for Io {
 
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         Some(self.socket.as_fd())
+    }
+
+    #[cfg(target_os = "linux")]
+    fn unacknowledged(&self) -> Option<usize> {
+        use std::os::fd::AsRawFd;
+        let mut held: libc::c_int = 0;
+        // SAFETY: the descriptor is open, and the request writes one integer where it is told to.
+        let result = unsafe {
+            libc::ioctl(
+                self.socket.as_fd().as_raw_fd(),
+                libc::TIOCOUTQ,
+                &raw mut held,
+            )
+        };
+        (result == 0).then(|| usize::try_from(held).ok()).flatten()
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn unacknowledged(&self) -> Option<usize> {
+        None
     }
 
     fn reset_on_close(&mut self) {

@@ -16,5 +16,6 @@ pub(crate) mod redirect;
 pub(crate) mod reply;
 pub(crate) mod service;
 mod spool;
+mod stall;
 pub(crate) mod websocket;
 pub(crate) mod ws;

@@ -142,6 +142,10 @@ impl<S: Stream> Stream for Session<S> {
         None
     }
 
+    fn unacknowledged(&self) -> Option<usize> {
+        self.0.get_ref().0.io.unacknowledged()
+    }
+
     fn reset_on_close(&mut self) {
         self.0.get_mut().0.io.reset_on_close();
     }

@@ -348,12 +348,13 @@ impl<S: Stream> Connection<S> {
         }
         // The stream says at its next read what went wrong, if anything did.
         if Pin::new(&mut self.io).poll_shutdown(cx).is_pending() {
-            let now = self.handle.now();
-            self.write_deadline
-                .get_or_insert(now + self.service.limits.write_timeout);
+            if self.stall.is_clear() {
+                self.stall
+                    .start(self.handle.now(), self.service.limits.write_timeout);
+            }
             return Step::Wait;
         }
-        self.write_deadline = None;
+        self.stall.clear();
         // Of a peer that has ended its side nothing more comes.
         self.phase = match self.ended {
             true => Phase::Closed,

@@ -23,6 +23,7 @@ use super::io::Stream;
 use super::output::Output;
 use super::reply::Reply;
 use super::service::{Service, Stage, Ticket, Versions};
+use super::stall::Stall;
 use super::websocket::Opening;
 use super::ws::Upgraded;
 use crate::runtime::reactor::TaskHandle;
@@ -52,7 +53,7 @@ pub(crate) struct Connection<S> {
     /// The end must not look like a proper one: only it would tell the peer that it has everything.
     is_cut: bool,
     /// By when the peer must have taken something of the output.
-    write_deadline: Option<Instant>,
+    stall: Stall,
     unsent: usize,
     /// What is queued leaves after the tasks that are ready now have run.
     puts_off: bool,
@@ -130,7 +131,7 @@ impl<S: Stream> Connection<S> {
             phase: Phase::Serving,
             ended: false,
             is_cut: false,
-            write_deadline: None,
+            stall: Stall::default(),
             unsent: 0,
             puts_off: false,
             pull_deadline: None,
@@ -254,7 +255,11 @@ impl<S: Stream> Connection<S> {
         {
             self.phase = Phase::Closed;
         }
-        if self.write_deadline.is_some_and(|deadline| deadline <= now) {
+        let timeout = self.service.limits.write_timeout;
+        if self
+            .stall
+            .is_over(now, timeout, || self.io.unacknowledged())
+        {
             self.io.reset_on_close();
             self.phase = Phase::Closed;
         }
@@ -287,7 +292,7 @@ impl<S: Stream> Connection<S> {
         let head = head.filter(|deadline| *deadline > self.handle.now());
         let engine = self.engine_deadline();
         let drain = self.drain_deadline();
-        let next = [lingering, head, engine, drain, self.write_deadline];
+        let next = [lingering, head, engine, drain, self.stall.deadline()];
         let next = next.into_iter().flatten().min();
         self.handle.set_deadline(next);
     }
@@ -308,15 +313,15 @@ impl<S: Stream> Connection<S> {
         let before = self.output.left();
         let last = self.writes_last();
         match self.output.poll_write(&mut self.io, cx, last) {
-            Poll::Ready(Ok(())) => self.write_deadline = None,
+            Poll::Ready(Ok(())) => self.stall.clear(),
             Poll::Ready(Err(_)) => {
                 self.phase = Phase::Closed;
                 return;
             }
             Poll::Pending => {
-                if self.write_deadline.is_none() || self.output.left() < before {
-                    self.write_deadline =
-                        Some(self.handle.now() + self.service.limits.write_timeout);
+                if self.stall.is_clear() || self.output.left() < before {
+                    self.stall
+                        .start(self.handle.now(), self.service.limits.write_timeout);
                 }
             }
         }

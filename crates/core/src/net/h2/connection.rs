@@ -19,6 +19,7 @@ use tokio::io::AsyncWrite;
 use super::super::app::Peer;
 use super::super::io::Stream;
 use super::super::service::{Service, Stage};
+use super::super::stall::Stall;
 use super::bell::Bell;
 use super::head;
 use super::pings::{Pings, Verdict};
@@ -48,6 +49,7 @@ struct Connection<S> {
     bell: Option<(Arc<Bell>, Waker)>,
     since: Instant,
     has_served: bool,
+    stall: Stall,
     shared: Rc<Shared>,
 }
 
@@ -73,6 +75,7 @@ impl<S: Stream> Connection<S> {
             bell: None,
             since: shared.now(),
             has_served: false,
+            stall: Stall::default(),
             shared,
         }
     }
@@ -120,6 +123,8 @@ impl<S: Stream> Connection<S> {
             Waker::wake_by_ref(cx.waker());
         }
         self.flush(cx);
+        let timeout = self.shared.service.limits.write_timeout;
+        self.stall.follow(self.pipe.blocked_since(), timeout);
     }
 
     /// Lets the codec read and write, and starts the requests that have come.
@@ -287,7 +292,11 @@ impl<S: Stream> Connection<S> {
     fn handle_deadlines(&mut self) {
         self.shared.ring_alarms();
         let now = self.shared.now();
-        if self.write_deadline().is_some_and(|at| at <= now) {
+        let timeout = self.shared.service.limits.write_timeout;
+        if self
+            .stall
+            .is_over(now, timeout, || self.pipe.unacknowledged())
+        {
             self.pipe.reset_on_close();
             return self.close();
         }
@@ -319,12 +328,6 @@ impl<S: Stream> Connection<S> {
             _ => {}
         }
         false
-    }
-
-    /// By when the peer must take something of what waits for it.
-    fn write_deadline(&self) -> Option<Instant> {
-        let since = self.pipe.blocked_since()?;
-        Some(since + self.shared.service.limits.write_timeout)
     }
 
     /// By when the peer must do something that keeps the connection open.
@@ -368,7 +371,7 @@ impl<S: Stream> Connection<S> {
             lingering,
             input,
             pings,
-            self.write_deadline(),
+            self.stall.deadline(),
             self.shared.next_alarm(),
         ];
         self.shared

@@ -129,6 +129,11 @@ impl<S: Stream> Pipe<S> {
         self.0.borrow_mut().flood.take()
     }
 
+    /// Bytes that were written and that the peer has not acknowledged, if that can be told.
+    pub(super) fn unacknowledged(&self) -> Option<usize> {
+        self.0.borrow().io.unacknowledged()
+    }
+
     pub(super) fn reset_on_close(&self) {
         self.0.borrow_mut().io.reset_on_close();
     }

@@ -182,6 +182,10 @@ impl Stream for Tunnel {
 
     /// > RST exceptions are represented with the RST_STREAM frame with the CANCEL error code
     /// > — RFC 8441, 5
+    fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
+
     fn reset_on_close(&mut self) {
         self.outgoing.send_reset(Reason::CANCEL);
     }

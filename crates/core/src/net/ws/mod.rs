@@ -19,6 +19,7 @@ use granian_proto::ws::{self, Deflation, Event, Timeout, code};
 use super::io::{Stream, poll_read_buf};
 use super::output::Output;
 use super::service::{Service, Stage};
+use super::stall::Stall;
 use super::websocket::{Ended, EndedBy, Message, WebSocket};
 use crate::runtime::reactor::TaskHandle;
 
@@ -47,7 +48,7 @@ pub(crate) struct Connection<S> {
     /// the latest.
     ending: Option<Box<(Event, Instant)>>,
     /// By when the peer must have taken something of the output.
-    write_deadline: Option<Instant>,
+    stall: Stall,
     unsent: usize,
     service: Rc<Service>,
     handle: TaskHandle,
@@ -85,7 +86,7 @@ impl<S: Stream> Connection<S> {
             phase: Phase::Open,
             ping: None,
             ending: None,
-            write_deadline: None,
+            stall: Stall::default(),
             unsent: 0,
             service,
             handle,
@@ -154,7 +155,11 @@ impl<S: Stream> Connection<S> {
         {
             self.phase = Phase::Closed;
         }
-        if self.write_deadline.is_some_and(|deadline| deadline <= now) {
+        let timeout = self.service.limits.write_timeout;
+        if self
+            .stall
+            .is_over(now, timeout, || self.io.unacknowledged())
+        {
             self.io.reset_on_close();
             self.phase = Phase::Closed;
         }
@@ -222,7 +227,7 @@ impl<S: Stream> Connection<S> {
             Phase::Closed => None,
         };
         let ending = self.ending.as_ref().map(|ending| ending.1);
-        [own, ending, self.write_deadline]
+        [own, ending, self.stall.deadline()]
             .into_iter()
             .flatten()
             .min()

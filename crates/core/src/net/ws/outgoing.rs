@@ -46,15 +46,15 @@ impl<S: Stream> Connection<S> {
         if !self.output.is_empty() {
             let before = self.output.len();
             match self.output.poll_write(&mut self.io, cx, false) {
-                Poll::Ready(Ok(())) => self.write_deadline = None,
+                Poll::Ready(Ok(())) => self.stall.clear(),
                 Poll::Ready(Err(_)) => {
                     self.phase = Phase::Closed;
                     return;
                 }
                 Poll::Pending => {
-                    if self.write_deadline.is_none() || self.output.len() < before {
-                        self.write_deadline =
-                            Some(self.handle.now() + self.service.limits.write_timeout);
+                    if self.stall.is_clear() || self.output.len() < before {
+                        self.stall
+                            .start(self.handle.now(), self.service.limits.write_timeout);
                     }
                 }
             }
