@@ -36,7 +36,8 @@ def coroutine_function_of(function: Callable[..., Any]) -> Callable[..., Any]:
     What a plain function does before it has its coroutine, such as setting a context variable, is the
     request's as well.
     """
-    if any(map(inspect.iscoroutinefunction, (function, getattr(type(function), "__call__", None)))):
+    called = type(function).__call__
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):
         return function
 
     async def call(*arguments: Any) -> Any:

@@ -8,8 +8,8 @@ from typing import Any
 from .._granian import Worker
 from ..config import Config, WorkerOptions
 from ..constants import Interfaces
-from ..interfaces.asgi import LifespanProtocol
 from ..interfaces import served
+from ..interfaces.asgi import LifespanProtocol
 from ..interfaces.rsgi import RSGILifespan
 from ..log import log_app_exception, log_request_builder
 from ..sockets import Listeners

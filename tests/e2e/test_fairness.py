@@ -1,0 +1,93 @@
+"""What one client or one request does is not felt by the others."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+import pytest
+
+from .websocket import frame, open_websocket
+from .wire import Wire
+
+BINARY = 2
+
+
+def drain(wire: Wire) -> None:
+    try:
+        while wire.socket.recv(1 << 20):
+            pass
+    except OSError:
+        pass
+
+
+def test_a_flood_of_messages_holds_nobody_up(server, loop):
+    app = server("fairness:app", "asginl", loop=loop)
+    with open_websocket(app) as flooding, app.connect() as other:
+        threading.Thread(target=drain, args=(flooding.wire,), daemon=True).start()
+        flood, until = frame(BINARY, b"x" * 64) * 4000, time.monotonic() + 2
+        sender = threading.Thread(target=lambda: send_until(flooding.wire, flood, until))
+        sender.start()
+        longest = 0.0
+        while time.monotonic() < until:
+            begin = time.monotonic()
+            assert other.request("GET", "/").response().status == 200
+            longest = max(longest, time.monotonic() - begin)
+        sender.join()
+    assert longest < 0.5
+
+
+def send_until(wire: Wire, data: bytes, until: float) -> None:
+    while time.monotonic() < until:
+        wire.socket.sendall(data)
+
+
+def test_context_of_a_task_is_its_own(server, loop):
+    app = server("fairness:app", "asginl", loop=loop)
+    with open_websocket(app) as websocket, app.connect() as other:
+        threading.Thread(target=drain, args=(websocket.wire,), daemon=True).start()
+        for _ in range(300):
+            websocket.wire.socket.sendall(frame(BINARY, b"x" * 64) * 20)
+            assert other.request("GET", "/").response().body == b"none"
+
+
+def test_context_of_a_callable_that_is_no_coroutine_function(server, loop):
+    app = server("fairness:plain", "asginl", loop=loop)
+    for path in ("/a", "/b", "/c"):
+        assert app.get(path).body == f"none {path}".encode()
+
+
+def test_messages_are_read_while_nobody_reads_ours(server, loop):
+    app = server("fairness:app", "asginl", loop=loop)
+    mark = app.mark()
+    with open_websocket(app, "/duplex") as websocket:
+        websocket.wire.socket.settimeout(10)
+        data = frame(BINARY, b"u" * 60_000) * 20
+        for _ in range(50_000_000 // (60_000 * 20) + 1):
+            websocket.wire.socket.sendall(data)
+        app.wait_line("@taken", mark)
+
+
+def test_a_blocked_loop_is_not_the_idle_clients_fault(server, loop):
+    app = server("fairness:app", "asginl", "--http1-header-read-timeout", "1000", loop=loop)
+    with app.connect() as idle, app.connect() as blocking:
+        assert idle.request("GET", "/").response().status == 200
+        # Its second is over while the loop is blocked, and its request there in time.
+        blocking.request("GET", "/block")
+        idle.request("GET", "/")
+        assert idle.response().status == 200
+        assert blocking.response().status == 200
+        assert idle.request("GET", "/").response().status == 200
+
+
+@pytest.mark.parametrize("size", [1_000, 17_000, 20_000, 40_000])
+def test_a_piece_leaves_while_the_next_is_made(server, size):
+    app = server("fairness:pieces", "wsgi", "--blocking-threads", "1")
+    with app.connect() as wire:
+        begin = time.monotonic()
+        wire.request("GET", f"/?{size}", "Connection: close").head()
+        received = wire.buffer.count(b"a")
+        while received < size:
+            received += wire.socket.recv(65536).count(b"a")
+        assert time.monotonic() - begin < 0.8
+        assert wire.rest().endswith(b"b\r\n0\r\n\r\n")
