@@ -35,6 +35,22 @@ class Binding:
         while self.spread and len(self._sockets) < slots:
             self._sockets.append(bind_sibling(self._sockets[0], self._backlog))
 
+    def forget(self, slots: int) -> None:
+        """Closes the sockets beyond those of `slots` slots."""
+        while self.spread and len(self._sockets) > max(slots, 1):
+            self._sockets.pop().close()
+
+    def refuse(self) -> None:
+        """Lets nobody connect any more, whoever else has the sockets; those that were given are not ours to end."""
+        if self.address.kind is Kind.FD:
+            return
+        for item in self._sockets:
+            try:
+                item.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                # It is done already, or cannot be done here: they end with the process.
+                pass
+
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         return tuple(self._sockets)
@@ -110,14 +126,31 @@ class Listeners:
         return listeners
 
     def reserve(self, slots: int) -> None:
-        """Makes sure that each of `slots` slots has its sockets; none is given up again."""
+        """Makes sure that each of `slots` slots has its sockets; none is given up again.
+
+        # Errors
+        `OSError`, and there are as many as before: one that nobody accepts on would swallow connections.
+        """
+        try:
+            for binding in self.bindings:
+                binding.reserve(slots)
+        except OSError:
+            for binding in self.bindings:
+                binding.forget(self.slots)
+            raise
         self.slots = max(self.slots, slots)
-        for binding in self.bindings:
-            binding.reserve(self.slots)
 
     def sockets(self, slot: int) -> dict[int, socket.socket]:
         """Those that a slot, counted from 0, accepts on, by a number of their own."""
         return {**self.shared(), **self.own(slot)}
+
+    def of_slot(self, slot: int, slots: int) -> dict[int, socket.socket]:
+        """Those that one of `slots` slots accepts on; the first also has those that no slot has any more."""
+        unclaimed = range(slots, self.slots) if slot == 0 else ()
+        return {
+            **self.sockets(slot),
+            **{number: item for one in unclaimed for number, item in self.own(one).items()},
+        }
 
     def own(self, slot: int) -> dict[int, socket.socket]:
         """Those that no other slot has."""
@@ -148,6 +181,11 @@ class Listeners:
             *(f"Listening at: {url}" for url in self.urls(scheme)),
             *(f"Redirecting to https at: {one.url('http')}" for one in self.bindings if one.address.redirects),
         ]
+
+    def refuse(self) -> None:
+        """Refuses new clients, and drops those that wait to be accepted."""
+        for binding in self.bindings:
+            binding.refuse()
 
     def close(self) -> None:
         for binding in self.bindings:

@@ -7,20 +7,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import Enum
 from multiprocessing.connection import Connection
 from typing import Any
 
 from .report import Boot, Command, Report
-
-
-class WorkerState(Enum):
-    """As far as the worker has told, or has been told."""
-
-    BOOTING = "booting"
-    READY = "ready"
-    DRAINING = "draining"
-    GONE = "gone"
 
 
 class WorkerHandle(ABC):
@@ -29,10 +19,11 @@ class WorkerHandle(ABC):
     def __init__(self, boot: Boot) -> None:
         self.boot = boot
         self.number = boot.number
-        self.state = WorkerState.BOOTING
+        # Why it could not start, or leaves.
         self.failure: str | None = None
         self.replaced = False
-        self.started_at = time.monotonic()
+        # It accepts nothing any more.
+        self.is_draining = False
         self.ready_at: float | None = None
         self.last_beat: float | None = None
         self.pipe: Connection | None = None
@@ -48,7 +39,6 @@ class WorkerHandle(ABC):
 
     def retire(self, replaced: bool) -> None:
         """Its end is no surprise from now on."""
-        self.state = WorkerState.DRAINING
         self.replaced = replaced
 
     @property
@@ -124,12 +114,12 @@ class WorkerHandle(ABC):
         now = time.monotonic()
         match report:
             case Report.READY:
-                self.state = WorkerState.READY
                 self.ready_at = self.last_beat = now
             case Report.BEAT:
                 self.last_beat = now
             case Report.DRAINING:
-                self.state = WorkerState.DRAINING
+                self.is_draining = True
+                self.failure = text
             case Report.FAILED:
                 self.failure = text
 

@@ -81,7 +81,7 @@ class Health:
         )
         worker.last_beat = None
         worker.dump()
-        self._timers.after(DUMP_TIME, worker.kill)
+        self._timers.after(DUMP_TIME, lambda: self._crew.kill(worker))
 
 
 def resident_bytes(pid: int) -> int | None:
