@@ -58,11 +58,15 @@ def reset_signals() -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     for name in ("SIGHUP", "SIGTTIN", "SIGTTOU"):
-        # Meant for the supervisor, even if the whole group gets it.
+        # Meant for the supervisor, even if the whole group gets it. SIG_IGN would go on to what the application starts.
         if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_IGN)
+            signal.signal(getattr(signal, name), ignore)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def ignore(signum: int, frame: FrameType | None) -> None:
+    """The handler of signals that are somebody else's, or are told otherwise."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -151,7 +155,7 @@ def _handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
     if hasattr(signal, "SIGBREAK"):
         signal.signal(signal.SIGBREAK, handle_stop)
     if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, lambda signum, frame: reopen_log_files())
+        signal.signal(signal.SIGUSR1, lambda signum, frame: life.call_soon(reopen_log_files))
 
 
 def _handle_dumps(life: WorkerLife) -> None:
@@ -160,14 +164,11 @@ def _handle_dumps(life: WorkerLife) -> None:
         return
 
     def handle_dump(signum: int, frame: FrameType | None) -> None:
-        worker, loop = life.worker, life.loop
-        if worker is not None:
-            logger.warning("%d connections, %d requests in flight", worker.connections, worker.requests)
-        if loop is None:
-            return
-        for task in asyncio.all_tasks(loop):
-            task.print_stack(file=sys.stderr)
-        sys.stderr.flush()
+        try:
+            _dump(life)
+        except RuntimeError:
+            # It has interrupted somebody who was just writing there: reentrant calls are refused.
+            pass
 
     signal.signal(signal.SIGUSR2, handle_dump)
     if sys.stderr is not None:
@@ -176,6 +177,17 @@ def _handle_dumps(life: WorkerLife) -> None:
         except (ValueError, OSError):
             # The standard error is no file: the tasks must do.
             pass
+
+
+def _dump(life: WorkerLife) -> None:
+    worker, loop = life.worker, life.loop
+    if worker is not None:
+        logger.warning("%d connections, %d requests in flight", worker.connections, worker.requests)
+    if loop is None or sys.stderr is None:
+        return
+    for task in asyncio.all_tasks(loop):
+        task.print_stack(file=sys.stderr)
+    sys.stderr.flush()
 
 
 PR_SET_PDEATHSIG = 1

@@ -44,20 +44,20 @@ class Hooks:
 class Supervisor:
     """Keeps a crew of workers until it is told to stop."""
 
-    def __init__(self, plan: Plan, hooks: Hooks) -> None:
+    def __init__(self, plan: Plan, hooks: Hooks, signals: SignalWatch) -> None:
         self.config: Config = plan.config
         self.timers = Timers()
         self.crew = Crew(plan, self.timers)
         self._hooks = hooks
         self._health = Health(plan.config, self.crew, self.timers)
         self._notifier = Notifier()
-        self._signals = SignalWatch()
+        self._signals = signals
         self._files: FileWatch | None = None
         self._certificates = CertificateWatch(plan.config)
         self._phase = Phase.RUNNING
         self._exit_code = 0
         self.crew.on_complete = self._handle_complete
-        self.crew.on_fatal = lambda: self.stop(1)
+        self.crew.on_fatal = self._handle_fatal
         self.crew.on_ready = self._health.handle_ready
 
     def run(self, announce: Callable[[], None], before: Callable[[], None]) -> int:
@@ -99,9 +99,10 @@ class Supervisor:
 
     def _turn(self) -> None:
         watched = [self._signals, *self.crew.waitables()]
-        if self._files is not None and self._files.pipe is not None:
+        # It is read as long as something comes of it: a pipe that is readable and not read would keep this loop busy.
+        if self._files is not None and self._files.pipe is not None and self._phase is Phase.RUNNING:
             watched.append(self._files.pipe)
-        wait(watched, self.timers.left())
+        wait(watched, self._patience())
         # Events are taken before signals and handled after them: a worker that has ended by a signal to the whole
         # process group (Ctrl-C, systemd) is then seen to have been asked to.
         events = self.crew.take_events()
@@ -122,7 +123,7 @@ class Supervisor:
             return self.stop()
         if self._phase is Phase.STOPPING:
             return
-        match signal.Signals(signum).name:
+        match NAMES.get(signum):
             case "SIGHUP":
                 logger.info("HUP signal received, gracefully respawning workers..")
                 self._reload()
@@ -144,7 +145,10 @@ class Supervisor:
         if self.config.preload:
             logger.warning("The application is preloaded: new workers get the same one")
         self._notifier.reloading()
-        self.crew.environment = self._hooks.load_environment()
+        try:
+            self.crew.environment = self._hooks.load_environment()
+        except (OSError, ValueError) as error:
+            logger.error("--env-files cannot be read, the variables stay as they were: %s", error)
         self._hooks.reload()
         self.crew.replace_all()
 
@@ -155,6 +159,18 @@ class Supervisor:
             logger.info("Certificates have changed, reading them anew")
             self.crew.reload_tls()
         self.timers.after(CERTIFICATE_INTERVAL, self._watch_certificates)
+
+    def _patience(self) -> float | None:
+        """Seconds until this loop must look, if nothing happens."""
+        left = self.timers.left()
+        if self._signals.is_active:
+            return left
+        # No SIGCHLD tells of a worker's end, and a process that it has left behind keeps its pipes open.
+        return POLL if left is None else min(left, POLL)
+
+    def _handle_fatal(self) -> None:
+        if self._phase is Phase.RUNNING:
+            self.stop(1)
 
     def _handle_complete(self) -> None:
         """Every slot is served and none is to change."""
@@ -176,3 +192,6 @@ class Supervisor:
 
 # Certificates are renewed days before they expire.
 CERTIFICATE_INTERVAL = 1.0
+POLL = 0.5
+# Others may come, if the program has handlers for them.
+NAMES = {item.value: item.name for item in signal.Signals}

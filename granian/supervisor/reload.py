@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import re
+import select
 import signal
 import stat
 from collections.abc import Sequence
@@ -97,6 +98,8 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
         yield_on_timeout=True,
         raise_interrupt=False,
     ):
+        if _is_deserted(pipe):
+            return
         try:
             if not told:
                 # The watch has been set up once the first round is over.
@@ -106,6 +109,14 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
                 pipe.send([f"{change.raw_str().capitalize()}: {path}" for change, path in sorted(changes)])
         except OSError:
             return
+
+
+def _is_deserted(pipe: Connection) -> bool:
+    """Whether nobody is left to read the pipe, which is to say that the supervisor is dead."""
+    poll = select.poll()
+    # Errors are told even if nothing is asked.
+    poll.register(pipe.fileno(), 0)
+    return bool(poll.poll(0))
 
 
 def make_filter(config: Config, outputs: Outputs) -> Any:
