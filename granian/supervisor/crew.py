@@ -266,6 +266,8 @@ class Crew:
             worker = self._plan.launch(boot)
         except OSError as error:
             logger.error("%s could not be spawned: %s", slot.name, error)
+            if not slot.is_serving():
+                self._hand_over(slot)
             return self._retry(slot, slot.back_off())
         slot.boot(worker)
         logger.info(worker.spawn_line)

@@ -450,3 +450,71 @@ def test_log_files_are_opened_anew(program, tmp_path):
     service.signal(signal.SIGTERM)
     assert service.wait_exit() == 0
     assert "Shutting down granian" in log.read_text()
+
+
+@pytest.mark.parametrize("case", ["absent", "exception", "exit"])
+@pytest.mark.parametrize("log", [(), ("--no-log",), ("--log-level", "critical")])
+def test_preloaded_application_that_cannot_be_loaded(launch, case, log):
+    """It ended without a word."""
+    source, target, message = FAILURES[case]
+    failing = launch(source, "--preload", "--pid-file", "pid", *log, target=target)
+    assert failing.wait_exit(20) == 1
+    assert failing.log().count("could not be loaded:") == 1, failing.log()
+    assert message in failing.log()
+    assert not (failing.spec.cwd / "pid").exists()
+
+
+@pytest.mark.parametrize("log", [("--no-log",), ("--log-level", "critical")])
+def test_failed_start_without_a_log(launch, log):
+    failing = launch("", *log, target="nowhere:app")
+    assert failing.wait_exit(20) == 1
+    assert failing.lines() == ["worker-1 could not start: Could not import 'nowhere'."]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stop_while_preloading(launch, number):
+    """The pid file was left."""
+    source = "import time; print('importing', flush=True); time.sleep(60)"
+    importing = launch(source, "--preload", "--pid-file", "pid", "--uds", "socket")
+    importing.wait_line("importing")
+    importing.signal(signal.SIGHUP)
+    importing.signal(number)
+    assert importing.wait_exit(5) == 0
+    assert not (importing.spec.cwd / "pid").exists()
+    assert not (importing.spec.cwd / "socket").exists()
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)])
+def test_relative_addresses_are_of_the_folder_of_the_start(launch, tmp_path, preload):
+    (tmp_path / "elsewhere").mkdir()
+    service = launch(HELLO, "--bind", "unix:socket", "--working-dir", "elsewhere", *preload)
+    service.wait_line("Started worker-1")
+    with Wire(f"{tmp_path}/socket") as wire:
+        assert wire.request("GET", "/").response().status == 200
+    service.stop()
+
+
+UNPICKLABLE = """
+    import multiprocessing
+    from granian import Granian
+
+    if __name__ == "__main__":
+        multiprocessing.set_start_method("spawn")
+        Granian("main:app", port=0, log_dictconfig={"filters": {"one": {"()": lambda: None}}}).serve()
+"""
+
+
+def test_options_that_cannot_be_passed_to_workers(program):
+    service = program(UNPICKLABLE)
+    assert service.wait_exit() == 1
+    assert "log_dictconfig: cannot be passed to workers that are not forked" in service.lines()[-1]
+
+
+def test_lifespan_that_fails_says_it_once(launch):
+    failing = launch(FAILING_LIFESPAN, interface="asgi")
+    assert failing.wait_exit(20) == 1
+    assert [line for line in failing.lines() if "[ERROR]" in line] == [
+        "[ERROR] no database",
+        "[ERROR] worker-1 could not start: ASGI lifespan startup failed",
+    ]
+    assert "Traceback" not in failing.log()
