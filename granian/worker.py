@@ -28,6 +28,7 @@ from .supervisor.logfiles import keep_loggers
 from .supervisor.pipe import WorkerPipe
 from .supervisor.report import Boot, Command, Report
 from .tasks import cancel_all, others, resolve, taken, when_done
+from .turns import turn_of
 
 
 class WorkerLife:
@@ -123,7 +124,8 @@ class WorkerLife:
         )
         target = callable_of(app) if interface == Interfaces.RSGI else app
         self.worker = Worker(target, options, loop)
-        loop.add_reader(self.worker.fileno(), self._turn())
+        turn = turn_of(self.worker, self.boot.request_limit, lambda: self._pipe.report(Report.SPENT))
+        loop.add_reader(self.worker.fileno(), turn)
         for position, listener in self.boot.sockets.items():
             self.boot.redirects.listen(self.worker, position, listener)
 
@@ -143,24 +145,6 @@ class WorkerLife:
         except ConfigurationError as error:
             # The supervisor has read them, but they may have changed since. It will look again.
             logger.warning("The certificates stay as they were: %s", error)
-
-    def _turn(self) -> Callable[[], None]:
-        """What the loop calls when the core has something to do."""
-        assert self.worker is not None
-        worker, limit = self.worker, self.boot.request_limit
-        if limit is None:
-            turn: Callable[[], None] = worker.turn
-            return turn
-        told = False
-
-        def counted_turn() -> None:
-            nonlocal told
-            worker.turn()
-            if not told and worker.handled >= limit:
-                told = True
-                self._pipe.report(Report.SPENT)
-
-        return counted_turn
 
     def _adopt(self, position: int, follows: bool) -> None:
         """Accepts on a socket whose own worker is gone."""
@@ -231,7 +215,7 @@ class WorkerLife:
         self._pipe.report(Report.DRAINING, self._reason)
         if not await self._wait(drained):
             if count := self.worker.requests:
-                logger.warning("%d request%s cancelled: the time to drain is over", count, "s" if count > 1 else "")
+                logger.warning("Cancelling %d request%s that did not end", count, "s" if count > 1 else "")
             self.worker.cancel()
             await asyncio.wait([drained], timeout=GRACE / 4)
         while tasks := others(loop, self._kept_tasks()):

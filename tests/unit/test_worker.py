@@ -243,7 +243,7 @@ def test_requests_that_are_cut(caplog, monkeypatch):
         rig.pipe.send((Command.CANCEL, None))
         rig.wait(Report.GONE)
     assert rig.finish() == 0
-    assert "1 request cancelled: the time to drain is over" in caplog.messages
+    assert "Cancelling 1 request that did not end" in caplog.messages
 
 
 def test_application_that_switches_loggers_off():
