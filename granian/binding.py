@@ -188,14 +188,17 @@ def bind_abstract(name: str, backlog: int) -> socket.socket:
 
 def take_given(fd: int, backlog: int) -> socket.socket:
     try:
-        own = os.dup(fd)
+        ours = os.dup(fd)
     except OSError as error:
-        fail("fd", f"The descriptor {fd} is not open: {_reason(error)}")
-    try:
-        listener = socket.socket(fileno=own)
-    except OSError as error:
-        os.close(own)
         fail("fd", f"The descriptor {fd} is no socket: {_reason(error)}")
+    try:
+        listener = socket.socket(fileno=ours)
+    except OSError as error:
+        os.close(ours)
+        fail("fd", f"The descriptor {fd} is no socket: {_reason(error)}")
+    if fd > STANDARD_ERROR:
+        # Other programs that the application starts have nothing to accept.
+        os.set_inheritable(fd, False)
     if listener.type != socket.SOCK_STREAM:
         listener.close()
         fail("fd", f"The descriptor {fd} is no stream socket")
@@ -212,4 +215,5 @@ def _reason(error: OSError) -> str:
 
 
 MAX_PORT = 65535
+STANDARD_ERROR = 2
 NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)

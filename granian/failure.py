@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import os
+import sys
 import traceback
 
 from ._loops import loops
 from .errors import FatalError
 from .importer import find_target
+from .log import logger
+
+
+def tell(message: str) -> None:
+    """Logs an error that ends a start; where the log does not show it, the standard error does."""
+    logger.error("%s", message)
+    if not logger.isEnabledFor(logging.ERROR) and sys.stderr is not None:
+        print(message, file=sys.stderr, flush=True)
 
 
 def describe(error: BaseException) -> str:
     """An error at start for the log: the traceback if it is the application's, else its message."""
     if isinstance(error, FatalError):
-        return str(error)
+        return str(error) if error.__cause__ is None else f"{error}\n{describe(error.__cause__)}"
     frames = traceback.extract_tb(error.__traceback__)
     if isinstance(error, RuntimeError | AttributeError | ValueError) and frames and frames[-1].filename in _OWN_WORDS:
         return str(error)

@@ -90,19 +90,6 @@ def configure_logging(level: LogLevels | str, config: dict[str, Any] | None = No
         raise ConfigurationError("log_dictconfig", reason) from None
 
 
-def enable_logging(enabled: bool) -> None:
-    """Undoes what an application's own `dictConfig` does to loggers that it does not know, unless told otherwise."""
-    if enabled:
-        logger.disabled = access_logger.disabled = False
-
-
-def complain(message: str) -> None:
-    """Logs why there is no server; on the standard error if the log would not tell."""
-    if logger.disabled or not logger.isEnabledFor(logging.ERROR):
-        print(message, file=sys.stderr, flush=True)
-    logger.error("%s", message)
-
-
 def log_app_exception(exception: BaseException) -> None:
     """Logs what an application has raised, with its traceback."""
     # An application that configures logging by a dictionary disables the loggers that are not in it.

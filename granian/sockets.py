@@ -11,7 +11,6 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 from ._granian import Worker
@@ -36,6 +35,22 @@ class Binding:
         while self.spread and len(self._sockets) < slots:
             self._sockets.append(bind_sibling(self._sockets[0], self._backlog))
 
+    def forget(self, slots: int) -> None:
+        """Closes the sockets beyond those of `slots` slots."""
+        while self.spread and len(self._sockets) > max(slots, 1):
+            self._sockets.pop().close()
+
+    def refuse(self) -> None:
+        """Lets nobody connect any more, whoever else has the sockets; those that were given are not ours to end."""
+        if self.address.kind is Kind.FD:
+            return
+        for item in self._sockets:
+            try:
+                item.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                # It is done already, or cannot be done here: they end with the process.
+                pass
+
     @property
     def sockets(self) -> tuple[socket.socket, ...]:
         return tuple(self._sockets)
@@ -54,13 +69,6 @@ class Binding:
             return f"{scheme}://{host}:{bound[1]}"
         name = f"@{bound[1:].decode()}" if isinstance(bound, bytes) else bound
         return f"{scheme}://unix:{name}"
-
-    def refuse(self) -> None:
-        """Whoever connects from now on is refused, whichever processes have the sockets open."""
-        if self.address.kind is not Kind.FD:
-            for item in self._sockets:
-                with suppress(OSError):
-                    item.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Closes the sockets and removes the socket file if it is still this one."""
@@ -118,14 +126,31 @@ class Listeners:
         return listeners
 
     def reserve(self, slots: int) -> None:
-        """Makes sure that each of `slots` slots has its sockets; none is given up again."""
+        """Makes sure that each of `slots` slots has its sockets; none is given up again.
+
+        # Errors
+        `OSError`, and there are as many as before: one that nobody accepts on would swallow connections.
+        """
+        try:
+            for binding in self.bindings:
+                binding.reserve(slots)
+        except OSError:
+            for binding in self.bindings:
+                binding.forget(self.slots)
+            raise
         self.slots = max(self.slots, slots)
-        for binding in self.bindings:
-            binding.reserve(self.slots)
 
     def sockets(self, slot: int) -> dict[int, socket.socket]:
         """Those that a slot, counted from 0, accepts on, by a number of their own."""
         return {**self.shared(), **self.own(slot)}
+
+    def of_slot(self, slot: int, slots: int) -> dict[int, socket.socket]:
+        """Those that one of `slots` slots accepts on; the first also has those that no slot has any more."""
+        unclaimed = range(slots, self.slots) if slot == 0 else ()
+        return {
+            **self.sockets(slot),
+            **{number: item for one in unclaimed for number, item in self.own(one).items()},
+        }
 
     def own(self, slot: int) -> dict[int, socket.socket]:
         """Those that no other slot has."""
@@ -158,7 +183,7 @@ class Listeners:
         ]
 
     def refuse(self) -> None:
-        """Ends listening on what was not given by somebody else, who may go on with it."""
+        """Refuses new clients, and drops those that wait to be accepted."""
         for binding in self.bindings:
             binding.refuse()
 
@@ -174,12 +199,7 @@ def inherited_descriptors() -> list[int]:
         return []
     for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
-    found = list(range(FIRST_PASSED, FIRST_PASSED + int(count)))
-    for descriptor in found:
-        with suppress(OSError):
-            # Not for programs that are run here.
-            os.set_inheritable(descriptor, False)
-    return found
+    return list(range(FIRST_PASSED, FIRST_PASSED + int(count)))
 
 
 def _bind(address: Address, backlog: int, permissions: int | None) -> list[Binding]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import select
+import socket
+from collections.abc import Iterable
 from typing import Any
 
 
@@ -28,6 +31,18 @@ def resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+async def taken(listeners: Iterable[socket.socket]) -> None:
+    """Waits until no connection is in the queues: those that the loop still accepts, before somebody else's."""
+    poll = select.poll()
+    for listener in listeners:
+        if listener.fileno() >= 0:
+            poll.register(listener.fileno(), select.POLLIN)
+    for _ in range(TURNS):
+        if not poll.poll(0):
+            return
+        await asyncio.sleep(0)
+
+
 async def cancel_all(loop: asyncio.AbstractEventLoop, kept: set[asyncio.Task[Any]], timeout: float) -> None:
     """Cancels every task but those `kept`, and gives them `timeout` seconds to end."""
     tasks = others(loop, kept)
@@ -42,3 +57,7 @@ def others(loop: asyncio.AbstractEventLoop, kept: set[asyncio.Task[Any]]) -> set
     found = asyncio.all_tasks(loop) - kept
     found.discard(asyncio.current_task(loop))
     return found
+
+
+# Of the loop; dozens of connections are accepted in each.
+TURNS = 64

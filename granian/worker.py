@@ -7,14 +7,10 @@ in a process or a thread of its own; how it got there, and what becomes of it, i
 from __future__ import annotations
 
 import asyncio
-import os
-import select
 import socket
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import recv_handle
 from typing import Any
 
 from ._granian import Worker
@@ -24,11 +20,14 @@ from .constants import Interfaces
 from .errors import ConfigurationError
 from .failure import describe
 from .importer import find_target, finish_factory
-from .interfaces import Lifespan, lifespan_of, served
+from .interfaces import Lifespan, LifespanProtocol, lifespan_of, served
 from .interfaces.detect import detect
-from .log import enable_logging, log_app_exception, log_request_builder, logger
+from .log import log_app_exception, log_request_builder, logger
+from .supervisor.logfiles import keep_loggers
+from .supervisor.pipe import WorkerPipe
 from .supervisor.report import Boot, Command, Report
-from .tasks import cancel_all, others, resolve, when_done
+from .tasks import cancel_all, others, resolve, taken, when_done
+from .turns import turn_of
 
 
 class WorkerLife:
@@ -40,12 +39,15 @@ class WorkerLife:
         self.loop: asyncio.AbstractEventLoop | None = None
         # What the process ends with, even if it is ended before `run` returns.
         self.exit_code = 0
-        self._pipe = pipe
+        self._pipe = WorkerPipe(pipe)
         # Listening sockets that have come through the pipe.
         self._adopted: list[socket.socket] = []
         self._lifespan: Lifespan | None = None
         self._main: asyncio.Task[None] | None = None
+        self._starting = True
         self._stopping = False
+        # Why it stops, if nobody has told it to.
+        self._reason: str | None = None
         self._stop = asyncio.Event()
         self._hurry: asyncio.Future[None]
         self._deadline = 0.0
@@ -80,17 +82,23 @@ class WorkerLife:
         self._stopping = True
         self._deadline = time.monotonic() + self.boot.drain_timeout
         self.on_stopping(self.boot.drain_timeout + GRACE)
-        self._wake(self._handle_stop)
-
-    def call_soon(self, function: Callable[[], Any]) -> None:
-        """Runs `function` on the event loop; from a signal's handler, or another thread."""
-        self._wake(function)
+        self.call_soon(self._handle_stop)
 
     def request_cancel(self) -> None:
         """Ends the drain at once."""
-        self._deadline = time.monotonic()
+        self.request_stop()
+        self._deadline = min(self._deadline, time.monotonic())
         self.on_stopping(FORCED)
-        self._wake(self._handle_cancel)
+        self.call_soon(self._handle_cancel)
+
+    def call_soon(self, function: Callable[[], Any]) -> None:
+        """Calls it on the event loop; from a signal's handler or another thread."""
+        try:
+            if self.loop is not None:
+                self.loop.call_soon_threadsafe(function)
+        except RuntimeError:
+            # The loop is closed: the end is near.
+            pass
 
     # Starting.
 
@@ -98,13 +106,13 @@ class WorkerLife:
         config = self.boot.config
         self.loop = loop = loops.get(config.loop)
         app = self._find_app(loop)
-        enable_logging(config.log_enabled)
+        keep_loggers()
         interface = detect(app) if config.interface == Interfaces.AUTO else Interfaces(config.interface)
         self._lifespan = lifespan_of(app, interface)
-        self._watch_pipe(loop)
+        self._pipe.watch(loop, self._handle_command)
         self.on_loaded()
         self._lifespan.startup(loop)
-        enable_logging(config.log_enabled)
+        keep_loggers()
         self._startup_tasks = asyncio.all_tasks(loop)
         options = WorkerOptions.from_config(
             config,
@@ -115,7 +123,8 @@ class WorkerLife:
         )
         target = served(app, interface)
         self.worker = Worker(target, options, loop)
-        loop.add_reader(self.worker.fileno(), self._turn())
+        turn = turn_of(self.worker, self.boot.request_limit, lambda: self._pipe.report(Report.SPENT))
+        loop.add_reader(self.worker.fileno(), turn)
         for position, listener in self.boot.sockets.items():
             self.boot.redirects.listen(self.worker, position, listener)
 
@@ -136,29 +145,10 @@ class WorkerLife:
             # The supervisor has read them, but they may have changed since. It will look again.
             logger.warning("The certificates stay as they were: %s", error)
 
-    def _turn(self) -> Callable[[], None]:
-        """What the loop calls when the core has something to do."""
-        assert self.worker is not None
-        worker, limit = self.worker, self.boot.request_limit
-        if limit is None:
-            turn: Callable[[], None] = worker.turn
-            return turn
-        told = False
-
-        def counted_turn() -> None:
-            nonlocal told
-            worker.turn()
-            if not told and worker.handled >= limit:
-                told = True
-                self._report(Report.SPENT)
-
-        return counted_turn
-
     def _adopt(self, position: int, follows: bool) -> None:
         """Accepts on a socket whose own worker is gone."""
         known = self.boot.sockets.get(position)
-        descriptor = recv_handle(self._pipe) if follows else -1
-        listener = socket.socket(fileno=descriptor) if follows else known
+        listener = self._pipe.listener() if follows else known
         if listener is None:
             return
         if (known is None or not follows) and self.worker is not None and not self._stopping:
@@ -170,21 +160,26 @@ class WorkerLife:
             listener.close()
 
     def _fail(self, error: BaseException) -> None:
+        self._starting = False
         if not self._stopping:
             self.exit_code = 1
         if self.loop is not None:
-            with suppress(Exception):
-                # What has been cancelled may have something to clean up.
-                self.loop.run_until_complete(self._end_tasks())
+            try:
+                # What has been started so far ends in order.
+                self.loop.run_until_complete(asyncio.wait_for(self._end_tasks(), GRACE / 2))
+            except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as second:
+                logger.debug("The tasks of a failed start did not end: %r", second)
             self._close(self.loop)
         if self._stopping:
-            return self._report(Report.GONE)
-        self._report(Report.FAILED, describe(error))
+            return self._pipe.report(Report.GONE)
+        keep_loggers()
+        self._pipe.report(Report.FAILED, describe(error))
 
     # Serving.
 
     def _live(self, loop: asyncio.AbstractEventLoop) -> None:
         assert self._lifespan is not None
+        self._starting = False
         self._hurry = loop.create_future()
         self._main = loop.create_task(self._serve(loop), name="granian-worker")
         while not self._main.done():
@@ -192,6 +187,7 @@ class WorkerLife:
                 loop.run_until_complete(self._main)
             except (SystemExit, KeyboardInterrupt) as error:
                 logger.error("The application has left with %r, stopping", error)
+                self._reason = f"the application has left with {error!r}"
                 self.exit_code = 1
                 self.request_stop()
         try:
@@ -199,10 +195,10 @@ class WorkerLife:
         except Exception as error:
             logger.error("The application's shutdown failed", exc_info=error)
         loop.run_until_complete(self._end_tasks())
-        self._report(Report.GONE)
+        self._pipe.report(Report.GONE)
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._report(Report.READY)
+        self._pipe.report(Report.READY)
         if self.boot.config.hang_timeout:
             self._beat(loop, self.boot.config.hang_timeout / BEATS)
         await self._stop.wait()
@@ -213,11 +209,12 @@ class WorkerLife:
         drained = loop.create_future()
         # The last call may end on a thread of the pool.
         self.worker.drain(lambda: loop.call_soon_threadsafe(resolve, drained) and None)
-        # From now on nothing is accepted here.
-        self._report(Report.DRAINING)
+        # The supervisor may end the sockets then.
+        await taken(self.boot.sockets.values())
+        self._pipe.report(Report.DRAINING, self._reason)
         if not await self._wait(drained):
-            if self.worker.requests:
-                logger.warning("Cancelling %d requests that have not ended in time", self.worker.requests)
+            if count := self.worker.requests:
+                logger.warning("Cancelling %d request%s that did not end", count, "s" if count > 1 else "")
             self.worker.cancel()
             await asyncio.wait([drained], timeout=GRACE / 4)
         while tasks := others(loop, self._kept_tasks()):
@@ -242,26 +239,19 @@ class WorkerLife:
         await self.loop.shutdown_asyncgens()
 
     def _beat(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:
-        # A supervisor that reads nothing for long must not stop what works.
-        if select.select([], [self._pipe], [], 0)[1]:
-            self._report(Report.BEAT)
+        self._pipe.beat()
         if not self._stopping:
             loop.call_later(interval, self._beat, loop, interval)
 
     # The pipe and the end.
 
-    def _watch_pipe(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.add_reader(self._pipe.fileno(), self._handle_command)
-        # uvloop makes what it watches non-blocking; a message is read and written whole.
-        os.set_blocking(self._pipe.fileno(), True)
-
     def _handle_command(self) -> None:
         assert self.loop is not None
         try:
-            command, value = self._pipe.recv()
+            command, value = self._pipe.command()
         except (EOFError, OSError):
             # The supervisor is dead.
-            self.loop.remove_reader(self._pipe.fileno())
+            self._pipe.unwatch(self.loop)
             return self.request_stop()
         match command:
             case Command.LISTEN:
@@ -273,30 +263,18 @@ class WorkerLife:
             case Command.CANCEL:
                 self.request_cancel()
 
-    def _report(self, report: Report, text: str | None = None) -> None:
-        try:
-            self._pipe.send((report, text))
-        except OSError:
-            pass
-
     def _handle_stop(self) -> None:
         self._stop.set()
-        if self._main is None and self.loop is not None:
-            # Still starting: the application's startup is cancelled.
-            for task in asyncio.all_tasks(self.loop):
-                task.cancel()
+        if not self._starting or self.loop is None:
+            return
+        # The application's startup is cancelled; its lifespan is ended by whoever waits for that.
+        lifespan = self._lifespan.lifespan_task() if isinstance(self._lifespan, LifespanProtocol) else None
+        for task in asyncio.all_tasks(self.loop) - {lifespan}:
+            task.cancel()
 
     def _handle_cancel(self) -> None:
         if self._main is not None:
             resolve(self._hurry)
-
-    def _wake(self, function: Callable[[], Any]) -> None:
-        try:
-            if self.loop is not None:
-                self.loop.call_soon_threadsafe(function)
-        except RuntimeError:
-            # The loop is closed: the end is near.
-            pass
 
     def _close(self, loop: asyncio.AbstractEventLoop) -> None:
         if self.worker is not None:
@@ -306,7 +284,7 @@ class WorkerLife:
             self.worker = None
         while self._adopted:
             self._adopted.pop().close()
-        loop.remove_reader(self._pipe.fileno())
+        self._pipe.unwatch(loop)
         loop.close()
 
 

@@ -13,7 +13,7 @@ from ..constants import Interfaces, TaskImpl
 from ..errors import ConfigurationError
 from ..log import LogLevels, log_levels_map, log_request_builder, logger
 from .protocols import converted_settings
-from .tls import TlsOptions
+from .tls import TlsOptions, absolute_pair
 
 if TYPE_CHECKING:
     from .config import Config
@@ -52,7 +52,8 @@ def _convert(field: dataclasses.Field[Any], value: Any) -> Any:
     try:
         if field.name.endswith("_settings"):
             return converted_settings(value)
-        return value if option is None else option.convert(value)
+        converted = value if option is None else option.convert(value)
+        return tuple(map(absolute_pair, converted)) if field.name == "ssl_sni" else converted
     except ValueError as error:
         raise ConfigurationError(field.name, str(error)) from None
 

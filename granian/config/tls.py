@@ -62,3 +62,8 @@ def further(pair: str, password: str | None) -> tuple[Path, Path, str | None]:
     if not key:
         raise ConfigurationError("ssl_sni", f"{pair!r} is not CERTIFICATE,KEY")
     return Path(certificate), Path(key), password
+
+
+def absolute_pair(pair: str) -> str:
+    """`CERTIFICATE,KEY` with both paths absolute: the current folder is another one once an application is loaded."""
+    return ",".join(str(Path(path).absolute()) if path else path for path in pair.split(",", 1))

@@ -38,6 +38,8 @@ class LifespanProtocol:
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._moved = asyncio.Event()
         self._failure: str = ""
+        # What the application has raised after it said that it failed.
+        self._error: Exception | None = None
 
     def startup(self, loop: asyncio.AbstractEventLoop) -> None:
         """Returns when the application has started, or does without the protocol; raises if it cannot start."""
@@ -59,13 +61,14 @@ class LifespanProtocol:
         try:
             await self._moved.wait()
         except asyncio.CancelledError:
-            self._task.cancel()
+            # What has been opened so far is closed by the application itself.
+            await self._end_task()
             raise
         if self.status is LifespanState.FAILED:
             await self._end_task()
             if self._failure:
                 logger.error(self._failure)
-            raise FatalError("ASGI lifespan startup failed") from self._task_exception()
+            raise FatalError("ASGI lifespan startup failed") from self._error
 
     async def wait_shutdown(self, timeout: float | None = None) -> None:
         """`shutdown` on a running loop."""
@@ -75,14 +78,14 @@ class LifespanProtocol:
         self._moved.clear()
         self._messages.put_nowait({"type": "lifespan.shutdown"})
         try:
-            await asyncio.wait_for(self._moved.wait(), timeout)
-            # The code behind `shutdown.complete` still belongs to the application's end.
+            # It ends by itself: the code behind `shutdown.complete` still belongs to the application's end.
             await asyncio.wait([self._task], timeout=timeout)
-        except asyncio.TimeoutError:
-            logger.warning("The application's lifespan did not end in time")
-        await self._end_task()
+            if not self._moved.is_set():
+                logger.warning("The application's lifespan did not end in time")
+        finally:
+            await self._end_task()
         if self.status is LifespanState.FAILED:
-            logger.error(self._failure or "ASGI lifespan shutdown failed")
+            logger.error(self._failure or "ASGI lifespan shutdown failed", exc_info=self._error)
 
     def lifespan_task(self) -> asyncio.Task[None] | None:
         """The task that must not be cancelled before `shutdown`."""
@@ -103,8 +106,8 @@ class LifespanProtocol:
         self.errored = True
         match self.status:
             case LifespanState.FAILED:
-                # `startup.failed` was said, and here is why.
-                logger.error("ASGI lifespan startup failed", exc_info=error)
+                # That was said already, and here is why.
+                self._error = error
             case LifespanState.STARTING:
                 logger.warning(
                     "ASGI Lifespan errored, continuing without Lifespan support"

@@ -17,16 +17,17 @@ from typing import Any, TypeVar
 from .._loops import loops
 from ..config import Config
 from ..errors import ConfigurationError, FatalError
-from ..failure import describe
+from ..failure import describe, tell
 from ..importer import build_env_loader, load_target
-from ..log import LogLevels, complain, configure_logging, enable_logging, logger
+from ..log import LogLevels, configure_logging, logger
 from ..sockets import Address, Kind, Listeners, inherited_descriptors
 from ..supervisor.core import Hooks, Supervisor
 from ..supervisor.crew import Plan
 from ..supervisor.handle import WorkerHandle
+from ..supervisor.logfiles import keep_loggers
 from ..supervisor.pidfile import PidFile
 from ..supervisor.report import Boot, Loader
-from ..supervisor.signals import leaving_on_signals
+from ..supervisor.signals import Interrupted, SignalWatch
 from ..supervisor.title import set_title
 from .names import FormerNames, former
 
@@ -88,16 +89,14 @@ class AbstractServer(FormerNames, ABC):
         loader = Loader(target_loader, wrap_loader) if target_loader is not None else None
         logger.info("Starting granian (main PID: %d)", self.pid)
         pid_file = PidFile(Path(self.config.pid_file)) if self.config.pid_file is not None else None
-        if pid_file is not None:
-            pid_file.write()
-        try:
-            with leaving_on_signals():
-                # Before the application is loaded, which may change the directory.
-                addresses = addresses_of(self.config)
-                code = self._serve(spawn_target, self._make_loader(loader), addresses)
-        finally:
+        with SignalWatch() as signals:
             if pid_file is not None:
-                pid_file.remove()
+                pid_file.write()
+            try:
+                code = self._serve(spawn_target, loader, signals)
+            finally:
+                if pid_file is not None:
+                    pid_file.remove()
         logger.info("Granian shutdown completed, see ya!")
         if code:
             sys.exit(code)
@@ -129,11 +128,13 @@ class AbstractServer(FormerNames, ABC):
                 app = loader.load(config.target)
             else:
                 app = load_target(config.target, config.working_dir, config.factory)
-        except Exception as error:
-            message = f"The application could not be loaded: {describe(error)}"
-            complain(message)
+        except (Exception, SystemExit) as error:
+            keep_loggers()
+            reason = describe(error)
+            message = f"The application could not be loaded:{NEWLINE if NEWLINE in reason else ' '}{reason}"
+            tell(message)
             raise FatalError(message) from error
-        enable_logging(config.log_enabled)
+        keep_loggers()
         return Loader(lambda: app, with_target=False)
 
     def _configure(self, target: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Config:
@@ -143,18 +144,26 @@ class AbstractServer(FormerNames, ABC):
             raise TypeError("too many positional arguments, or one that is also given by name")
         return Config.from_kwargs(target=target, **named, **options)
 
-    def _serve(self, spawn_target: Callable[..., None] | None, loader: Loader | None, addresses: list[Address]) -> int:
+    def _serve(self, spawn_target: Callable[..., None] | None, loader: Loader | None, signals: SignalWatch) -> int:
         config = self.config
+        # An application that is loaded here may change to another folder.
+        addresses = addresses_of(config)
+        try:
+            with signals.interrupting():
+                loader = self._make_loader(loader)
+        except Interrupted:
+            logger.info("Shutting down granian")
+            return 0
         listeners = Listeners.open(
             addresses, slots=config.workers, backlog=config.backlog, permissions=config.uds_permissions
         )
+        scheme = "https" if config.ssl_cert is not None else "http"
         try:
-            title = self._set_title(listeners)
+            title = self._set_title(listeners.urls(scheme))
             plan = Plan(config, listeners, self._launcher(spawn_target), config.drain_timeout_effective, title, loader)
-            self._supervisor = Supervisor(plan, Hooks(self._load_environment, self._run_reload_hooks))
+            self._supervisor = Supervisor(plan, Hooks(self._load_environment, self._run_reload_hooks), signals)
 
             def before() -> None:
-                scheme = "https" if config.ssl_cert is not None else "http"
                 for line in listeners.announcements(scheme):
                     logger.info("%s", line)
 
@@ -177,9 +186,9 @@ class AbstractServer(FormerNames, ABC):
         for hook in self.hooks_reload:
             hook()
 
-    def _set_title(self, listeners: Listeners) -> str | None:
+    def _set_title(self, urls: list[str]) -> str | None:
         config = self.config
-        where = " ".join(url.removeprefix("http://") for url in listeners.urls("http"))
+        where = ",".join(url.partition("://")[2] for url in urls)
         title = config.process_name or f"granian {config.interface} {where} {config.target}"
         set_title(title)
         return title
@@ -207,5 +216,6 @@ def addresses_of(config: Config) -> list[Address]:
     return found + named
 
 
+NEWLINE = "\n"
 # Granian 2's name of what the supervisor holds in its hands.
 AbstractWorker = WorkerHandle

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import multiprocessing
+import pickle
 import threading
 from collections.abc import Callable
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
 
+from ..config import Config
 from ..errors import ConfigurationError
 from ..supervisor.child import run_worker
 from ..supervisor.handle import WorkerHandle
@@ -23,6 +28,8 @@ class MPServer(AbstractServer):
         return lambda boot: ProcessHandle(boot, target)
 
     def _make_loader(self, loader: Loader | None) -> Loader | None:
+        if multiprocessing.get_start_method() != "fork":
+            self._check_passing(loader)
         if not self.config.preload:
             return loader
         if multiprocessing.get_start_method() != "fork":
@@ -38,6 +45,15 @@ class MPServer(AbstractServer):
         gc.collect()
         gc.freeze()
         return loader
+
+    def _check_passing(self, loader: Loader | None) -> None:
+        """Refuses what cannot be sent to a process that does not begin as a copy of this one."""
+        values: dict[str, Any] = {field.name: getattr(self.config, field.name) for field in dataclasses.fields(Config)}
+        for name, value in {**values, "target_loader": loader}.items():
+            try:
+                ForkingPickler.dumps(value)
+            except (pickle.PicklingError, TypeError, AttributeError) as error:
+                raise ConfigurationError(name, f"cannot be passed to workers that are not forked ({error})") from None
 
 
 WorkerProcess = ProcessHandle

@@ -17,7 +17,6 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from multiprocessing.connection import Connection
 from types import FrameType
 
@@ -59,16 +58,15 @@ def reset_signals() -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.SIG_DFL)
     for name in ("SIGHUP", "SIGTTIN", "SIGTTOU"):
-        # Meant for the supervisor, even if the whole group gets it.
+        # Meant for the supervisor, even if the whole group gets it. SIG_IGN would go on to what the application starts.
         if hasattr(signal, name):
-            # A handler, unlike SIG_IGN, is not passed on to the programs that an application runs.
-            signal.signal(getattr(signal, name), _ignore)
+            signal.signal(getattr(signal, name), ignore)
     if hasattr(signal, "pthread_sigmask"):
         signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
-def _ignore(signum: int, frame: FrameType | None) -> None:
-    """Means nothing here."""
+def ignore(signum: int, frame: FrameType | None) -> None:
+    """The handler of signals that are somebody else's, or are told otherwise."""
 
 
 def die_with_parent(parent: int) -> None:
@@ -166,16 +164,11 @@ def _handle_dumps(life: WorkerLife) -> None:
         return
 
     def handle_dump(signum: int, frame: FrameType | None) -> None:
-        worker, loop = life.worker, life.loop
-        if worker is not None:
-            logger.warning("%d connections, %d requests in flight", worker.connections, worker.requests)
-        if loop is None:
-            return
-        with suppress(RuntimeError):
-            # It has interrupted somebody who writes there.
-            for task in asyncio.all_tasks(loop):
-                task.print_stack(file=sys.stderr)
-            sys.stderr.flush()
+        try:
+            _dump(life)
+        except RuntimeError:
+            # It has interrupted somebody who was just writing there: reentrant calls are refused.
+            pass
 
     signal.signal(signal.SIGUSR2, handle_dump)
     if sys.stderr is not None:
@@ -184,6 +177,17 @@ def _handle_dumps(life: WorkerLife) -> None:
         except (ValueError, OSError):
             # The standard error is no file: the tasks must do.
             pass
+
+
+def _dump(life: WorkerLife) -> None:
+    worker, loop = life.worker, life.loop
+    if worker is not None:
+        logger.warning("%d connections, %d requests in flight", worker.connections, worker.requests)
+    if loop is None or sys.stderr is None:
+        return
+    for task in asyncio.all_tasks(loop):
+        task.print_stack(file=sys.stderr)
+    sys.stderr.flush()
 
 
 PR_SET_PDEATHSIG = 1

@@ -14,7 +14,6 @@ from enum import Enum
 from multiprocessing.connection import wait
 
 from ..config import Config
-from ..errors import ConfigurationError
 from ..log import logger
 from ..systemd import Notifier
 from .certificates import CertificateWatch
@@ -45,20 +44,17 @@ class Hooks:
 class Supervisor:
     """Keeps a crew of workers until it is told to stop."""
 
-    def __init__(self, plan: Plan, hooks: Hooks) -> None:
+    def __init__(self, plan: Plan, hooks: Hooks, signals: SignalWatch) -> None:
         self.config: Config = plan.config
         self.timers = Timers()
         self.crew = Crew(plan, self.timers)
         self._hooks = hooks
         self._health = Health(plan.config, self.crew, self.timers)
         self._notifier = Notifier()
-        self._signals = SignalWatch()
+        self._signals = signals
         self._files: FileWatch | None = None
         self._certificates = CertificateWatch(plan.config)
         self._phase = Phase.RUNNING
-        self._listeners = plan.listeners
-        # New connections are refused.
-        self._is_deaf = False
         self._exit_code = 0
         self.crew.on_complete = self._handle_complete
         self.crew.on_fatal = self._handle_fatal
@@ -103,9 +99,10 @@ class Supervisor:
 
     def _turn(self) -> None:
         watched = [self._signals, *self.crew.waitables()]
+        # It is read as long as something comes of it: a pipe that is readable and not read would keep this loop busy.
         if self._files is not None and self._files.pipe is not None and self._phase is Phase.RUNNING:
             watched.append(self._files.pipe)
-        wait(watched, self._time_to_sleep())
+        wait(watched, self._patience())
         # Events are taken before signals and handled after them: a worker that has ended by a signal to the whole
         # process group (Ctrl-C, systemd) is then seen to have been asked to.
         events = self.crew.take_events()
@@ -120,17 +117,6 @@ class Supervisor:
                     logger.info(change)
                 self._reload()
         self.timers.run()
-        if self._phase is Phase.STOPPING and not self._is_deaf and self.crew.is_deaf():
-            self._is_deaf = True
-            self._listeners.refuse()
-
-    def _time_to_sleep(self) -> float | None:
-        """Seconds until there is something to do, None for any number."""
-        left = self.timers.left()
-        if self._phase is Phase.STOPPING and not self._signals.is_complete:
-            # Without SIGCHLD the end of a worker can be hidden: a process that it has left behind holds its pipe.
-            return LOOK if left is None else min(left, LOOK)
-        return left
 
     def _handle_signal(self, signum: int) -> None:
         if signum in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGBREAK", None)):
@@ -142,10 +128,7 @@ class Supervisor:
                 logger.info("HUP signal received, gracefully respawning workers..")
                 self._reload()
             case "SIGTTIN":
-                try:
-                    self.crew.grow()
-                except OSError as error:
-                    logger.error("No worker could be added: %s", error)
+                self.crew.grow()
             case "SIGTTOU":
                 self.crew.shrink()
             case "SIGUSR1":
@@ -164,8 +147,8 @@ class Supervisor:
         self._notifier.reloading()
         try:
             self.crew.environment = self._hooks.load_environment()
-        except (ConfigurationError, OSError, ValueError) as error:
-            logger.error("The environment stays as it was: %s", error)
+        except (OSError, ValueError) as error:
+            logger.error("--env-files cannot be read, the variables stay as they were: %s", error)
         self._hooks.reload()
         self.crew.replace_all()
 
@@ -176,6 +159,14 @@ class Supervisor:
             logger.info("Certificates have changed, reading them anew")
             self.crew.reload_tls()
         self.timers.after(CERTIFICATE_INTERVAL, self._watch_certificates)
+
+    def _patience(self) -> float | None:
+        """Seconds until this loop must look, if nothing happens."""
+        left = self.timers.left()
+        if self._signals.is_active:
+            return left
+        # No SIGCHLD tells of a worker's end, and a process that it has left behind keeps its pipes open.
+        return POLL if left is None else min(left, POLL)
 
     def _handle_fatal(self) -> None:
         if self._phase is Phase.RUNNING:
@@ -201,6 +192,6 @@ class Supervisor:
 
 # Certificates are renewed days before they expire.
 CERTIFICATE_INTERVAL = 1.0
-# Seconds between two looks at workers whose end nobody tells.
-LOOK = 0.5
-NAMES = {int(known): known.name for known in signal.Signals}
+POLL = 0.5
+# Others may come, if the program has handlers for them.
+NAMES = {item.value: item.name for item in signal.Signals}

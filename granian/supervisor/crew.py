@@ -1,4 +1,4 @@
-"""All workers of a service: those in the slots, and those that are leaving.
+"""All workers of a service: those in the slots, and, in `leaving`, those on their way out.
 
 Owns the rules of replacing: a successor is ready before the old worker drains, one slot at a time; what
 cannot start leaves the old worker serving and is tried again later and later.
@@ -8,21 +8,21 @@ from __future__ import annotations
 
 import os
 import random
-import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from ..config import Config
-from ..log import complain, logger
+from ..failure import tell
+from ..log import logger
 from ..sockets import Listeners
 from .handle import Event, WorkerHandle
+from .leaving import Leaving
 from .report import Boot, Command, Loader, Report
 from .slot import Slot, SlotState
-from .timers import Timer, Timers
+from .timers import Timers
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class Crew:
         self._plan = plan
         self._config = plan.config
         self._timers = timers
-        self._leaving: dict[WorkerHandle, Timer] = {}
+        self._leaving = Leaving(timers, plan.drain_timeout, plan.config.workers_kill_timeout)
+        self._is_stopping = False
         self._queue: deque[Slot] = deque()
 
     # What there is.
@@ -69,12 +70,11 @@ class Crew:
     # What can be asked for.
 
     def grow(self, count: int = 1) -> None:
-        """Adds slots and starts their workers.
-
-        # Errors
-        `OSError` if there can be no sockets for them.
-        """
-        self._plan.listeners.reserve(len(self.slots) + count)
+        """Adds slots and starts their workers, if there are sockets to be had for them."""
+        try:
+            self._plan.listeners.reserve(len(self.slots) + count)
+        except OSError as error:
+            return logger.error("worker-%d could not be added: %s", len(self.slots) + count, error)
         added = [Slot(len(self.slots) + number) for number in range(1, count + 1)]
         self.slots += added
         for slot in added:
@@ -85,10 +85,12 @@ class Crew:
         if len(self.slots) < 2:
             return
         slot = self.slots.pop()
+        if slot in self._queue:
+            self._queue.remove(slot)
         self._hand_over(slot)
         for worker in slot.close():
             self._retire(worker)
-        # It may have been the one that others waited for.
+        # The others may have waited for this one.
         self._check_complete()
         self._advance()
 
@@ -117,12 +119,9 @@ class Crew:
             for worker in slot.workers():
                 worker.send(Command.RELOAD_TLS)
 
-    def is_deaf(self) -> bool:
-        """Nobody accepts any more: all have begun to drain."""
-        return all(worker.is_draining for worker in self.workers())
-
     def stop(self) -> None:
         """Retires everybody."""
+        self._is_stopping = True
         self._queue.clear()
         for slot in self.slots:
             for worker in slot.close():
@@ -130,12 +129,12 @@ class Crew:
 
     def hurry(self) -> None:
         """Whoever is leaving leaves now."""
-        for worker, timer in list(self._leaving.items()):
-            worker.hurry()
-            # Asked again and again, it is killed no later for that.
-            if timer.when > time.monotonic() + HURRY:
-                timer.cancel()
-                self._leaving[worker] = self._timers.after(HURRY, partial(self._kill, worker))
+        self._leaving.hurry()
+
+    def kill(self, worker: WorkerHandle) -> None:
+        """Ends a worker, if it has not ended already."""
+        if worker in self.workers():
+            self._leaving.kill(worker)
 
     # What happens.
 
@@ -155,6 +154,9 @@ class Crew:
                 self._handle_report(event.worker, report)
             if event.ended:
                 self._handle_end(event.worker)
+        if self._is_stopping and all(worker.is_draining for worker in self._leaving):
+            # Nobody accepts any more: a client that waited in a queue would wait for nothing.
+            self._plan.listeners.refuse()
 
     def _handle_report(self, worker: WorkerHandle, report: Report) -> None:
         slot = self.slot_of(worker)
@@ -177,30 +179,30 @@ class Crew:
     def _handle_draining(self, worker: WorkerHandle, slot: Slot | None) -> None:
         if slot is not None:
             # Nobody here has asked for it; it finishes what it has while another one starts.
-            logger.error("Unexpected exit from %s: it was told to stop", worker.name)
+            logger.error("Unexpected exit from %s: %s", worker.name, worker.failure or "it was told to stop")
             slot.lose(worker)
-            self._leaving[worker] = self._timers.after(self._leave_time(), lambda: self._kill(worker))
-            self._replace_lost(slot, worker)
+            self._leaving.add(worker)
+            # A stop of the whole process group may have come to the worker first.
+            self._replace_lost(slot, worker, fatal_after=MOMENT)
         logger.info("Stopping %s", worker.full_name)
 
     def _handle_end(self, worker: WorkerHandle) -> None:
         code = worker.exit_code()
         worker.release()
-        timer = self._leaving.pop(worker, None)
         slot = self.slot_of(worker)
-        if timer is not None:
-            timer.cancel()
+        if self._leaving.remove(worker):
             logger.info("Stopped %s", worker.full_name)
         elif slot is not None and worker.ready_at is None:
             slot.lose(worker)
             self._handle_failed_start(slot, worker, code)
         elif slot is not None:
+            logger.error("Unexpected exit from %s (exit code %s)", worker.name, code)
             slot.lose(worker)
-            self._handle_crash(slot, worker, code)
+            self._replace_lost(slot, worker)
 
     def _handle_failed_start(self, slot: Slot, worker: WorkerHandle, code: int | None) -> None:
         reason = worker.failure or f"unexpected exit with code {code}"
-        complain(f"{worker.name} could not start:{chr(10) if chr(10) in reason else ' '}{reason}")
+        tell(f"{worker.name} could not start:{NEWLINE if NEWLINE in reason else ' '}{reason}")
         if self._config.reload:
             # The next change brings the next start.
             return self._advance()
@@ -208,21 +210,16 @@ class Crew:
             return self.on_fatal()
         self._retry(slot, slot.back_off())
 
-    def _handle_crash(self, slot: Slot, worker: WorkerHandle, code: int | None) -> None:
-        logger.error("Unexpected exit from %s (exit code %s)", worker.name, code)
-        self._replace_lost(slot, worker)
-
-    def _replace_lost(self, slot: Slot, worker: WorkerHandle) -> None:
+    def _replace_lost(self, slot: Slot, worker: WorkerHandle, fatal_after: float = 0.0) -> None:
         if not self._config.respawn_failed_workers:
-            # A signal to the whole process group may be on its way here as well: that is no failure.
-            self._timers.after(GROUP_SIGNAL, self.on_fatal)
+            self._timers.after(fatal_after, self.on_fatal)
             return
         self._hand_over(slot)
         if worker.ready_at is not None and time.monotonic() - worker.ready_at > LONG_LIFE:
             slot.failures = 0
         if slot.coming is None:
             wait = slot.back_off()
-            # The first time costs nothing but the start of another worker.
+            # The first loss costs nothing but the start of another worker.
             self._retry(slot, wait if slot.failures > 1 else 0.0)
 
     def _retry(self, slot: Slot, seconds: float) -> None:
@@ -257,7 +254,7 @@ class Crew:
             number=slot.number,
             config=config,
             drain_timeout=self._plan.drain_timeout,
-            sockets=self._sockets_of(slot),
+            sockets=self._plan.listeners.of_slot(slot.number - 1, len(self.slots)),
             redirects=self._plan.listeners.redirects(config.ssl_redirect_to_port),
             title=f"{self._plan.title} {slot.name}" if self._plan.title else None,
             request_limit=config.max_requests + jitter if config.max_requests else None,
@@ -269,18 +266,11 @@ class Crew:
             worker = self._plan.launch(boot)
         except OSError as error:
             logger.error("%s could not be spawned: %s", slot.name, error)
+            if not slot.is_serving():
+                self._hand_over(slot)
             return self._retry(slot, slot.back_off())
         slot.boot(worker)
         logger.info(worker.spawn_line)
-
-    def _sockets_of(self, slot: Slot) -> dict[int, socket.socket]:
-        """The slot's sockets; the first slot also has those that no slot has any more."""
-        listeners = self._plan.listeners
-        sockets = listeners.sockets(slot.number - 1)
-        if slot.number == 1:
-            for number in range(len(self.slots), listeners.slots):
-                sockets |= listeners.sockets(number)
-        return sockets
 
     def _hand_over(self, slot: Slot) -> None:
         """Another worker accepts what waits in the queue of a slot that nobody serves."""
@@ -294,27 +284,12 @@ class Crew:
         if worker.ready_at is None:
             # One that serves says so itself, once it accepts no more.
             logger.info("Stopping %s", worker.full_name)
-        within = self._leave_time() if within is None else within
-        self._leaving[worker] = self._timers.after(within, lambda: self._kill(worker))
+        self._leaving.add(worker, within)
         worker.stop()
-
-    def _leave_time(self) -> float:
-        """Seconds until a worker that leaves is killed."""
-        own = self._plan.drain_timeout + KILL_GRACE
-        return min(own, self._config.workers_kill_timeout or own)
-
-    def _kill(self, worker: WorkerHandle) -> None:
-        logger.warning("Killing %s after it refused to gracefully stop", worker.full_name)
-        worker.kill()
-        # A thread that is left behind makes nothing readable: somebody has to look.
-        self._timers.after(0, lambda: None)
 
 
 # A worker that has lived so long did not fail at its start.
 LONG_LIFE = 10.0
-# Workers leave by themselves a moment before.
-KILL_GRACE = 0.95
 ABANDONED = 2.0
-HURRY = 0.7
-# Between a signal's arrival at one process of a group and at another.
-GROUP_SIGNAL = 0.2
+MOMENT = 0.1
+NEWLINE = "\n"

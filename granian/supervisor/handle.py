@@ -19,10 +19,11 @@ class WorkerHandle(ABC):
     def __init__(self, boot: Boot) -> None:
         self.boot = boot
         self.number = boot.number
-        # It accepts no more.
-        self.is_draining = False
+        # Why it could not start, or leaves.
         self.failure: str | None = None
         self.replaced = False
+        # It accepts nothing any more.
+        self.is_draining = False
         self.ready_at: float | None = None
         self.last_beat: float | None = None
         self.pipe: Connection | None = None
@@ -118,6 +119,7 @@ class WorkerHandle(ABC):
                 self.last_beat = now
             case Report.DRAINING:
                 self.is_draining = True
+                self.failure = text
             case Report.FAILED:
                 self.failure = text
 

@@ -81,12 +81,7 @@ class Health:
         )
         worker.last_beat = None
         worker.dump()
-        self._timers.after(DUMP_TIME, lambda: self._kill(worker))
-
-    def _kill(self, worker: WorkerHandle) -> None:
-        # It may have ended meanwhile.
-        if worker in self._crew.workers():
-            worker.kill()
+        self._timers.after(DUMP_TIME, lambda: self._crew.kill(worker))
 
 
 def resident_bytes(pid: int) -> int | None:

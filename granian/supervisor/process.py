@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import send_handle
+from multiprocessing.reduction import sendfds
 from typing import Any, Protocol
 
 from .child import run_worker
@@ -75,9 +75,11 @@ class ProcessHandle(WorkerHandle):
     def listen(self, position: int, listener: socket.socket) -> None:
         if self.pipe is None:
             return
-        self.send(Command.LISTEN, (position, True))
         try:
-            send_handle(self.pipe, listener.fileno(), self.pid)
+            # First, as it may fail for want of descriptors: the worker waits for what has been announced.
+            with socket.fromfd(self.pipe.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+                self.send(Command.LISTEN, (position, True))
+                sendfds(channel, [listener.fileno()])
         except OSError:
             # It is ending: there is another heir, or a successor.
             pass

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import os
 import re
+import select
 import signal
 import stat
 from collections.abc import Sequence
@@ -88,7 +89,6 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
     from watchfiles import watch
 
     paths = config.reload_paths or [Path.cwd()]
-    parent = os.getppid()
     told = False
     for changes in watch(
         *paths,
@@ -98,7 +98,7 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
         yield_on_timeout=True,
         raise_interrupt=False,
     ):
-        if os.getppid() != parent:
+        if _is_deserted(pipe):
             return
         try:
             if not told:
@@ -109,6 +109,14 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
                 pipe.send([f"{change.raw_str().capitalize()}: {path}" for change, path in sorted(changes)])
         except OSError:
             return
+
+
+def _is_deserted(pipe: Connection) -> bool:
+    """Whether nobody is left to read the pipe, which is to say that the supervisor is dead."""
+    poll = select.poll()
+    # Errors are told even if nothing is asked.
+    poll.register(pipe.fileno(), 0)
+    return bool(poll.poll(0))
 
 
 def make_filter(config: Config, outputs: Outputs) -> Any:

@@ -20,6 +20,7 @@ class Report(Enum):
     BEAT = "beat"
     # It has served as many requests as it should.
     SPENT = "spent"
+    # It accepts nothing any more; the text says why, if it has not been told to.
     DRAINING = "draining"
     # It could not start; the text is for the log.
     FAILED = "failed"
@@ -35,7 +36,7 @@ class Command(Enum):
     RELOAD_TLS = "reload_tls"
     # For workers that no signal can be sent to.
     STOP = "stop"
-    # The drain is over.
+    # Drain no longer: what still runs is cancelled.
     CANCEL = "cancel"
 
 

@@ -1,4 +1,7 @@
-"""Signals as something to wait for: a descriptor that becomes readable, and the numbers behind it."""
+"""Signals as something to wait for: a descriptor that becomes readable, and the numbers behind it.
+
+While the application is loaded there is nobody to wait: a stop then interrupts the loading.
+"""
 
 from __future__ import annotations
 
@@ -10,43 +13,61 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from .child import ignore
 from .process import keep_from_workers
 
 
+class Interrupted(BaseException):
+    """A stop was asked for while the application was being loaded."""
+
+
 class SignalWatch:
-    """Takes the supervisor's signals over, on the main thread, and gives them back at the end."""
+    """Takes the supervisor's signals over, on the main thread, and gives them back at the end.
+
+    It may be entered anew while it is entered; the first end is the end.
+    """
 
     def __init__(self) -> None:
         self._reader, self._writer = socket.socketpair()
         self._reader.setblocking(False)
         self._writer.setblocking(False)
+        # Whether it has the signals.
+        self.is_active = False
         self._previous: dict[int, Any] = {}
         self._previous_descriptor = -1
 
     def __enter__(self) -> SignalWatch:
         # Elsewhere Python allows no handlers: a server on another thread is stopped by its methods.
-        if threading.current_thread() is threading.main_thread():
+        if threading.current_thread() is threading.main_thread() and not self.is_active:
+            self.is_active = True
             self._previous_descriptor = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-            for name in WATCHED:
-                if hasattr(signal, name):
-                    signum = getattr(signal, name)
-                    self._previous[signum] = signal.signal(signum, _ignore)
+            for signum in _numbers(WATCHED):
+                self._previous[signum] = signal.signal(signum, ignore)
         keep_from_workers(self._reader)
         keep_from_workers(self._writer)
         return self
 
-    @property
-    def is_complete(self) -> bool:
-        """True if all signals come here, the end of a child among them."""
-        return bool(self._previous)
-
     def __exit__(self, *exception: object) -> None:
-        if self._previous:
+        if self.is_active:
+            self.is_active = False
             signal.set_wakeup_fd(self._previous_descriptor)
         for signum, handler in self._previous.items():
             signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+        self._previous.clear()
         self._reader.close()
         self._writer.close()
+
+    @contextmanager
+    def interrupting(self) -> Iterator[None]:
+        """A stop raises `Interrupted` in the code inside, which may run for long."""
+        numbers = [*_numbers(STOPS)] if self.is_active else []
+        for signum in numbers:
+            signal.signal(signum, _interrupt)
+        try:
+            yield
+        finally:
+            for signum in numbers:
+                signal.signal(signum, ignore)
 
     def fileno(self) -> int:
         return self._reader.fileno()
@@ -66,41 +87,14 @@ class SignalWatch:
             return []
 
 
-@contextmanager
-def leaving_on_signals() -> Iterator[None]:
-    """While nobody watches yet, a signal to stop raises `SystemExit(0)`, and one to reload means nothing.
-
-    On the main thread; elsewhere Python allows no handlers.
-    """
-    previous: dict[int, Any] = {}
-    if threading.current_thread() is threading.main_thread():
-        for name, handler in (("SIGTERM", _leave), ("SIGINT", _leave), ("SIGBREAK", _leave), ("SIGHUP", _ignore)):
-            if hasattr(signal, name):
-                previous[getattr(signal, name)] = signal.signal(getattr(signal, name), handler)
-    try:
-        yield
-    finally:
-        for signum, handler in previous.items():
-            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+def _interrupt(signum: int, frame: FrameType | None) -> None:
+    raise Interrupted
 
 
-def _leave(signum: int, frame: FrameType | None) -> None:
-    raise SystemExit(0)
+def _numbers(names: tuple[str, ...]) -> Iterator[int]:
+    return (getattr(signal, name) for name in names if hasattr(signal, name))
 
 
-def _ignore(signum: int, frame: FrameType | None) -> None:
-    """The number has gone through the wake-up descriptor."""
-
-
-WATCHED = (
-    "SIGTERM",
-    "SIGINT",
-    "SIGBREAK",
-    "SIGHUP",
-    "SIGCHLD",
-    "SIGTTIN",
-    "SIGTTOU",
-    "SIGUSR1",
-    "SIGUSR2",
-)
+STOPS = ("SIGTERM", "SIGINT", "SIGBREAK")
+WATCHED = (*STOPS, "SIGHUP", "SIGCHLD", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
 CHUNK = 4096

@@ -38,10 +38,12 @@ class Timers:
         return max(self._heap[0][0] - time.monotonic(), 0) if self._heap else None
 
     def run(self) -> None:
-        """Makes the calls that are due."""
+        """Makes the calls that are due; those that they add come at the next turn, at the earliest."""
         now = time.monotonic()
+        due = []
         while self._heap and self._heap[0][0] <= now:
-            timer = heapq.heappop(self._heap)[2]
+            due.append(heapq.heappop(self._heap)[2])
+        for timer in due:
             function, timer.function = timer.function, None
             if function is not None:
                 function()

@@ -452,88 +452,69 @@ def test_log_files_are_opened_anew(program, tmp_path):
     assert "Shutting down granian" in log.read_text()
 
 
-def test_preload_that_fails_says_why(launch):
-    for options in ((), ("--no-log",)):
-        failing = launch(HELLO, "--preload", *options, target="nowhere:app")
-        assert failing.wait_exit(20) == 1
-        assert failing.log().count("Could not import 'nowhere'.") == 1, failing.log()
+@pytest.mark.parametrize("case", ["absent", "exception", "exit"])
+@pytest.mark.parametrize("log", [(), ("--no-log",), ("--log-level", "critical")])
+def test_preloaded_application_that_cannot_be_loaded(launch, case, log):
+    """It ended without a word."""
+    source, target, message = FAILURES[case]
+    failing = launch(source, "--preload", "--pid-file", "pid", *log, target=target)
+    assert failing.wait_exit(20) == 1
+    assert failing.log().count("could not be loaded:") == 1, failing.log()
+    assert message in failing.log()
+    assert not (failing.spec.cwd / "pid").exists()
+
+
+@pytest.mark.parametrize("log", [("--no-log",), ("--log-level", "critical")])
+def test_failed_start_without_a_log(launch, log):
+    failing = launch("", *log, target="nowhere:app")
+    assert failing.wait_exit(20) == 1
+    assert failing.lines() == ["worker-1 could not start: Could not import 'nowhere'."]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_stop_while_preloading(launch, tmp_path, number):
-    slow = launch("import time\nprint('importing', flush=True)\ntime.sleep(60)", "--preload", "--pid-file", "pid")
-    slow.wait_line("importing")
-    slow.signal(signal.SIGHUP)
-    slow.signal(number)
-    assert slow.wait_exit(5) == 0, slow.log()
-    assert not (tmp_path / "pid").exists()
-    assert "Traceback" not in slow.log() and "Aborted" not in slow.log()
+def test_stop_while_preloading(launch, number):
+    """The pid file was left."""
+    source = "import time; print('importing', flush=True); time.sleep(60)"
+    importing = launch(source, "--preload", "--pid-file", "pid", "--uds", "socket")
+    importing.wait_line("importing")
+    importing.signal(signal.SIGHUP)
+    importing.signal(number)
+    assert importing.wait_exit(5) == 0
+    assert not (importing.spec.cwd / "pid").exists()
+    assert not (importing.spec.cwd / "socket").exists()
 
 
-@pytest.mark.parametrize("options", [("--no-log",), ("--log-level", "critical")])
-def test_failed_start_is_never_silent(launch, options):
-    failing = launch("", *options, target="nowhere:app")
-    assert failing.wait_exit(20) == 1
-    assert "Could not import 'nowhere'." in failing.log()
-
-
-LOGS_ITSELF = """
-    import logging.config
-
-    logging.config.dictConfig({"version": 1})
-
-    async def app(scope, receive, send):
-        raise ValueError("seen")
-"""
-
-
-def test_errors_are_logged_whatever_logging_the_application_sets_up(serve):
-    service = serve(LOGS_ITSELF, "--access-log")
-    assert service.get("/").status == 500
-    service.wait_line("ValueError: seen")
-    service.wait_line('"GET / HTTP/1.1" 500')
-
-
-CLEANS_UP = """
-    import asyncio
-
-    async def app(scope, receive, send):
-        await receive()
-        try:
-            print("starting", flush=True)
-            await asyncio.sleep(60)
-        finally:
-            await asyncio.sleep(0)
-            print("cleaned up", flush=True)
-"""
-
-
-def test_stopped_startup_cleans_up(launch):
-    service = launch(CLEANS_UP, interface="asgi")
-    service.wait_line("starting")
-    service.terminate()
-    assert service.wait_exit(5) == 0
-    assert "cleaned up" in service.log()
-
-
-REFUSES = """
-    async def app(scope, receive, send):
-        await receive()
-        await send({"type": "lifespan.startup.failed", "message": "no database"})
-"""
-
-
-def test_refused_startup_is_told_in_the_applications_words(launch):
-    service = launch(REFUSES, interface="asgi")
-    assert service.wait_exit(20) == 1
-    assert "no database" in service.log()
-    assert "Traceback" not in service.log(), service.log()
-
-
-def test_relative_socket_with_preload_and_another_directory(program, tmp_path):
-    (tmp_path / "inner").mkdir()
-    (tmp_path / "inner" / "app.py").write_text(textwrap.dedent(HELLO))
-    command = [sys.executable, "-m", "granian", "--preload", "--working-dir", "inner", "--interface", "asginl"]
-    service = program("", command=[*command, "--bind", "unix:own.sock", "app:app"])
+@pytest.mark.parametrize("preload", [(), ("--preload",)])
+def test_relative_addresses_are_of_the_folder_of_the_start(launch, tmp_path, preload):
+    (tmp_path / "elsewhere").mkdir()
+    service = launch(HELLO, "--bind", "unix:socket", "--working-dir", "elsewhere", *preload)
     service.wait_line("Started worker-1")
-    assert (tmp_path / "own.sock").exists()
+    with Wire(f"{tmp_path}/socket") as wire:
+        assert wire.request("GET", "/").response().status == 200
+    service.stop()
+
+
+UNPICKLABLE = """
+    import multiprocessing
+    from granian import Granian
+
+    if __name__ == "__main__":
+        multiprocessing.set_start_method("spawn")
+        Granian("main:app", port=0, log_dictconfig={"filters": {"one": {"()": lambda: None}}}).serve()
+"""
+
+
+def test_options_that_cannot_be_passed_to_workers(program):
+    service = program(UNPICKLABLE)
+    assert service.wait_exit() == 1
+    assert "log_dictconfig: cannot be passed to workers that are not forked" in service.lines()[-1]
+
+
+def test_lifespan_that_fails_says_it_once(launch):
+    failing = launch(FAILING_LIFESPAN, interface="asgi")
+    assert failing.wait_exit(20) == 1
+    assert [line for line in failing.lines() if "[ERROR]" in line] == [
+        "[ERROR] no database",
+        "[ERROR] worker-1 could not start: ASGI lifespan startup failed",
+    ]
+    assert "Traceback" not in failing.log()

@@ -10,8 +10,9 @@ import sys
 import time
 
 import pytest
+from e2e.wire import Wire
 
-from .conftest import wait_count
+from .conftest import wait_count, write_app
 
 DRAIN = 1
 # What a stop may take beyond the drain.
@@ -247,6 +248,110 @@ def test_second_signal(serve, event_loop, what):
         service.wait_line("Shutting down granian")
         service.wait_line("Stopped worker-")
         stop(service, 1.0, signal.SIGINT)
+
+
+@pytest.mark.parametrize("kind", ["tcp", "unix"])
+def test_new_clients_are_refused_while_requests_finish(serve, launch, tmp_path, kind):
+    """They waited in the queue of a worker that accepted no more, to be reset in the end."""
+    options = ("--uds", str(tmp_path / "socket")) if kind == "unix" else ()
+    start = launch if kind == "unix" else serve
+    service = start(APP, "--workers", "2", "--drain-timeout", "20", *options, interface="asgi")
+    wait_count(service, "Started worker-", 2)
+    address = str(tmp_path / "socket") if kind == "unix" else service.address
+    with Wire(address) as wire:
+        wire.request("GET", "/loop")
+        service.wait_line("looping")
+        service.signal(signal.SIGTERM)
+        wait_count(service, "Stopping worker-", 2)
+        deadline = time.monotonic() + 5
+        with pytest.raises(ConnectionRefusedError):
+            while time.monotonic() < deadline:
+                Wire(address).close()
+                time.sleep(0.01)
+        stop(service, 1.0)
+
+
+def test_requests_in_the_queue_at_the_stop_are_served(serve):
+    service = serve(APP, "--workers", "2", interface="asgi")
+    wait_count(service, "Started worker-", 2)
+    pids = service.pids()
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    wires = [service.connect().send(b"GET /moment HTTP/1.1\r\nHost: x\r\n\r\n") for _ in range(300)]
+    service.signal(signal.SIGTERM)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    for wire in wires:
+        assert wire.response().status == 200
+        wire.close()
+    assert service.wait_exit() == 0
+
+
+THREADS = """
+    import threading, time
+    from granian.server.mt import MTServer
+
+    async def app(scope, receive, send):
+        print("blocked", flush=True)
+        time.sleep(60)
+
+    if __name__ == "__main__":
+        # A build with a GIL refuses; the rest is the same.
+        MTServer._check = lambda self: None
+        MTServer("main:app", interface="asginl", port=0, drain_timeout=1).serve()
+"""
+
+
+def test_stuck_thread_of_a_worker(program):
+    """The stop waited for ever: a thread cannot be killed, and its being given up woke nobody."""
+    service = program(THREADS)
+    service.wait_ready()
+    with service.connect() as wire:
+        wire.request("GET", "/")
+        service.wait_line("blocked")
+        stop(service, 2.5)
+
+
+ON_A_THREAD = """
+    import os, threading, time
+    from granian import Granian
+
+    if __name__ != "__main__" and os.fork() == 0:
+        time.sleep(30)
+        os._exit(0)
+
+    async def app(scope, receive, send): ...
+
+    if __name__ == "__main__":
+        server = Granian("main:app", interface="asginl", port=0)
+        thread = threading.Thread(target=server.serve)
+        thread.start()
+        os.read(0, 1)
+        started = time.monotonic()
+        server.stop()
+        thread.join()
+        print(f"took {time.monotonic() - started:.1f}", flush=True)
+        os._exit(0)
+"""
+
+
+def test_children_of_the_application_do_not_hold_up_a_stop(tmp_path):
+    """On a thread, nothing but the worker's pipes tells of its end, and its children have them as well."""
+    write_app(tmp_path, ON_A_THREAD)
+    command = [sys.executable, "main.py"]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True
+    ) as server:
+        try:
+            while "Started" not in (line := server.stdout.readline()):
+                assert line
+            server.stdin.write("\n")
+            server.stdin.flush()
+            while not (line := server.stdout.readline()).startswith("took"):
+                assert line
+            assert float(line.split()[1]) < 2 + slack()
+        finally:
+            os.killpg(server.pid, signal.SIGKILL)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

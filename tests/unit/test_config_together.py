@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from granian import _imports
-from granian.config import Config, WorkerOptions
+from granian.config import Config, TlsOptions, WorkerOptions
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError
 from granian.http import HTTP1Settings
@@ -252,3 +252,13 @@ def test_optional_packages_that_are_missing(monkeypatch):
     monkeypatch.setitem(sys.modules, "setproctitle", None)
     assert _imports.setproctitle is None
     del _imports.__dict__["setproctitle"]
+
+
+def test_further_certificates_stay_where_they_are(tmp_path, monkeypatch):
+    """The current folder is another one once the application is loaded."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("granian.config.checks.check_tls", lambda options: None)
+    config = Config.from_kwargs(target="a:b", ssl_cert="a.pem", ssl_key="a.key", ssl_sni=["b.pem,b.key"])
+    monkeypatch.chdir("/")
+    options = TlsOptions.from_config(config)
+    assert options.certificates[1] == (tmp_path / "b.pem", tmp_path / "b.key", None)

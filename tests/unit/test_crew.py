@@ -1,208 +1,298 @@
-"""The rules of replacing, with workers that only say what they are told to say."""
+"""`granian.supervisor.crew`, `leaving` and `health`: the rules of replacing and leaving."""
 
 from __future__ import annotations
 
-import time
-from typing import Any
+import errno
 
 import pytest
 
 from granian.config import Config
 from granian.supervisor import crew as crew_module
-from granian.supervisor.crew import HURRY, Crew, Plan
+from granian.supervisor import health as health_module
+from granian.supervisor import leaving as leaving_module
+from granian.supervisor import timers as timers_module
+from granian.supervisor.crew import LONG_LIFE, Crew, Plan
 from granian.supervisor.handle import Event, WorkerHandle
+from granian.supervisor.health import Health
+from granian.supervisor.leaving import HURRY
 from granian.supervisor.report import Report
 from granian.supervisor.slot import SlotState
 from granian.supervisor.timers import Timers
 
 
+class Clock:
+    """Time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
 class Listeners:
-    """As many sockets as are asked for, which are none."""
+    """As many sockets as there may be."""
 
-    slots = 0
+    def __init__(self) -> None:
+        self.most = 100
+        self.refused = 0
 
-    def reserve(self, slots: int) -> None:
-        self.slots = max(self.slots, slots)
+    def reserve(self, slots):
+        if slots > self.most:
+            raise OSError(errno.EMFILE, "Too many open files")
 
-    def sockets(self, slot: int) -> dict[int, Any]:
+    def of_slot(self, slot, slots):
         return {}
 
-    def own(self, slot: int) -> dict[int, Any]:
+    def own(self, slot):
         return {}
 
-    def redirects(self, port: int | None) -> None:
+    def redirects(self, port):
         return None
+
+    def refuse(self):
+        self.refused += 1
 
 
 class Worker(WorkerHandle):
-    pid = 1
-    spawn_line = "spawned"
+    """Keeps what it was told."""
 
-    def __init__(self, boot):
+    pid = 1
+    spawn_line = "Spawning"
+
+    def __init__(self, boot) -> None:
         super().__init__(boot)
-        self.done: list[str] = []
+        self.told: list[str] = []
+        self.is_gone = False
 
     def waitables(self):
         return []
 
     def is_alive(self):
-        return True
+        return not self.is_gone
 
     def exit_code(self):
-        return 1
+        return 0
 
     def stop(self):
-        self.done.append("stop")
+        self.told.append("stop")
+
+    def hurry(self):
+        self.told.append("hurry")
 
     def kill(self):
-        self.done.append("kill")
+        if self.is_gone:
+            raise ValueError("process object is closed")
+        self.told.append("kill")
 
     def dump(self):
-        self.done.append("dump")
+        self.told.append("dump")
 
-    def reopen_logs(self):
-        pass
+    def reopen_logs(self): ...
 
-    def release(self):
-        pass
+    def release(self): ...
 
-    def listen(self, position, listener):
-        pass
+    def listen(self, position, listener): ...
 
 
-class Stage:
-    """A crew, and a clock that goes on when it is told to."""
+class Rig:
+    """A crew whose time is ours."""
 
-    def __init__(self, monkeypatch, workers: int, **options: Any) -> None:
-        self.now = time.monotonic()
-        monkeypatch.setattr(time, "monotonic", lambda: self.now)
-        self.timers = Timers()
-        self.all: list[Worker] = []
-        config = Config.from_kwargs(target="a:b", workers=workers, **options)
-        self.crew = Crew(Plan(config, Listeners(), self.launch, drain_timeout=30), self.timers)  # type: ignore[arg-type]
-        self.completed = self.fatal = 0
-        self.crew.on_complete = self._complete
-        self.crew.on_fatal = self._fail
-        self.crew.grow(workers)
+    def __init__(self, clock: Clock, **options) -> None:
+        self.clock = clock
+        self.config = Config.from_kwargs(target="a:b", interface="asgi", **options)
+        self.timers, self.listeners = Timers(), Listeners()
+        self.crew = Crew(Plan(self.config, self.listeners, Worker, 30.0), self.timers)
+        self.calls: list[str] = []
+        self.crew.on_complete = lambda: self.calls.append("complete")
+        self.crew.on_fatal = lambda: self.calls.append("fatal")
 
-    def launch(self, boot) -> Worker:
-        self.all.append(Worker(boot))
-        return self.all[-1]
-
-    def _complete(self) -> None:
-        self.completed += 1
-
-    def _fail(self) -> None:
-        self.fatal += 1
-
-    def say(self, worker: Worker, *reports: Report) -> None:
+    def say(self, worker: WorkerHandle, *reports: Report, text: str | None = None, ended: bool = False) -> None:
         for report in reports:
-            worker._note(report, None)
-        self.crew.handle_events([Event(worker, list(reports), False)])
+            worker._note(report, text)
+        worker.is_gone = worker.is_gone or ended
+        self.crew.handle_events([Event(worker, list(reports), ended)])
 
-    def end(self, worker: Worker) -> None:
-        self.crew.handle_events([Event(worker, [], True)])
+    def start(self, count: int) -> list[Worker]:
+        self.crew.grow(count)
+        for slot in self.crew.slots:
+            self.say(slot.coming, Report.READY)
+        return [slot.serving for slot in self.crew.slots]
 
-    def ready(self) -> None:
-        for worker in list(self.all):
-            if worker.ready_at is None:
-                self.say(worker, Report.READY)
-
-    def pass_time(self, seconds: float) -> None:
-        self.now += seconds
+    def wait(self, seconds: float) -> None:
+        self.clock.now += seconds
         self.timers.run()
 
 
 @pytest.fixture
-def stage(monkeypatch):
-    return lambda workers=1, **options: Stage(monkeypatch, workers, **options)
+def rig(monkeypatch):
+    clock = Clock()
+    for module in (timers_module, crew_module, leaving_module, health_module):
+        monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr("granian.supervisor.handle.time", clock)
+    return lambda **options: Rig(clock, **options)
 
 
-def test_one_slot_at_a_time(stage):
-    scene = stage(3)
-    scene.ready()
-    assert scene.completed == 1
-    scene.crew.replace_all()
-    assert [slot.state for slot in scene.crew.slots].count(SlotState.REPLACING) == 1
-    for started in (4, 5, 6):
-        assert len(scene.all) == started
-        scene.ready()
-    assert scene.completed == 2
-    assert [worker.done for worker in scene.all] == [["stop"]] * 3 + [[]] * 3
+def states(made: Rig) -> list[SlotState]:
+    return [slot.state for slot in made.crew.slots]
 
 
-def test_a_slot_that_is_given_up_holds_nobody_up(stage):
-    scene = stage(3)
-    scene.ready()
-    scene.crew.replace([scene.crew.slots[2], scene.crew.slots[0]])
-    assert scene.crew.slots[2].state is SlotState.REPLACING
-    scene.crew.shrink()
-    assert scene.crew.slots[0].state is SlotState.REPLACING
-    scene.ready()
-    assert scene.completed == 2
+def test_fewer_workers_while_the_last_one_is_replaced(rig):
+    made = rig()
+    made.start(3)
+    made.crew.replace([made.crew.slots[2]], "spent")
+    made.crew.replace([made.crew.slots[0]], "spent")
+    made.crew.shrink()
+    assert states(made) == [SlotState.REPLACING, SlotState.SERVING]
 
 
-def test_a_slot_that_is_given_up_before_it_was_ready(stage):
-    scene = stage(2)
-    scene.say(scene.all[0], Report.READY)
-    scene.crew.shrink()
-    assert scene.completed == 1 and scene.crew.has_served
+def test_fewer_workers_while_the_last_one_starts(rig):
+    made = rig()
+    made.crew.grow(2)
+    made.say(made.crew.slots[0].coming, Report.READY)
+    made.crew.shrink()
+    assert made.calls == ["complete"]
 
 
-def test_asked_again_and_again_a_worker_is_killed_no_later(stage):
-    scene = stage()
-    scene.ready()
-    scene.crew.stop()
-    for _ in range(10):
-        scene.crew.hurry()
-        scene.pass_time(HURRY / 4)
-    assert "kill" in scene.all[0].done
+def test_fewer_workers_while_the_last_one_is_in_line(rig):
+    made = rig()
+    made.start(2)
+    made.calls.clear()
+    made.crew.replace_all()
+    made.crew.shrink()
+    made.say(made.crew.slots[0].coming, Report.READY)
+    assert made.calls == ["complete"]
 
 
-def test_workers_that_leave_by_themselves_are_replaced_later_and_later(stage):
-    scene = stage()
-    for _ in range(200):
-        scene.ready()
-        scene.say(scene.all[-1], Report.DRAINING)
-        scene.end(scene.all[-1])
-        scene.pass_time(0.05)
-    assert len(scene.all) < 10
+def test_no_socket_for_one_more(rig):
+    made = rig()
+    made.start(1)
+    made.listeners.most = 1
+    made.crew.grow()
+    assert states(made) == [SlotState.SERVING]
+    made.listeners.most = 2
+    made.crew.grow()
+    assert states(made) == [SlotState.SERVING, SlotState.BOOTING]
 
 
-def test_a_long_life_is_no_failure(stage):
-    scene = stage()
+def test_hurry_again_and_again(rig):
+    """Each further signal put the end off."""
+    made = rig()
+    (worker,) = made.start(1)
+    made.crew.stop()
+    made.crew.hurry()
+    for _ in range(4):
+        made.wait(HURRY / 3)
+        made.crew.hurry()
+    assert worker.told.count("kill") == 1
+
+
+def test_hurry_does_not_put_the_kill_off(rig):
+    made = rig(workers_kill_timeout=1)
+    (worker,) = made.start(1)
+    made.crew.stop()
+    made.wait(0.9)
+    made.crew.hurry()
+    made.wait(0.2)
+    assert worker.told == ["stop", "hurry", "kill"]
+
+
+def test_the_end_of_a_killed_worker_is_looked_for_at_once(rig):
+    """A thread that is given up wakes nobody."""
+    made = rig()
+    made.start(1)
+    made.crew.stop()
+    made.wait(60)
+    assert made.timers.left() == 0
+
+
+def test_stuck_worker_that_ends_by_itself(rig):
+    made = rig(hang_timeout=2)
+    (worker,) = made.start(1)
+    Health(made.config, made.crew, made.timers).start()
     for _ in range(5):
-        scene.ready()
-        scene.pass_time(crew_module.LONG_LIFE + 1)
-        scene.say(scene.all[-1], Report.DRAINING)
-        scene.end(scene.all[-1])
-    assert len(scene.all) == 6
+        made.wait(0.5)
+    assert worker.told == ["dump"]
+    made.say(worker, ended=True)
+    made.wait(1)
+    assert worker.told == ["dump"]
 
 
-def test_without_replacement_a_loss_ends_the_service_after_a_moment(stage):
-    scene = stage(respawn_failed_workers=False)
-    scene.ready()
-    scene.say(scene.all[0], Report.DRAINING)
-    assert scene.fatal == 0
-    scene.pass_time(crew_module.GROUP_SIGNAL)
-    assert scene.fatal == 1
+def test_stuck_worker_is_killed(rig):
+    made = rig(hang_timeout=2)
+    (worker,) = made.start(1)
+    Health(made.config, made.crew, made.timers).start()
+    for _ in range(6):
+        made.wait(0.5)
+    assert worker.told == ["dump", "kill"]
 
 
-def test_a_failed_start_under_reload_holds_nobody_up(stage):
-    scene = stage(2, reload=True)
-    scene.ready()
-    scene.crew.replace_all()
-    failing = scene.all[-1]
-    scene.end(failing)
-    assert len(scene.all) == 4
+def test_workers_that_leave_soon_are_replaced_later_and_later(rig):
+    made = rig()
+    (worker,) = made.start(1)
+    made.say(worker, Report.DRAINING, Report.GONE, ended=True)
+    assert states(made) == [SlotState.BOOTING]
+    second = made.crew.slots[0].coming
+    made.say(second, Report.READY)
+    made.say(second, Report.DRAINING, Report.GONE, ended=True)
+    assert states(made) == [SlotState.WAITING]
+    made.wait(1)
+    third = made.crew.slots[0].coming
+    made.say(third, Report.READY)
+    made.clock.now += LONG_LIFE + 1
+    made.say(third, Report.DRAINING)
+    assert states(made) == [SlotState.BOOTING]
 
 
-def test_deaf_once_all_drain(stage):
-    scene = stage(2)
-    scene.ready()
-    scene.crew.stop()
-    assert not scene.crew.is_deaf()
-    for worker in scene.all:
-        assert not scene.crew.is_deaf()
-        scene.say(worker, Report.DRAINING)
-    assert scene.crew.is_deaf()
+def test_why_a_worker_leaves(rig, caplog, monkeypatch):
+    monkeypatch.setattr(crew_module.logger, "propagate", True)
+    made = rig()
+    first, second = made.start(2)
+    made.say(first, Report.DRAINING)
+    made.say(second, Report.DRAINING, text="the application has left with SystemExit(3)")
+    assert "Unexpected exit from worker-1: it was told to stop" in caplog.messages
+    assert "Unexpected exit from worker-2: the application has left with SystemExit(3)" in caplog.messages
+
+
+def test_lost_worker_ends_the_service(rig):
+    made = rig(respawn_failed_workers=False)
+    (worker,) = made.start(1)
+    made.calls.clear()
+    made.say(worker, Report.DRAINING)
+    # The same signal may be on its way to the supervisor.
+    made.wait(0.05)
+    assert made.calls == []
+    made.wait(0.1)
+    assert made.calls == ["fatal"]
+
+
+def test_sockets_are_ended_once_everybody_drains(rig):
+    made = rig()
+    first, second = made.start(2)
+    made.say(first, Report.DRAINING)
+    assert not made.listeners.refused
+    made.crew.stop()
+    successor = next(worker for worker in made.crew.workers() if worker not in (first, second))
+    made.say(second, Report.DRAINING)
+    assert not made.listeners.refused
+    made.say(successor, ended=True)
+    assert made.listeners.refused
+
+
+def test_broken_version_does_not_hold_up_the_line(rig):
+    made = rig(reload=True)
+    made.start(2)
+    made.crew.replace_all()
+    assert states(made) == [SlotState.REPLACING, SlotState.SERVING]
+    made.say(made.crew.slots[0].coming, Report.FAILED, text="SyntaxError", ended=True)
+    assert states(made) == [SlotState.SERVING, SlotState.REPLACING]
+
+
+def test_failed_start_without_a_log(rig, capsys, monkeypatch):
+    monkeypatch.setattr(crew_module.logger, "disabled", True)
+    made = rig()
+    made.crew.grow(1)
+    made.say(made.crew.slots[0].coming, Report.FAILED, text="no database", ended=True)
+    assert capsys.readouterr().err == "worker-1 could not start: no database\n"
+    made.wait(0)
+    assert made.calls == ["fatal"]

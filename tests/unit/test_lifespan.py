@@ -9,6 +9,7 @@ import pytest
 
 from granian.constants import Interfaces
 from granian.errors import FatalError
+from granian.failure import describe
 from granian.interfaces import LifespanProtocol, RSGILifespan, WSGILifespan, lifespan_of
 
 
@@ -58,8 +59,9 @@ def test_startup_failed(loop, log, message):
     async def app(scope, receive, send):
         await send({"type": "lifespan.startup.failed", **message})
 
-    with pytest.raises(FatalError, match="ASGI lifespan startup failed"):
+    with pytest.raises(FatalError) as raised:
         LifespanProtocol(app).startup(loop)
+    assert describe(raised.value) == "ASGI lifespan startup failed"
     assert [record.message for record in log.records] == list(message.values())
 
 
@@ -68,9 +70,13 @@ def test_startup_failed_and_raised(loop, log):
         await send({"type": "lifespan.startup.failed", "message": "no"})
         raise ValueError("why")
 
-    with pytest.raises(FatalError):
+    with pytest.raises(FatalError) as raised:
         LifespanProtocol(app).startup(loop)
-    assert "why" in log.text
+    assert log.messages == ["no"]
+    first, second, file, *_ = describe(raised.value).splitlines()
+    assert (first, second) == ("ASGI lifespan startup failed", "Traceback (most recent call last):")
+    assert __file__ in file
+    assert describe(raised.value).endswith("ValueError: why")
 
 
 def test_unsupported(loop, log):
@@ -130,6 +136,54 @@ def test_shutdown_failed(loop, log):
     lifespan.startup(loop)
     lifespan.shutdown(loop)
     assert "cannot close" in log.text
+
+
+def test_shutdown_failed_and_raised(loop, log):
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.failed", "message": "cannot close"})
+        raise ValueError("why")
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    lifespan.shutdown(loop)
+    assert log.messages == ["cannot close"]
+    assert "ValueError: why" in log.text
+
+
+def test_cancelled_startup_ends_the_application(loop):
+    seen = []
+
+    async def app(scope, receive, send):
+        try:
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.01)
+            seen.append("closed")
+
+    with pytest.raises(asyncio.TimeoutError):
+        loop.run_until_complete(asyncio.wait_for(LifespanProtocol(app).wait_startup(), 0.01))
+    assert seen == ["closed"]
+
+
+def test_cancelled_shutdown_ends_the_application(loop):
+    seen = []
+
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("closed")
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    with pytest.raises(asyncio.TimeoutError):
+        loop.run_until_complete(asyncio.wait_for(lifespan.wait_shutdown(), 0.01))
+    assert seen == ["closed"]
 
 
 def test_shutdown_that_never_ends(loop, log):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import stat
@@ -9,6 +10,7 @@ import sys
 
 import pytest
 
+from granian import sockets as sockets_module
 from granian.binding import Address, Kind
 from granian.errors import ConfigurationError
 from granian.sockets import Listeners, inherited_descriptors
@@ -72,6 +74,61 @@ def test_ipv6_in_brackets(listeners):
     except ConfigurationError:
         pytest.skip("no IPv6 here")
     assert made.urls("https")[0].startswith("https://[::1]:")
+
+
+@linux
+def test_sockets_that_cannot_be_had_leave_no_others(listeners, monkeypatch):
+    """Nobody would accept on them."""
+    made = listeners(LOCAL, LOCAL, slots=2)
+    bind = sockets_module.bind_sibling
+
+    def fail_for_the_second(first, backlog):
+        if first is made.bindings[1].sockets[0]:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return bind(first, backlog)
+
+    monkeypatch.setattr(sockets_module, "bind_sibling", fail_for_the_second)
+    with pytest.raises(OSError, match="Too many"):
+        made.reserve(4)
+    assert [len(binding.sockets) for binding in made.bindings] == [2, 2]
+    assert made.slots == 2
+
+
+@linux
+def test_the_first_slot_has_what_nobody_has(listeners):
+    made = listeners(LOCAL, slots=3)
+    assert [[*made.of_slot(slot, 2)] for slot in (0, 1)] == [[0, 2], [1]]
+    assert [*made.of_slot(0, 3)] == [0]
+
+
+@linux
+def test_clients_are_refused(listeners, tmp_path):
+    made = listeners(LOCAL, Address.unix(tmp_path / "socket"), Address.unix("@granian-test-refused"), slots=2)
+    copies = [item.dup() for binding in made.bindings for item in binding.sockets]
+    made.refuse()
+    made.refuse()
+    for item in copies:
+        with socket.socket(item.family) as client, pytest.raises(ConnectionRefusedError):
+            client.connect(item.getsockname())
+        item.close()
+
+
+@linux
+def test_given_sockets_stay_as_they_are(listeners):
+    with socket.create_server(("127.0.0.1", 0)) as given:
+        given.set_inheritable(True)
+        made = listeners(Address(Kind.FD, fd=given.fileno()))
+        assert not given.get_inheritable()
+        made.refuse()
+        socket.create_connection(given.getsockname(), 5).close()
+
+
+def test_descriptor_that_is_no_socket(tmp_path):
+    with (tmp_path / "file").open("w") as file:
+        before = os.listdir("/dev/fd")
+        with pytest.raises(ConfigurationError, match="is no socket"):
+            opened(Address(Kind.FD, fd=file.fileno()))
+        assert len(os.listdir("/dev/fd")) == len(before)
 
 
 @linux

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import logging.config
 import multiprocessing
 import socket
+import sys
 import threading
 from dataclasses import replace
 
@@ -12,6 +15,7 @@ import pytest
 from granian.config import Config
 from granian.failure import describe
 from granian.importer import find_target
+from granian.log import logger
 from granian.supervisor.report import Boot, Command, Loader, Report
 from granian.worker import WorkerLife
 
@@ -30,9 +34,9 @@ class Rig:
         self.listener.listen()
         self.listener.setblocking(False)
         limit = options.pop("request_limit", None)
+        loader = Loader(options.pop("loader", lambda: app), with_target=False)
         config = Config.from_kwargs(target="x", **{"interface": "asginl", "loop": "asyncio", **options})
         self.pipe, theirs = multiprocessing.Pipe()
-        loader = Loader(lambda: app, with_target=False)
         boot = Boot(1, config, 1.0, {0: self.listener}, loader=loader, request_limit=limit)
         self.life = WorkerLife(boot, theirs)
         self.code: int | None = None
@@ -145,8 +149,6 @@ def test_application_that_cannot_start():
 
 def test_hurry():
     async def endless(scope, receive, send):
-        import asyncio
-
         await asyncio.sleep(60)
 
     rig = Rig(endless)
@@ -166,6 +168,99 @@ def test_descriptions():
         raise ValueError("the application's own")
     except ValueError as error:
         assert describe(error).startswith("Traceback")
+
+
+def test_startup_that_is_stopped():
+    """Its tasks were cancelled and the loop closed at once: nothing was cleaned up."""
+    seen = []
+
+    async def app(scope, receive, send):
+        async def poll():
+            try:
+                await asyncio.sleep(60)
+            finally:
+                await asyncio.sleep(0.01)
+                seen.append("poller")
+
+        poller = asyncio.create_task(poll())
+        try:
+            await asyncio.sleep(0)
+            rig.life.request_stop()
+            await asyncio.sleep(60)
+        finally:
+            await asyncio.sleep(0.05)
+            seen.append(f"lifespan, {poller.done()}")
+
+    rig = Rig(app, interface="asgi")
+    rig.wait(Report.GONE)
+    assert rig.finish() == 0
+    assert seen == ["poller", "lifespan, True"]
+
+
+def test_tasks_of_a_startup_that_fails():
+    seen = []
+
+    async def poll():
+        try:
+            await asyncio.sleep(60)
+        finally:
+            seen.append("poller")
+
+    async def app(scope, receive, send):
+        app.poller = asyncio.create_task(poll())
+        await asyncio.sleep(0)
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    rig = Rig(app, interface="asgi")
+    assert rig.wait(Report.FAILED) == "ASGI lifespan startup failed"
+    assert rig.finish() == 1
+    assert seen == ["poller"]
+
+
+def test_why_it_leaves():
+    async def leave(scope, receive, send):
+        asyncio.get_running_loop().call_soon(sys.exit, 3)
+
+    rig = Rig(leave)
+    rig.wait(Report.READY)
+    rig.get()
+    assert rig.wait(Report.DRAINING) == "the application has left with SystemExit(3)"
+    assert rig.finish() == 1
+
+
+def test_requests_that_are_cut(caplog, monkeypatch):
+    monkeypatch.setattr(logger, "propagate", True)
+
+    async def endless(scope, receive, send):
+        await asyncio.sleep(60)
+
+    rig = Rig(endless)
+    rig.wait(Report.READY)
+    with socket.create_connection(rig.listener.getsockname(), 10) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        rig.pipe.send((Command.STOP, None))
+        rig.wait(Report.DRAINING)
+        rig.pipe.send((Command.CANCEL, None))
+        rig.wait(Report.GONE)
+    assert rig.finish() == 0
+    assert "Cancelling 1 request that did not end" in caplog.messages
+
+
+def test_application_that_switches_loggers_off():
+    def load():
+        logging.config.dictConfig({"version": 1})
+        return hello
+
+    before = {item: item.disabled for item in logging.root.manager.loggerDict.values() if hasattr(item, "disabled")}
+    try:
+        rig = Rig(hello, loader=load)
+        rig.wait(Report.READY)
+        assert not logger.disabled
+        rig.pipe.send((Command.STOP, None))
+        assert rig.finish() == 0
+    finally:
+        for item, value in before.items():
+            item.disabled = value
 
 
 @pytest.mark.parametrize("text", ["Could not import 'nowhere'."])

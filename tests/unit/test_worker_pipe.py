@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import socket
 from multiprocessing.reduction import send_handle
@@ -9,6 +10,7 @@ from multiprocessing.reduction import send_handle
 import pytest
 from test_worker import Rig, hello
 
+from granian.supervisor.pipe import WorkerPipe
 from granian.supervisor.report import Command, Report
 
 
@@ -38,3 +40,18 @@ def test_descriptor_that_follows_its_command(rig):
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
     rig.life.boot.sockets.pop(7).close()
+
+
+def test_beats_that_nobody_reads():
+    """A supervisor that stands still does not stop its workers: the pipe was full after a while."""
+    ours, theirs = multiprocessing.Pipe()
+    pipe = WorkerPipe(theirs)
+    for _ in range(20_000):
+        pipe.beat()
+    pipe.report(Report.GONE)
+    while ours.recv()[0] is not Report.GONE:
+        pass
+    pipe.beat()
+    assert ours.recv() == (Report.BEAT, None)
+    ours.close()
+    theirs.close()

@@ -1,0 +1,58 @@
+"""The worker's end of the pipe to its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import select
+import socket
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from multiprocessing.reduction import recv_handle
+from typing import Any
+
+from .report import Command, Report
+
+
+class WorkerPipe:
+    """Reports go out, commands and sockets come in; a dead supervisor is an `EOFError`."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def fileno(self) -> int:
+        return self._connection.fileno()
+
+    def report(self, report: Report, text: str | None = None) -> None:
+        try:
+            self._connection.send((report, text))
+        except OSError:
+            pass
+
+    def beat(self) -> None:
+        """One more sign of life, unless nobody has read the last ones: a supervisor that stands still stops nobody."""
+        poll = select.poll()
+        poll.register(self.fileno(), select.POLLOUT)
+        if poll.poll(0):
+            self.report(Report.BEAT)
+
+    def watch(self, loop: asyncio.AbstractEventLoop, handle: Callable[[], None]) -> None:
+        loop.add_reader(self.fileno(), handle)
+        # uvloop makes what it watches non-blocking; a message is read and written whole.
+        os.set_blocking(self.fileno(), True)
+
+    def unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.remove_reader(self.fileno())
+
+    def command(self) -> tuple[Command, Any]:
+        """The next one.
+
+        # Errors
+        `EOFError` or `OSError` if the supervisor is dead.
+        """
+        command, value = self._connection.recv()
+        return command, value
+
+    def listener(self) -> socket.socket:
+        """The socket that follows a command."""
+        return socket.socket(fileno=recv_handle(self._connection))

@@ -1,0 +1,46 @@
+"""`granian.supervisor.child`: handlers of a worker's signals."""
+
+from __future__ import annotations
+
+import faulthandler
+import os
+import signal
+import sys
+
+import pytest
+
+from granian.supervisor import child
+
+
+class Life:
+    """A worker that serves."""
+
+    loop = None
+
+    class worker:
+        connections = 1
+        requests = 2
+
+
+@pytest.fixture
+def usr2():
+    before = signal.getsignal(signal.SIGUSR2)
+    yield
+    faulthandler.unregister(signal.SIGUSR2)
+    signal.signal(signal.SIGUSR2, before)
+
+
+def test_dump_in_the_middle_of_a_line(usr2, monkeypatch, capfd):
+    """The application got the error of a write that is not reentrant."""
+    said = []
+
+    def refuse(*arguments):
+        said.append(arguments)
+        raise RuntimeError("reentrant call inside <_io.BufferedWriter>")
+
+    monkeypatch.setattr(child.logger, "warning", refuse)
+    monkeypatch.setattr(sys, "stderr", sys.__stderr__)
+    child._handle_dumps(Life())
+    os.kill(os.getpid(), signal.SIGUSR2)
+    assert said == [("%d connections, %d requests in flight", 1, 2)]
+    assert "most recent call first" in capfd.readouterr().err

@@ -1,0 +1,49 @@
+"""`granian.supervisor.reload`: a watcher does not outlive its supervisor, even where the system does not tell it."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from granian.config import Config
+from granian.supervisor import reload
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that goes on from here")
+def test_watcher_without_a_supervisor(tmp_path, monkeypatch):
+    pytest.importorskip("watchfiles")
+    monkeypatch.setattr(reload, "die_with_parent", lambda parent: None)
+    config = Config.from_kwargs(target="a:b", reload=True, reload_paths=[tmp_path])
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    context = multiprocessing.get_context("fork")
+    watcher = context.Process(target=reload._watch, args=(config, theirs, reload.Outputs(), [ours.fileno()]))
+    watcher.start()
+    try:
+        theirs.close()
+        assert ours.recv() is None
+        ours.close()
+        watcher.join(10)
+        assert watcher.exitcode == 0
+    finally:
+        watcher.kill()
+        watcher.join()
+        watcher.close()
+
+
+def test_signals_of_the_supervisor_are_not_ignored_by_grandchildren():
+    context = multiprocessing.get_context("fork")
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    process = context.Process(target=_tell, args=(theirs,))
+    process.start()
+    theirs.close()
+    assert ours.recv() == [True] * 3
+    process.join()
+    ours.close()
+
+
+def _tell(pipe) -> None:
+    reload.reset_signals()
+    pipe.send([callable(signal.getsignal(number)) for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)])
