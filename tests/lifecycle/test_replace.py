@@ -446,7 +446,7 @@ def test_log_directory_that_is_gone_ends_nothing(serve, tmp_path):
     service = serve(HELLO, "--log-config", "log.json")
     shutil.rmtree(tmp_path / "logs")
     service.signal(signal.SIGUSR1)
-    wait_count(service, "The log goes on where it was", 2)
+    wait_count(service, "cannot be opened anew", 2)
     assert service.get("/").status == 200
 
 
@@ -456,6 +456,6 @@ def test_unreadable_environment_ends_nothing(serve, tmp_path):
     service = serve(HELLO, "--env-files", "env")
     (tmp_path / "env").write_bytes(b"A=\xff")
     service.signal(signal.SIGHUP)
-    service.wait_line("The environment stays as it was")
+    service.wait_line("the variables stay as they were")
     wait_count(service, "Started worker-1", 2)
     assert service.get("/").status == 200
