@@ -8,6 +8,7 @@ import os
 import signal
 import ssl
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -143,12 +144,16 @@ def test_reload_under_load_loses_nothing(server: ServerFactory, files: Files, ho
             else:
                 running.process.send_signal(signal.SIGHUP)
                 running.wait_line(r"Stopped old worker-2", since, timeout=20)
+        # Starting workers leaves a small machine little time for clients.
+        deadline = time.monotonic() + 20
+        while min(counts) <= 2 and not faults:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
     finally:
         over.set()
         for thread in threads:
             thread.join()
     assert faults == []
-    assert min(counts) > 2
 
 
 # Sessions.
