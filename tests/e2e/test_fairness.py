@@ -26,7 +26,7 @@ def test_a_flood_of_messages_holds_nobody_up(server, loop):
     with open_websocket(app) as flooding, app.connect() as other:
         threading.Thread(target=drain, args=(flooding.wire,), daemon=True).start()
         flood, until = frame(BINARY, b"x" * 64) * 4000, time.monotonic() + 2
-        sender = threading.Thread(target=lambda: send_until(flooding.wire, flood, until))
+        sender = threading.Thread(target=lambda: send_until(flooding.wire, flood, until), daemon=True)
         sender.start()
         longest = 0.0
         while time.monotonic() < until:

@@ -121,7 +121,7 @@ def test_pipelined_without_end(own):
     with own.connect() as wire:
         for _ in range(3):
             before = own.memory()
-            sender = threading.Thread(target=wire.send, args=(GET * count,))
+            sender = threading.Thread(target=wire.send, args=(GET * count,), daemon=True)
             sender.start()
             assert own.get("/").body == b"hello"
             for _ in range(count):

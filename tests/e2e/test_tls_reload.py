@@ -132,7 +132,7 @@ def test_reload_under_load_loses_nothing(server: ServerFactory, files: Files, ho
             wire.close()
 
     running.wait_line("Started worker-2")
-    threads = [threading.Thread(target=keep_asking, args=(number,)) for number in range(len(counts))]
+    threads = [threading.Thread(target=keep_asking, args=(number,), daemon=True) for number in range(len(counts))]
     for thread in threads:
         thread.start()
     try:

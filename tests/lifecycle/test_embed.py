@@ -83,7 +83,7 @@ def test_serve_and_stop():
 def test_stop_from_another_thread():
     async def main() -> None:
         async with Server(App(), port=0) as server:
-            threading.Thread(target=server.stop).start()
+            threading.Thread(target=server.stop, daemon=True).start()
             assert server._task is not None
             await asyncio.wait_for(asyncio.shield(server._task), 5)
 

@@ -84,7 +84,7 @@ def test_without_signals_it_looks_by_itself(make):
     assert supervisor._patience() is None
     supervisor._signals.__exit__()
     watch = SignalWatch()
-    thread = threading.Thread(target=watch.__enter__)
+    thread = threading.Thread(target=watch.__enter__, daemon=True)
     thread.start()
     thread.join()
     supervisor._signals = watch

@@ -40,7 +40,8 @@ class Rig:
         boot = Boot(1, config, 1.0, {0: self.listener}, loader=loader, request_limit=limit)
         self.life = WorkerLife(boot, theirs)
         self.code: int | None = None
-        self.thread = threading.Thread(target=self._run, args=(theirs,))
+        # A worker that a failed test leaves behind doesn't hold the interpreter's exit.
+        self.thread = threading.Thread(target=self._run, args=(theirs,), daemon=True)
         self.thread.start()
 
     def _run(self, theirs) -> None:
@@ -173,6 +174,7 @@ def test_descriptions():
 def test_startup_that_is_stopped():
     """Its tasks were cancelled and the loop closed at once: nothing was cleaned up."""
     seen = []
+    starting = threading.Event()
 
     async def app(scope, receive, send):
         async def poll():
@@ -185,13 +187,15 @@ def test_startup_that_is_stopped():
         poller = asyncio.create_task(poll())
         try:
             await asyncio.sleep(0)
-            rig.life.request_stop()
+            starting.set()
             await asyncio.sleep(60)
         finally:
             await asyncio.sleep(0.05)
             seen.append(f"lifespan, {poller.done()}")
 
     rig = Rig(app, interface="asgi")
+    assert starting.wait(10)
+    rig.life.request_stop()
     rig.wait(Report.GONE)
     assert rig.finish() == 0
     assert seen == ["poller", "lifespan, True"]
