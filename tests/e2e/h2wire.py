@@ -49,6 +49,7 @@ class H2Wire:
         settings: dict[int, int] | None = None,
         greedy: bool = True,
         validate: bool = True,
+        upgrade: bytes | None = None,
     ) -> None:
         assert isinstance(address, tuple)
         plain = socket.create_connection(address, timeout=DEADLINE)
@@ -58,14 +59,33 @@ class H2Wire:
             header_encoding="utf-8", validate_outbound_headers=validate, normalize_outbound_headers=validate
         )
         self.h2 = h2.connection.H2Connection(config)
-        self.h2.initiate_connection()
-        if settings:
-            self.h2.update_settings(settings)  # type: ignore[arg-type]
         self.greedy = greedy
         self.answers: dict[int, Answer] = {}
         self.goaway: int | None = None
         self.closed = False
         self._partial = b""
+        if upgrade is not None:
+            return self._upgrade(upgrade)
+        self.h2.initiate_connection()
+        if settings:
+            self.h2.update_settings(settings)  # type: ignore[arg-type]
+        self.flush()
+
+    def _upgrade(self, request: bytes) -> None:
+        """Sends a request of HTTP/1.1, which is stream 1 after the upgrade; `%s` stands for the settings."""
+        settings = self.h2.initiate_upgrade_connection()
+        assert settings is not None
+        self.answers[1] = Answer()
+        self.socket.sendall(request.replace(b"%s", settings))
+        self.switch = b""
+        while b"\r\n\r\n" not in self.switch:
+            data = self.socket.recv(65536)
+            assert data, f"closed after {self.switch!r}"
+            self.switch += data
+        self.switch, _, first = self.switch.partition(b"\r\n\r\n")
+        assert self.switch.startswith(b"HTTP/1.1 101 "), self.switch
+        for event in self.h2.receive_data(self._without_goaway(first)):
+            self._take(event)
         self.flush()
 
     def __enter__(self) -> H2Wire:
@@ -173,3 +193,23 @@ class H2Wire:
 def frame(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     """A frame as it stands on the wire."""
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+@dataclass
+class Frame:
+    """One that has come."""
+
+    kind: int
+    flags: int
+    stream: int
+    payload: bytes
+
+
+def frames_of(data: bytes) -> list[Frame]:
+    """The whole frames at the start of what has come."""
+    frames = []
+    while len(data) >= 9 and len(data) >= 9 + (length := int.from_bytes(data[:3], "big")):
+        kind, flags, stream = struct.unpack(">BBI", data[3:9])
+        frames.append(Frame(kind, flags, stream, data[9 : 9 + length]))
+        data = data[9 + length :]
+    return frames

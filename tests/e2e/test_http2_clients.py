@@ -48,13 +48,6 @@ def test_curl(probe: Server) -> None:
         assert run(*curl, "--write-out", "%{http_code}", f"{probe.url}/status?code={code}") == str(code)
 
 
-def test_upgrade_from_http1_is_not_taken(probe: Server) -> None:
-    """> [...] the "h2c" upgrade token [...] is obsolete. RFC 9113, 3.1"""
-    answer = run("curl", "--http2", "--silent", "--include", "--max-time", "20", probe.url)
-    assert answer.startswith("HTTP/1.1 200 OK\r\n")
-    assert answer.endswith("\r\n\r\nhello")
-
-
 def test_nghttp(probe: Server) -> None:
     hint = "await send({'type': 'http.response.early_hint', 'links': [b'</a.css>; rel=preload']})"
     steps = script(hint, "await start()", "await body(b'x')")

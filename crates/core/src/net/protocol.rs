@@ -47,7 +47,12 @@ async fn serve_tls(
     let peer = Rc::new(peer);
     // Without ALPN the first bytes tell, as on a plain socket.
     if session.alpn() == Some(ALPN_HTTP2) {
-        Box::pin(h2::serve(session, BytesMut::new(), peer, service, handle)).await;
+        let opened = h2::Opened {
+            io: session,
+            input: BytesMut::new(),
+            upgrade: None,
+        };
+        Box::pin(h2::serve(opened, peer, service, handle)).await;
     } else {
         serve_http(session, peer, service, handle).await;
     }
@@ -58,7 +63,7 @@ async fn serve_http<S: Stream>(io: S, peer: Rc<Peer>, service: Rc<Service>, hand
     // Each protocol's state is on the heap by itself, so that none pays for the largest one.
     match Box::pin(http1.run()).await {
         Next::Close => {}
-        Next::Http2 { io, input } => Box::pin(h2::serve(io, input, peer, service, handle)).await,
+        Next::Http2(opened) => Box::pin(h2::serve(opened, peer, service, handle)).await,
         Next::WebSocket(upgraded) => {
             let connection = ws::Connection::new(*upgraded, service, handle);
             Box::pin(connection.run()).await;

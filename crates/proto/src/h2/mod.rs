@@ -2,9 +2,13 @@
 //! by, counts the frames that cost more to receive than to send, and knows since when a header
 //! section has been open. Frames are not judged otherwise: that is the codec's.
 
+mod upgrade;
+
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
+
+pub use self::upgrade::upgraded_request;
 
 /// The client's connection preface (RFC 9113, 3.4).
 pub const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -33,6 +37,7 @@ pub struct FrameWatch {
     /// The payload being skipped is the last of a header section.
     ends_section: bool,
     section_since: Option<Instant>,
+    has_frame: bool,
     control: Bucket,
     windows: Bucket,
     resets: Bucket,
@@ -47,6 +52,7 @@ impl FrameWatch {
             head_len: 0,
             ends_section: false,
             section_since: None,
+            has_frame: false,
             control: Bucket::new(CONTROL_BURST, CONTROL_STEP, now),
             windows: Bucket::new(WINDOW_BURST, CONTROL_STEP, now),
             resets: Bucket::new(RESET_BURST, RESET_STEP, now),
@@ -92,10 +98,25 @@ impl FrameWatch {
         self.section_since
     }
 
+    /// The preface and the first frame, which are the client's to begin with, have come in whole,
+    /// and no more: here further frames can be put in between.
+    pub fn is_behind_first_frame(&self) -> bool {
+        self.has_frame && self.head_len == 0 && self.skip == 0
+    }
+
+    /// How many bytes are sure to come before the next place for `is_behind_first_frame`.
+    pub fn sure_len(&self) -> usize {
+        match self.skip {
+            0 => HEAD_LEN - self.head_len,
+            skip => skip,
+        }
+    }
+
     /// > HTTP Frame { Length (24), Type (8), Flags (8), Reserved (1), Stream Identifier (31), [...] }
     /// > — RFC 9113, 4.1 <https://www.rfc-editor.org/rfc/rfc9113#section-4.1>
     fn handle_frame(&mut self, now: Instant) -> Result<(), Flood> {
         let [high, middle, low, kind, flags, ..] = self.head;
+        self.has_frame = true;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
         match kind {
             DATA if self.skip > 0 => self.control.give(1),
@@ -163,6 +184,7 @@ const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 const ACK: u8 = 1;
+const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
 /// Control frames: a thousand at once, then as many as there are useful frames, and 100 a second.
 const CONTROL_BURST: u32 = 1000;

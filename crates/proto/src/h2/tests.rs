@@ -88,3 +88,24 @@ fn window_updates_are_bounded_by_output() {
     watch.handle_input(now, &update).unwrap();
     assert_eq!(watch.handle_input(now, &update), Err(Flood::Windows));
 }
+
+#[test]
+fn the_place_behind_the_first_frame() {
+    let now = Instant::now();
+    for payload in [&[][..], &[0; 12]] {
+        let mut bytes = PREFACE.to_vec();
+        bytes.extend(frame(SETTINGS, 0, payload));
+        let place = bytes.len();
+        bytes.extend(frame(PING, 0, &[0; 8]));
+        let mut watch = FrameWatch::new(now);
+        let mut fed = 0;
+        while !watch.is_behind_first_frame() {
+            let piece = &bytes[fed..fed + watch.sure_len()];
+            watch.handle_input(now, piece).unwrap();
+            fed += piece.len();
+        }
+        assert_eq!(fed, place);
+        watch.handle_input(now, &bytes[place..place + 1]).unwrap();
+        assert!(!watch.is_behind_first_frame());
+    }
+}

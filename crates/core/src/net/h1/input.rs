@@ -235,6 +235,9 @@ impl<S: Stream> Connection<S> {
             Ok(websocket) => websocket,
             Err(error) => return self.refuse(error),
         };
+        if websocket.is_none() && self.upgrade_to_http2(&request) {
+            return;
+        }
         let has_body = request.body != BodyLength::Empty;
         let whole = self.service.app.wants_whole_body();
         if whole && request.expect_continue {

@@ -6,6 +6,7 @@
 
 mod input;
 mod replies;
+mod upgrade;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
@@ -19,6 +20,7 @@ use granian_proto::{Timeout, h1};
 
 use super::app::{Peer, Source};
 use super::exchange::{Exchange, Over};
+use super::h2;
 use super::io::Stream;
 use super::output::Output;
 use super::reply::Reply;
@@ -32,8 +34,8 @@ use crate::runtime::reactor::TaskHandle;
 pub(crate) enum Next<S> {
     /// Nothing: it is closed.
     Close,
-    /// The peer speaks HTTP/2 by prior knowledge; `input` begins with its preface.
-    Http2 { io: S, input: BytesMut },
+    /// The peer speaks HTTP/2, by prior knowledge or after an upgrade.
+    Http2(h2::Opened<S>),
     /// It was upgraded.
     WebSocket(Box<Upgraded<S>>),
 }
@@ -64,6 +66,8 @@ pub(crate) struct Connection<S> {
     ticket: Ticket,
     /// What the connection was upgraded to.
     opened: Option<Opening>,
+    /// The upgrade to HTTP/2.
+    upgrade: Option<Box<h2::Upgrade>>,
     /// The connection has shown that it speaks HTTP/1.
     is_http1: bool,
     peer: Rc<Peer>,
@@ -102,7 +106,7 @@ enum Phase {
     /// not reset what it has not read yet (RFC 9112, 9.6).
     Lingering(Instant),
     Closed,
-    /// The peer's first bytes were the preface of HTTP/2.
+    /// The stream belongs to HTTP/2 now: the peer has sent its preface, or is to send it next.
     Http2,
     /// The stream belongs to the WebSocket protocol now.
     Upgraded,
@@ -138,6 +142,7 @@ impl<S: Stream> Connection<S> {
             has_served: false,
             ticket: Ticket::default(),
             opened: None,
+            upgrade: None,
             is_http1: service.limits.versions == Versions::Http1,
             peer,
             service,
@@ -150,10 +155,11 @@ impl<S: Stream> Connection<S> {
     pub(crate) async fn run(mut self: Box<Self>) -> Next<S> {
         poll_fn(|cx| self.poll(cx)).await;
         match self.phase {
-            Phase::Http2 => Next::Http2 {
+            Phase::Http2 => Next::Http2(h2::Opened {
                 io: self.io,
                 input: self.input,
-            },
+                upgrade: self.upgrade,
+            }),
             Phase::Upgraded => match self.opened.take() {
                 Some(opening) => Next::WebSocket(Box::new(Upgraded {
                     io: self.io,

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream as _};
 use h2::server::{Builder, Handshake, SendResponse};
 use h2::{Reason, RecvStream};
@@ -20,6 +20,7 @@ use super::super::app::Peer;
 use super::super::io::Stream;
 use super::super::service::{Service, Stage};
 use super::super::stall::Stall;
+use super::Opened;
 use super::bell::Bell;
 use super::head;
 use super::pings::{Pings, Verdict};
@@ -29,15 +30,14 @@ use super::transfer::Transfer;
 use super::tunnel;
 use crate::runtime::reactor::TaskHandle;
 
-/// Serves HTTP/2 on `io` until it is closed; `input` was read from it before.
+/// Serves HTTP/2 on a stream until it is closed.
 pub(crate) async fn serve<S: Stream>(
-    io: S,
-    input: BytesMut,
+    opened: Opened<S>,
     peer: Rc<Peer>,
     service: Rc<Service>,
     handle: TaskHandle,
 ) {
-    let mut connection = Connection::new(io, input, Shared::new(peer, service, handle));
+    let mut connection = Connection::new(opened, Shared::new(peer, service, handle));
     poll_fn(|cx| connection.poll(cx)).await;
 }
 
@@ -65,8 +65,8 @@ enum Phase<S> {
 }
 
 impl<S: Stream> Connection<S> {
-    fn new(io: S, input: BytesMut, shared: Rc<Shared>) -> Self {
-        let pipe = Pipe::new(io, input, shared.handle.clone());
+    fn new(opened: Opened<S>, shared: Rc<Shared>) -> Self {
+        let pipe = Pipe::new(opened, shared.handle.clone());
         Self {
             phase: Phase::Preface(builder(&shared.service).handshake(pipe.share())),
             pipe,

@@ -19,7 +19,26 @@ mod tunnel;
 
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 pub(crate) use self::connection::serve;
+
+/// A stream that HTTP/2 begins on.
+pub(crate) struct Opened<S> {
+    pub(crate) io: S,
+    /// What was read of it before, first of all the preface.
+    pub(crate) input: BytesMut,
+    /// The connection was HTTP/1.1 before.
+    pub(crate) upgrade: Option<Box<Upgrade>>,
+}
+
+/// What an upgrade from HTTP/1.1 has left to do.
+pub(crate) struct Upgrade {
+    /// The response that announces it, which has not left.
+    pub(crate) response: Vec<u8>,
+    /// The request that asked for it, as frames.
+    pub(crate) request: Vec<u8>,
+}
 
 /// What a worker's HTTP/2 connections are opened with.
 #[derive(Clone, Copy)]

@@ -14,6 +14,7 @@ use granian_proto::h2::{Flood, FrameWatch};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::super::io::{Stream, poll_read_buf};
+use super::Opened;
 use crate::runtime::reactor::TaskHandle;
 
 /// See the module's documentation. The codec owns one handle, the connection another.
@@ -23,6 +24,9 @@ struct Inner<S> {
     io: S,
     /// What was read before the codec took over, first of all the preface.
     replay: BytesMut,
+    /// The request that the connection was upgraded for. Its place is behind the first frame: the
+    /// client's settings, which it is answered by.
+    request: Option<Vec<u8>>,
     output: BytesMut,
     /// The stream holds back what it took: its records have not left.
     is_held_back: bool,
@@ -43,12 +47,17 @@ struct Inner<S> {
 }
 
 impl<S: Stream> Pipe<S> {
-    pub(super) fn new(io: S, replay: BytesMut, handle: TaskHandle) -> Self {
+    pub(super) fn new(opened: Opened<S>, handle: TaskHandle) -> Self {
         let now = handle.now();
+        let (response, request) = match opened.upgrade {
+            Some(upgrade) => (upgrade.response, Some(upgrade.request)),
+            None => Default::default(),
+        };
         Self(Rc::new(RefCell::new(Inner {
-            io,
-            replay,
-            output: BytesMut::new(),
+            io: opened.io,
+            replay: opened.input,
+            request,
+            output: BytesMut::from(&response[..]),
             is_held_back: false,
             blocked_since: None,
             broken: false,
@@ -198,6 +207,25 @@ impl<S: Stream> Inner<S> {
         Poll::Ready(Ok(taken.len()))
     }
 
+    /// Puts the request of the upgrade into its place, once that is reached.
+    fn insert_request(&mut self) {
+        if self.watch.is_behind_first_frame()
+            && let Some(request) = self.request.take()
+        {
+            let behind = std::mem::replace(&mut self.replay, BytesMut::from(&request[..]));
+            self.replay.extend_from_slice(&behind);
+        }
+    }
+
+    /// How much to read for one who has `room`: no further than to where the request may have its
+    /// place.
+    fn wanted(&self, room: usize) -> usize {
+        match self.request {
+            Some(_) => room.min(self.watch.sure_len()).min(REQUEST_STEP),
+            None => room,
+        }
+    }
+
     fn note(&mut self, bytes: &[u8]) {
         let now = self.handle.now();
         self.last_input = now;
@@ -217,8 +245,10 @@ impl<S: Stream> AsyncRead for Pipe<S> {
     ) -> Poll<io::Result<()>> {
         let mut inner = self.0.borrow_mut();
         let inner = &mut *inner;
+        inner.insert_request();
+        let wanted = inner.wanted(buf.remaining());
         if !inner.replay.is_empty() {
-            let count = inner.replay.len().min(buf.remaining());
+            let count = inner.replay.len().min(wanted);
             let part = inner.replay.split_to(count);
             buf.put_slice(&part);
             inner.note(&part);
@@ -230,7 +260,14 @@ impl<S: Stream> AsyncRead for Pipe<S> {
         }
         inner.reads -= 1;
         let before = buf.filled().len();
-        ready!(Pin::new(&mut inner.io).poll_read(cx, buf))?;
+        if wanted < buf.remaining() {
+            let mut part = [0; REQUEST_STEP];
+            let mut part = ReadBuf::new(part.get_mut(..wanted).unwrap_or_default());
+            ready!(Pin::new(&mut inner.io).poll_read(cx, &mut part))?;
+            buf.put_slice(part.filled());
+        } else {
+            ready!(Pin::new(&mut inner.io).poll_read(cx, buf))?;
+        }
         inner.note(buf.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }
@@ -286,6 +323,8 @@ impl<S: Stream> AsyncWrite for Pipe<S> {
 /// Bytes gathered before they are written in the middle of a turn.
 const OUTPUT_LIMIT: usize = 64 * 1024;
 const READ_SIZE: usize = 16 * 1024;
+/// Bytes read at once before an upgrade's request is in its place: the preface and a few settings.
+const REQUEST_STEP: usize = 64;
 /// One connection's share of a turn; the codec reads about 8 KiB at a time.
 const READS_PER_TURN: u32 = 32;
 /// What is thrown away of a peer that goes on sending: 4 MiB.
