@@ -103,6 +103,17 @@ def test_rsgi_client_disconnect(rsgi, how, n):
         assert rsgi.note(f"left-{how}.finished", mark) is None
 
 
+@pytest.mark.parametrize("how", LEAVE)
+@pytest.mark.parametrize("sent", [10, 100_000])
+def test_rsgi_client_disconnect_behind_an_upload_that_nobody_reads(rsgi, how, sent):
+    mark = rsgi.mark()
+    with rsgi.connect() as wire:
+        wire.request("POST", f"/watch?name=upload-{how}&n=2", "Content-Length: 200000").send(b"x" * sent)
+        rsgi.note(f"upload-{how}.started", mark)
+        LEAVE[how](wire)
+        assert rsgi.note(f"upload-{how}", mark) == [None, None]
+
+
 @pytest.mark.parametrize("how", ["fin", "rst"])
 def test_rsgi_stream_to_nobody(rsgi, how):
     mark = rsgi.mark()

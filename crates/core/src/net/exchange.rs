@@ -376,6 +376,7 @@ impl Exchange {
     }
 
     /// The peer has ended its sending side: the application learns of it, and may still answer.
+    /// Who reads a body that is on its way through the buffers learns of it behind that.
     pub(crate) fn leave(&self) {
         let (body, overs) = {
             let mut state = lock(&self.state);
@@ -383,13 +384,11 @@ impl Exchange {
                 return;
             }
             state.left = true;
-            if state.body_end == BodyEnd::Open {
-                state.body_end = BodyEnd::Broken;
-            }
-            (
-                std::mem::take(&mut state.body_waiters),
-                std::mem::take(&mut state.over_waiters),
-            )
+            let body = match state.body_end {
+                BodyEnd::Open => Vec::new(),
+                BodyEnd::Complete | BodyEnd::Broken => std::mem::take(&mut state.body_waiters),
+            };
+            (body, std::mem::take(&mut state.over_waiters))
         };
         body.into_iter().chain(overs).for_each(Waker::wake);
     }
@@ -438,7 +437,7 @@ impl State {
             return Some(BodyRead::Gone);
         }
         if self.body_bytes == 0 && self.body_end == BodyEnd::Open {
-            return self.over().map(|_| BodyRead::Gone);
+            return None;
         }
         if self.body_bytes == 0
             && let Some(spool) = &mut self.spool

@@ -5,7 +5,6 @@ use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
@@ -13,12 +12,15 @@ use mio::net::{TcpStream, UnixStream};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::runtime::reactor::{Readiness, TaskHandle};
+use crate::runtime::reactor::TaskHandle;
 
 /// A byte stream that a connection runs over.
 pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// The peer has ended its sending side or is gone, whether or not it was read to its end.
     fn is_hung_up(&self) -> bool;
+
+    /// The connection was reset or has failed: nothing goes either way any more.
+    fn is_broken(&self) -> bool;
 
     /// Sends up to `len` bytes of `file` from `offset`; how many went, 0 at the end of the file.
     ///
@@ -45,10 +47,10 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 /// A socket watched by the reactor of the task that owns it.
 pub(crate) struct Io {
     socket: Socket,
-    readiness: Rc<Readiness>,
-    /// Until a write has found no room: most connections never do, and the poller's word of it costs
-    /// a turn of the event loop each time (3 of 8 of a TLS connection for one request).
-    unblocked: Option<TaskHandle>,
+    /// The poller tells of room to write. Not until a write has found none: most never do, and that
+    /// word costs a turn of the event loop each time (3 of 8 of a TLS connection for one request).
+    awaits_room: bool,
+    handle: TaskHandle,
 }
 
 /// The kinds of socket a listener can accept.
@@ -73,8 +75,8 @@ impl Io {
         handle.readiness().assume_writable();
         Ok(Self {
             socket,
-            readiness: Rc::clone(handle.readiness()),
-            unblocked: Some(handle.clone()),
+            awaits_room: false,
+            handle: handle.clone(),
         })
     }
 
@@ -82,23 +84,44 @@ impl Io {
         &mut self,
         mut write: impl FnMut(&mut Socket) -> io::Result<usize>,
     ) -> Poll<io::Result<usize>> {
-        if !self.readiness.is_writable() {
+        if !self.handle.readiness().is_writable() {
             return Poll::Pending;
         }
         loop {
             match write(&mut self.socket) {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    self.readiness.clear_writable();
-                    if let Some(handle) = self.unblocked.take()
-                        && let Err(error) = await_room(&handle, &mut self.socket)
-                    {
-                        return Poll::Ready(Err(error));
-                    }
-                    return Poll::Pending;
+                    self.handle.readiness().clear_writable();
+                    return match self.await_room() {
+                        Ok(()) => Poll::Pending,
+                        Err(error) => Poll::Ready(Err(error)),
+                    };
                 }
                 result => return Poll::Ready(result),
             }
+        }
+    }
+
+    /// From now on the poller also tells when there is room; at once, if there is some meanwhile.
+    fn await_room(&mut self) -> io::Result<()> {
+        if std::mem::replace(&mut self.awaits_room, true) {
+            return Ok(());
+        }
+        let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
+        match &mut self.socket {
+            Socket::Tcp(stream) => self.handle.watch_for(stream, interest),
+            Socket::Unix(stream) => self.handle.watch_for(stream, interest),
+        }
+    }
+}
+
+impl Drop for Io {
+    /// A child process that the application has forked keeps the socket open, and the poller would
+    /// go on telling of it: to the task that has this one's key by then.
+    fn drop(&mut self) {
+        match &mut self.socket {
+            Socket::Tcp(stream) => self.handle.unwatch(stream),
+            Socket::Unix(stream) => self.handle.unwatch(stream),
         }
     }
 }
@@ -109,7 +132,7 @@ impl AsyncRead for Io {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        if !self.readiness.is_readable() {
+        if !self.handle.readiness().is_readable() {
             return Poll::Pending;
         }
         let wanted = buf.remaining();
@@ -123,8 +146,8 @@ impl AsyncRead for Io {
             Ok(count) => {
                 // A short read has emptied the socket; what comes later, an end included, is a
                 // new edge (epoll(7), "Do I need to continuously read").
-                if count > 0 && count < wanted && !self.readiness.is_hung_up() {
-                    self.readiness.clear_readable();
+                if count > 0 && count < wanted && !self.handle.readiness().is_hung_up() {
+                    self.handle.readiness().clear_readable();
                 }
                 // SAFETY: the kernel has filled `count` bytes from the start of the unfilled part.
                 unsafe { buf.assume_init(count) };
@@ -132,7 +155,7 @@ impl AsyncRead for Io {
                 Poll::Ready(Ok(()))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                self.readiness.clear_readable();
+                self.handle.readiness().clear_readable();
                 Poll::Pending
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {
@@ -185,7 +208,11 @@ impl AsyncWrite for Io {
 
 impl Stream for Io {
     fn is_hung_up(&self) -> bool {
-        self.readiness.is_hung_up()
+        self.handle.readiness().is_hung_up()
+    }
+
+    fn is_broken(&self) -> bool {
+        self.handle.readiness().is_broken()
     }
 
     #[cfg(target_os = "linux")]
@@ -246,15 +273,6 @@ impl Stream for Io {
         let linger = Some(std::time::Duration::ZERO);
         // Best effort: a socket that refuses the option is already broken.
         let _ = rustix::net::sockopt::set_socket_linger(self.socket.as_fd(), linger);
-    }
-}
-
-/// From now on the poller also tells when there is room; at once, if there is some meanwhile.
-fn await_room(handle: &TaskHandle, socket: &mut Socket) -> io::Result<()> {
-    let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
-    match socket {
-        Socket::Tcp(stream) => handle.watch_for(stream, interest),
-        Socket::Unix(stream) => handle.watch_for(stream, interest),
     }
 }
 

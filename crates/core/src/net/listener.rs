@@ -134,6 +134,16 @@ impl Acceptor {
     }
 }
 
+impl Drop for Acceptor {
+    /// The supervisor and other workers hold the same socket open.
+    fn drop(&mut self) {
+        match &mut self.listener {
+            Listener::Tcp(socket) => self.handle.unwatch(socket),
+            Listener::Unix(socket) => self.handle.unwatch(socket),
+        }
+    }
+}
+
 impl Listener {
     fn local_address(&self) -> io::Result<Address> {
         Ok(match self {

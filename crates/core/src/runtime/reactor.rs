@@ -59,6 +59,7 @@ pub(crate) struct Readiness {
     readable: Cell<bool>,
     writable: Cell<bool>,
     hung_up: Cell<bool>,
+    broken: Cell<bool>,
 }
 
 impl Readiness {
@@ -92,6 +93,11 @@ impl Readiness {
         self.hung_up.get()
     }
 
+    /// The connection was reset or has failed.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
     fn note(&self, event: &Event) {
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.readable.set(true);
@@ -101,6 +107,9 @@ impl Readiness {
         }
         if event.is_read_closed() || event.is_error() {
             self.hung_up.set(true);
+        }
+        if event.is_error() {
+            self.broken.set(true);
         }
     }
 }
@@ -388,6 +397,12 @@ impl TaskHandle {
             .0
             .registry
             .reregister(source, Token(self.key), interest)
+    }
+
+    /// Watches a source no longer, whoever else holds it open.
+    pub(crate) fn unwatch(&self, source: &mut impl Source) {
+        // Fails only for what is not watched.
+        let _ = self.reactor.0.registry.deregister(source);
     }
 
     /// What the poller last said of the watched source.

@@ -128,6 +128,10 @@ impl<S: Stream> Stream for Session<S> {
         self.0.get_ref().0.io.is_hung_up()
     }
 
+    fn is_broken(&self) -> bool {
+        self.0.get_ref().0.io.is_broken()
+    }
+
     fn poll_send_file(
         &mut self,
         _: &mut Context<'_>,

@@ -51,6 +51,11 @@ impl<S: Stream> Connection<S> {
         if has_room && !self.ended && self.may_read() {
             return self.read(cx);
         }
+        if self.io.is_broken() {
+            // What it sent and nobody has read goes with it.
+            self.phase = Phase::Closed;
+            return Step::Again;
+        }
         if self.io.is_hung_up() {
             self.tell_end();
         }
@@ -138,12 +143,9 @@ impl<S: Stream> Connection<S> {
         false
     }
 
-    /// The peer has ended its side. What it sent of a body may still be on its way through the
-    /// buffers, and comes first.
+    /// The peer has ended its side.
     fn tell_end(&self) {
-        if let Some(current) = &self.current
-            && current.body_complete
-        {
+        if let Some(current) = &self.current {
             current.leave();
         }
     }

@@ -166,6 +166,10 @@ impl Stream for Tunnel {
         false
     }
 
+    fn is_broken(&self) -> bool {
+        false
+    }
+
     fn poll_send_file(
         &mut self,
         _: &mut Context<'_>,

@@ -250,6 +250,10 @@ impl<S: Stream> Connection<S> {
             return self.end(now, *ending);
         }
         if !self.socket.has_room() {
+            if self.io.is_broken() {
+                self.phase = Phase::Closed;
+                return Step::Again;
+            }
             self.engine.handle_pause(now);
             return Step::Wait;
         }

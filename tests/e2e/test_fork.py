@@ -1,0 +1,44 @@
+"""Applications that fork: what a child inherits is no longer this server's business."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from .server import Server
+from .wire import request_bytes
+
+
+@pytest.fixture
+def forking(server) -> Server:
+    probe = server("forked:app", "asginl", "--http1-header-read-timeout", "500", fresh=True)
+    yield probe
+    assert probe.get("/reap").body == b"reaped"
+
+
+def wait_descriptors(probe: Server, count: int) -> None:
+    deadline = time.monotonic() + 10
+    while int(probe.get("/descriptors").body) > count:
+        assert time.monotonic() < deadline
+
+
+def test_inherited_sockets_tell_no_other_connection(forking):
+    """The child keeps the socket open behind the server's back; what happens on it then must not
+    be taken for something that happens on the connections that came after it."""
+    before = int(forking.get("/descriptors").body)
+    old = [forking.connect() for _ in range(8)]
+    for wire in old:
+        assert wire.request("GET", "/descriptors").response().status == 200
+    assert int(forking.get("/fork").body) > 0
+    wait_descriptors(forking, before + 2)  # they were idle for too long; the pipe is new
+    mark = forking.mark()
+    new = [forking.connect().request("GET", f"/new{n}") for n in range(8)]
+    for n, wire in enumerate(new):
+        # More than is read ahead: from here on only the poller's word tells that a client has left.
+        wire.send(request_bytes("GET", "/descriptors") * 1000)
+        forking.note(f"new{n}.started", mark)
+    for wire in old:
+        wire.half_close()
+    assert forking.get("/open").body == b"open"
+    assert [wire.response().body for wire in new] == [b"stayed"] * 8
