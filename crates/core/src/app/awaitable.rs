@@ -1,11 +1,11 @@
 //! What `receive()`, `send()` and their likes return: awaitables that are ready when nothing has to
 //! be waited for, and that tasks, `gather` and `wait_for` accept as coroutines.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use pyo3::exceptions::PyStopIteration;
+use pyo3::exceptions::{PyRuntimeError, PyStopIteration};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -39,10 +39,39 @@ pub(crate) trait Waitable: Send + Sync {
 #[pyclass(frozen, freelist = 64, module = "granian._granian")]
 pub(crate) struct Awaitable {
     waitable: Box<dyn Waitable>,
-    /// A coroutine is awaited by one task; the lock makes a second one harmless.
-    ended: Mutex<bool>,
-    /// What a wait that goes on is registered with. Guarded like `ended`.
+    /// `IDLE`, `RUNNING` or `ENDED`. A step runs Python code, which may come back here, or let
+    /// another thread do so: whoever finds a step running gets an error and does not wait for it.
+    stage: AtomicU8,
+    /// What a wait that goes on is registered with. Only who runs a step takes the lock, for a move.
     waker: Mutex<Option<Waker>>,
+}
+
+/// The one step that runs; without a `finish`, more may follow it.
+struct Step<'a> {
+    stage: &'a AtomicU8,
+    next: u8,
+}
+
+impl<'a> Step<'a> {
+    /// # Errors
+    /// `RuntimeError` if another step runs, or none may follow.
+    fn begin(stage: &'a AtomicU8) -> PyResult<Self> {
+        match stage.compare_exchange(IDLE, RUNNING, Ordering::Acquire, Ordering::Acquire) {
+            Ok(_) => Ok(Self { stage, next: IDLE }),
+            Err(RUNNING) => Err(PyRuntimeError::new_err("being awaited already")),
+            Err(_) => Err(PyRuntimeError::new_err("already awaited")),
+        }
+    }
+
+    fn finish(mut self) {
+        self.next = ENDED;
+    }
+}
+
+impl Drop for Step<'_> {
+    fn drop(&mut self) {
+        self.stage.store(self.next, Ordering::Release);
+    }
 }
 
 impl Awaitable {
@@ -53,25 +82,31 @@ impl Awaitable {
     ) -> PyResult<Bound<'_, PyAny>> {
         let awaitable = Self {
             waitable: Box::new(waitable),
-            ended: Mutex::new(false),
+            stage: AtomicU8::new(IDLE),
             waker: Mutex::new(None),
         };
         Ok(Bound::new(py, awaitable)?.into_any())
     }
 
-    fn cancel(&self) {
-        *lock(&self.ended) = true;
+    /// Nothing to do if it has ended.
+    ///
+    /// # Errors
+    /// `RuntimeError` if a step runs.
+    fn cancel(&self) -> PyResult<()> {
+        if self.stage.load(Ordering::Acquire) == ENDED {
+            return Ok(());
+        }
+        let step = Step::begin(&self.stage)?;
         let waker = lock(&self.waker).take();
         if let Some(waker) = waker {
             self.waitable.forget(&waker);
         }
+        step.finish();
+        Ok(())
     }
 
     fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
-        let mut ended = lock(&self.ended);
-        if *ended {
-            return Err(pyo3::exceptions::PyRuntimeError::new_err("already awaited"));
-        }
+        let step = Step::begin(&self.stage)?;
         let attention = attend();
         let result = match self.waitable.try_now(py) {
             Some(result) => {
@@ -97,9 +132,9 @@ impl Awaitable {
                 }
             }
         };
-        *ended = true;
         let waker = lock(&self.waker).take();
         drop(waker);
+        step.finish();
         match result {
             Ok(value) => Err(PyStopIteration::new_err((value,))),
             Err(error) => Err(error),
@@ -127,12 +162,12 @@ impl Awaitable {
 
     #[pyo3(signature = (*exception))]
     fn throw(&self, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
-        self.cancel();
+        self.cancel()?;
         Err(thrown(exception))
     }
 
-    fn close(&self) {
-        self.cancel();
+    fn close(&self) -> PyResult<()> {
+        self.cancel()
     }
 }
 
@@ -253,3 +288,7 @@ fn thrown(exception: &Bound<'_, PyTuple>) -> PyErr {
     };
     given.map_or_else(|error| error, PyErr::from_value)
 }
+
+const IDLE: u8 = 0;
+const RUNNING: u8 = 1;
+const ENDED: u8 = 2;

@@ -51,12 +51,16 @@ impl Http {
     }
 
     fn begin(&self, py: Python<'_>, reading: Reading) -> PyResult<()> {
-        let mut state = lock(&self.reading);
-        if state.is_some() {
-            return Err(protocol_error(py, "RSGI protocol error"));
+        let is_first = {
+            let mut state = lock(&self.reading);
+            let is_first = state.is_none();
+            state.get_or_insert(reading);
+            is_first
+        };
+        match is_first {
+            true => Ok(()),
+            false => Err(protocol_error(py, "RSGI protocol error")),
         }
-        *state = Some(reading);
-        Ok(())
     }
 
     fn respond<'py>(

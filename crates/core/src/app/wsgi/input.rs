@@ -1,23 +1,24 @@
 //! `wsgi.input`: the request's body as a file object (PEP 3333, "Input and Error Streams").
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 
 use bytes::{Buf, BytesMut};
 use pyo3::exceptions::PyConnectionResetError;
 use pyo3::prelude::*;
+use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyList};
 
 use super::pool::block_on;
 use crate::app::call::Call;
 use crate::net::exchange::BodyRead;
-use crate::runtime::waker::lock;
 
 /// Reads block, with the interpreter released, until enough of the body has come.
 #[pyclass(frozen, freelist = 64, module = "granian._granian", name = "WSGIInput")]
 pub(crate) struct Input {
     call: Arc<Call>,
-    /// An application may hand the stream to another thread.
+    /// Threads that the application starts may share the stream; held for the length of a read, in
+    /// which no Python code runs.
     buffer: Mutex<Buffer>,
 }
 
@@ -66,11 +67,12 @@ impl Input {
         py: Python<'_>,
         read: impl FnOnce(&mut Buffer) -> PyResult<T>,
     ) -> PyResult<T> {
-        // Taken out while it is filled: no lock is held while the interpreter is released.
-        let mut buffer = py.detach(|| std::mem::take(&mut *lock(&self.buffer)));
-        let result = read(&mut buffer);
-        *lock(&self.buffer) = buffer;
-        result
+        // Waited for with the interpreter released: who holds it may need that to go on.
+        let mut buffer = self
+            .buffer
+            .lock_py_attached(py)
+            .unwrap_or_else(PoisonError::into_inner);
+        read(&mut buffer)
     }
 
     fn line(
