@@ -93,7 +93,8 @@ impl Call {
 
     /// Sends the trailer fields that were announced, once there are no `more`.
     pub(crate) fn trailers(&self, trailers: Trailers, more: bool) -> Result<(), OrderError> {
-        if let Some(reply) = lock(&self.response).trailers(trailers, more)? {
+        let reply = lock(&self.response).trailers(trailers, more)?;
+        if let Some(reply) = reply {
             self.exchange.send(reply);
         }
         Ok(())

@@ -7,6 +7,7 @@
 //! to a thread that sends them if they are not asked back within a moment, which is the second way
 //! that PEP 3333 allows ("Buffering and Streaming").
 
+use std::marker::PhantomData;
 use std::os::fd::{AsRawFd, BorrowedFd, RawFd};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
@@ -29,7 +30,7 @@ struct Shared {
 
 #[derive(Default)]
 struct Slot {
-    loan: Option<Loan>,
+    lent: Option<Lent>,
     /// Loans so far: tells an old one from the one that was waited for.
     count: u64,
     /// The thread waits for a loan and must be woken.
@@ -38,10 +39,32 @@ struct Slot {
     closed: bool,
 }
 
-struct Loan {
+struct Lent {
     fd: RawFd,
     bytes: Vec<u8>,
     sent: usize,
+}
+
+/// Bytes that the writer may send. It keeps their socket open: the descriptor's number may be that
+/// of another connection as soon as it is closed.
+pub(crate) struct Loan<'a> {
+    shared: &'a Shared,
+    socket: PhantomData<BorrowedFd<'a>>,
+}
+
+impl Loan<'_> {
+    /// The bytes, and how many of them have gone out.
+    pub(crate) fn take_back(self) -> (Vec<u8>, usize) {
+        let lent = lock(&self.shared.slot).lent.take();
+        lent.map_or_else(Default::default, |lent| (lent.bytes, lent.sent))
+    }
+}
+
+impl Drop for Loan<'_> {
+    /// Nothing if it was taken back. Else what borrowed from it has panicked.
+    fn drop(&mut self) {
+        lock(&self.shared.slot).lent = None;
+    }
 }
 
 impl EarlyWriter {
@@ -55,11 +78,10 @@ impl EarlyWriter {
         }
     }
 
-    /// Lends `bytes`, which are to go out on `socket`, until [`EarlyWriter::take_back`]; the
-    /// socket must stay open that long.
-    pub(crate) fn lend(&self, socket: BorrowedFd<'_>, bytes: Vec<u8>) {
+    /// Lends `bytes`, which are to go out on `socket`, until the loan is taken back or dropped.
+    pub(crate) fn lend<'a>(&'a self, socket: BorrowedFd<'a>, bytes: Vec<u8>) -> Loan<'a> {
         let mut slot = lock(&self.shared.slot);
-        slot.loan = Some(Loan {
+        slot.lent = Some(Lent {
             fd: socket.as_raw_fd(),
             bytes,
             sent: 0,
@@ -76,12 +98,10 @@ impl EarlyWriter {
             slot.asleep = false;
             self.shared.changed.notify_one();
         }
-    }
-
-    /// Ends the loan: the bytes, and how many of them have gone out.
-    pub(crate) fn take_back(&self) -> (Vec<u8>, usize) {
-        let loan = lock(&self.shared.slot).loan.take();
-        loan.map_or_else(Default::default, |loan| (loan.bytes, loan.sent))
+        Loan {
+            shared: &self.shared,
+            socket: PhantomData,
+        }
     }
 }
 
@@ -124,17 +144,16 @@ impl Shared {
 impl Slot {
     /// Sends what the socket takes; an error is the connection's to find.
     fn send(&mut self) {
-        let Some(loan) = &mut self.loan else { return };
-        let rest = loan.bytes.get(loan.sent..).unwrap_or_default();
+        let Some(lent) = &mut self.lent else { return };
+        let rest = lent.bytes.get(lent.sent..).unwrap_or_default();
         if rest.is_empty() {
             return;
         }
-        // SAFETY: `lend` requires the socket to be open until the loan is taken back, which needs
-        // the lock that is held here.
-        let socket = unsafe { BorrowedFd::borrow_raw(loan.fd) };
+        // SAFETY: the loan borrows the socket, and its end needs the lock that is held here.
+        let socket = unsafe { BorrowedFd::borrow_raw(lent.fd) };
         let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
         if let Ok(count) = send(socket, rest, flags) {
-            loan.sent += count;
+            lent.sent += count;
         }
     }
 }
@@ -143,3 +162,38 @@ impl Slot {
 const PATIENCE: Duration = Duration::from_millis(2);
 /// After so many rounds without a loan the thread sleeps until there is one.
 const IDLE_ROUNDS: u32 = 50;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    #[test]
+    fn what_is_lent_for_long_is_sent() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let writer = EarlyWriter::new();
+        let loan = writer.lend(ours.as_fd(), b"early".to_vec());
+        let mut read = [0; 5];
+        theirs.read_exact(&mut read).unwrap();
+        assert_eq!(
+            (loan.take_back(), &read),
+            ((b"early".to_vec(), 5), b"early")
+        );
+    }
+
+    #[test]
+    fn a_panic_ends_the_loan() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        let writer = EarlyWriter::new();
+        let panicked = catch_unwind(AssertUnwindSafe(|| {
+            let _loan = writer.lend(ours.as_fd(), b"never".to_vec());
+            std::panic::panic_any(());
+        }));
+        assert!(panicked.is_err());
+        assert!(lock(&writer.shared.slot).lent.is_none());
+    }
+}

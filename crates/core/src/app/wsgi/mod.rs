@@ -82,7 +82,7 @@ impl Wsgi {
             None => {
                 let inline = Inline::enter(py, &self.host);
                 let body = Body::begin(py, self.callable.bind(py), environ.into_any(), call, false);
-                inline.leave(py);
+                drop(inline);
                 let source = body.map(|body| Pull {
                     body,
                     host: Arc::clone(&self.host),
@@ -135,26 +135,30 @@ struct Pull {
 impl Source for Pull {
     fn pull(&mut self) -> bool {
         Python::attach(|py| {
-            let inline = Inline::enter(py, &self.host);
-            let more = self.body.step(py);
-            inline.leave(py);
-            more
+            let _inline = Inline::enter(py, &self.host);
+            self.body.step(py)
         })
     }
 }
 
 /// While application code runs inline, no event loop is running as far as it can see: it may
 /// start one of its own, as `asyncio.run` and asgiref do.
-struct Inline<'a>(&'a Host);
+struct Inline<'a> {
+    py: Python<'a>,
+    host: &'a Host,
+}
 
 impl<'a> Inline<'a> {
-    fn enter(py: Python<'_>, host: &'a Host) -> Self {
+    fn enter(py: Python<'a>, host: &'a Host) -> Self {
         set_running_loop(py, host, None);
-        Self(host)
+        Self { py, host }
     }
+}
 
-    fn leave(self, py: Python<'_>) {
-        set_running_loop(py, self.0, Some(self.0.event_loop.object(py)));
+impl Drop for Inline<'_> {
+    fn drop(&mut self) {
+        let event_loop = self.host.event_loop.object(self.py);
+        set_running_loop(self.py, self.host, Some(event_loop));
     }
 }
 

@@ -1,6 +1,7 @@
 //! The threads that call a WSGI application: started on demand up to a limit, ended when idle.
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::Thread;
@@ -139,7 +140,8 @@ struct PoolThread(Arc<Pool>);
 impl PoolThread {
     fn __call__(&self, py: Python<'_>) {
         while let Some(job) = py.detach(|| self.0.take()) {
-            self.0.run(py, job);
+            // A bug costs the call that it is in, not the thread: none would take its place.
+            let _ = catch_unwind(AssertUnwindSafe(|| self.0.run(py, job)));
         }
     }
 }

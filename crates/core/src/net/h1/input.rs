@@ -102,9 +102,9 @@ impl<S: Stream> Connection<S> {
         if queued.is_empty() {
             return source.pull();
         }
-        self.service.early.lend(socket, queued);
+        let loan = self.service.early.lend(socket, queued);
         let more = source.pull();
-        let (queued, sent) = self.service.early.take_back();
+        let (queued, sent) = loan.take_back();
         self.output.restore(queued, sent);
         more
     }
