@@ -61,6 +61,28 @@ fn websocket() {
 }
 
 #[test]
+fn upgrade() {
+    let lines = [
+        "; server_max_window_bits=15",
+        "; client_max_window_bits",
+        ", permessage-deflate; client_max_window_bits=\"10\"",
+        "\r\nsec-websocket-protocol: chat, ,caf\u{e9}",
+        "\r\nconnection: x-hop, te",
+        "\r\nx-hop: 1",
+        "\r\nx-long: ",
+        "x: 1",
+        "0123456789".repeat(20).as_str(),
+    ]
+    .map(|line| line.as_bytes().to_vec());
+    let mut random = Random(6);
+    for _ in 0..ROUNDS {
+        let count = random.below(5);
+        let parts: Vec<_> = (0..count).map(|_| random.damaged(&lines)).collect();
+        invariants::upgrade(&parts.concat());
+    }
+}
+
+#[test]
 fn frame_watch() {
     let mut random = Random(5);
     for _ in 0..ROUNDS / 50 {

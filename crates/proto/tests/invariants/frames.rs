@@ -110,7 +110,7 @@ fn is_same(left: &[Event], right: &[Event], deflation: Option<Deflation>) -> boo
         })
 }
 
-fn check_round_trip(data: &[u8], deflation: Option<Deflation>) {
+pub(super) fn check_round_trip(data: &[u8], deflation: Option<Deflation>) {
     let now = Instant::now();
     let data = &data[..data.len().min(MAX_MESSAGE_SIZE)];
     let small = &data[..data.len().min(125)];

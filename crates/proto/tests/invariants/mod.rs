@@ -3,6 +3,7 @@
 
 mod frames;
 mod script;
+mod upgrade;
 
 use granian_proto::{Content, Event, Request, RequestHead, ResponseHead, h1};
 
@@ -10,6 +11,7 @@ use crate::driver::{self, DATE, Policy, transcript};
 
 pub(crate) use frames::{frame_watch, websocket};
 pub(crate) use script::connection;
+pub(crate) use upgrade::upgrade;
 
 /// Any bytes give events or a refusal, the same for any split; and what is in a head is legal.
 pub(crate) fn request_head(data: &[u8]) {
