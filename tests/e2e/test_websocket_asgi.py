@@ -341,6 +341,16 @@ def test_close_timeout(server, loop):
         assert 0.5 < time.monotonic() - begun < 3
 
 
+def test_times_longer_than_any_clock(server, loop):
+    options = [f"--ws-{name}={'9' * 19}" for name in ("ping-interval", "ping-timeout", "idle-timeout", "close-timeout")]
+    app = server("ws_asgi:app", "asginl", *options, loop=loop)
+    with open_websocket(app) as websocket:
+        websocket.send("x")
+        assert websocket.message() == "x"
+    with open_websocket(app, "/", script("await accept()", "await close()")) as websocket:
+        assert websocket.closed() == (1000, "")
+
+
 def test_no_websockets(server):
     app = server("ws_asgi:app", "asginl", "--no-ws")
     with app.connect() as wire:

@@ -198,7 +198,7 @@ impl Options {
             connection_window: self.http2_initial_connection_window_size.min(MAX_WINDOW),
             stream_window: self.http2_initial_stream_window_size.min(MAX_WINDOW),
             keep_alive_interval: self.http2_keep_alive_interval.map(Duration::from_millis),
-            keep_alive_timeout: Duration::from_secs(self.http2_keep_alive_timeout),
+            keep_alive_timeout: Duration::from_secs(self.http2_keep_alive_timeout).min(LONGEST),
             max_concurrent_streams: self.http2_max_concurrent_streams,
             max_frame_size: self.http2_max_frame_size.clamp(16_384, (1 << 24) - 1),
             max_header_list_size: self.http2_max_headers_size,
@@ -219,10 +219,13 @@ pub(crate) fn configuration_error(py: Python<'_>, error: &TlsError) -> PyErr {
 
 /// Nothing for what is no length of time, such as 0.
 fn seconds(seconds: Option<f64>) -> Option<Duration> {
-    let time = Duration::try_from_secs_f64(seconds?).ok()?;
+    let seconds = seconds?.min(LONGEST.as_secs_f64());
+    let time = Duration::try_from_secs_f64(seconds).ok()?;
     (!time.is_zero()).then_some(time)
 }
 
+/// A century. Points in time that are later than the clock can tell would make additions panic.
+const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 const WS_MAX_SIZE: usize = 16 * 1024 * 1024;
 const WS_QUEUE_SIZE: usize = 1024 * 1024;
