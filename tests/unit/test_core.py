@@ -35,7 +35,7 @@ def start(loop, listener) -> Iterator[Callable[[Any], Worker]]:
 
     def start(app: Any, interface: Interfaces = Interfaces.ASGI) -> Worker:
         options = WorkerOptions.from_config(
-            Config("test:app"),
+            Config("test:app", blocking_threads=1),
             interface=interface,
             state=None,
             access_log=None,
@@ -62,3 +62,43 @@ def test_drained_worker_hears_of_no_connection(start, listener):
     with socket.create_connection(listener.getsockname()):
         assert select.select([listener], [], [], 10)[0]
         assert not select.select([worker.fileno()], [], [], 0)[0]
+
+
+@pytest.mark.parametrize("what", ["turn", "close", "cancel", "drain"])
+@pytest.mark.parametrize("interface", [Interfaces.ASGI, Interfaces.WSGI])
+def test_worker_that_is_called_by_its_application(loop, listener, start, interface, what):
+    """The turn that the application is called in goes on, or ends as soon as it can."""
+    outcomes = []
+
+    def call_worker() -> None:
+        calls = {"drain": lambda: worker.drain(lambda: outcomes.append("drained"))}
+        calls.get(what, getattr(worker, what))()
+        outcomes.append(what)
+
+    async def asgi(scope, receive, send) -> None:
+        call_worker()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"x" * 100_000})
+
+    def wsgi(environ, start_response):
+        call_worker()
+        start_response("200 OK", [])
+        yield b"x" * 50_000
+        yield b"x" * 50_000
+
+    async def fetch() -> bytes:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        writer.write(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        received = await reader.read()
+        writer.close()
+        while worker.connections or worker.requests:
+            await asyncio.sleep(0)
+        return received
+
+    worker = start(wsgi if interface is Interfaces.WSGI else asgi, interface)
+    loop.add_reader(worker.fileno(), worker.turn)
+    received = loop.run_until_complete(asyncio.wait_for(fetch(), 10))
+    loop.remove_reader(worker.fileno())
+    assert outcomes[0] == what
+    if what in ("turn", "drain"):
+        assert received.count(b"x") == 100_000
