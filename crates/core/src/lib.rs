@@ -1,6 +1,6 @@
 //! `granian._granian`: the core of the server as a Python module. Layers, from the top: `worker`
-//! and `options` (the border with Python), `app` (interfaces), `net` (connections), `runtime`
-//! (reactor); the rules of HTTP are in granian-proto. Imports point downward only.
+//! and `options` (the border with Python), `app` (interfaces), `net` (connections), `tls` (sessions)
+//! and `runtime` (reactor); the rules of HTTP are in granian-proto. Imports point downward only.
 
 mod app;
 mod net;

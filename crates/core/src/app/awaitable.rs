@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
+use super::call::Call;
 use crate::runtime::python::{EventLoop, FutureWaker, attend};
 use crate::runtime::waker::lock;
 
@@ -171,25 +172,36 @@ impl Awaitable {
     }
 }
 
-/// A value that is there already.
-pub(crate) struct Value {
-    value: Py<PyAny>,
+/// An outcome that is there already.
+pub(crate) struct Given {
+    outcome: PyResult<Py<PyAny>>,
     event_loop: Arc<EventLoop>,
 }
 
-impl Value {
-    pub(crate) fn new(value: Py<PyAny>, event_loop: Arc<EventLoop>) -> Self {
-        Self { value, event_loop }
+impl Given {
+    /// What `call` gave.
+    pub(crate) fn new(outcome: PyResult<Py<PyAny>>, call: &Call) -> Self {
+        Self {
+            outcome,
+            event_loop: Arc::clone(&call.host.event_loop),
+        }
+    }
+
+    fn outcome(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
+        match &self.outcome {
+            Ok(value) => Ok(value.clone_ref(py)),
+            Err(error) => Err(error.clone_ref(py)),
+        }
     }
 }
 
-impl Waitable for Value {
+impl Waitable for Given {
     fn poll(&self, py: Python<'_>, _: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        Poll::Ready(Ok(self.value.clone_ref(py)))
+        Poll::Ready(self.outcome(py))
     }
 
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        Some(Ok(self.value.clone_ref(py)))
+        Some(self.outcome(py))
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {

@@ -1,7 +1,8 @@
-//! Names of well-known header fields as Python objects made once, and values from Python.
+//! Methods and header fields between HTTP and Python; the usual names are objects made once.
 
 use granian_proto::{HeadError, ResponseHead, Trailers};
 use pyo3::exceptions::{PyTypeError, PyValueError};
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -34,6 +35,20 @@ fn known(py: Python<'_>, name: &[u8]) -> Option<&'static Known> {
         .get(name.len())?
         .iter()
         .find(|known| known.name == name)
+}
+
+/// A method as `str`; the usual ones are made once.
+pub(crate) fn method<'py>(py: Python<'py>, method: &str) -> Bound<'py, PyString> {
+    match method {
+        "GET" => intern!(py, "GET").clone(),
+        "POST" => intern!(py, "POST").clone(),
+        "HEAD" => intern!(py, "HEAD").clone(),
+        "PUT" => intern!(py, "PUT").clone(),
+        "DELETE" => intern!(py, "DELETE").clone(),
+        "OPTIONS" => intern!(py, "OPTIONS").clone(),
+        "PATCH" => intern!(py, "PATCH").clone(),
+        other => PyString::new(py, other),
+    }
 }
 
 /// A field name as ASGI has it: lower-case bytes.

@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use slab::Slab;
 
-use crate::net::app::{Address, Peer};
+use crate::net::app::{Address, Journal, Peer};
 use crate::options::Options;
 use crate::runtime::python::EventLoop;
 use crate::runtime::waker::lock;
@@ -117,21 +117,6 @@ impl Host {
         self.say(py, "info", message);
     }
 
-    /// Says at level WARNING that connections have to wait.
-    pub(crate) fn log_starvation(&self, error: &io::Error) {
-        let message = format!("Cannot accept connections for now: {error}");
-        Python::attach(|py| self.say(py, "warning", &message));
-    }
-
-    /// Says at level DEBUG why a TLS handshake failed: anyone can make as many as they like.
-    pub(crate) fn log_unsecured(&self, peer: &Peer, error: &io::Error) {
-        let message = match &peer.remote {
-            Address::Ip(addr) => format!("TLS handshake with {addr} failed: {error}"),
-            Address::Unix(_) => format!("TLS handshake failed: {error}"),
-        };
-        Python::attach(|py| self.say(py, "debug", &message));
-    }
-
     fn say(&self, py: Python<'_>, level: &str, message: &str) {
         let said = py
             .import("granian.log")
@@ -156,8 +141,16 @@ impl Host {
         }
     }
 
-    /// Writes the access line of a request that was refused before there was a call.
-    pub(crate) fn log_refusal(&self, peer: &Peer, error: PeerError) {
+    fn notify(&self, py: Python<'_>, callback: &Py<PyAny>) {
+        if let Err(error) = callback.call0(py) {
+            self.report(py, error);
+        }
+    }
+}
+
+impl Journal for Host {
+    /// Writes the access line; there is no call to do it.
+    fn refused(&self, peer: &Peer, error: PeerError) {
         let Some(access_log) = &self.access_log else {
             return;
         };
@@ -177,9 +170,18 @@ impl Host {
         });
     }
 
-    fn notify(&self, py: Python<'_>, callback: &Py<PyAny>) {
-        if let Err(error) = callback.call0(py) {
-            self.report(py, error);
-        }
+    /// At level DEBUG: anyone can make as many as they like.
+    fn unsecured(&self, peer: &Peer, error: &io::Error) {
+        let message = match &peer.remote {
+            Address::Ip(addr) => format!("TLS handshake with {addr} failed: {error}"),
+            Address::Unix(_) => format!("TLS handshake failed: {error}"),
+        };
+        Python::attach(|py| self.say(py, "debug", &message));
+    }
+
+    /// At level WARNING.
+    fn starved(&self, error: &io::Error) {
+        let message = format!("Cannot accept connections for now: {error}");
+        Python::attach(|py| self.say(py, "warning", &message));
     }
 }

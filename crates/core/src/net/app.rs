@@ -38,14 +38,20 @@ pub(crate) trait App {
     /// asked for more of them whenever the stream has taken those before.
     fn call(&self, request: Request) -> Option<Box<dyn Source>>;
 
+    /// Who is told of what the application has no part in.
+    fn journal(&self) -> &dyn Journal;
+}
+
+/// Takes note of what happens to connections.
+pub(crate) trait Journal {
     /// A peer's error was answered without the application.
-    fn refused(&self, peer: &Peer, error: PeerError);
+    fn refused(&self, _peer: &Peer, _error: PeerError) {}
 
     /// A client and this server could not agree on a TLS session.
-    fn unsecured(&self, peer: &Peer, error: &io::Error);
+    fn unsecured(&self, _peer: &Peer, _error: &io::Error) {}
 
     /// Connections wait to be accepted, because of this.
-    fn starved(&self, error: &io::Error);
+    fn starved(&self, _error: &io::Error) {}
 }
 
 /// The rest of a response that is made on the connection's thread, as fast as the peer reads.

@@ -86,7 +86,7 @@ impl Acceptor {
             .is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY);
         if is_new {
             self.complained.set(Some(now));
-            self.service.app.starved(error);
+            self.service.app.journal().starved(error);
         }
     }
 

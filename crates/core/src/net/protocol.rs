@@ -40,7 +40,7 @@ async fn serve_tls(
     let handshake = session::accept(io, tls);
     let (session, info) = match in_time(Box::pin(handshake), until, &service, &handle).await {
         Ok(agreed) => agreed,
-        Err(error) => return service.app.unsecured(&peer, &error),
+        Err(error) => return service.app.journal().unsecured(&peer, &error),
     };
     peer.scheme = "https";
     peer.tls = Some(Arc::new(info));

@@ -1,12 +1,10 @@
 //! `Redirect`: the application of a plain listener beside a secured one. Every request is answered
 //! with the same target's `https` URI.
 
-use std::io;
-
 use bytes::Bytes;
-use granian_proto::{PeerError, RequestHead, ResponseHead};
+use granian_proto::{RequestHead, ResponseHead};
 
-use super::app::{App, Peer, Request, Source};
+use super::app::{App, Journal, Request, Source};
 
 /// See the module's documentation.
 pub(crate) struct Redirect {
@@ -67,13 +65,13 @@ impl App for Redirect {
         None
     }
 
-    fn refused(&self, _: &Peer, _: PeerError) {}
-
-    fn unsecured(&self, _: &Peer, _: &io::Error) {}
-
-    /// The secured listener lacks descriptors as well, and says so.
-    fn starved(&self, _: &io::Error) {}
+    fn journal(&self) -> &dyn Journal {
+        self
+    }
 }
+
+/// What goes wrong here is not worth a line: the secured listener lacks descriptors as well, say.
+impl Journal for Redirect {}
 
 /// The host of an authority without its port, if it can be a name or an address: what a client was
 /// made to send may be shown to others.

@@ -4,5 +4,6 @@
 mod backlog;
 pub(crate) mod python;
 pub(crate) mod reactor;
+mod readiness;
 pub(crate) mod timers;
 pub(crate) mod waker;

@@ -13,6 +13,7 @@ use super::message::{Message, parse};
 use crate::app::awaitable::{Awaitable, Waitable, done, pass};
 use crate::app::call::Call;
 use crate::app::response::{OrderError, Progress};
+use crate::app::space::Space;
 use crate::net::exchange::{BodyRead, Outlet};
 use crate::net::reply::FileRegion;
 use crate::runtime::python::{EventLoop, attend};
@@ -88,7 +89,7 @@ impl Http {
         self.handle(message)?;
         match self.call.exchange.outlet() {
             Outlet::Open => done(py),
-            Outlet::Full => Awaitable::start(py, Space(Arc::clone(&self.call))),
+            Outlet::Full => Awaitable::start(py, Space::new(&self.call.exchange, &self.call)),
             Outlet::Gone => pass(py),
         }
     }
@@ -126,25 +127,4 @@ fn event(py: Python<'_>, read: BodyRead) -> PyResult<Py<PyAny>> {
         }
     }
     Ok(event.into_any().unbind())
-}
-
-/// Waits until the peer has taken enough of what was sent.
-pub(crate) struct Space(pub(crate) Arc<Call>);
-
-impl Waitable for Space {
-    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        self.0.exchange.poll_space(cx).map(|()| Ok(py.None()))
-    }
-
-    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        self.0.exchange.is_writable().then(|| Ok(py.None()))
-    }
-
-    fn forget(&self, waker: &Waker) {
-        self.0.exchange.forget(waker);
-    }
-
-    fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.0.host.event_loop
-    }
 }

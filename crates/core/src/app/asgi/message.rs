@@ -2,14 +2,13 @@
 
 use bytes::Bytes;
 use granian_proto::{ResponseHead, Trailers};
-use pyo3::buffer::PyBuffer;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedBytes;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::app::fields;
+use crate::app::payload::bytes_of;
 
 /// A valid message of an HTTP connection.
 pub(crate) enum Message {
@@ -118,29 +117,6 @@ pub(super) fn body(message: &Bound<'_, PyDict>) -> PyResult<Message> {
     Ok(Message::Body { data, more })
 }
 
-/// The bytes of a bytes-like object: small ones copied, large `bytes` kept by reference.
-///
-/// # Errors
-/// `TypeError` for anything else.
-pub(crate) fn bytes_of(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
-    if let Ok(bytes) = object.cast::<PyBytes>() {
-        let slice = bytes.as_bytes();
-        return Ok(if slice.len() <= COPY_LIMIT {
-            Bytes::copy_from_slice(slice)
-        } else {
-            Bytes::from_owner(PyBackedBytes::from(bytes.clone()))
-        });
-    }
-    if object.is_instance_of::<PyString>() {
-        return Err(PyTypeError::new_err("body must be bytes-like, not str"));
-    }
-    let buffer = PyBuffer::<u8>::get(object)?;
-    Ok(Bytes::from(buffer.to_vec(object.py())?))
-}
-
 pub(super) fn unsupported() -> PyErr {
     PyRuntimeError::new_err("Unsupported ASGI message")
 }
-
-/// Up to here a copy costs less than keeping the object.
-const COPY_LIMIT: usize = 4 * 1024;

@@ -7,23 +7,18 @@ mod scope;
 mod ws;
 mod ws_message;
 
-use std::io;
 use std::sync::Arc;
 
-use granian_proto::PeerError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-pub(crate) use self::http::{Http, Space};
-pub(crate) use self::message::bytes_of;
+pub(crate) use self::http::Http;
 use self::scope::Scopes;
-pub(crate) use self::scope::method;
 pub(crate) use self::ws::WebSocket;
-pub(crate) use self::ws_message::{OWN_FIELD, close_code, close_reason, is_own, text_of};
 use super::call::Call;
 use super::host::Host;
 use super::runner;
-use crate::net::app::{App, Peer, Request, Source};
+use crate::net::app::{App, Journal, Request, Source};
 use crate::options::Options;
 use crate::runtime::reactor::Reactor;
 
@@ -96,15 +91,7 @@ impl App for Asgi {
         None
     }
 
-    fn refused(&self, peer: &Peer, error: PeerError) {
-        self.host.log_refusal(peer, error);
-    }
-
-    fn unsecured(&self, peer: &Peer, error: &io::Error) {
-        self.host.log_unsecured(peer, error);
-    }
-
-    fn starved(&self, error: &io::Error) {
-        self.host.log_starvation(error);
+    fn journal(&self) -> &dyn Journal {
+        &*self.host
     }
 }

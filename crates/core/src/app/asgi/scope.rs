@@ -18,7 +18,8 @@ pub(crate) struct Scopes {
     /// A scope with everything that does not depend on the request, copied for each.
     template: Py<PyDict>,
     version: Py<PyDict>,
-    extensions: Py<PyDict>,
+    /// The names of what scopes announce.
+    extensions: [Py<PyString>; EXTENSIONS.len()],
     state: Option<Py<PyDict>>,
     /// The `server` of the connection seen last; there are as many as there are listeners.
     server: RefCell<Option<(Address, Py<PyAny>)>>,
@@ -50,14 +51,10 @@ impl Scopes {
         let version = PyDict::new(py);
         version.set_item("version", "3.0")?;
         version.set_item("spec_version", "2.3")?;
-        let extensions = PyDict::new(py);
-        for extension in EXTENSIONS {
-            extensions.set_item(extension, py.None())?;
-        }
         Ok(Self {
             template: template.unbind(),
             version: version.unbind(),
-            extensions: extensions.unbind(),
+            extensions: EXTENSIONS.map(|name| PyString::intern(py, name).unbind()),
             state: options.state.as_ref().map(|state| state.clone_ref(py)),
             server: RefCell::new(None),
         })
@@ -70,7 +67,10 @@ impl Scopes {
         request: &Request,
     ) -> PyResult<Bound<'py, PyDict>> {
         let scope = self.common(py, request)?;
-        scope.set_item(intern!(py, "method"), method(py, request.head.method()))?;
+        scope.set_item(
+            intern!(py, "method"),
+            fields::method(py, request.head.method()),
+        )?;
         if request.peer.scheme != "http" {
             scope.set_item(intern!(py, "scheme"), request.peer.scheme)?;
         }
@@ -134,10 +134,10 @@ impl Scopes {
 
     /// A fresh `extensions`, down to the empty dict of each extension.
     fn extensions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let extensions = self.extensions.bind(py).copy()?;
-        extensions.set_item(intern!(py, "http.response.pathsend"), PyDict::new(py))?;
-        extensions.set_item(intern!(py, "http.response.trailers"), PyDict::new(py))?;
-        extensions.set_item(intern!(py, "http.response.early_hint"), PyDict::new(py))?;
+        let extensions = PyDict::new(py);
+        for name in &self.extensions {
+            extensions.set_item(name, PyDict::new(py))?;
+        }
         Ok(extensions)
     }
 
@@ -183,20 +183,6 @@ fn client<'py>(py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyAny>> {
     Ok(client)
 }
 
-/// A method as `str`; the usual ones are made once.
-pub(crate) fn method<'py>(py: Python<'py>, method: &str) -> Bound<'py, PyString> {
-    match method {
-        "GET" => intern!(py, "GET").clone(),
-        "POST" => intern!(py, "POST").clone(),
-        "HEAD" => intern!(py, "HEAD").clone(),
-        "PUT" => intern!(py, "PUT").clone(),
-        "DELETE" => intern!(py, "DELETE").clone(),
-        "OPTIONS" => intern!(py, "OPTIONS").clone(),
-        "PATCH" => intern!(py, "PATCH").clone(),
-        other => PyString::new(py, other),
-    }
-}
-
 /// The header fields in the order they came. A request that names its host in the target only
 /// gets it as a field (RFC 9112, 3.2.2).
 fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {
@@ -232,7 +218,7 @@ fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyLis
     Ok(list)
 }
 
-/// What the scope announces; each is a fresh empty dict in every scope.
+/// Each is an empty dict of its own in every scope.
 const EXTENSIONS: [&str; 3] = [
     "http.response.pathsend",
     "http.response.trailers",

@@ -15,6 +15,7 @@ use crate::app::awaitable::{Awaitable, Waitable, done, pass};
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::response::{OrderError, Progress};
+use crate::app::space::Space;
 use crate::net::websocket::{Ended, Message, Opening, Sent};
 use crate::runtime::python::{EventLoop, attend};
 
@@ -72,7 +73,8 @@ impl WebSocket {
                 Sent::Queued => {
                     drop(attention);
                     if !session.opening.socket.is_writable() {
-                        return Awaitable::start(py, Space(Arc::clone(session)));
+                        let space = Space::new(&session.opening.socket, &session.call);
+                        return Awaitable::start(py, space);
                     }
                 }
             }
@@ -82,7 +84,7 @@ impl WebSocket {
         if session.call.is_upgraded() || session.call.exchange.is_writable() {
             return done(py);
         }
-        Awaitable::start(py, super::Space(Arc::clone(&session.call)))
+        Awaitable::start(py, Space::new(&session.call.exchange, &session.call))
     }
 }
 
@@ -208,26 +210,4 @@ fn event(py: Python<'_>, received: Result<Message, Ended>) -> PyResult<Py<PyAny>
         }
     }
     Ok(event.into_any().unbind())
-}
-
-/// Waits until the peer has taken enough of what was sent.
-struct Space(Arc<Session>);
-
-impl Waitable for Space {
-    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        self.0.opening.socket.poll_space(cx).map(|()| Ok(py.None()))
-    }
-
-    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        let is_writable = self.0.opening.socket.is_writable();
-        is_writable.then(|| Ok(py.None()))
-    }
-
-    fn forget(&self, waker: &Waker) {
-        self.0.opening.socket.forget(waker);
-    }
-
-    fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.0.call.host.event_loop
-    }
 }

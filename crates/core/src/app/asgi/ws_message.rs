@@ -2,15 +2,16 @@
 
 use bytes::Bytes;
 use granian_proto::ResponseHead;
-use granian_proto::ws::{code, fitting, is_sendable};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use granian_proto::ws::code;
+use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::pybacked::PyBackedStr;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::message;
-use super::message::{body, bytes_of, start, unsupported};
+use super::message::{body, start, unsupported};
+use crate::app::payload::{bytes_of, text_of};
+use crate::app::websocket::{OWN_FIELD, close_code, close_reason, is_own};
 use crate::net::websocket::Message;
 
 /// A valid message.
@@ -81,18 +82,6 @@ fn given<'py>(
     Ok(message.get_item(key)?.filter(|value| !value.is_none()))
 }
 
-/// Text as UTF-8: a little of it copied, much kept by reference.
-///
-/// # Errors
-/// `UnicodeEncodeError` for lone surrogates.
-pub(crate) fn text_of(text: &Bound<'_, PyString>) -> PyResult<Bytes> {
-    let slice = text.to_str()?;
-    if slice.len() <= COPY_LIMIT {
-        return Ok(Bytes::copy_from_slice(slice.as_bytes()));
-    }
-    Ok(Bytes::from_owner(PyBackedStr::try_from(text.clone())?))
-}
-
 fn accept(message: &Bound<'_, PyDict>) -> PyResult<Command> {
     let py = message.py();
     let subprotocol = given(message, intern!(py, "subprotocol"))?;
@@ -112,16 +101,6 @@ fn accept(message: &Bound<'_, PyDict>) -> PyResult<Command> {
     })
 }
 
-/// Fields of the answer that are the handshake's to make.
-pub(crate) fn is_own(name: &[u8]) -> bool {
-    let own: [&[u8]; 3] = [
-        b"sec-websocket-accept",
-        b"sec-websocket-protocol",
-        b"sec-websocket-extensions",
-    ];
-    own.iter().any(|own| name.eq_ignore_ascii_case(own))
-}
-
 fn close(message: &Bound<'_, PyDict>) -> PyResult<Command> {
     let py = message.py();
     let code = match given(message, intern!(py, "code"))? {
@@ -134,26 +113,3 @@ fn close(message: &Bound<'_, PyDict>) -> PyResult<Command> {
     };
     Ok(Command::Close { code, reason })
 }
-
-/// A code that may stand in a Close frame.
-///
-/// # Errors
-/// `ValueError` for others, `TypeError` for what is no integer.
-pub(crate) fn close_code(code: &Bound<'_, PyAny>) -> PyResult<u16> {
-    let number: i64 = code
-        .extract()
-        .map_err(|_| PyTypeError::new_err("a close code is an int"))?;
-    u16::try_from(number)
-        .ok()
-        .filter(|code| is_sendable(*code))
-        .ok_or_else(|| PyValueError::new_err(format!("invalid close code {number}")))
-}
-
-/// As much of a reason as fits into a Close frame.
-pub(crate) fn close_reason(reason: &Bound<'_, PyString>) -> PyResult<Bytes> {
-    Ok(Bytes::copy_from_slice(fitting(reason.to_str()?).as_bytes()))
-}
-
-pub(crate) const OWN_FIELD: &str = "sec-websocket-* fields are made by the server";
-/// Up to here a copy costs less than keeping the object.
-const COPY_LIMIT: usize = 4 * 1024;

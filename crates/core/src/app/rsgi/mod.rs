@@ -7,10 +7,8 @@ mod scope;
 mod transport;
 mod ws;
 
-use std::io;
 use std::sync::Arc;
 
-use granian_proto::PeerError;
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
@@ -21,10 +19,11 @@ pub(crate) use self::http::Http;
 pub(crate) use self::scope::Scope;
 pub(crate) use self::transport::Transport;
 pub(crate) use self::ws::{Message, Transport as WebSocketTransport, WebSocket};
+use super::awaitable::{Awaitable, Given};
 use super::call::Call;
 use super::host::Host;
 use super::runner;
-use crate::net::app::{App, Peer, Request, Source};
+use crate::net::app::{App, Journal, Request, Source};
 use crate::runtime::reactor::Reactor;
 
 /// An RSGI application.
@@ -79,16 +78,8 @@ impl App for Rsgi {
         None
     }
 
-    fn refused(&self, peer: &Peer, error: PeerError) {
-        self.host.log_refusal(peer, error);
-    }
-
-    fn unsecured(&self, peer: &Peer, error: &io::Error) {
-        self.host.log_unsecured(peer, error);
-    }
-
-    fn starved(&self, error: &io::Error) {
-        self.host.log_starvation(error);
+    fn journal(&self) -> &dyn Journal {
+        &*self.host
     }
 }
 
@@ -102,6 +93,11 @@ fn protocol_error(py: Python<'_>, message: &str) -> PyErr {
 fn protocol_closed(py: Python<'_>) -> PyErr {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     exception(py, &TYPE, "ProtocolClosed", "RSGI transport is closed")
+}
+
+/// The awaitable of a send that nobody receives.
+fn closed<'py>(py: Python<'py>, call: &Call) -> PyResult<Bound<'py, PyAny>> {
+    Awaitable::start(py, Given::new(Err(protocol_closed(py)), call))
 }
 
 fn exception(py: Python<'_>, cell: &PyOnceLock<Py<PyType>>, name: &str, message: &str) -> PyErr {

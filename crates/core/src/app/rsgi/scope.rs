@@ -9,8 +9,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::headers::Headers;
-use crate::app::asgi::method;
-use crate::app::fields::latin1;
+use crate::app::fields::{latin1, method};
 use crate::app::{target, tls};
 use crate::net::app::{Address, Peer, Request, TlsInfo};
 

@@ -7,10 +7,11 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::{protocol_closed, protocol_error};
-use crate::app::asgi::{Space, bytes_of};
+use super::{closed, protocol_error};
 use crate::app::awaitable::{Awaitable, done};
 use crate::app::call::Call;
+use crate::app::payload::bytes_of;
+use crate::app::space::Space;
 use crate::runtime::python::attend;
 
 /// Sends pieces of a body. The body ends when the application returns.
@@ -31,12 +32,12 @@ impl Transport {
             .map_err(|error| protocol_error(py, &error.to_string()))?;
         // A peer that has only ended its own side still reads.
         if self.call.exchange.is_closed() {
-            return Awaitable::start(py, Closed(Arc::clone(&self.call)));
+            return closed(py, &self.call);
         }
         if self.call.exchange.is_writable() {
             return done(py);
         }
-        Awaitable::start(py, Space(Arc::clone(&self.call)))
+        Awaitable::start(py, Space::new(&self.call.exchange, &self.call))
     }
 }
 
@@ -79,26 +80,5 @@ impl Itself {
 
     fn __next__(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         Err(PyStopIteration::new_err((self.0.clone_ref(py),)))
-    }
-}
-
-/// The outcome of a send that nobody can receive.
-struct Closed(Arc<Call>);
-
-impl crate::app::awaitable::Waitable for Closed {
-    fn poll(
-        &self,
-        py: Python<'_>,
-        _: &mut std::task::Context<'_>,
-    ) -> std::task::Poll<PyResult<Py<PyAny>>> {
-        std::task::Poll::Ready(Err(protocol_closed(py)))
-    }
-
-    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        Some(Err(protocol_closed(py)))
-    }
-
-    fn event_loop(&self) -> &Arc<crate::runtime::python::EventLoop> {
-        &self.0.host.event_loop
     }
 }

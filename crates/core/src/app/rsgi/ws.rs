@@ -12,12 +12,14 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
 use super::http::append_headers;
-use super::{protocol_closed, protocol_error};
-use crate::app::asgi::{OWN_FIELD, bytes_of, close_code, close_reason, is_own, text_of};
-use crate::app::awaitable::{Awaitable, Value, Waitable, done};
+use super::{closed, protocol_closed, protocol_error};
+use crate::app::awaitable::{Awaitable, Given, Waitable, done};
 use crate::app::call::Call;
 use crate::app::fields;
+use crate::app::payload::{bytes_of, text_of};
 use crate::app::response::Progress;
+use crate::app::space::Space;
+use crate::app::websocket::{OWN_FIELD, close_code, close_reason, is_own};
 use crate::net::websocket::{Ended, EndedBy, Message as Payload, Opening, Sent};
 use crate::runtime::python::{EventLoop, attend};
 
@@ -79,8 +81,7 @@ impl WebSocket {
             .upgrade(head)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
         let transport = Py::new(py, Transport(Arc::clone(session)))?;
-        let event_loop = Arc::clone(&session.call.host.event_loop);
-        Awaitable::start(py, Value::new(transport.into_any(), event_loop))
+        Awaitable::start(py, Given::new(Ok(transport.into_any()), &session.call))
     }
 
     /// Refuses the connection with an HTTP status, or closes it with a close code.
@@ -125,7 +126,7 @@ impl Transport {
             Sent::Queued => {
                 drop(attention);
                 if !socket.is_writable() {
-                    return Awaitable::start(py, Space(Arc::clone(&self.0)));
+                    return Awaitable::start(py, Space::new(socket, &self.0.call));
                 }
             }
             Sent::Ended => {
@@ -135,7 +136,7 @@ impl Transport {
                 if is_own {
                     return Err(protocol_error(py, "RSGI protocol error"));
                 }
-                return Awaitable::start(py, Closed(Arc::clone(&self.0)));
+                return closed(py, &self.0.call);
             }
         }
         done(py)
@@ -285,45 +286,6 @@ impl Waitable for Receive {
 impl Drop for Receive {
     fn drop(&mut self) {
         self.release();
-    }
-}
-
-/// Waits until the peer has taken enough of what was sent.
-struct Space(Arc<Session>);
-
-impl Waitable for Space {
-    fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        self.0.opening.socket.poll_space(cx).map(|()| Ok(py.None()))
-    }
-
-    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        let is_writable = self.0.opening.socket.is_writable();
-        is_writable.then(|| Ok(py.None()))
-    }
-
-    fn forget(&self, waker: &Waker) {
-        self.0.opening.socket.forget(waker);
-    }
-
-    fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.0.call.host.event_loop
-    }
-}
-
-/// The outcome of a send that nobody can receive.
-struct Closed(Arc<Session>);
-
-impl Waitable for Closed {
-    fn poll(&self, py: Python<'_>, _: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        Poll::Ready(Err(protocol_closed(py)))
-    }
-
-    fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        Some(Err(protocol_closed(py)))
-    }
-
-    fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.0.call.host.event_loop
     }
 }
 

@@ -9,9 +9,8 @@ use pyo3::types::{PyDict, PyString};
 
 use super::input::Input;
 use super::start::FileWrapper;
-use crate::app::asgi::method;
 use crate::app::call::Call;
-use crate::app::fields::{environ_key, latin1};
+use crate::app::fields::{environ_key, latin1, method};
 use crate::app::{target, tls};
 use crate::net::app::{Address, Peer, Request};
 use crate::options::Options;

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyList};
 
-use super::pool::block_on;
+use super::block::block_on;
 use crate::app::call::Call;
 use crate::net::exchange::BodyRead;
 

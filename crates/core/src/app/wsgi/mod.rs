@@ -1,15 +1,14 @@
 //! WSGI, as PEP 3333 has it: called inline on the loop's thread, or from a pool of threads.
 
+mod block;
 mod environ;
 mod input;
 mod pool;
 mod response;
 mod start;
 
-use std::io;
 use std::sync::Arc;
 
-use granian_proto::PeerError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -20,7 +19,7 @@ use self::response::Body;
 pub(crate) use self::start::{FileWrapper, StartResponse};
 use super::call::{Call, Outcome};
 use super::host::Host;
-use crate::net::app::{App, Peer, Request, Source};
+use crate::net::app::{App, Journal, Request, Source};
 use crate::options::Options;
 use crate::runtime::reactor::Reactor;
 
@@ -113,16 +112,8 @@ impl App for Wsgi {
         Python::attach(|py| self.start(py, &request))
     }
 
-    fn refused(&self, peer: &Peer, error: PeerError) {
-        self.host.log_refusal(peer, error);
-    }
-
-    fn unsecured(&self, peer: &Peer, error: &io::Error) {
-        self.host.log_unsecured(peer, error);
-    }
-
-    fn starved(&self, error: &io::Error) {
-        self.host.log_starvation(error);
+    fn journal(&self) -> &dyn Journal {
+        &*self.host
     }
 }
 

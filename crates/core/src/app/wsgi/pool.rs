@@ -3,14 +3,13 @@
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::task::{Context, Poll, Wake, Waker};
-use std::thread::Thread;
 use std::time::Duration;
 
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::block::block_on;
 use super::response::Body;
 use crate::app::call::{Call, Outcome};
 use crate::runtime::waker::lock;
@@ -143,25 +142,5 @@ impl PoolThread {
             // A bug costs the call that it is in, not the thread: none would take its place.
             let _ = catch_unwind(AssertUnwindSafe(|| self.0.run(py, job)));
         }
-    }
-}
-
-/// Waits on this thread until `poll` is ready. Call with the interpreter released.
-pub(crate) fn block_on<T>(mut poll: impl FnMut(&mut Context<'_>) -> Poll<T>) -> T {
-    let waker = Waker::from(Arc::new(ThreadWaker(std::thread::current())));
-    let mut cx = Context::from_waker(&waker);
-    loop {
-        match poll(&mut cx) {
-            Poll::Ready(value) => return value,
-            Poll::Pending => std::thread::park(),
-        }
-    }
-}
-
-struct ThreadWaker(Thread);
-
-impl Wake for ThreadWaker {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }

@@ -9,10 +9,10 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use super::pool::block_on;
-use crate::app::asgi::bytes_of;
+use super::block::block_on;
 use crate::app::call::Call;
 use crate::app::fields;
+use crate::app::payload::bytes_of;
 use crate::runtime::waker::lock;
 
 /// One request's `start_response` and `write`.

@@ -330,7 +330,7 @@ impl<S: Stream> Connection<S> {
 
     pub(super) fn refuse(&mut self, error: PeerError) {
         if self.current.is_none() {
-            self.service.app.refused(&self.peer, error);
+            self.service.app.journal().refused(&self.peer, error);
         }
         let date = self.service.date(self.handle.now());
         let is_told = self.engine.send_refusal(error, &date, self.output.tail());

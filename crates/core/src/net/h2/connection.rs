@@ -215,7 +215,7 @@ impl<S: Stream> Connection<S> {
                 self.transfers.push(transfer);
             }
             Err(error) => {
-                shared.service.app.refused(&shared.peer, error);
+                shared.service.app.journal().refused(&shared.peer, error);
                 // It fails only on a closed stream.
                 let _ = respond.send_response(tunnel::refusal(), true);
             }

@@ -1,0 +1,44 @@
+//! Bytes and text of the application's as payload to send: a little of it copied, much of it kept by
+//! reference.
+
+use bytes::Bytes;
+use pyo3::buffer::PyBuffer;
+use pyo3::exceptions::PyTypeError;
+use pyo3::prelude::*;
+use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
+use pyo3::types::{PyBytes, PyString};
+
+/// The bytes of a bytes-like object; what is not `bytes` is copied, since it may change.
+///
+/// # Errors
+/// `TypeError` for anything else.
+pub(crate) fn bytes_of(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
+    if let Ok(bytes) = object.cast::<PyBytes>() {
+        let slice = bytes.as_bytes();
+        return Ok(if slice.len() <= COPY_LIMIT {
+            Bytes::copy_from_slice(slice)
+        } else {
+            Bytes::from_owner(PyBackedBytes::from(bytes.clone()))
+        });
+    }
+    if object.is_instance_of::<PyString>() {
+        return Err(PyTypeError::new_err("body must be bytes-like, not str"));
+    }
+    let buffer = PyBuffer::<u8>::get(object)?;
+    Ok(Bytes::from(buffer.to_vec(object.py())?))
+}
+
+/// Text as UTF-8.
+///
+/// # Errors
+/// `UnicodeEncodeError` for lone surrogates.
+pub(crate) fn text_of(text: &Bound<'_, PyString>) -> PyResult<Bytes> {
+    let slice = text.to_str()?;
+    if slice.len() <= COPY_LIMIT {
+        return Ok(Bytes::copy_from_slice(slice.as_bytes()));
+    }
+    Ok(Bytes::from_owner(PyBackedStr::try_from(text.clone())?))
+}
+
+/// Up to here a copy costs less than keeping the object.
+const COPY_LIMIT: usize = 4 * 1024;
