@@ -18,7 +18,14 @@ FORBIDDEN = {
     CORE / "app": [r"\bmio\b", r"\btokio\b", r"crate::worker\b", r"crate::net::(h1|h2|io|listener|output|protocol)\b"],
 }
 # The only files that name an event loop's machinery or the poller.
-POLLER_FILES = {"runtime/reactor.rs", "runtime/readiness.rs", "runtime/waker.rs", "net/io.rs", "net/listener.rs", "worker.rs"}
+POLLER_FILES = {
+    "net/io.rs",
+    "net/listener.rs",
+    "runtime/reactor.rs",
+    "runtime/readiness.rs",
+    "runtime/waker.rs",
+    "worker.rs",
+}
 
 
 def code_lines(path: Path) -> list[tuple[int, str]]:
@@ -62,3 +69,13 @@ def test_the_layers_exist() -> None:
     """A renamed folder must not make the rules above pass for want of files."""
     for layer in (PROTO, CORE / "net", CORE / "runtime", CORE / "app"):
         assert rust_files(layer), layer
+
+
+def test_the_page_names_files_that_exist() -> None:
+    page = (ROOT / "docs" / "ARCHITECTURE.md").read_text()
+    named = set(re.findall(r"`([\w/]+\.(?:rs|py))`", page))
+    files = [
+        f"/{path.relative_to(ROOT)}" for folder in ("crates", "granian", "tests") for path in (ROOT / folder).rglob("*")
+    ]
+    assert len(named) > 40
+    assert sorted(name for name in named if not any(file.endswith(f"/{name}") for file in files)) == []

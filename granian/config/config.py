@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +31,6 @@ from .kinds import (
     Text,
     UrlPath,
 )
-from .worker import AccessLog, WorkerOptions
 
 
 @dataclass(frozen=True)
@@ -263,19 +261,6 @@ class Config:
         `ConfigurationError` with the option's name first; `TypeError` for an option that there is not.
         """
         return checked(cls, {"target": target, **kwargs})
-
-    def worker_options(
-        self,
-        interface: Interfaces,
-        state: dict[str, Any] | None,
-        *,
-        access_log: AccessLog | None,
-        on_exception: Callable[[BaseException], None],
-    ) -> WorkerOptions:
-        """What the core needs to know in a worker whose application speaks `interface`."""
-        return WorkerOptions.from_config(
-            self, interface=interface, state=state, access_log=access_log, on_exception=on_exception
-        )
 
     @property
     def backpressure_effective(self) -> int:

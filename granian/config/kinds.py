@@ -21,10 +21,6 @@ class Kind:
         return value
 
 
-class Anything(Kind):
-    """Whatever Python code hands over."""
-
-
 class Flag(Kind):
     """Yes or no."""
 

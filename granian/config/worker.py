@@ -47,7 +47,6 @@ class WorkerOptions:
     http1_keep_alive: bool
     # bytes
     http1_max_buffer_size: int
-    http1_pipeline_flush: bool
     http2_adaptive_window: bool
     # bytes
     http2_initial_connection_window_size: int
@@ -99,7 +98,6 @@ class WorkerOptions:
             http1_header_read_timeout=http1.header_read_timeout,
             http1_keep_alive=http1.keep_alive,
             http1_max_buffer_size=http1.max_buffer_size,
-            http1_pipeline_flush=http1.pipeline_flush,
             http2_adaptive_window=http2.adaptive_window,
             http2_initial_connection_window_size=http2.initial_connection_window_size,
             http2_initial_stream_window_size=http2.initial_stream_window_size,

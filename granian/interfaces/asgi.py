@@ -32,7 +32,6 @@ class LifespanProtocol:
     def __init__(self, app: AsgiApp) -> None:
         self.state: dict[str, Any] | None = {}
         self.status = LifespanState.STARTING
-        self.errored = False
         self._app = app
         self._task: asyncio.Task[None] | None = None
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
@@ -103,7 +102,6 @@ class LifespanProtocol:
             self._moved.set()
 
     def _handle_error(self, error: Exception) -> None:
-        self.errored = True
         match self.status:
             case LifespanState.FAILED:
                 # That was said already, and here is why.

@@ -122,6 +122,10 @@ def test_path_prefix_is_a_text(given):
     assert refusal(url_path_prefix=given).startswith("url_path_prefix: ")
 
 
+def worker_options(made, interface, state=None):
+    return WorkerOptions.from_config(made, interface=interface, state=state, access_log=None, on_exception=print)
+
+
 def test_worker_options():
     made = config(
         interface="asginl",
@@ -132,9 +136,7 @@ def test_worker_options():
         http1_settings=HTTP1Settings(7, False, 9000, True),
     )
     state = {}
-    options = WorkerOptions.from_config(
-        made, interface=Interfaces.ASGINL, state=state, access_log=None, on_exception=print
-    )
+    options = worker_options(made, Interfaces.ASGINL, state)
     expected = {
         "interface": "asgi",
         "state": state,
@@ -149,7 +151,6 @@ def test_worker_options():
         "http1_header_read_timeout": 7,
         "http1_keep_alive": False,
         "http1_max_buffer_size": 9000,
-        "http1_pipeline_flush": True,
         "http2_max_frame_size": 16_384,
         "http2_max_headers_size": 65_536,
         "http2_keep_alive_interval": None,
@@ -160,18 +161,17 @@ def test_worker_options():
     assert {name: getattr(options, name) for name in expected} == expected
     assert type(options.interface) is type(options.http) is type(options.root_path) is str
     assert options.state is state
-    assert options == made.worker_options(Interfaces.ASGINL, state, access_log=None, on_exception=print)
 
 
 @pytest.mark.parametrize("http", ["auto", "1", "2"])
 def test_websockets_in_every_version(http):
     """`--http 2` switched them off, although they go over HTTP/2 (RFC 8441)."""
     made = config(http=http)
-    assert made.worker_options(Interfaces.ASGI, None, access_log=None, on_exception=print).websockets
+    assert worker_options(made, Interfaces.ASGI).websockets
 
 
 def test_worker_options_of_wsgi():
-    options = config(blocking_threads=3).worker_options(Interfaces.WSGI, None, access_log=None, on_exception=print)
+    options = worker_options(config(blocking_threads=3), Interfaces.WSGI)
     assert (options.interface, options.blocking_threads, options.websockets) == ("wsgi", 3, False)
 
 

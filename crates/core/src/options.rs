@@ -37,21 +37,13 @@ pub(crate) struct Options {
     pub(crate) multiprocess: bool,
     pub(crate) access_log: Option<Py<PyAny>>,
     pub(crate) on_exception: Py<PyAny>,
-    #[pyo3(default = true)]
     pub(crate) websockets: bool,
-    #[pyo3(default = Some(20.0))]
-    pub(crate) ws_ping_interval: Option<f64>,
-    #[pyo3(default = Some(20.0))]
-    pub(crate) ws_ping_timeout: Option<f64>,
-    #[pyo3(default = WS_MAX_SIZE)]
+    pub(crate) ws_ping_interval: f64,
+    pub(crate) ws_ping_timeout: f64,
     pub(crate) ws_max_size: usize,
-    #[pyo3(default = WS_QUEUE_SIZE)]
     pub(crate) ws_queue_size: usize,
-    #[pyo3(default = true)]
     pub(crate) ws_deflate: bool,
-    #[pyo3(default)]
-    pub(crate) ws_idle_timeout: Option<f64>,
-    #[pyo3(default = 10.0)]
+    pub(crate) ws_idle_timeout: f64,
     pub(crate) ws_close_timeout: f64,
 }
 
@@ -117,7 +109,7 @@ impl Tls {
             ticket_seed: self.ticket_seed,
             alpn: self.alpn.into_iter().map(String::into_bytes).collect(),
             // No wait for ever on who may never say a word.
-            handshake_timeout: seconds(Some(self.handshake_timeout)).unwrap_or(HANDSHAKE_TIMEOUT),
+            handshake_timeout: seconds(self.handshake_timeout).unwrap_or(HANDSHAKE_TIMEOUT),
         };
         TlsConfig::load(&options).map_err(|error| configuration_error(py, &error))
     }
@@ -163,7 +155,7 @@ impl Options {
                 ping_interval: seconds(self.ws_ping_interval),
                 ping_timeout: seconds(self.ws_ping_timeout),
                 idle_timeout: seconds(self.ws_idle_timeout),
-                close_timeout: seconds(Some(self.ws_close_timeout)).unwrap_or_default(),
+                close_timeout: seconds(self.ws_close_timeout).unwrap_or_default(),
             },
         }
     }
@@ -218,17 +210,14 @@ pub(crate) fn configuration_error(py: Python<'_>, error: &TlsError) -> PyErr {
 }
 
 /// Nothing for what is no length of time, such as 0.
-fn seconds(seconds: Option<f64>) -> Option<Duration> {
-    let seconds = seconds?.min(LONGEST.as_secs_f64());
-    let time = Duration::try_from_secs_f64(seconds).ok()?;
+fn seconds(seconds: f64) -> Option<Duration> {
+    let time = Duration::try_from_secs_f64(seconds.min(LONGEST.as_secs_f64())).ok()?;
     (!time.is_zero()).then_some(time)
 }
 
 /// A century. Points in time that are later than the clock can tell would make additions panic.
 const LONGEST: Duration = Duration::from_secs(100 * 365 * 86_400);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
-const WS_MAX_SIZE: usize = 16 * 1024 * 1024;
-const WS_QUEUE_SIZE: usize = 1024 * 1024;
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 const MAX_TARGET_SIZE: usize = 65_534;
 const MAX_FIELDS: usize = 256;
