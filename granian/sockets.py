@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import socket
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ._granian import Worker
@@ -101,6 +101,42 @@ class Redirects:
             worker.listen(listener.fileno())
 
 
+class Accepting:
+    """What one worker accepts on: sockets of its own, and for a while those of workers that are gone."""
+
+    def __init__(self, worker: Worker, redirects: Redirects, own: dict[int, socket.socket]) -> None:
+        self._worker = worker
+        self._redirects = redirects
+        self._listeners = dict(own)
+        self._adopted: dict[int, socket.socket] = {}
+        for position, listener in own.items():
+            redirects.listen(worker, position, listener)
+
+    @property
+    def listeners(self) -> Collection[socket.socket]:
+        return self._listeners.values()
+
+    def adopt(self, position: int, listener: socket.socket) -> None:
+        """Accepts on one more socket, and has to close it in the end."""
+        if position in self._listeners:
+            return listener.close()
+        self._listeners[position] = self._adopted[position] = listener
+        self._redirects.listen(self._worker, position, listener)
+
+    def leave(self, position: int) -> None:
+        """Accepts no more on a socket that has a worker of its own again; its queue stays with the supervisor."""
+        listener = self._listeners.pop(position, None)
+        if listener is None:
+            return
+        self._worker.unlisten(listener.fileno())
+        if self._adopted.pop(position, None) is not None:
+            listener.close()
+
+    def close(self) -> None:
+        while self._adopted:
+            self._adopted.popitem()[1].close()
+
+
 class Listeners:
     """All that a service listens on."""
 
@@ -143,14 +179,6 @@ class Listeners:
     def sockets(self, slot: int) -> dict[int, socket.socket]:
         """Those that a slot, counted from 0, accepts on, by a number of their own."""
         return {**self.shared(), **self.own(slot)}
-
-    def of_slot(self, slot: int, slots: int) -> dict[int, socket.socket]:
-        """Those that one of `slots` slots accepts on; the first also has those that no slot has any more."""
-        unclaimed = range(slots, self.slots) if slot == 0 else ()
-        return {
-            **self.sockets(slot),
-            **{number: item for one in unclaimed for number, item in self.own(one).items()},
-        }
 
     def own(self, slot: int) -> dict[int, socket.socket]:
         """Those that no other slot has."""
@@ -220,4 +248,4 @@ NO_REDIRECTS = Redirects(port=0)
 # Where clients look without being told (RFC 9110, 4.2.2).
 HTTPS_PORT = 443
 
-__all__ = ["NO_REDIRECTS", "Address", "Binding", "Kind", "Listeners", "Redirects", "inherited_descriptors"]
+__all__ = ["NO_REDIRECTS", "Accepting", "Address", "Binding", "Kind", "Listeners", "Redirects", "inherited_descriptors"]

@@ -7,6 +7,7 @@ in a process or a thread of its own; how it got there, and what becomes of it, i
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import time
 from collections.abc import Callable
@@ -23,6 +24,7 @@ from .importer import find_target, finish_factory
 from .interfaces import Lifespan, LifespanProtocol, lifespan_of, served
 from .interfaces.detect import detect
 from .log import log_app_exception, log_request_builder, logger
+from .sockets import Accepting
 from .supervisor.logfiles import keep_loggers
 from .supervisor.pipe import WorkerPipe
 from .supervisor.report import Boot, Command, Report
@@ -40,8 +42,7 @@ class WorkerLife:
         # What the process ends with, even if it is ended before `run` returns.
         self.exit_code = 0
         self._pipe = WorkerPipe(pipe)
-        # Listening sockets that have come through the pipe.
-        self._adopted: list[socket.socket] = []
+        self._accepting: Accepting | None = None
         self._lifespan: Lifespan | None = None
         self._main: asyncio.Task[None] | None = None
         self._starting = True
@@ -125,8 +126,7 @@ class WorkerLife:
         self.worker = Worker(target, options, loop)
         turn = turn_of(self.worker, self.boot.request_limit, lambda: self._pipe.report(Report.SPENT))
         loop.add_reader(self.worker.fileno(), turn)
-        for position, listener in self.boot.sockets.items():
-            self.boot.redirects.listen(self.worker, position, listener)
+        self._accepting = Accepting(self.worker, self.boot.redirects, self.boot.sockets)
 
     def _find_app(self, loop: asyncio.AbstractEventLoop) -> Any:
         config = self.boot.config
@@ -145,19 +145,12 @@ class WorkerLife:
             # The supervisor has read them, but they may have changed since. It will look again.
             logger.warning("The certificates stay as they were: %s", error)
 
-    def _adopt(self, position: int, follows: bool) -> None:
+    def _adopt(self, position: int, descriptor: int | None) -> None:
         """Accepts on a socket whose own worker is gone."""
-        known = self.boot.sockets.get(position)
-        listener = self._pipe.listener() if follows else known
-        if listener is None:
-            return
-        if (known is None or not follows) and self.worker is not None and not self._stopping:
-            self.boot.sockets[position] = listener
-            if follows:
-                self._adopted.append(listener)
-            self.boot.redirects.listen(self.worker, position, listener)
-        elif follows:
-            listener.close()
+        listener = self._pipe.listener() if descriptor is None else socket.socket(fileno=os.dup(descriptor))
+        if self._accepting is None or self._stopping:
+            return listener.close()
+        self._accepting.adopt(position, listener)
 
     def _fail(self, error: BaseException) -> None:
         self._starting = False
@@ -205,12 +198,12 @@ class WorkerLife:
         await self._drain(loop)
 
     async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
-        assert self.worker is not None
+        assert self.worker is not None and self._accepting is not None
         drained = loop.create_future()
         # The last call may end on a thread of the pool.
         self.worker.drain(lambda: loop.call_soon_threadsafe(resolve, drained) and None)
         # The supervisor may end the sockets then.
-        await taken(self.boot.sockets.values())
+        await taken(self._accepting.listeners)
         self._pipe.report(Report.DRAINING, self._reason)
         if not await self._wait(drained):
             if count := self.worker.requests:
@@ -256,6 +249,9 @@ class WorkerLife:
         match command:
             case Command.LISTEN:
                 self._adopt(*value)
+            case Command.UNLISTEN:
+                if self._accepting is not None:
+                    self._accepting.leave(value)
             case Command.RELOAD_TLS:
                 self._reload_tls()
             case Command.STOP:
@@ -282,8 +278,9 @@ class WorkerLife:
             self.worker.close()
             # It must go on the thread that it has lived on.
             self.worker = None
-        while self._adopted:
-            self._adopted.pop().close()
+        if self._accepting is not None:
+            self._accepting.close()
+            self._accepting = None
         self._pipe.unwatch(loop)
         loop.close()
 

@@ -20,6 +20,7 @@ from ..log import logger
 from ..sockets import Listeners
 from .handle import Event, WorkerHandle
 from .leaving import Leaving
+from .queues import Queues
 from .report import Boot, Command, Loader, Report
 from .slot import Slot, SlotState
 from .timers import Timers
@@ -53,6 +54,7 @@ class Crew:
         self._config = plan.config
         self._timers = timers
         self._leaving = Leaving(timers, plan.drain_timeout, plan.config.workers_kill_timeout)
+        self._queues = Queues(plan.listeners)
         self._is_stopping = False
         self._queue: deque[Slot] = deque()
 
@@ -77,6 +79,8 @@ class Crew:
             return logger.error("worker-%d could not be added: %s", len(self.slots) + count, error)
         added = [Slot(len(self.slots) + number) for number in range(1, count + 1)]
         self.slots += added
+        # Clients come to their sockets from now on.
+        self._share_queues()
         for slot in added:
             self._spawn(slot)
 
@@ -87,11 +91,11 @@ class Crew:
         slot = self.slots.pop()
         if slot in self._queue:
             self._queue.remove(slot)
-        self._hand_over(slot)
         for worker in slot.close():
             self._retire(worker)
         # The others may have waited for this one.
         self._check_complete()
+        self._share_queues()
         self._advance()
 
     def replace_all(self) -> None:
@@ -172,6 +176,7 @@ class Crew:
                 self._retire(old, old=True)
             self.on_ready(slot, worker)
             self._check_complete()
+            self._share_queues()
             self._advance()
         elif report is Report.SPENT and worker is slot.serving:
             self.replace([slot], f"{worker.name} has served its requests, gracefully respawning..")
@@ -214,7 +219,7 @@ class Crew:
         if not self._config.respawn_failed_workers:
             self._timers.after(fatal_after, self.on_fatal)
             return
-        self._hand_over(slot)
+        self._share_queues()
         if worker.ready_at is not None and time.monotonic() - worker.ready_at > LONG_LIFE:
             slot.failures = 0
         if slot.coming is None:
@@ -254,7 +259,7 @@ class Crew:
             number=slot.number,
             config=config,
             drain_timeout=self._plan.drain_timeout,
-            sockets=self._plan.listeners.of_slot(slot.number - 1, len(self.slots)),
+            sockets=self._plan.listeners.sockets(slot.number - 1),
             redirects=self._plan.listeners.redirects(config.ssl_redirect_to_port),
             title=f"{self._plan.title} {slot.name}" if self._plan.title else None,
             request_limit=config.max_requests + jitter if config.max_requests else None,
@@ -266,18 +271,14 @@ class Crew:
             worker = self._plan.launch(boot)
         except OSError as error:
             logger.error("%s could not be spawned: %s", slot.name, error)
-            if not slot.is_serving():
-                self._hand_over(slot)
             return self._retry(slot, slot.back_off())
         slot.boot(worker)
         logger.info(worker.spawn_line)
 
-    def _hand_over(self, slot: Slot) -> None:
-        """Another worker accepts what waits in the queue of a slot that nobody serves."""
-        heirs = [other.serving for other in self.slots if other is not slot and other.serving is not None]
-        for position, listener in self._plan.listeners.own(slot.number - 1).items():
-            if heirs:
-                heirs[0].listen(position, listener)
+    def _share_queues(self) -> None:
+        # The first workers all start at the same time: each finds its share when it is ready.
+        if self.has_served:
+            self._queues.share(self.slots)
 
     def _retire(self, worker: WorkerHandle, old: bool = False, within: float | None = None) -> None:
         worker.retire(old)

@@ -27,6 +27,8 @@ class WorkerHandle(ABC):
         self.ready_at: float | None = None
         self.last_beat: float | None = None
         self.pipe: Connection | None = None
+        # Numbers of the sockets that it accepts on.
+        self.listening = set(boot.sockets)
 
     @property
     def name(self) -> str:
@@ -85,9 +87,19 @@ class WorkerHandle(ABC):
     def release(self) -> None:
         """Gives up what is left of a worker that has ended."""
 
-    @abstractmethod
     def listen(self, position: int, listener: socket.socket) -> None:
         """Makes it accept on one more socket."""
+        self.listening.add(position)
+        self._listen(position, listener)
+
+    def unlisten(self, position: int) -> None:
+        """Makes it leave a socket to others."""
+        self.listening.discard(position)
+        self.send(Command.UNLISTEN, position)
+
+    @abstractmethod
+    def _listen(self, position: int, listener: socket.socket) -> None:
+        """Passes the socket."""
 
     def send(self, command: Command, value: Any = None) -> None:
         if self.pipe is not None:

@@ -72,13 +72,13 @@ class ProcessHandle(WorkerHandle):
         if hasattr(signal, "SIGUSR1"):
             self._signal(signal.SIGUSR1)
 
-    def listen(self, position: int, listener: socket.socket) -> None:
+    def _listen(self, position: int, listener: socket.socket) -> None:
         if self.pipe is None:
             return
         try:
             # First, as it may fail for want of descriptors: the worker waits for what has been announced.
             with socket.fromfd(self.pipe.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as channel:
-                self.send(Command.LISTEN, (position, True))
+                self.send(Command.LISTEN, (position, None))
                 sendfds(channel, [listener.fileno()])
         except OSError:
             # It is ending: there is another heir, or a successor.

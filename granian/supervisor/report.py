@@ -30,8 +30,10 @@ class Report(Enum):
 class Command(Enum):
     """From the supervisor; each comes with a value or None."""
 
-    # Accept on one more socket: its number, and whether its descriptor follows.
+    # Accept on one more socket: its number, and its descriptor, or None if that follows.
     LISTEN = "listen"
+    # Leave the socket of this number to others.
+    UNLISTEN = "unlisten"
     # Read certificates and keys anew.
     RELOAD_TLS = "reload_tls"
     # For workers that no signal can be sent to.

@@ -57,9 +57,8 @@ class ThreadHandle(WorkerHandle):
     def reopen_logs(self) -> None:
         """The process's own files are the thread's."""
 
-    def listen(self, position: int, listener: socket.socket) -> None:
-        self.boot.sockets[position] = listener
-        self.send(Command.LISTEN, (position, False))
+    def _listen(self, position: int, listener: socket.socket) -> None:
+        self.send(Command.LISTEN, (position, listener.fileno()))
 
     def release(self) -> None:
         if not self._abandoned:

@@ -439,6 +439,21 @@ def test_every_worker_serves(serve):
     service.stop()
 
 
+def test_every_worker_serves_after_a_crash(serve):
+    """The worker that had stood in went on accepting from two queues: 281 and 119 connections, with two workers."""
+    service = serve(HELLO, "--workers", "2")
+    wait_count(service, "Started worker-", 2)
+    os.kill(service.pids()[1], signal.SIGKILL)
+    wait_count(service, "Started worker-", 3)
+    first, _, second = service.pids()
+    with Load(service) as load:
+        load.wait_answer(str(second))
+        load.answers.clear()
+        load.wait_answers(800)
+    assert load.answers[str(first)] < 1.3 * load.answers[str(second)]
+    service.stop()
+
+
 def test_log_directory_that_is_gone_ends_nothing(serve, tmp_path):
     (tmp_path / "logs").mkdir()
     handler = {"class": "logging.FileHandler", "filename": str(tmp_path / "logs" / "log")}

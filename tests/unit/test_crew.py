@@ -36,16 +36,18 @@ class Listeners:
     def __init__(self) -> None:
         self.most = 100
         self.refused = 0
+        self.slots = 0
 
     def reserve(self, slots):
         if slots > self.most:
             raise OSError(errno.EMFILE, "Too many open files")
+        self.slots = max(self.slots, slots)
 
-    def of_slot(self, slot, slots):
-        return {}
+    def sockets(self, slot):
+        return self.own(slot)
 
     def own(self, slot):
-        return {}
+        return {slot: f"socket {slot}"}
 
     def redirects(self, port):
         return None
@@ -92,7 +94,11 @@ class Worker(WorkerHandle):
 
     def release(self): ...
 
-    def listen(self, position, listener): ...
+    def _listen(self, position, listener):
+        assert listener == f"socket {position}"
+
+    def send(self, command, value=None):
+        self.told.append(command.value)
 
 
 class Rig:
@@ -296,3 +302,80 @@ def test_failed_start_without_a_log(rig, capsys, monkeypatch):
     assert capsys.readouterr().err == "worker-1 could not start: no database\n"
     made.wait(0)
     assert made.calls == ["fatal"]
+
+
+def queues(made: Rig) -> list[set[int] | None]:
+    """What the worker of each slot accepts on."""
+    return [slot.serving and slot.serving.listening for slot in made.crew.slots]
+
+
+def test_the_queue_of_a_lost_worker_comes_back_to_its_successor(rig):
+    """The heir went on accepting until it was replaced itself: 281 of 400 connections were its."""
+    made = rig()
+    _, second, _ = made.start(3)
+    made.say(second, ended=True)
+    assert queues(made) == [{0, 1}, None, {2}]
+    made.say(made.crew.slots[1].coming, Report.READY)
+    assert queues(made) == [{0}, {1}, {2}]
+    assert made.crew.slots[0].serving.told == ["unlisten"]
+
+
+def test_queues_of_lost_workers_are_shared_out(rig):
+    made = rig()
+    workers = made.start(4)
+    made.say(workers[0], ended=True)
+    made.say(workers[3], ended=True)
+    assert queues(made) == [None, {0, 1}, {2, 3}, None]
+    made.say(workers[1], ended=True)
+    assert queues(made) == [None, None, {0, 1, 2, 3}, None]
+
+
+def test_an_heir_that_is_replaced_hands_on(rig):
+    """A queue whose worker waited for its next start, up to 30 s, had nobody."""
+    made = rig()
+    _, second = made.start(2)
+    for _ in range(2):
+        made.say(second, ended=True)
+        second = made.crew.slots[1].coming
+        if second is not None:
+            made.say(second, Report.READY)
+    assert states(made) == [SlotState.SERVING, SlotState.WAITING]
+    made.crew.replace([made.crew.slots[0]], "spent")
+    made.say(made.crew.slots[0].coming, Report.READY)
+    assert queues(made) == [{0, 1}, None]
+
+
+def test_everybody_lost_leaves_the_queues_to_the_first_that_is_ready(rig):
+    made = rig()
+    for worker in made.start(2):
+        made.say(worker, ended=True)
+    made.say(made.crew.slots[1].coming, Report.READY)
+    assert queues(made) == [None, {0, 1}]
+    made.say(made.crew.slots[0].coming, Report.READY)
+    assert queues(made) == [{0}, {1}]
+
+
+def test_first_workers_wait_for_nobody(rig):
+    made = rig()
+    made.crew.grow(2)
+    made.say(made.crew.slots[0].coming, Report.READY)
+    assert queues(made) == [{0}, None]
+
+
+def test_clients_of_one_more_worker_are_served_while_it_starts(rig):
+    made = rig()
+    made.start(1)
+    made.crew.grow()
+    assert queues(made) == [{0, 1}, None]
+    made.say(made.crew.slots[1].coming, Report.READY)
+    assert queues(made) == [{0}, {1}]
+
+
+def test_queue_of_a_slot_that_is_given_up(rig):
+    made = rig()
+    made.start(2)
+    made.crew.shrink()
+    assert queues(made) == [{0, 1}]
+    made.crew.replace([made.crew.slots[0]], "spent")
+    made.say(made.crew.slots[0].coming, Report.READY)
+    assert queues(made) == [{0, 1}]

@@ -95,13 +95,6 @@ def test_sockets_that_cannot_be_had_leave_no_others(listeners, monkeypatch):
 
 
 @linux
-def test_the_first_slot_has_what_nobody_has(listeners):
-    made = listeners(LOCAL, slots=3)
-    assert [[*made.of_slot(slot, 2)] for slot in (0, 1)] == [[0, 2], [1]]
-    assert [*made.of_slot(0, 3)] == [0]
-
-
-@linux
 def test_clients_are_refused(listeners, tmp_path):
     made = listeners(LOCAL, Address.unix(tmp_path / "socket"), Address.unix("@granian-test-refused"), slots=2)
     copies = [item.dup() for binding in made.bindings for item in binding.sockets]

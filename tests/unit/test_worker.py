@@ -25,6 +25,9 @@ async def hello(scope, receive, send):
     await send({"type": "http.response.body", "body": b"hello"})
 
 
+HELLO = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
 class Rig:
     """A worker on a thread."""
 
@@ -126,10 +129,27 @@ def test_adopts_a_socket():
         another.setblocking(False)
         rig = Rig(hello)
         rig.wait(Report.READY)
-        rig.life.boot.sockets[1] = another
-        rig.pipe.send((Command.LISTEN, (1, False)))
+        rig.pipe.send((Command.LISTEN, (1, another.fileno())))
         with socket.create_connection(another.getsockname(), 10) as client:
-            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.sendall(HELLO)
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+            # Its connections go on when it leaves the socket; what comes from now on waits for somebody else.
+            rig.pipe.send((Command.UNLISTEN, 1))
+            rig.pipe.send((Command.UNLISTEN, 1))
+            rig.get()
+            with socket.create_connection(another.getsockname(), 10) as later:
+                later.sendall(HELLO)
+                client.sendall(HELLO)
+                assert client.recv(65536).startswith(b"HTTP/1.1 200")
+                assert rig.get().endswith(b"hello")
+                accepted, _ = another.accept()
+                with accepted:
+                    accepted.setblocking(True)
+                    assert accepted.recv(65536) == HELLO
+            # And again.
+            rig.pipe.send((Command.LISTEN, (1, another.fileno())))
+        with socket.create_connection(another.getsockname(), 10) as client:
+            client.sendall(HELLO)
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
         rig.pipe.send((Command.STOP, None))
         assert rig.finish() == 0

@@ -14,7 +14,7 @@ use crate::app::host::Host;
 use crate::app::rsgi::Rsgi;
 use crate::app::wsgi::Wsgi;
 use crate::net::app::App;
-use crate::net::listener::{Listener, listen};
+use crate::net::listener::{Listener, Listening, listen};
 use crate::net::redirect::Redirect;
 use crate::net::service::{Limits, Service, Stage};
 use crate::options::{Interface, Options, Tls, configuration_error};
@@ -29,6 +29,8 @@ pub(crate) struct Worker {
     service: Rc<Service>,
     /// Those of plain listeners that send their clients to the secured one.
     redirects: RefCell<Vec<Rc<Service>>>,
+    /// By the descriptors that they were given as.
+    listening: RefCell<Vec<(RawFd, Listening)>>,
     host: Arc<Host>,
     limits: Limits,
     /// Called when the last connection has closed and the last call has ended.
@@ -60,6 +62,7 @@ impl Worker {
             driver: Rc::clone(&driver),
             service,
             redirects: RefCell::default(),
+            listening: RefCell::default(),
             limits,
             host,
             on_drained: RefCell::new(None),
@@ -86,8 +89,19 @@ impl Worker {
     /// `OSError` if it is no such socket.
     fn listen(&self, fd: RawFd) -> PyResult<()> {
         let listener = listener(duplicate(fd)?)?;
-        listen(&self.reactor, listener, Rc::clone(&self.service))?;
+        let listening = listen(&self.reactor, listener, Rc::clone(&self.service))?;
+        self.listening.borrow_mut().push((fd, listening));
         Ok(())
+    }
+
+    /// Accepts no more on the socket that was given with this descriptor; its connections go on, and what waits in
+    /// its queue is left to whoever else has it.
+    fn unlisten(&self, py: Python<'_>, fd: RawFd) {
+        let mut listening = self.listening.borrow_mut();
+        let ended = listening.extract_if(.., |(given, _)| *given == fd);
+        ended.for_each(|(_, listening)| listening.end());
+        drop(listening);
+        self.turn(py);
     }
 
     /// Accepts on such a socket in plain, and sends every request to `port` of the same host over
@@ -98,7 +112,8 @@ impl Worker {
     fn listen_redirect(&self, fd: RawFd, port: u16) -> PyResult<()> {
         let service = Rc::new(Service::new(Rc::new(Redirect::new(port)), self.limits));
         let listener = listener(duplicate(fd)?)?;
-        listen(&self.reactor, listener, Rc::clone(&service))?;
+        let listening = listen(&self.reactor, listener, Rc::clone(&service))?;
+        self.listening.borrow_mut().push((fd, listening));
         self.redirects.borrow_mut().push(service);
         Ok(())
     }

@@ -22,7 +22,21 @@ pub(crate) enum Listener {
     Unix(UnixListener),
 }
 
-/// Accepts on `listener` until the worker drains.
+/// Ends an accept loop while its worker goes on.
+pub(crate) struct Listening {
+    reactor: Reactor,
+    is_over: Rc<Cell<bool>>,
+}
+
+impl Listening {
+    /// Accepts no more from the next turn on; what waits in the queue is left to whoever else has the socket.
+    pub(crate) fn end(self) {
+        self.is_over.set(true);
+        self.reactor.wake_all();
+    }
+}
+
+/// Accepts on `listener` until the worker drains, or is told to end that.
 ///
 /// # Errors
 /// When the poller refuses the socket.
@@ -30,22 +44,32 @@ pub(crate) fn listen(
     reactor: &Reactor,
     mut listener: Listener,
     service: Rc<Service>,
-) -> io::Result<()> {
+) -> io::Result<Listening> {
     let local = listener.local_address()?;
+    let is_over = Rc::new(Cell::new(false));
+    let listening = Listening {
+        reactor: reactor.clone(),
+        is_over: Rc::clone(&is_over),
+    };
     reactor.spawn(move |handle| {
         match &mut listener {
             Listener::Tcp(socket) => handle.watch(socket, Interest::READABLE)?,
             Listener::Unix(socket) => handle.watch(socket, Interest::READABLE)?,
         }
-        let acceptor = Acceptor {
+        let mut acceptor = Acceptor {
             listener,
             local,
             service,
             handle,
+            is_over,
             complained: Cell::new(None),
         };
-        Ok(async move { poll_fn(|cx| acceptor.poll(cx)).await })
-    })
+        Ok(async move {
+            poll_fn(|cx| acceptor.poll(cx)).await;
+            acceptor.unwatch();
+        })
+    })?;
+    Ok(listening)
 }
 
 struct Acceptor {
@@ -53,12 +77,16 @@ struct Acceptor {
     local: Address,
     service: Rc<Service>,
     handle: TaskHandle,
+    is_over: Rc<Cell<bool>>,
     /// When the log was last told that nothing can be accepted.
     complained: Cell<Option<Instant>>,
 }
 
 impl Acceptor {
     fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_over.get() {
+            return Poll::Ready(());
+        }
         for _ in 0..ACCEPTS_PER_TURN {
             match self.listener.accept() {
                 Ok((socket, remote)) => self.start(socket, remote),
@@ -75,6 +103,15 @@ impl Acceptor {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// The poller would go on telling of a socket that the supervisor has open as well, in the name of whichever task
+    /// comes after this one (epoll(7), "closing a file descriptor").
+    fn unwatch(&mut self) {
+        match &mut self.listener {
+            Listener::Tcp(socket) => self.handle.unwatch(socket),
+            Listener::Unix(socket) => self.handle.unwatch(socket),
+        }
     }
 
     /// One line for a shortage, however often it hits; the log would be one more thing to fill up.

@@ -1,0 +1,30 @@
+"""Who accepts from which queue: a slot's own worker, and another one as long as there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from ..sockets import Listeners
+from .slot import Slot
+
+
+class Queues:
+    """Shares out the queues that no other slot has; those that all have need nobody's care."""
+
+    def __init__(self, listeners: Listeners) -> None:
+        self._listeners = listeners
+
+    def share(self, slots: Sequence[Slot]) -> None:
+        """Gives queues without a worker of their own to another one, and takes back those that have got one."""
+        serving = [slot.serving for slot in slots if slot.serving is not None]
+        for number in range(self._listeners.slots):
+            # A slot that was given up has left its queue: the kernel goes on filling it.
+            own = slots[number].serving if number < len(slots) else None
+            for position, listener in self._listeners.own(number).items():
+                others = [worker for worker in serving if worker is not own and position in worker.listening]
+                if own is not None:
+                    for worker in others:
+                        worker.unlisten(position)
+                elif serving and not others:
+                    heir = min(serving, key=lambda worker: len(worker.listening))
+                    heir.listen(position, listener)
