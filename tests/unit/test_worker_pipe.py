@@ -34,7 +34,7 @@ def test_watching_it_does_not_make_it_non_blocking(rig):
 def test_descriptor_that_follows_its_command(rig):
     with socket.create_server(("127.0.0.1", 0)) as another:
         another.setblocking(False)
-        rig.pipe.send((Command.LISTEN, (7, True)))
+        rig.pipe.send((Command.LISTEN, (7, None)))
         send_handle(rig.pipe, another.fileno(), os.getpid())
         with socket.create_connection(another.getsockname(), 10) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
