@@ -17,6 +17,8 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .errors import ConfigurationError
+
 DEFAULT_ATTRIBUTE = "app"
 
 
@@ -112,7 +114,10 @@ def load_env(files: Sequence[Path | str] | None) -> None:
 
 
 def build_env_loader() -> Callable[[Sequence[Path | str] | None], dict[str, str]]:
-    """A function that applies environment files; variables that are set now win over all of them."""
+    """A function that applies environment files; variables that are set now win over all of them.
+
+    It raises `ConfigurationError` if one cannot be read, and applies none then.
+    """
     given = frozenset(os.environ)
 
     def load(files: Sequence[Path | str] | None) -> dict[str, str]:
@@ -130,7 +135,11 @@ def _read_env(files: Sequence[Path | str]) -> dict[str, str]:
         from dotenv import dotenv_values
 
         for file in files:
-            values.update({name: value for name, value in dotenv_values(file).items() if value is not None})
+            try:
+                found = dotenv_values(file)
+            except (OSError, ValueError) as error:
+                raise ConfigurationError("env_files", f"{file} cannot be read: {error}") from None
+            values.update({name: value for name, value in found.items() if value is not None})
     return values
 
 

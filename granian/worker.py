@@ -47,6 +47,7 @@ class WorkerLife:
         self._main: asyncio.Task[None] | None = None
         self._starting = True
         self._stopping = False
+        self._is_replaced = False
         # Why it stops, if nobody has told it to.
         self._reason: str | None = None
         self._stop = asyncio.Event()
@@ -201,7 +202,10 @@ class WorkerLife:
         assert self.worker is not None and self._accepting is not None
         drained = loop.create_future()
         # The last call may end on a thread of the pool.
-        self.worker.drain(lambda: loop.call_soon_threadsafe(resolve, drained) and None)
+        # A signal overtakes what was said before it.
+        while self._pipe.has_command() and self._handle_command():
+            pass
+        self.worker.drain(lambda: loop.call_soon_threadsafe(resolve, drained) and None, self._is_replaced)
         # The supervisor may end the sockets then.
         await taken(self._accepting.listeners)
         self._pipe.report(Report.DRAINING, self._reason)
@@ -238,26 +242,29 @@ class WorkerLife:
 
     # The pipe and the end.
 
-    def _handle_command(self) -> None:
-        assert self.loop is not None
+    def _handle_command(self) -> bool:
+        """Whether there may be another one."""
         try:
             command, value = self._pipe.command()
         except (EOFError, OSError):
             # The supervisor is dead.
-            self._pipe.unwatch(self.loop)
-            return self.request_stop()
+            self._pipe.unwatch()
+            self.request_stop()
+            return False
         match command:
             case Command.LISTEN:
                 self._adopt(*value)
-            case Command.UNLISTEN:
-                if self._accepting is not None:
-                    self._accepting.leave(value)
+            case Command.UNLISTEN if self._accepting is not None:
+                self._accepting.leave(value)
             case Command.RELOAD_TLS:
                 self._reload_tls()
+            case Command.REPLACED:
+                self._is_replaced = True
             case Command.STOP:
                 self.request_stop()
             case Command.CANCEL:
                 self.request_cancel()
+        return True
 
     def _handle_stop(self) -> None:
         self._stop.set()
@@ -276,12 +283,11 @@ class WorkerLife:
         if self.worker is not None:
             loop.remove_reader(self.worker.fileno())
             self.worker.close()
-            # It must go on the thread that it has lived on.
-            self.worker = None
         if self._accepting is not None:
             self._accepting.close()
-            self._accepting = None
-        self._pipe.unwatch(loop)
+        # It must go on the thread that it has lived on.
+        self.worker = self._accepting = None
+        self._pipe.unwatch()
         loop.close()
 
 

@@ -26,6 +26,8 @@ class AsyncWorker:
         self._lifespan = LifespanProtocol(app) if interface == Interfaces.ASGI else None
         self._callbacks = RSGILifespan(app) if interface == Interfaces.RSGI else None
         self._worker: Worker | None = None
+        # Another one is there by the time that it stops.
+        self.is_replaced = False
 
     async def start(self, listeners: Listeners) -> None:
         """Starts the application and accepts connections; what has started ends again if the rest fails.
@@ -53,7 +55,7 @@ class AsyncWorker:
         if worker is None:
             return
         drained = asyncio.Event()
-        worker.drain(lambda: self._loop.call_soon_threadsafe(drained.set) and None)
+        worker.drain(lambda: self._loop.call_soon_threadsafe(drained.set) and None, self.is_replaced)
         try:
             await asyncio.wait_for(drained.wait(), timeout)
         except asyncio.TimeoutError:

@@ -123,6 +123,7 @@ class AbstractServer(FormerNames, ABC):
     def _load_here(self, loader: Loader | None) -> Loader:
         """Loads the application in this process, once for all workers."""
         config = self.config
+        self._load_environment()
         try:
             if loader is not None:
                 app = loader.load(config.target)

@@ -224,6 +224,7 @@ class Server:
         except Exception as error:
             return logger.error("The reload has failed, the old worker serves on", exc_info=error)
         logger.info("Stopping old worker-1")
+        old.is_replaced = True
         self._retirement = asyncio.ensure_future(old.stop(self.config.drain_timeout_effective))
         # Not cancelled with this: a stop lets it have its time as well.
         await asyncio.wait([self._retirement])

@@ -21,6 +21,7 @@ from multiprocessing.connection import Connection
 from types import FrameType
 
 from ..log import configure_logging, logger
+from ..tasks import stack_of
 from ..worker import WorkerLife
 from .logfiles import reopen_log_files
 from .report import Boot, Report
@@ -166,8 +167,9 @@ def _handle_dumps(life: WorkerLife) -> None:
     def handle_dump(signum: int, frame: FrameType | None) -> None:
         try:
             _dump(life)
-        except RuntimeError:
-            # It has interrupted somebody who was just writing there: reentrant calls are refused.
+        except Exception:
+            # It may have interrupted somebody who was just writing there, which is refused; and what tasks wait for may
+            # be anything. Whoever was interrupted has no part in this.
             pass
 
     signal.signal(signal.SIGUSR2, handle_dump)
@@ -185,9 +187,7 @@ def _dump(life: WorkerLife) -> None:
         logger.warning("%d connections, %d requests in flight", worker.connections, worker.requests)
     if loop is None or sys.stderr is None:
         return
-    for task in asyncio.all_tasks(loop):
-        task.print_stack(file=sys.stderr)
-    sys.stderr.flush()
+    print(*map(stack_of, asyncio.all_tasks(loop)), sep="\n", file=sys.stderr, flush=True)
 
 
 PR_SET_PDEATHSIG = 1

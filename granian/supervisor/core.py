@@ -14,6 +14,7 @@ from enum import Enum
 from multiprocessing.connection import wait
 
 from ..config import Config
+from ..errors import ConfigurationError
 from ..log import logger
 from ..systemd import Notifier
 from .certificates import CertificateWatch
@@ -121,16 +122,7 @@ class Supervisor:
     def _handle_signal(self, signum: int) -> None:
         if signum in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGBREAK", None)):
             return self.stop()
-        if self._phase is Phase.STOPPING:
-            return
         match NAMES.get(signum):
-            case "SIGHUP":
-                logger.info("HUP signal received, gracefully respawning workers..")
-                self._reload()
-            case "SIGTTIN":
-                self.crew.grow()
-            case "SIGTTOU":
-                self.crew.shrink()
             case "SIGUSR1":
                 reopen_log_files()
                 for worker in self.crew.workers():
@@ -140,6 +132,19 @@ class Supervisor:
                     faulthandler.dump_traceback(sys.__stderr__)
                 for worker in self.crew.workers():
                     worker.dump()
+            case name if self._phase is Phase.RUNNING:
+                self._handle_wish(name)
+
+    def _handle_wish(self, name: str | None) -> None:
+        """For other workers; there are none any more once the service stops."""
+        match name:
+            case "SIGHUP":
+                logger.info("HUP signal received, gracefully respawning workers..")
+                self._reload()
+            case "SIGTTIN":
+                self.crew.grow()
+            case "SIGTTOU":
+                self.crew.shrink()
 
     def _reload(self) -> None:
         if self.config.preload:
@@ -147,8 +152,8 @@ class Supervisor:
         self._notifier.reloading()
         try:
             self.crew.environment = self._hooks.load_environment()
-        except (OSError, ValueError) as error:
-            logger.error("--env-files cannot be read, the variables stay as they were: %s", error)
+        except ConfigurationError as error:
+            logger.error("%s; the variables stay as they were", error.message)
         self._hooks.reload()
         self.crew.replace_all()
 

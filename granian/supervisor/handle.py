@@ -42,6 +42,8 @@ class WorkerHandle(ABC):
     def retire(self, replaced: bool) -> None:
         """Its end is no surprise from now on."""
         self.replaced = replaced
+        if replaced:
+            self.send(Command.REPLACED)
 
     @property
     @abstractmethod

@@ -19,6 +19,7 @@ class WorkerPipe:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     def fileno(self) -> int:
         return self._connection.fileno()
@@ -36,13 +37,23 @@ class WorkerPipe:
         if poll.poll(0):
             self.report(Report.BEAT)
 
-    def watch(self, loop: asyncio.AbstractEventLoop, handle: Callable[[], None]) -> None:
+    def watch(self, loop: asyncio.AbstractEventLoop, handle: Callable[[], Any]) -> None:
+        self._loop = loop
         loop.add_reader(self.fileno(), handle)
         # uvloop makes what it watches non-blocking; a message is read and written whole.
         os.set_blocking(self.fileno(), True)
 
-    def unwatch(self, loop: asyncio.AbstractEventLoop) -> None:
-        loop.remove_reader(self.fileno())
+    def unwatch(self) -> None:
+        loop, self._loop = self._loop, None
+        if loop is not None:
+            loop.remove_reader(self.fileno())
+
+    def has_command(self) -> bool:
+        """Whether `command` gives one at once. Never again once the supervisor is dead."""
+        try:
+            return self._connection.poll()
+        except OSError:
+            return False
 
     def command(self) -> tuple[Command, Any]:
         """The next one.

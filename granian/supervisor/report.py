@@ -36,6 +36,8 @@ class Command(Enum):
     UNLISTEN = "unlisten"
     # Read certificates and keys anew.
     RELOAD_TLS = "reload_tls"
+    # Another worker is there in this one's place; comes before the stop.
+    REPLACED = "replaced"
     # For workers that no signal can be sent to.
     STOP = "stop"
     # Drain no longer: what still runs is cancelled.

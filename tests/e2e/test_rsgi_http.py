@@ -127,6 +127,13 @@ def test_wrong_arguments_raise_and_leave_the_response_open(probe, call):
     assert (response.status, response.body) == (200, b"second try")
 
 
+@pytest.mark.parametrize("headers", ["{'a': 'b'}", "'ab'", "['ab']", "[b'ab']", "[5]", "5"])
+def test_headers_of_a_wrong_type(probe, headers):
+    mark = probe.mark()
+    probe.get("/script", script(f"protocol.response_str(200, {headers}, '')", "protocol.response_str(200, [], '')"))
+    assert probe.note("script", mark)[0].split(":")[0] == "TypeError"
+
+
 def test_second_response_does_not_count(probe):
     mark = probe.mark()
     steps = ["protocol.response_str(200, [], 'one')", "protocol.response_str(201, [], 'two')"]

@@ -37,6 +37,13 @@ def test_simple_response(probe):
     assert response.header("date")
 
 
+def test_names_of_start_response(probe):
+    """They are those of wsgiref."""
+    call = "start_response(status='201 Created', headers=[('Content-Type', 'text/plain')], exc_info=None)"
+    response = probe.get("/script", script(call, "result = [b'named']"))
+    assert (response.status, response.body) == (201, b"named")
+
+
 @pytest.mark.parametrize(
     ("result", "body"), [("[b'hello']", b"hello"), ("[b'one ', b'', b'two']", b"one two"), ("[]", b"")]
 )

@@ -10,6 +10,7 @@ import signal
 import time
 
 import pytest
+from e2e.websocket import close_frame, open_websocket
 
 from .conftest import HELLO, is_alive, wait_count
 from .load import Load
@@ -318,6 +319,77 @@ def test_dump(serve):
     service.wait_line("0 connections, 0 requests in flight")
     service.wait_line("granian-worker")
     service.stop()
+
+
+def test_dump_of_a_service_that_stops(serve):
+    """It was ignored when it was wanted most."""
+    source = """
+        import asyncio
+
+        async def app(scope, receive, send):
+            print("waiting", flush=True)
+            await wait_for_ever()
+
+        async def wait_for_ever():
+            await asyncio.Event().wait()
+    """
+    service = serve(source, "--drain-timeout", "20")
+    with service.connect() as wire:
+        wire.request("GET", "/")
+        service.wait_line("waiting")
+        service.signal(signal.SIGTERM)
+        service.wait_line("Stopping worker-1")
+        service.signal(signal.SIGUSR2)
+        service.wait_line("1 connections, 1 requests in flight")
+        service.wait_line("in wait_for_ever")
+        service.signal(signal.SIGTERM)
+        assert service.wait_exit() == 0
+
+
+def test_log_files_of_a_service_that_stops(serve, tmp_path):
+    handler = {"class": "logging.FileHandler", "filename": str(tmp_path / "log")}
+    (tmp_path / "log.json").write_text(json.dumps({"handlers": {"file": handler}, "root": {"handlers": ["file"]}}))
+    service = serve(LIFESPAN, "--log-config", "log.json", "--drain-timeout", "20")
+    with service.connect() as wire:
+        assert wire.send(STREAMS).head().status == 200
+        service.signal(signal.SIGTERM)
+        service.wait_line("Stopping worker-1")
+        shutil.move(tmp_path / "log", tmp_path / "log.1")
+        service.signal(signal.SIGUSR1)
+        deadline = time.monotonic() + 10
+        while not (tmp_path / "log").exists():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        service.signal(signal.SIGTERM)
+        assert service.wait_exit() == 0
+
+
+WEBSOCKET = """
+    async def app(scope, receive, send):
+        if scope["type"] == "http":
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            return await send({"type": "http.response.body", "body": b""})
+        await receive()
+        await send({"type": "websocket.accept"})
+        print(await receive(), flush=True)
+"""
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_websockets_of_a_replaced_worker(serve, loop):
+    """1012 asks the client to come again, 1001 says that nobody will be there (IANA's list of close codes)."""
+    service = serve(WEBSOCKET, "--loop", loop)
+    for number in range(1, 4):
+        with open_websocket(service) as websocket:
+            service.signal(signal.SIGHUP)
+            assert websocket.closed() == (1012, "server is restarting")
+            websocket.wire.send(close_frame(1012))
+            wait_count(service, "'code': 1012, 'reason': 'server is restarting'", number)
+        wait_count(service, "Stopped old worker-1", number)
+    with open_websocket(service) as websocket:
+        service.signal(signal.SIGTERM)
+        assert websocket.closed() == (1001, "server is stopping")
+    assert service.wait_exit() == 0
 
 
 UPSTREAM = """

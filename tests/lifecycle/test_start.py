@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -508,6 +509,33 @@ def test_options_that_cannot_be_passed_to_workers(program):
     service = program(UNPICKLABLE)
     assert service.wait_exit() == 1
     assert "log_dictconfig: cannot be passed to workers that are not forked" in service.lines()[-1]
+
+
+@pytest.mark.parametrize("preload", [(), ("--preload",)])
+def test_environment_file_that_cannot_be_read(launch, tmp_path, preload):
+    pytest.importorskip("dotenv")
+    (tmp_path / "env").write_bytes(b"A=\xff")
+    failing = launch(HELLO, "--env-files", "env", *preload)
+    assert failing.wait_exit(20) == 1
+    assert "Traceback" not in failing.log()
+    (line,) = [line for line in failing.lines() if "[ERROR]" in line]
+    assert re.fullmatch(r"\[ERROR\] --env-files: .*/env cannot be read: 'utf-8' codec can't decode .*", line)
+    failing.wait_gone()
+
+
+def test_environment_of_a_preloaded_application(launch, tmp_path):
+    pytest.importorskip("dotenv")
+    (tmp_path / "env").write_text("GREETING=from the file")
+    source = """
+        import os
+        print(os.environ["GREETING"], flush=True)
+
+        async def app(scope, receive, send): ...
+    """
+    service = launch(source, "--env-files", "env", "--preload")
+    service.wait_line("Started worker-1")
+    assert "from the file" in service.lines()
+    service.stop()
 
 
 def test_lifespan_that_fails_says_it_once(launch):

@@ -204,7 +204,7 @@ class Clients:
             self._check("slow reader", size == 512 * len(PIECE))
 
     async def websocket(self) -> None:
-        """Messages back and forth; 1001 is how a server that goes away says goodbye (RFC 6455, 7.4.1)."""
+        """Messages back and forth; 1012 and 1001 are how a worker says goodbye that is replaced, or told to go."""
         opened, port = time.monotonic(), 0
         try:
             async with asyncio.timeout(PATIENCE):
@@ -216,8 +216,8 @@ class Clients:
                         self._check("websocket", await peer.recv() == str(number))
                         await asyncio.sleep(self.random.uniform(0.0, 0.3))
         except ConnectionClosed as error:
-            if error.rcvd is not None and error.rcvd.code == 1001:
-                self.done["websocket, closed with 1001"] += 1
+            if error.rcvd is not None and error.rcvd.code in (1001, 1012):
+                self.done[f"websocket, closed with {error.rcvd.code}"] += 1
             else:
                 self._fail("websocket", repr(error), port, opened)
         except (OSError, TimeoutError, ValueError, InvalidHandshake, InvalidMessage) as error:

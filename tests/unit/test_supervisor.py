@@ -9,6 +9,7 @@ import threading
 import pytest
 
 from granian.config import Config
+from granian.errors import ConfigurationError
 from granian.sockets import Listeners
 from granian.supervisor import core
 from granian.supervisor.core import Hooks, Phase, Supervisor
@@ -46,7 +47,7 @@ def test_environment_that_cannot_be_read(make):
     """It killed the workers."""
 
     def load():
-        raise UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid start byte")
+        raise ConfigurationError("env_files", "it is broken")
 
     supervisor = make(load)
     supervisor.crew.environment = {"A": "1"}

@@ -39,7 +39,6 @@ def test_descriptor_that_follows_its_command(rig):
         with socket.create_connection(another.getsockname(), 10) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
-    rig.life.boot.sockets.pop(7).close()
 
 
 def test_beats_that_nobody_reads():

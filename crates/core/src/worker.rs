@@ -16,7 +16,7 @@ use crate::app::wsgi::Wsgi;
 use crate::net::app::App;
 use crate::net::listener::{Listener, Listening, listen};
 use crate::net::redirect::Redirect;
-use crate::net::service::{Limits, Service, Stage};
+use crate::net::service::{Limits, Sequel, Service, Stage};
 use crate::options::{Interface, Options, Tls, configuration_error};
 use crate::runtime::python::{Driver, EventLoop};
 use crate::runtime::reactor::Reactor;
@@ -129,15 +129,22 @@ impl Worker {
     }
 
     /// Stops accepting, closes idle connections and lets the others finish; `on_drained` is called
-    /// once, when no connection and no call of the application is left.
-    fn drain(slf: &Bound<'_, Self>, on_drained: Py<PyAny>) {
+    /// once, when no connection and no call of the application is left. Websockets are told if
+    /// another worker is there already.
+    #[pyo3(signature = (on_drained, is_replaced = false))]
+    fn drain(slf: &Bound<'_, Self>, on_drained: Py<PyAny>, is_replaced: bool) {
         let py = slf.py();
         let this = slf.borrow();
         *this.on_drained.borrow_mut() = Some(on_drained);
         let now = std::time::Instant::now();
+        let sequel = if is_replaced {
+            Sequel::Restart
+        } else {
+            Sequel::Nothing
+        };
         this.services()
             .iter()
-            .for_each(|service| service.drain(now));
+            .for_each(|service| service.drain(now, sequel));
         this.reactor.wake_all();
         this.turn(py);
     }

@@ -175,10 +175,12 @@ fn pair_of<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<
     {
         return Ok((tuple.get_item(0)?, tuple.get_item(1)?));
     }
-    if pair.is_instance_of::<PyString>() || pair.len()? != 2 {
-        return Err(PyValueError::new_err(
-            "a header is a pair of name and value",
-        ));
+    // The items of a dictionary are its keys.
+    if pair.is_instance_of::<PyString>() || pair.is_instance_of::<PyBytes>() {
+        return Err(PyTypeError::new_err(NO_PAIR));
+    }
+    if pair.len()? != 2 {
+        return Err(PyValueError::new_err(NO_PAIR));
     }
     Ok((pair.get_item(0)?, pair.get_item(1)?))
 }
@@ -188,6 +190,7 @@ pub(crate) fn head_error(error: HeadError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
+const NO_PAIR: &str = "a header is a pair of name and value";
 const HANDSHAKE_PAIRS: [(&str, &str); 5] = [
     ("upgrade", "websocket"),
     ("connection", "Upgrade"),

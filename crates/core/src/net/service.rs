@@ -24,6 +24,8 @@ pub(crate) struct Service {
     /// For compressed WebSocket messages.
     pub(crate) codecs: Rc<ws::Codecs>,
     pub(crate) stage: Cell<Stage>,
+    /// What follows the drain.
+    pub(crate) sequel: Cell<Sequel>,
     /// For new connections; none are secured without it.
     tls: RefCell<Option<Rc<TlsConfig>>>,
     /// Open connections.
@@ -85,6 +87,15 @@ pub(crate) enum Stage {
     Cancelled,
 }
 
+/// What becomes of the service when its worker has drained.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Sequel {
+    /// As far as this worker knows.
+    Nothing,
+    /// Another worker serves in its place.
+    Restart,
+}
+
 impl Service {
     pub(crate) fn new(app: Rc<dyn App>, limits: Limits) -> Self {
         Self {
@@ -93,6 +104,7 @@ impl Service {
             early: EarlyWriter::new(),
             codecs: Rc::default(),
             stage: Cell::new(Stage::Serving),
+            sequel: Cell::new(Sequel::Nothing),
             tls: RefCell::new(None),
             connections: Cell::new(0),
             places: Places::new(limits.active),
@@ -124,7 +136,8 @@ impl Service {
     }
 
     /// Begins the drain.
-    pub(crate) fn drain(&self, now: Instant) {
+    pub(crate) fn drain(&self, now: Instant, sequel: Sequel) {
+        self.sequel.set(sequel);
         self.stage.set(Stage::Draining);
         self.draining_since.set(Some(now));
     }

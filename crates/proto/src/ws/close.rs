@@ -33,6 +33,9 @@ pub mod code {
     pub const TOO_BIG: u16 = 1009;
     /// The server can't go on.
     pub const INTERNAL_ERROR: u16 = 1011;
+    /// Another process takes this one's place: the client may connect again
+    /// (<https://www.iana.org/assignments/websocket>).
+    pub const SERVICE_RESTART: u16 = 1012;
 }
 
 /// Whether a Close frame may carry this code.

@@ -73,16 +73,17 @@ impl StartResponse {
 
 #[pymethods]
 impl StartResponse {
-    #[pyo3(signature = (status, response_headers, exc_info = None))]
+    // PEP 3333 has them by position; applications that name them use wsgiref's names.
+    #[pyo3(signature = (status, headers, exc_info = None))]
     fn __call__<'py>(
         slf: &Bound<'py, Self>,
         status: &Bound<'py, PyString>,
-        response_headers: &Bound<'py, PyAny>,
+        headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyTuple>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = slf.py();
         let this = slf.get();
-        let head = parse_head(status.to_str()?, response_headers)?;
+        let head = parse_head(status.to_str()?, headers)?;
         let mut state = lock(&this.state);
         match (&*state, exc_info) {
             (State::NotCalled, _) | (State::Called(_), Some(_)) => *state = State::Called(head),

@@ -18,7 +18,7 @@ use granian_proto::ws::{self, Deflation, Event, Timeout, code};
 
 use super::io::{Stream, poll_read_buf};
 use super::output::Output;
-use super::service::{Service, Stage};
+use super::service::{Sequel, Service, Stage};
 use super::stall::Stall;
 use super::websocket::{Ended, EndedBy, Message, WebSocket};
 use crate::runtime::reactor::TaskHandle;
@@ -140,9 +140,10 @@ impl<S: Stream> Connection<S> {
     fn handle_stage(&mut self) {
         match self.service.stage.get() {
             Stage::Serving => {}
-            Stage::Draining if self.engine.is_open() => {
-                self.begin_close(code::GOING_AWAY, "server is stopping");
-            }
+            Stage::Draining if self.engine.is_open() => match self.service.sequel.get() {
+                Sequel::Nothing => self.begin_close(code::GOING_AWAY, "server is stopping"),
+                Sequel::Restart => self.begin_close(code::SERVICE_RESTART, "server is restarting"),
+            },
             Stage::Draining => {}
             Stage::Cancelled => self.phase = Phase::Closed,
         }
