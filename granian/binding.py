@@ -11,7 +11,7 @@ import os
 import socket
 import stat
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import NoReturn
@@ -39,6 +39,8 @@ class Address:
     fd: int = -1
     # In plain, for clients that are sent to the secured address.
     redirects: bool = False
+    # What it was given by, if that is not the option for addresses of its kind.
+    option: str | None = field(default=None, compare=False)
 
     @classmethod
     def parse(cls, text: str) -> Address:
@@ -46,12 +48,12 @@ class Address:
         scheme, _, rest = text.partition(":")
         rest = rest.removeprefix("//")
         if scheme == "fd" and rest.isdecimal():
-            return cls(Kind.FD, fd=int(rest))
+            return cls(Kind.FD, fd=int(rest), option="bind")
         if scheme == "unix" and rest:
-            return cls.unix(rest)
+            return replace(cls.unix(rest), option="bind")
         host, colon, port = text.removeprefix("tcp://").rpartition(":")
         if colon and port.isdecimal():
-            return cls(Kind.TCP, host=host.strip("[]") or "0.0.0.0", port=int(port))
+            return cls(Kind.TCP, host=host.strip("[]") or "0.0.0.0", port=int(port), option="bind")
         fail("bind", f"{text!r} is no address to listen on; give HOST:PORT, unix:PATH, unix:@NAME or fd:N")
 
     @classmethod

@@ -104,7 +104,9 @@ def cli(app: str, threads: int | None, opt: bool, **values: Any) -> None:
     from . import server
 
     try:
-        server.Server(app, **values).serve()
+        made = server.Server(app, **values)
+        made.option_names = _flags()
+        made.serve()
     except (ConfigurationError, PidFileError) as error:
         _complain(error)
         sys.exit(1)
@@ -115,15 +117,21 @@ def cli(app: str, threads: int | None, opt: bool, **values: Any) -> None:
 
 def _complain(error: FatalError) -> None:
     """One line about an error that nobody has logged, even if there is no log."""
+    if error.is_logged and logger.isEnabledFor(logging.ERROR):
+        return
     message = str(error)
     if isinstance(error, ConfigurationError):
         if error.message is None:
             return
-        flags = {name: one.flag for name, one, _ in options_of(Config)}
-        message = f"{flags.get(error.option, error.option)}: {error.message}"
+        message = f"{_flags().get(error.option, error.option)}: {error.message}"
     if not logger.handlers or not logger.isEnabledFor(logging.ERROR):
         configure_logging(LogLevels.error)
     logger.error("%s", message)
+
+
+def _flags() -> dict[str, str]:
+    """How options are written here, by their names in the constructor."""
+    return {name: one.flag for name, one, _ in options_of(Config)}
 
 
 def _taken(values: dict[str, Any], prefix: str) -> dict[str, Any]:

@@ -6,6 +6,9 @@ from __future__ import annotations
 class FatalError(Exception):
     """The server cannot start or go on."""
 
+    # Whether the log has a line about it.
+    is_logged = False
+
 
 class ConfigurationError(FatalError):
     """An option is wrong.

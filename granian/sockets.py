@@ -15,6 +15,7 @@ from dataclasses import dataclass
 
 from ._granian import Worker
 from .binding import Address, Kind, bind_abstract, bind_sibling, bind_tcp, bind_unix, take_given
+from .errors import ConfigurationError
 
 
 class Binding:
@@ -149,12 +150,12 @@ class Listeners:
         """Binds every address or none.
 
         # Errors
-        `ConfigurationError`, after a line in the log, for the first that cannot be had.
+        `ConfigurationError` for the first that cannot be had.
         """
         listeners = cls([])
         try:
             for address in addresses:
-                listeners.bindings.extend(_bind(address, backlog, permissions))
+                listeners.bindings.extend(_bound(address, backlog, permissions))
             listeners.reserve(slots)
         except BaseException:
             listeners.close()
@@ -228,6 +229,13 @@ def inherited_descriptors() -> list[int]:
     for name in ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES"):
         os.environ.pop(name, None)
     return list(range(FIRST_PASSED, FIRST_PASSED + int(count)))
+
+
+def _bound(address: Address, backlog: int, permissions: int | None) -> list[Binding]:
+    try:
+        return _bind(address, backlog, permissions)
+    except ConfigurationError as error:
+        raise ConfigurationError(address.option or error.option, error.message) from None
 
 
 def _bind(address: Address, backlog: int, permissions: int | None) -> list[Binding]:

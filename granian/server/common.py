@@ -16,7 +16,7 @@ from typing import Any, TypeVar
 
 from .._loops import loops
 from ..config import Config
-from ..errors import ConfigurationError, FatalError
+from ..errors import ConfigurationError, FatalError, PidFileError
 from ..failure import describe, tell
 from ..importer import build_env_loader, load_target
 from ..log import LogLevels, configure_logging, logger
@@ -47,6 +47,8 @@ class AbstractServer(FormerNames, ABC):
         self.hooks_reload: list[Callable[[], Any]] = []
         self.hooks_shutdown: list[Callable[[], Any]] = []
         self.pid: int | None = None
+        # What options are called in errors, if not as in the constructor.
+        self.option_names: dict[str, str] = {}
         self._load_env = build_env_loader()
         configure_logging(self.config.log_level, self.config.log_dictconfig, self.config.log_enabled)
 
@@ -78,25 +80,21 @@ class AbstractServer(FormerNames, ABC):
     ) -> None:
         """Serves until it is told to stop.
 
+        `target_loader` gives the application in the place of an import: it is called in every worker process (with
+        threads or `preload`: once, here) with the target, or with `wrap_loader=False` without arguments.
+        `spawn_target(boot, pipe, inherited)` takes the place of a worker process's main function: `boot` is a
+        `granian.supervisor.report.Boot`; reports to the supervisor and its commands go through the `pipe`, a
+        `Connection`; the descriptors in `inherited` are to be closed.
+
         # Errors
         `FatalError`, after a line in the log, if there is nothing to serve with; `SystemExit(1)` if
         workers could not be kept running.
         """
-        self.pid = os.getpid()
-        self._check()
-        if self.config.loop not in loops:
-            raise ConfigurationError("loop", f"'{self.config.loop}' implementation not available.")
-        loader = Loader(target_loader, wrap_loader) if target_loader is not None else None
-        logger.info("Starting granian (main PID: %d)", self.pid)
-        pid_file = PidFile(Path(self.config.pid_file)) if self.config.pid_file is not None else None
-        with SignalWatch() as signals:
-            if pid_file is not None:
-                pid_file.write()
-            try:
-                code = self._serve(spawn_target, loader, signals)
-            finally:
-                if pid_file is not None:
-                    pid_file.remove()
+        try:
+            code = self._run(spawn_target, target_loader, wrap_loader)
+        except (ConfigurationError, PidFileError) as error:
+            self._log(error)
+            raise
         logger.info("Granian shutdown completed, see ya!")
         if code:
             sys.exit(code)
@@ -108,6 +106,34 @@ class AbstractServer(FormerNames, ABC):
     def reload(self) -> None:
         """Replaces the workers; from any thread."""
         self._interrupt("SIGHUP")
+
+    def _run(
+        self, spawn_target: Callable[..., None] | None, target_loader: Callable[..., Any] | None, wrap_loader: bool
+    ) -> int:
+        self.pid = os.getpid()
+        self._check()
+        if self.config.loop not in loops:
+            raise ConfigurationError("loop", f"'{self.config.loop}' implementation not available.")
+        loader = Loader(target_loader, wrap_loader) if target_loader is not None else None
+        logger.info("Starting granian (main PID: %d)", self.pid)
+        pid_file = PidFile(Path(self.config.pid_file)) if self.config.pid_file is not None else None
+        with SignalWatch() as signals:
+            if pid_file is not None:
+                pid_file.write()
+            try:
+                return self._serve(spawn_target, loader, signals)
+            finally:
+                if pid_file is not None:
+                    pid_file.remove()
+
+    def _log(self, error: FatalError) -> None:
+        if error.is_logged:
+            return
+        error.is_logged = True
+        if not isinstance(error, ConfigurationError):
+            logger.error("%s", error)
+        elif error.message is not None:
+            logger.error("%s: %s", self.option_names.get(error.option, error.option), error.message)
 
     @abstractmethod
     def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[Boot], WorkerHandle]:
@@ -139,7 +165,7 @@ class AbstractServer(FormerNames, ABC):
         return Loader(lambda: app, with_target=False)
 
     def _configure(self, target: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Config:
-        names = [field.name for field in dataclasses.fields(Config)][1:]
+        names = [field.name for field in dataclasses.fields(Config) if not field.kw_only][1:]
         named = dict(zip(names, arguments, strict=False))
         if len(arguments) > len(names) or named.keys() & options.keys():
             raise TypeError("too many positional arguments, or one that is also given by name")
@@ -201,7 +227,11 @@ class AbstractServer(FormerNames, ABC):
 
 
 def addresses_of(config: Config) -> list[Address]:
-    """Where to listen: what was passed, else a socket file, else host and port; and what is named besides."""
+    """Where to listen: what was passed, else a socket file, else host and port; and what is named besides.
+
+    A host and port that are the default count as not given, even if somebody has written them out: beside `bind` they
+    are left out. Whoever wants both names both there.
+    """
     named = [Address.parse(text) for text in config.bind or ()]
     found = [Address(Kind.FD, fd=fd) for fd in inherited_descriptors()]
     if config.fd is not None:
@@ -213,7 +243,8 @@ def addresses_of(config: Config) -> list[Address]:
     if not found and not (named and is_default):
         found.append(tcp)
     if config.ssl_redirect_port is not None:
-        named.append(Address(Kind.TCP, host=config.address, port=config.ssl_redirect_port, redirects=True))
+        port, option = config.ssl_redirect_port, "ssl_redirect_port"
+        named.append(Address(Kind.TCP, host=config.address, port=port, redirects=True, option=option))
     return found + named
 
 
