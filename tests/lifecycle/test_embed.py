@@ -6,9 +6,11 @@ import asyncio
 import gc
 import os
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import websockets
 
 from granian.errors import ConfigurationError, FatalError
 from granian.http import HTTP1Settings
@@ -231,6 +233,27 @@ async def occupied(server: Server) -> asyncio.StreamWriter:
     writer.write(b"GET /begun HTTP/1.1\r\nHost: x\r\n\r\n")
     await reader.readuntil(b"begun")
     return writer
+
+
+def test_websockets_are_told_whether_to_come_again():
+    async def app(scope, receive, send):
+        await receive()
+        await send({"type": "websocket.accept"})
+        await receive()
+
+    async def code_after(server: Server, action: Callable[[], None]) -> int | None:
+        assert server.url is not None
+        async with websockets.connect(server.url.replace("http", "ws", 1), proxy=None) as peer:
+            action()
+            await asyncio.wait_for(peer.wait_closed(), 10)
+            return peer.close_code
+
+    async def main() -> None:
+        async with Server(app, port=0, interface="asginl") as server:
+            assert await code_after(server, server.reload) == 1012
+            assert await code_after(server, server.stop) == 1001
+
+    asyncio.run(main())
 
 
 def test_cancelled_while_a_reload_drains():
