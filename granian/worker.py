@@ -111,7 +111,7 @@ class WorkerLife:
         keep_loggers()
         interface = detect(app) if config.interface == Interfaces.AUTO else Interfaces(config.interface)
         self._lifespan = lifespan_of(app, interface)
-        self._pipe.watch(loop, self._handle_command)
+        self._pipe.watch(loop, self._handle_commands)
         self.on_loaded()
         self._lifespan.startup(loop)
         keep_loggers()
@@ -203,8 +203,7 @@ class WorkerLife:
         drained = loop.create_future()
         # The last call may end on a thread of the pool.
         # A signal overtakes what was said before it.
-        while self._pipe.has_command() and self._handle_command():
-            pass
+        self._handle_commands()
         self.worker.drain(lambda: loop.call_soon_threadsafe(resolve, drained) and None, self._is_replaced)
         # The supervisor may end the sockets then.
         await taken(self._accepting.listeners)
@@ -242,15 +241,16 @@ class WorkerLife:
 
     # The pipe and the end.
 
-    def _handle_command(self) -> bool:
-        """Whether there may be another one."""
+    def _handle_commands(self) -> None:
         try:
-            command, value = self._pipe.command()
-        except (EOFError, OSError):
+            for command, value in self._pipe.commands():
+                self._handle_command(command, value)
+        except EOFError:
             # The supervisor is dead.
             self._pipe.unwatch()
             self.request_stop()
-            return False
+
+    def _handle_command(self, command: Command, value: Any) -> None:
         match command:
             case Command.LISTEN:
                 self._adopt(*value)
@@ -264,7 +264,6 @@ class WorkerLife:
                 self.request_stop()
             case Command.CANCEL:
                 self.request_cancel()
-        return True
 
     def _handle_stop(self) -> None:
         self._stop.set()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from typing import Any
@@ -48,21 +48,20 @@ class WorkerPipe:
         if loop is not None:
             loop.remove_reader(self.fileno())
 
-    def has_command(self) -> bool:
-        """Whether `command` gives one at once. Never again once the supervisor is dead."""
-        try:
-            return self._connection.poll()
-        except OSError:
-            return False
-
-    def command(self) -> tuple[Command, Any]:
-        """The next one.
+    def commands(self) -> Iterator[tuple[Command, Any]]:
+        """Those that are there. What a loop has seen may have been taken since: reading without a look would block.
 
         # Errors
-        `EOFError` or `OSError` if the supervisor is dead.
+        `EOFError` if the supervisor is dead.
         """
-        command, value = self._connection.recv()
-        return command, value
+        while True:
+            try:
+                if not self._connection.poll():
+                    return
+                command, value = self._connection.recv()
+            except OSError as error:
+                raise EOFError from error
+            yield command, value
 
     def listener(self) -> socket.socket:
         """The socket that follows a command."""

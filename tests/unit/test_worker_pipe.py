@@ -54,3 +54,19 @@ def test_beats_that_nobody_reads():
     assert ours.recv() == (Report.BEAT, None)
     ours.close()
     theirs.close()
+
+
+@pytest.mark.timeout(10)
+def test_reading_never_waits():
+    """A command that was taken between the loop's look and its call made the worker stand still until it was killed."""
+    ours, theirs = multiprocessing.Pipe()
+    pipe = WorkerPipe(theirs)
+    assert [*pipe.commands()] == []
+    ours.send((Command.REPLACED, None))
+    ours.send((Command.CANCEL, None))
+    assert [command for command, _ in pipe.commands()] == [Command.REPLACED, Command.CANCEL]
+    assert [*pipe.commands()] == []
+    ours.close()
+    with pytest.raises(EOFError):
+        [*pipe.commands()]
+    theirs.close()
