@@ -91,8 +91,8 @@ class WorkerHandle(ABC):
 
     def listen(self, position: int, listener: socket.socket) -> None:
         """Makes it accept on one more socket."""
-        self.listening.add(position)
-        self._listen(position, listener)
+        if self._listen(position, listener):
+            self.listening.add(position)
 
     def unlisten(self, position: int) -> None:
         """Makes it leave a socket to others."""
@@ -100,8 +100,8 @@ class WorkerHandle(ABC):
         self.send(Command.UNLISTEN, position)
 
     @abstractmethod
-    def _listen(self, position: int, listener: socket.socket) -> None:
-        """Passes the socket."""
+    def _listen(self, position: int, listener: socket.socket) -> bool:
+        """Passes the socket; whether that was possible."""
 
     def send(self, command: Command, value: Any = None) -> None:
         if self.pipe is not None:

@@ -72,17 +72,18 @@ class ProcessHandle(WorkerHandle):
         if hasattr(signal, "SIGUSR1"):
             self._signal(signal.SIGUSR1)
 
-    def _listen(self, position: int, listener: socket.socket) -> None:
+    def _listen(self, position: int, listener: socket.socket) -> bool:
         if self.pipe is None:
-            return
+            return False
         try:
             # First, as it may fail for want of descriptors: the worker waits for what has been announced.
             with socket.fromfd(self.pipe.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as channel:
                 self.send(Command.LISTEN, (position, None))
                 sendfds(channel, [listener.fileno()])
+            return True
         except OSError:
-            # It is ending: there is another heir, or a successor.
-            pass
+            # It is ending, or descriptors are short: another one gets it, with the next change of the crew.
+            return False
 
     def release(self) -> None:
         self._process.join()

@@ -57,8 +57,9 @@ class ThreadHandle(WorkerHandle):
     def reopen_logs(self) -> None:
         """The process's own files are the thread's."""
 
-    def _listen(self, position: int, listener: socket.socket) -> None:
+    def _listen(self, position: int, listener: socket.socket) -> bool:
         self.send(Command.LISTEN, (position, listener.fileno()))
+        return True
 
     def release(self) -> None:
         if not self._abandoned:

@@ -66,6 +66,7 @@ class Worker(WorkerHandle):
         super().__init__(boot)
         self.told: list[str] = []
         self.is_gone = False
+        self.takes_sockets = True
 
     def waitables(self):
         return []
@@ -96,6 +97,7 @@ class Worker(WorkerHandle):
 
     def _listen(self, position, listener):
         assert listener == f"socket {position}"
+        return self.takes_sockets
 
     def send(self, command, value=None):
         self.told.append(command.value)
@@ -369,6 +371,17 @@ def test_clients_of_one_more_worker_are_served_while_it_starts(rig):
     assert queues(made) == [{0, 1}, None]
     made.say(made.crew.slots[1].coming, Report.READY)
     assert queues(made) == [{0}, {1}]
+
+
+def test_a_socket_that_could_not_be_passed_is_passed_later(rig):
+    made = rig()
+    first, second, third = made.start(3)
+    first.takes_sockets = False
+    made.say(second, ended=True)
+    assert queues(made) == [{0}, None, {2}]
+    first.takes_sockets = True
+    made.say(third, ended=True)
+    assert queues(made) == [{0, 1, 2}, None, None]
 
 
 def test_queue_of_a_slot_that_is_given_up(rig):
