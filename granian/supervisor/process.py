@@ -40,6 +40,8 @@ class ProcessHandle(WorkerHandle):
             raise
         finally:
             theirs.close()
+        self._sentinel = Sentinel(self._process)
+        keep_from_workers(self._sentinel)
 
     @property
     def pid(self) -> int:
@@ -127,10 +129,20 @@ def _parents_own() -> list[int]:
     for item in _PARENTS_OWN:
         try:
             found.append(item.fileno())
-        except OSError:
+        except (OSError, ValueError):
             # Closed meanwhile.
             continue
     return [descriptor for descriptor in found if descriptor >= 0]
+
+
+class Sentinel:
+    """What tells the parent of a process's end."""
+
+    def __init__(self, process: BaseProcess) -> None:
+        self._process = process
+
+    def fileno(self) -> int:
+        return self._process.sentinel
 
 
 _PARENTS_OWN: weakref.WeakSet[HasDescriptor] = weakref.WeakSet()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import signal
@@ -509,6 +510,16 @@ def test_options_that_cannot_be_passed_to_workers(program):
     service = program(UNPICKLABLE)
     assert service.wait_exit() == 1
     assert "log_dictconfig: cannot be passed to workers that are not forked" in service.lines()[-1]
+
+
+@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="others inherit nothing")
+def test_workers_keep_little_of_each_other(serve):
+    """Two descriptors of every worker before it, 20 where old ones were still leaving; one cannot be helped."""
+    service = serve(HELLO, "--workers", "4")
+    wait_count(service, "Started worker-", 4)
+    first, *_, last = [len(os.listdir(f"/proc/{pid}/fd")) for pid in service.pids()]
+    assert last <= first + 3
+    service.stop()
 
 
 @pytest.mark.parametrize("preload", [(), ("--preload",)])
