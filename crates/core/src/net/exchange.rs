@@ -9,22 +9,13 @@ use std::io;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use granian_proto::ResponseHead;
 
-use super::pieces;
+use super::body::Body;
+pub(crate) use super::body::BodyRead;
 use super::reply::Reply;
-use super::spool::Spool;
-use crate::runtime::waker::lock;
-
-/// What a read of the request's body gives.
-#[derive(Debug)]
-pub(crate) enum BodyRead {
-    /// The pieces that have come, joined; `last` if the body is complete with them.
-    Data { data: Bytes, last: bool },
-    /// The peer left or broke its framing, or the response is complete: no more will come.
-    Gone,
-}
+use crate::runtime::waker::{lock, register, wake};
 
 /// See the module's documentation.
 pub(crate) struct Exchange {
@@ -35,11 +26,7 @@ pub(crate) struct Exchange {
 }
 
 struct State {
-    body: VecDeque<Bytes>,
-    body_bytes: usize,
-    /// Takes what does not fit into memory; only for applications that want whole bodies.
-    spool: Option<Spool>,
-    body_end: BodyEnd,
+    body: Body,
     /// The application has asked for the body: `100 Continue` may go, the body may be waited for.
     wants_body: bool,
     /// The connection is told whenever the application takes something of the body.
@@ -58,13 +45,6 @@ struct State {
     body_waiters: Vec<Waker>,
     space_waiters: Vec<Waker>,
     over_waiters: Vec<Waker>,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum BodyEnd {
-    Open,
-    Complete,
-    Broken,
 }
 
 /// Why an exchange is over for its application.
@@ -94,14 +74,7 @@ impl Exchange {
     pub(crate) fn new(has_body: bool, window: usize) -> Self {
         Self {
             state: Mutex::new(State {
-                body: VecDeque::new(),
-                body_bytes: 0,
-                spool: None,
-                body_end: if has_body {
-                    BodyEnd::Open
-                } else {
-                    BodyEnd::Complete
-                },
+                body: Body::new(has_body),
                 wants_body: false,
                 tells_taking: false,
                 replies: VecDeque::new(),
@@ -214,7 +187,7 @@ impl Exchange {
             let mut state = lock(&self.state);
             let read = state.read_body(taken)?;
             // Room was made; a body that is complete leaves most connections nothing to do.
-            let waker = if state.body_end == BodyEnd::Open || state.tells_taking {
+            let waker = if state.body.is_open() || state.tells_taking {
                 state.connection.take()
             } else {
                 None
@@ -315,41 +288,27 @@ impl Exchange {
     pub(crate) fn push_body(&self, data: Bytes) {
         let waiters = {
             let mut state = lock(&self.state);
-            state.body_bytes += data.len();
-            pieces::push(&mut state.body, data);
+            state.body.push(data);
             std::mem::take(&mut state.body_waiters)
         };
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// Like `push_body` without bounds: what exceeds a megabyte goes to a temporary file.
+    /// Like `push_body` without bounds, and before anybody reads: see [`Body::spool`].
     ///
     /// # Errors
     /// When that file cannot be made or written.
     pub(crate) fn spool_body(&self, data: Bytes) -> io::Result<()> {
-        let mut state = lock(&self.state);
-        if state.spool.is_none() {
-            if state.body_bytes + data.len() <= SPOOL_THRESHOLD {
-                state.body_bytes += data.len();
-                pieces::push(&mut state.body, data);
-                return Ok(());
-            }
-            state.spool = Some(Spool::new()?);
-        }
-        state
-            .spool
-            .as_mut()
-            .map_or(Ok(()), |spool| spool.append(&data))
+        lock(&self.state).body.spool(data)
     }
 
     /// The request's body is complete.
     pub(crate) fn end_body(&self) {
         let waiters = {
             let mut state = lock(&self.state);
-            if state.body_end == BodyEnd::Complete {
+            if !state.body.complete() {
                 return;
             }
-            state.body_end = BodyEnd::Complete;
             std::mem::take(&mut state.body_waiters)
         };
         waiters.into_iter().for_each(Waker::wake);
@@ -357,12 +316,12 @@ impl Exchange {
 
     /// True while more of the body may come in.
     pub(crate) fn has_body_room(&self) -> bool {
-        lock(&self.state).body_bytes < self.window
+        lock(&self.state).body.held() < self.window
     }
 
     /// Bytes of the body that have come and that the application has not taken.
     pub(crate) fn body_held(&self) -> usize {
-        lock(&self.state).body_bytes
+        lock(&self.state).body.held()
     }
 
     /// From now on the connection is woken whenever the application takes something of the body.
@@ -384,9 +343,9 @@ impl Exchange {
                 return;
             }
             state.left = true;
-            let body = match state.body_end {
-                BodyEnd::Open => Vec::new(),
-                BodyEnd::Complete | BodyEnd::Broken => std::mem::take(&mut state.body_waiters),
+            let body = match state.body.is_open() {
+                true => Vec::new(),
+                false => std::mem::take(&mut state.body_waiters),
             };
             (body, std::mem::take(&mut state.over_waiters))
         };
@@ -402,9 +361,7 @@ impl Exchange {
             }
             state.over = Some(over);
             state.connection = None;
-            if state.body_end == BodyEnd::Open {
-                state.body_end = BodyEnd::Broken;
-            }
+            state.body.break_off();
             (
                 std::mem::take(&mut state.body_waiters),
                 std::mem::take(&mut state.space_waiters),
@@ -433,52 +390,6 @@ impl State {
         if *taken {
             return self.over().map(|_| BodyRead::Gone);
         }
-        if self.body_end == BodyEnd::Broken {
-            return Some(BodyRead::Gone);
-        }
-        if self.body_bytes == 0 && self.body_end == BodyEnd::Open {
-            return None;
-        }
-        if self.body_bytes == 0
-            && let Some(spool) = &mut self.spool
-            && spool.is_unread()
-        {
-            let Ok(data) = spool.next() else {
-                return Some(BodyRead::Gone);
-            };
-            *taken = !spool.is_unread();
-            return Some(BodyRead::Data { data, last: *taken });
-        }
-        let data = self.take_body();
-        *taken = self.body_end == BodyEnd::Complete && self.spool.is_none();
-        Some(BodyRead::Data { data, last: *taken })
-    }
-
-    fn take_body(&mut self) -> Bytes {
-        let total = std::mem::take(&mut self.body_bytes);
-        if self.body.len() <= 1 {
-            return self.body.pop_front().unwrap_or_default();
-        }
-        let mut joined = BytesMut::with_capacity(total);
-        for piece in self.body.drain(..) {
-            joined.extend_from_slice(&piece);
-        }
-        joined.freeze()
+        self.body.read(taken)
     }
 }
-
-/// Adds `cx` to those that wait, however often it asks.
-pub(crate) fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
-    if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
-        waiters.push(cx.waker().clone());
-    }
-}
-
-pub(super) fn wake(waker: Option<Waker>) {
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-/// A body that is wanted whole stays in memory up to this size.
-const SPOOL_THRESHOLD: usize = 1024 * 1024;

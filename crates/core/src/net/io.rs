@@ -12,6 +12,7 @@ use mio::net::{TcpStream, UnixStream};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::bounds::READ_SIZE;
 use crate::runtime::reactor::TaskHandle;
 
 /// A byte stream that a connection runs over.
@@ -276,15 +277,14 @@ impl Stream for Io {
     }
 }
 
-/// Appends what the stream has, at most about `room` bytes, to `buf`; 0 at the stream's end.
+/// Appends what the stream has, a read buffer's worth at most, to `buf`; 0 at the stream's end.
 pub(crate) fn poll_read_buf<S: AsyncRead + Unpin>(
     io: &mut S,
     cx: &mut Context<'_>,
     buf: &mut BytesMut,
-    room: usize,
 ) -> Poll<io::Result<usize>> {
-    if buf.capacity() - buf.len() < room / 4 {
-        buf.reserve(room);
+    if buf.capacity() - buf.len() < READ_SIZE / 4 {
+        buf.reserve(READ_SIZE);
     }
     let mut unfilled = ReadBuf::uninit(buf.spare_capacity_mut());
     ready!(Pin::new(io).poll_read(cx, &mut unfilled))?;

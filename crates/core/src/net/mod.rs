@@ -2,6 +2,8 @@
 //! that applications are called through, but neither Python nor any interface.
 
 pub(crate) mod app;
+mod body;
+mod bounds;
 pub(crate) mod early;
 pub(crate) mod exchange;
 pub(crate) mod h1;
@@ -9,7 +11,6 @@ pub(crate) mod h2;
 pub(crate) mod io;
 pub(crate) mod listener;
 pub(crate) mod output;
-mod pieces;
 mod places;
 pub(crate) mod protocol;
 pub(crate) mod redirect;

@@ -9,6 +9,7 @@ use bytes::BytesMut;
 use granian_proto::{h1, ws};
 
 use super::app::App;
+use super::bounds::READ_SIZE;
 use super::early::EarlyWriter;
 use super::h2;
 use super::places::Places;
@@ -162,10 +163,10 @@ impl Service {
         date
     }
 
-    /// A receive buffer with room for `room` bytes; connections have one only while they read.
-    pub(crate) fn take_buffer(&self, room: usize) -> BytesMut {
+    /// An empty receive buffer; connections have one only while they read.
+    pub(crate) fn take_buffer(&self) -> BytesMut {
         let mut buffer = self.buffers.borrow_mut().pop().unwrap_or_default();
-        buffer.reserve(room);
+        buffer.reserve(READ_SIZE);
         buffer
     }
 

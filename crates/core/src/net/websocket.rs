@@ -12,8 +12,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use granian_proto::ws::{Handshake, code};
 
-use super::exchange::{register, wake};
-use crate::runtime::waker::lock;
+use crate::runtime::waker::{lock, register, wake};
 
 /// A request to open a connection, as handed to the application.
 #[derive(Clone)]

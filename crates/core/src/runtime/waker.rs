@@ -5,7 +5,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::Wake;
+use std::task::{Context, Wake, Waker};
 
 /// What wakers of every thread share with their reactor.
 pub(crate) struct Mailbox {
@@ -123,4 +123,18 @@ pub(crate) fn thread_token() -> usize {
 /// Locks `mutex`; a panic elsewhere does not take the data away from everybody else.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds `cx` to those that wait, however often it asks.
+pub(crate) fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
+    if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+        waiters.push(cx.waker().clone());
+    }
+}
+
+/// Wakes whoever it is, if there is somebody.
+pub(crate) fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }

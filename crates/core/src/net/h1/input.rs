@@ -12,6 +12,7 @@ use granian_proto::{BodyLength, Event, PeerError, h2::PREFACE, ws};
 
 use super::{Connection, Current, Held, Phase, Step};
 use crate::net::app::{Request, Source};
+use crate::net::bounds::{LINGER, READ_SIZE};
 use crate::net::exchange::{Exchange, Over};
 use crate::net::io::{Stream, poll_read_buf};
 use crate::net::service::Versions;
@@ -161,9 +162,9 @@ impl<S: Stream> Connection<S> {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
         if self.input.capacity() == 0 {
-            self.input = self.service.take_buffer(READ_SIZE);
+            self.input = self.service.take_buffer();
         }
-        match poll_read_buf(&mut self.io, cx, &mut self.input, READ_SIZE) {
+        match poll_read_buf(&mut self.io, cx, &mut self.input) {
             Poll::Pending => {
                 if self.input.is_empty() {
                     self.service.give_buffer(std::mem::take(&mut self.input));
@@ -370,7 +371,7 @@ impl<S: Stream> Connection<S> {
 
     pub(super) fn step_lingering(&mut self, cx: &mut Context<'_>) -> Step {
         self.input.clear();
-        match poll_read_buf(&mut self.io, cx, &mut self.input, READ_SIZE) {
+        match poll_read_buf(&mut self.io, cx, &mut self.input) {
             Poll::Pending => Step::Wait,
             Poll::Ready(Ok(count)) if count > 0 => {
                 self.input.advance(count);
@@ -384,11 +385,8 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-const READ_SIZE: usize = 16 * 1024;
 /// How much and how long a source's pieces gather before they are written.
 const GATHER: usize = 32 * 1024;
 const GATHER_TIME: Duration = Duration::from_millis(1);
 /// Bytes read ahead of a response that is awaited.
 const PREFETCH: usize = READ_SIZE;
-/// How long the peer's last bytes are waited for after our side has ended.
-const LINGER: Duration = Duration::from_secs(2);

@@ -19,6 +19,7 @@ use bytes::BytesMut;
 use granian_proto::{Timeout, h1};
 
 use super::app::{Peer, Source};
+use super::bounds::STEPS_PER_TURN;
 use super::exchange::{Exchange, Over};
 use super::h2;
 use super::io::Stream;
@@ -392,7 +393,5 @@ impl Drop for Current {
     }
 }
 
-/// One connection's share of a turn.
-const STEPS_PER_TURN: usize = 32;
 /// Most bytes of a response that leaves together with those of other connections.
 const PUT_OFF: u64 = 16 * 1024;

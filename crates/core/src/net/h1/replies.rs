@@ -1,11 +1,11 @@
 //! Replies, from the application through the engine to the output.
 
 use std::task::Context;
-use std::time::Duration;
 
 use granian_proto::{Content, SendError};
 
 use super::{Connection, Phase};
+use crate::net::bounds::HEAD_HOLD;
 use crate::net::exchange::Over;
 use crate::net::io::Stream;
 use crate::net::reply::Reply;
@@ -146,6 +146,3 @@ impl<S: Stream> Connection<S> {
         }
     }
 }
-
-/// How long a head waits for the body that usually follows at once.
-const HEAD_HOLD: Duration = Duration::from_millis(20);

@@ -17,6 +17,7 @@ use http::{Method, Request, StatusCode};
 use tokio::io::AsyncWrite;
 
 use super::super::app::Peer;
+use super::super::bounds::{LINGER, STEPS_PER_TURN};
 use super::super::io::Stream;
 use super::super::service::{Service, Stage};
 use super::super::stall::Stall;
@@ -399,8 +400,5 @@ fn builder(service: &Service) -> Builder {
     builder
 }
 
-/// One connection's share of a turn.
-const STEPS_PER_TURN: usize = 32;
 /// A connection that has served requests and then neither sends nor is sent anything.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
-const LINGER: Duration = Duration::from_secs(2);

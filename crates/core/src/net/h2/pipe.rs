@@ -107,7 +107,7 @@ impl<S: Stream> Pipe<S> {
         inner.reads -= 1;
         inner.discards -= 1;
         let mut waste = BytesMut::new();
-        poll_read_buf(&mut inner.io, cx, &mut waste, READ_SIZE)
+        poll_read_buf(&mut inner.io, cx, &mut waste)
     }
 
     /// The stream takes less than is made for it.
@@ -322,7 +322,6 @@ impl<S: Stream> AsyncWrite for Pipe<S> {
 
 /// Bytes gathered before they are written in the middle of a turn.
 const OUTPUT_LIMIT: usize = 64 * 1024;
-const READ_SIZE: usize = 16 * 1024;
 /// Bytes read at once before an upgrade's request is in its place: the preface and a few settings.
 const REQUEST_STEP: usize = 64;
 /// One connection's share of a turn; the codec reads about 8 KiB at a time.

@@ -9,8 +9,8 @@ use slab::Slab;
 
 use super::super::app::Peer;
 use super::super::service::Service;
-use crate::net::exchange::register;
 use crate::runtime::reactor::TaskHandle;
+use crate::runtime::waker::register;
 
 /// One per connection.
 pub(super) struct Shared {

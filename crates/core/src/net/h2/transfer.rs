@@ -15,6 +15,7 @@ use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 
 use super::super::app::{Request, Source};
+use super::super::bounds::HEAD_HOLD;
 use super::super::exchange::{Exchange, Over};
 use super::super::output::Output;
 use super::super::reply::Reply;
@@ -377,5 +378,3 @@ fn left_of(reply: &Reply) -> u64 {
 /// Clients that are reset in the middle of an upload lose the response (httpx), or hang (curl 7).
 const EBB: Duration = Duration::from_secs(5);
 const EBB_LIMIT: usize = 64 * 1024 * 1024;
-/// How long a head waits for the body that usually follows at once.
-const HEAD_HOLD: Duration = Duration::from_millis(20);

@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use granian_proto::ws::{self, Deflation, Event, Timeout, code};
 
+use super::bounds::{LINGER, STEPS_PER_TURN};
 use super::io::{Stream, poll_read_buf};
 use super::output::Output;
 use super::service::{Sequel, Service, Stage};
@@ -317,9 +318,9 @@ impl<S: Stream> Connection<S> {
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
         if self.input.capacity() == 0 {
-            self.input = self.service.take_buffer(READ_SIZE);
+            self.input = self.service.take_buffer();
         }
-        match poll_read_buf(&mut self.io, cx, &mut self.input, READ_SIZE) {
+        match poll_read_buf(&mut self.io, cx, &mut self.input) {
             Poll::Pending => {
                 if self.input.is_empty() {
                     self.service.give_buffer(std::mem::take(&mut self.input));
@@ -346,8 +347,8 @@ impl<S: Stream> Connection<S> {
     }
 
     fn step_lingering(&mut self, cx: &mut Context<'_>) -> Step {
-        let mut scratch = self.service.take_buffer(READ_SIZE);
-        let read = poll_read_buf(&mut self.io, cx, &mut scratch, READ_SIZE);
+        let mut scratch = self.service.take_buffer();
+        let read = poll_read_buf(&mut self.io, cx, &mut scratch);
         scratch.clear();
         self.service.give_buffer(scratch);
         match read {
@@ -368,9 +369,5 @@ impl<S> Drop for Connection<S> {
     }
 }
 
-/// One connection's share of a turn.
-const STEPS_PER_TURN: usize = 32;
-const READ_SIZE: usize = 16 * 1024;
 /// For the application to answer what came before the end.
 const ENDING: Duration = Duration::from_secs(1);
-const LINGER: Duration = Duration::from_secs(2);
