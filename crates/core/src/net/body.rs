@@ -169,4 +169,58 @@ mod tests {
         assert!(lens.len() <= 5, "{lens:?}");
         assert_eq!(queue[lens.len() - 2].as_ptr(), buffer.as_ptr());
     }
+
+    fn read(body: &mut Body, last: &mut bool) -> Option<Vec<u8>> {
+        match body.read(last)? {
+            BodyRead::Data { data, .. } => Some(data.to_vec()),
+            BodyRead::Gone => None,
+        }
+    }
+
+    #[test]
+    fn pieces_are_read_together_and_the_last_one_says_so() {
+        let mut body = Body::new(true);
+        let mut last = false;
+        assert!(body.read(&mut last).is_none());
+        body.push(Bytes::from_static(b"one"));
+        body.push(Bytes::from(vec![b'x'; SMALL]));
+        assert_eq!(body.held(), 3 + SMALL);
+        let data = read(&mut body, &mut last).unwrap();
+        assert!(data.starts_with(b"onexx") && data.len() == 3 + SMALL);
+        assert_eq!((body.held(), last), (0, false));
+        assert!(body.complete());
+        assert!(!body.complete());
+        assert_eq!((read(&mut body, &mut last), last), (Some(vec![]), true));
+    }
+
+    #[test]
+    fn a_body_that_is_broken_off_gives_nothing_more() {
+        let mut body = Body::new(true);
+        body.push(Bytes::from_static(b"part"));
+        body.break_off();
+        assert!(!body.is_open());
+        let mut last = false;
+        assert!(matches!(body.read(&mut last), Some(BodyRead::Gone)));
+        let mut whole = Body::new(false);
+        whole.break_off();
+        assert_eq!((read(&mut whole, &mut last), last), (Some(vec![]), true));
+    }
+
+    #[test]
+    fn what_exceeds_a_megabyte_is_read_from_a_file() {
+        let mut body = Body::new(true);
+        let piece: Vec<u8> = (0..SPOOL_THRESHOLD / 2)
+            .map(|at| (at % 251) as u8)
+            .collect();
+        for _ in 0..5 {
+            body.spool(Bytes::from(piece.clone())).unwrap();
+        }
+        assert_eq!(body.held(), SPOOL_THRESHOLD);
+        body.complete();
+        let (mut all, mut last) = (Vec::new(), false);
+        while !last {
+            all.extend(read(&mut body, &mut last).unwrap());
+        }
+        assert_eq!(all, piece.repeat(5));
+    }
 }

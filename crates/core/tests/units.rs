@@ -1,0 +1,17 @@
+//! The tests of those files of the core that need no interpreter. The library itself can't be
+//! linked into a program: what it takes from Python is found when Python loads it.
+
+#![allow(dead_code, reason = "each file is used in part")]
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+#[path = "../src/net"]
+mod net {
+    mod body;
+    mod early;
+    mod spool;
+}
+
+#[path = "../src/runtime"]
+mod runtime {
+    pub(crate) mod waker;
+}
