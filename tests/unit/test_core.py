@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import select
 import socket
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from granian._granian import Worker
-from granian.config import Config
-from granian.config.worker import WorkerOptions
+from granian.config import Config, TlsOptions, WorkerOptions
 from granian.constants import Interfaces
+from granian.errors import ConfigurationError
+
+
+def options_of(interface: Interfaces) -> WorkerOptions:
+    return WorkerOptions.from_config(
+        Config("test:app", blocking_threads=1),
+        interface=interface,
+        state=None,
+        access_log=None,
+        on_exception=lambda error: None,
+    )
 
 
 @pytest.fixture
@@ -34,14 +46,7 @@ def start(loop, listener) -> Iterator[Callable[[Any], Worker]]:
     workers = []
 
     def start(app: Any, interface: Interfaces = Interfaces.ASGI) -> Worker:
-        options = WorkerOptions.from_config(
-            Config("test:app", blocking_threads=1),
-            interface=interface,
-            state=None,
-            access_log=None,
-            on_exception=lambda error: None,
-        )
-        worker = Worker(app, options, loop)
+        worker = Worker(app, options_of(interface), loop)
         worker.listen(listener.fileno())
         workers.append(worker)
         return worker
@@ -49,6 +54,17 @@ def start(loop, listener) -> Iterator[Callable[[Any], Worker]]:
     yield start
     for worker in workers:
         worker.close()
+
+
+def test_worker_that_cannot_be_made_leaves_nothing_behind(loop, tmp_path):
+    """Nor do further ones on the same thread find themselves in its company."""
+    tls = TlsOptions([(tmp_path / "none", tmp_path / "none", None)], [], None, [], False, None)
+    options = replace(options_of(Interfaces.ASGI), ssl=tls)
+    before = len(os.listdir("/proc/self/fd"))
+    for _ in range(5):
+        with pytest.raises(ConfigurationError, match="ssl_cert"):
+            Worker(None, options, loop)
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_drained_worker_hears_of_no_connection(start, listener):

@@ -49,14 +49,15 @@ impl Worker {
         let options: Options = options.extract()?;
         let reactor = Reactor::new()?;
         let event_loop = Arc::new(EventLoop::new(r#loop)?);
-        let driver = Driver::new(reactor.clone(), Arc::clone(&event_loop));
-        let host = Arc::new(Host::new(py, &options, event_loop));
+        let host = Arc::new(Host::new(py, &options, Arc::clone(&event_loop)));
         let app = interface(app, &options, &host, &reactor)?;
         let limits = options.limits();
         let service = Rc::new(Service::new(app, limits));
         if let Some(tls) = options.ssl {
             service.set_tls(tls.load(py)?);
         }
+        // Last of all: the thread keeps it until it is closed.
+        let driver = Driver::new(reactor.clone(), event_loop);
         let worker = Self {
             reactor,
             driver: Rc::clone(&driver),
