@@ -230,6 +230,22 @@ def test_places_are_given_in_the_order_of_arrival(server):
         assert len(first.response().body) == 16 * MIB
 
 
+def test_application_is_not_called_for_a_peer_that_is_gone(server):
+    probe = server("asgi_probe:app", "asginl", "--backpressure", "1")
+    mark = probe.mark()
+    with probe.connect() as first, probe.connect() as second, probe.connect() as third:
+        first.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+        second.request("GET", "/watch?name=gone")
+        assert third.request("GET", "/").is_silent(0.1)
+        second.reset()
+        assert third.is_silent(0.1)
+        first.send(b"b")
+        assert first.response().body == b"ab"
+        assert third.response().body == b"hello"
+    probe.mark()  # all that was written has been read
+    assert "@gone.started" not in probe.log(mark)
+
+
 def test_place_of_a_peer_that_left_the_line_goes_to_the_next(server):
     probe = server("asgi_probe:app", "asginl", "--backpressure", "1")
     with probe.connect() as first, probe.connect() as second, probe.connect() as third:

@@ -52,13 +52,18 @@ impl<S: Stream> Connection<S> {
         if has_room && !self.ended && self.may_read() {
             return self.read(cx);
         }
-        if self.io.is_broken() {
-            // What it sent and nobody has read goes with it.
-            self.phase = Phase::Closed;
-            return Step::Again;
-        }
         if self.io.is_hung_up() {
             self.tell_end();
+        }
+        self.wait_or_close()
+    }
+
+    /// Nothing is read now, so that only the poller can tell of a peer that is gone. What it sent
+    /// and nobody has read goes with it.
+    fn wait_or_close(&mut self) -> Step {
+        if self.io.is_broken() {
+            self.phase = Phase::Closed;
+            return Step::Again;
         }
         Step::Wait
     }
@@ -294,7 +299,7 @@ impl<S: Stream> Connection<S> {
             return Step::Wait;
         }
         if self.service.poll_enter(cx, &mut self.ticket).is_pending() {
-            return Step::Wait;
+            return self.wait_or_close();
         }
         self.has_served = true;
         let Some(held) = self.held.take() else {
