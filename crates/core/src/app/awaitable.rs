@@ -173,12 +173,12 @@ impl Awaitable {
 }
 
 /// An outcome that is there already.
-pub(crate) struct Given {
+pub(crate) struct Ready {
     outcome: PyResult<Py<PyAny>>,
     event_loop: Arc<EventLoop>,
 }
 
-impl Given {
+impl Ready {
     /// What `call` gave.
     pub(crate) fn new(outcome: PyResult<Py<PyAny>>, call: &Call) -> Self {
         Self {
@@ -195,7 +195,7 @@ impl Given {
     }
 }
 
-impl Waitable for Given {
+impl Waitable for Ready {
     fn poll(&self, py: Python<'_>, _: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
         Poll::Ready(self.outcome(py))
     }
@@ -252,18 +252,18 @@ impl Done {
 /// The awaitable of what comes to nothing, such as a message to a peer that has left: gives the loop
 /// one pass, since code that does nothing else would never give it back.
 #[pyclass(frozen, module = "granian._granian")]
-pub(crate) struct Pass {
+pub(crate) struct YieldOnce {
     is_over: AtomicBool,
 }
 
-/// A new `Pass`.
-pub(crate) fn pass(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
+/// A new `YieldOnce`.
+pub(crate) fn yield_once(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     let is_over = AtomicBool::new(false);
-    Ok(Bound::new(py, Pass { is_over })?.into_any())
+    Ok(Bound::new(py, YieldOnce { is_over })?.into_any())
 }
 
 #[pymethods]
-impl Pass {
+impl YieldOnce {
     fn __await__(slf: Py<Self>) -> Py<Self> {
         slf
     }

@@ -12,8 +12,8 @@ use super::app::App;
 use super::bounds::READ_SIZE;
 use super::early::EarlyWriter;
 use super::h2;
-use super::places::Places;
-pub(crate) use super::places::Ticket;
+use super::semaphore::Semaphore;
+pub(crate) use super::semaphore::Ticket;
 use crate::tls::config::TlsConfig;
 
 /// One per worker, on its reactor's thread.
@@ -32,7 +32,7 @@ pub(crate) struct Service {
     /// Open connections.
     pub(crate) connections: Cell<usize>,
     /// For exchanges that the application has been called for and whose response has not left.
-    places: Places,
+    permits: Semaphore,
     /// Responses that have left.
     pub(crate) handled: Cell<u64>,
     draining_since: Cell<Option<Instant>>,
@@ -108,7 +108,7 @@ impl Service {
             sequel: Cell::new(Sequel::Nothing),
             tls: RefCell::new(None),
             connections: Cell::new(0),
-            places: Places::new(limits.active),
+            permits: Semaphore::new(limits.active),
             handled: Cell::new(0),
             draining_since: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),
@@ -128,12 +128,12 @@ impl Service {
 
     /// Takes a place among the active exchanges, or waits in line for one.
     pub(crate) fn poll_enter(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
-        self.places.poll_enter(cx, ticket)
+        self.permits.poll_acquire(cx, ticket)
     }
 
     /// Gives a place back.
     pub(crate) fn exit(&self) {
-        self.places.exit();
+        self.permits.release();
     }
 
     /// Begins the drain.

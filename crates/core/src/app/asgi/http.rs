@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::message::{Message, parse};
-use crate::app::awaitable::{Awaitable, Waitable, done, pass};
+use crate::app::awaitable::{Awaitable, Waitable, done, yield_once};
 use crate::app::call::Call;
 use crate::app::response::{OrderError, Progress};
 use crate::app::space::Space;
@@ -90,7 +90,7 @@ impl Http {
         match self.call.exchange.outlet() {
             Outlet::Open => done(py),
             Outlet::Full => Awaitable::start(py, Space::new(&self.call.exchange, &self.call)),
-            Outlet::Gone => pass(py),
+            Outlet::Gone => yield_once(py),
         }
     }
 }

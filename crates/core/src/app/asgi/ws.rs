@@ -11,7 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyString};
 
 use super::ws_message::{Command, parse};
-use crate::app::awaitable::{Awaitable, Waitable, done, pass};
+use crate::app::awaitable::{Awaitable, Waitable, done, yield_once};
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::response::{OrderError, Progress};
@@ -68,7 +68,7 @@ impl WebSocket {
         let attention = attend();
         if let Command::Send(message) = command {
             match session.send(message)? {
-                Sent::Ended => return pass(py),
+                Sent::Ended => return yield_once(py),
                 Sent::MoreAhead => attention.defer(py),
                 Sent::Queued => {
                     drop(attention);

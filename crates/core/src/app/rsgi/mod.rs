@@ -19,7 +19,7 @@ pub(crate) use self::http::Http;
 pub(crate) use self::scope::Scope;
 pub(crate) use self::transport::Transport;
 pub(crate) use self::ws::{Message, Transport as WebSocketTransport, WebSocket};
-use super::awaitable::{Awaitable, Given};
+use super::awaitable::{Awaitable, Ready};
 use super::call::Call;
 use super::host::Host;
 use super::runner;
@@ -97,7 +97,7 @@ fn protocol_closed(py: Python<'_>) -> PyErr {
 
 /// The awaitable of a send that nobody receives.
 fn closed<'py>(py: Python<'py>, call: &Call) -> PyResult<Bound<'py, PyAny>> {
-    Awaitable::start(py, Given::new(Err(protocol_closed(py)), call))
+    Awaitable::start(py, Ready::new(Err(protocol_closed(py)), call))
 }
 
 fn exception(py: Python<'_>, cell: &PyOnceLock<Py<PyType>>, name: &str, message: &str) -> PyErr {

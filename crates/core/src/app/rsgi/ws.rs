@@ -13,7 +13,7 @@ use pyo3::types::{PyBytes, PyString};
 
 use super::http::append_headers;
 use super::{closed, protocol_closed, protocol_error};
-use crate::app::awaitable::{Awaitable, Given, Waitable, done};
+use crate::app::awaitable::{Awaitable, Ready, Waitable, done};
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::{bytes_of, text_of};
@@ -81,7 +81,7 @@ impl WebSocket {
             .upgrade(head)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
         let transport = Py::new(py, Transport(Arc::clone(session)))?;
-        Awaitable::start(py, Given::new(Ok(transport.into_any()), &session.call))
+        Awaitable::start(py, Ready::new(Ok(transport.into_any()), &session.call))
     }
 
     /// Refuses the connection with an HTTP status, or closes it with a close code.

@@ -1,6 +1,6 @@
-//! `Places`: how many exchanges may be active at once, and the line of those that wait.
+//! `Semaphore`: how many exchanges may be active at once, and the line of those that wait.
 //!
-//! A place that becomes free belongs to the first in line from that moment on. If it were merely
+//! A permit that is given back belongs to the first in line from that moment on. If it were merely
 //! free, whoever comes along before the first in line runs would take it: a peer that pipelines
 //! would keep all others waiting.
 
@@ -9,19 +9,19 @@ use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 
-/// One worker's places.
-pub(super) struct Places(Rc<Line>);
+/// One worker's permits.
+pub(super) struct Semaphore(Rc<Line>);
 
 struct Line {
     limit: usize,
-    /// Places that are taken or promised.
+    /// Permits that are taken or promised.
     taken: Cell<usize>,
     waiting: RefCell<VecDeque<Weak<Waiting>>>,
     /// Those in line who have not left it.
     present: Cell<usize>,
 }
 
-impl Places {
+impl Semaphore {
     pub(super) fn new(limit: usize) -> Self {
         Self(Rc::new(Line {
             limit,
@@ -31,8 +31,8 @@ impl Places {
         }))
     }
 
-    /// Takes a place, or waits in line for one.
-    pub(super) fn poll_enter(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
+    /// Takes a permit, or waits in line for one.
+    pub(super) fn poll_acquire(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
         if let Some(waiting) = &ticket.0 {
             if !waiting.is_called.replace(false) {
                 return Poll::Pending;
@@ -54,8 +54,8 @@ impl Places {
         Poll::Pending
     }
 
-    /// Gives a place back.
-    pub(super) fn exit(&self) {
+    /// Gives a permit back.
+    pub(super) fn release(&self) {
         self.0.pass_on();
     }
 }
@@ -71,7 +71,7 @@ impl Line {
         line.push_back(Rc::downgrade(waiting));
     }
 
-    /// A place has become free: the first in line that is still there gets it.
+    /// A permit was given back: the first in line that is still there gets it.
     fn pass_on(&self) {
         loop {
             let Some(next) = self.waiting.borrow_mut().pop_front() else {
@@ -91,7 +91,7 @@ pub(crate) struct Ticket(Option<Rc<Waiting>>);
 
 struct Waiting {
     waker: Waker,
-    /// A place is kept for it.
+    /// A permit is kept for it.
     is_called: Cell<bool>,
     line: Rc<Line>,
 }
