@@ -8,10 +8,13 @@
 mod net {
     mod body;
     mod early;
+    mod semaphore;
     mod spool;
+    mod stall;
 }
 
 #[path = "../src/runtime"]
 mod runtime {
+    mod timers;
     pub(crate) mod waker;
 }

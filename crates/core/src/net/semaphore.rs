@@ -107,3 +107,81 @@ impl Drop for Waiting {
 
 /// So many that have left are not worth the search.
 const SPARE: usize = 64;
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[derive(Default)]
+    struct Peer {
+        ticket: Ticket,
+        wakes: Arc<Count>,
+    }
+
+    impl Peer {
+        fn has_permit(&mut self, semaphore: &Semaphore) -> bool {
+            let waker = Waker::from(Arc::clone(&self.wakes));
+            let mut cx = Context::from_waker(&waker);
+            semaphore.poll_acquire(&mut cx, &mut self.ticket).is_ready()
+        }
+
+        fn wakes(&self) -> usize {
+            self.wakes.0.load(Ordering::Relaxed)
+        }
+    }
+
+    #[test]
+    fn permits_are_given_in_the_order_of_arrival() {
+        let semaphore = Semaphore::new(1);
+        let [mut first, mut second, mut third] =
+            [Peer::default(), Peer::default(), Peer::default()];
+        assert!(first.has_permit(&semaphore));
+        assert!(!second.has_permit(&semaphore));
+        assert!(!third.has_permit(&semaphore));
+        semaphore.release();
+        assert_eq!((second.wakes(), third.wakes()), (1, 0));
+        assert!(!first.has_permit(&semaphore), "it is the second one's");
+        assert!(second.has_permit(&semaphore));
+        semaphore.release();
+        assert!(third.has_permit(&semaphore));
+        semaphore.release();
+        assert!(first.has_permit(&semaphore));
+    }
+
+    #[test]
+    fn a_permit_outlives_those_who_leave() {
+        let semaphore = Semaphore::new(1);
+        let [mut first, mut second, mut third] =
+            [Peer::default(), Peer::default(), Peer::default()];
+        assert!(first.has_permit(&semaphore));
+        assert!(!second.has_permit(&semaphore));
+        assert!(!third.has_permit(&semaphore));
+        semaphore.release();
+        drop(second); // called, and gone before it came
+        assert_eq!(third.wakes(), 1);
+        drop(third);
+        assert!(first.has_permit(&semaphore), "there is nobody left in line");
+    }
+
+    #[test]
+    fn the_line_does_not_grow_with_those_who_have_left_it() {
+        let semaphore = Semaphore::new(0);
+        for _ in 0..10_000 {
+            assert!(!Peer::default().has_permit(&semaphore));
+        }
+        assert!(semaphore.0.waiting.borrow().len() <= SPARE + 2);
+    }
+}

@@ -74,3 +74,48 @@ impl Stall {
         !takes
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TIMEOUT: Duration = Duration::from_secs(60);
+
+    /// How many half timeouts a peer survives that has not acknowledged so many bytes at each.
+    fn survived(held: &[Option<usize>]) -> usize {
+        let mut now = Instant::now();
+        let mut stall = Stall::default();
+        stall.start(now, TIMEOUT);
+        let is_alive = |held: &&Option<usize>| {
+            now += TIMEOUT / 2;
+            assert_eq!(stall.deadline(), Some(now));
+            assert!(!stall.is_over(now - Duration::from_secs(1), TIMEOUT, || None));
+            !stall.is_over(now, TIMEOUT, || **held)
+        };
+        held.iter().take_while(is_alive).count()
+    }
+
+    #[test]
+    fn who_takes_nothing_has_one_timeout() {
+        assert_eq!(survived(&[Some(9), Some(9), Some(9)]), 1);
+        assert_eq!(survived(&[Some(0), Some(0)]), 1);
+        assert_eq!(survived(&[None, None]), 1, "nobody can tell");
+    }
+
+    #[test]
+    fn a_slow_reader_lives() {
+        assert_eq!(survived(&[Some(9), Some(8), Some(7), Some(7), Some(7)]), 3);
+    }
+
+    #[test]
+    fn who_was_blocked_for_long_does_not_begin_anew() {
+        let now = Instant::now();
+        let mut stall = Stall::default();
+        stall.follow(Some(now), TIMEOUT);
+        assert!(!stall.is_over(now + TIMEOUT / 2, TIMEOUT, || Some(9)));
+        stall.follow(Some(now), TIMEOUT);
+        assert!(stall.is_over(now + TIMEOUT, TIMEOUT, || Some(9)));
+        stall.follow(None, TIMEOUT);
+        assert!(stall.is_clear());
+    }
+}

@@ -85,3 +85,75 @@ impl Timers {
 
 /// Fewer left-over alarms than this are not worth the search.
 const SPARE_ALARMS: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const KEY: usize = 7;
+
+    /// When the deadline has come, going from alarm to alarm.
+    fn rings(timers: &mut Timers, deadline: &mut Deadline, start: Instant) -> Vec<u64> {
+        let mut rings = Vec::new();
+        while let Some(now) = timers.next() {
+            while let Some((rang, key)) = timers.pop(now) {
+                assert_eq!(key, KEY);
+                if timers.ring(key, deadline, rang, now) {
+                    rings.push((now - start).as_secs());
+                }
+            }
+        }
+        rings
+    }
+
+    #[test]
+    fn a_deadline_that_moves_comes_once() {
+        let start = Instant::now();
+        let at = |seconds| Some(start + Duration::from_secs(seconds));
+        for moves in [&[5][..], &[5, 9], &[9, 5], &[9, 5, 7], &[5, 9, 5]] {
+            let (mut timers, mut deadline) = (Timers::default(), Deadline::default());
+            for seconds in moves {
+                timers.set(KEY, &mut deadline, at(*seconds));
+            }
+            let last = moves.last().copied().into_iter().collect::<Vec<u64>>();
+            assert_eq!(rings(&mut timers, &mut deadline, start), last, "{moves:?}");
+        }
+    }
+
+    #[test]
+    fn a_deadline_that_was_taken_back_does_not_come() {
+        let start = Instant::now();
+        let (mut timers, mut deadline) = (Timers::default(), Deadline::default());
+        timers.set(KEY, &mut deadline, Some(start + Duration::from_secs(5)));
+        timers.set(KEY, &mut deadline, None);
+        assert!(rings(&mut timers, &mut deadline, start).is_empty());
+    }
+
+    #[test]
+    fn an_alarm_of_another_task_with_this_key_is_not_this_one_s() {
+        let start = Instant::now();
+        let mut timers = Timers::default();
+        let (mut ended, mut deadline) = (Deadline::default(), Deadline::default());
+        timers.set(KEY, &mut ended, Some(start + Duration::from_secs(5)));
+        timers.set(KEY, &mut deadline, Some(start + Duration::from_secs(9)));
+        assert_eq!(rings(&mut timers, &mut deadline, start), [9]);
+    }
+
+    #[test]
+    fn alarms_that_stand_for_nothing_are_forgotten() {
+        let start = Instant::now();
+        let (mut timers, mut deadline) = (Timers::default(), Deadline::default());
+        for seconds in (0..10 * SPARE_ALARMS as u64).rev() {
+            timers.set(
+                KEY,
+                &mut deadline,
+                Some(start + Duration::from_secs(seconds)),
+            );
+            timers.compact(1, |key| (key == KEY).then_some(&deadline));
+        }
+        assert!(timers.heap.len() <= SPARE_ALARMS + 5);
+        assert_eq!(rings(&mut timers, &mut deadline, start), [0]);
+    }
+}
