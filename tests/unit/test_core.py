@@ -118,3 +118,33 @@ def test_worker_that_is_called_by_its_application(loop, listener, start, interfa
     assert outcomes[0] == what
     if what in ("turn", "drain"):
         assert received.count(b"x") == 100_000
+
+
+def test_child_that_ends_its_copy_leaves_the_connections_alone(loop, listener, start):
+    """What is registered with the poller is registered for both processes."""
+
+    async def app(scope, receive, send) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    def close_in_child() -> None:
+        child = os.fork()
+        if child == 0:
+            try:
+                worker.close()
+            finally:
+                os._exit(0)
+        os.waitpid(child, 0)
+
+    async def fetch() -> None:
+        reader, writer = await asyncio.open_connection(*listener.getsockname())
+        for fork in (close_in_child, lambda: None):
+            writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert (await reader.readuntil(b"hello")).startswith(b"HTTP/1.1 200")
+            fork()
+        writer.close()
+
+    worker = start(app)
+    loop.add_reader(worker.fileno(), worker.turn)
+    loop.run_until_complete(asyncio.wait_for(fetch(), 10))
+    loop.remove_reader(worker.fileno())

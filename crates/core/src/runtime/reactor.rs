@@ -32,6 +32,8 @@ struct Inner {
     poll: RefCell<mio::Poll>,
     events: RefCell<Events>,
     registry: mio::Registry,
+    /// The process that the reactor belongs to. One that is forked off has the same poller.
+    process: u32,
     tasks: RefCell<Slab<Slot>>,
     ready: RefCell<VecDeque<usize>>,
     timers: RefCell<Timers>,
@@ -67,6 +69,7 @@ impl Reactor {
             poll: RefCell::new(poll),
             events: RefCell::new(Events::with_capacity(EVENTS_PER_TURN)),
             registry,
+            process: std::process::id(),
             tasks: RefCell::new(Slab::new()),
             ready: RefCell::new(VecDeque::new()),
             timers: RefCell::new(Timers::default()),
@@ -341,8 +344,10 @@ impl TaskHandle {
 
     /// Watches a source no longer, whoever else holds it open.
     pub(crate) fn unwatch(&self, source: &mut impl Source) {
-        // Fails only for what is not watched.
-        let _ = self.reactor.0.registry.deregister(source);
+        if self.reactor.0.process == std::process::id() {
+            // Fails only for what is not watched.
+            let _ = self.reactor.0.registry.deregister(source);
+        }
     }
 
     /// What the poller last said of the watched source.
