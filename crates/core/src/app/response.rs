@@ -1,13 +1,11 @@
 //! `Response`: what an application may send when, the same for ASGI, RSGI and WSGI.
 //!
 //! ```text
-//!            informational*            data, file
-//!   Idle ------ start ------> Started ----------> Streaming --- end ---> Ended
-//!                                |                    |                    ^
-//!                                +--- end -----------(|)-------------------+
-//!   end, where trailers were announced: ---------> Trailing --- trailers --+
+//! Idle ──start──▶ Started ──data──▶ Streaming ──end──▶ Ended
+//!  ⟲ inform          └────────────────end──────────────▶
 //! ```
-//! Every other move is an error of the application's, told to it; the state does not change.
+//! Where trailers were announced, the end of the body leads to `Trailing`, and they to `Ended`. Every
+//! other move is an error of the application's, told to it; the state does not change.
 
 use granian_proto::{ResponseHead, Trailers};
 use thiserror::Error;
