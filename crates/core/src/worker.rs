@@ -136,7 +136,8 @@ impl Worker {
     fn drain(slf: &Bound<'_, Self>, on_drained: Py<PyAny>, is_replaced: bool) {
         let py = slf.py();
         let this = slf.borrow();
-        *this.on_drained.borrow_mut() = Some(on_drained);
+        let before = this.on_drained.replace(Some(on_drained));
+        drop(before); // outside the borrow: it may run Python code
         let now = std::time::Instant::now();
         let sequel = if is_replaced {
             Sequel::Restart
