@@ -89,6 +89,13 @@ impl RequestHead {
             .map(|(_, value)| value)
     }
 
+    /// The values of all fields of this name, which is in lower case.
+    pub(crate) fn values(&self, name: &'static [u8]) -> impl Iterator<Item = &[u8]> {
+        self.fields()
+            .filter(move |(other, _)| *other == name)
+            .map(|(_, value)| value)
+    }
+
     fn slice(&self, span: Span) -> &[u8] {
         self.bytes.get(span.range()).unwrap_or_default()
     }

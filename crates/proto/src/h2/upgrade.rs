@@ -40,7 +40,8 @@ pub fn upgraded_request(head: &RequestHead) -> Option<Vec<u8>> {
 
 /// > A server MUST ignore an "h2" token in an Upgrade header field. — RFC 7540, 3.2
 fn is_asked_for(head: &RequestHead) -> bool {
-    let names_protocol = values(head, b"upgrade")
+    let names_protocol = head
+        .values(b"upgrade")
         .flat_map(list)
         .any(|protocol| protocol == b"h2c");
     // > Since the upgrade is only intended to apply to the immediate connection, a client sending
@@ -58,7 +59,7 @@ fn is_asked_for(head: &RequestHead) -> bool {
 ///
 /// What is in it is not made use of: the client's first frame says the same.
 fn has_settings(head: &RequestHead) -> bool {
-    let mut settings = values(head, b"http2-settings");
+    let mut settings = head.values(b"http2-settings");
     let (Some(value), None) = (settings.next(), settings.next()) else {
         return false;
     };
@@ -113,15 +114,9 @@ fn is_of_connection(head: &RequestHead, name: &[u8]) -> bool {
 }
 
 fn is_option(head: &RequestHead, name: &[u8]) -> bool {
-    values(head, b"connection")
+    head.values(b"connection")
         .flat_map(list)
         .any(|option| option.eq_ignore_ascii_case(name))
-}
-
-fn values<'a>(head: &'a RequestHead, name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
-    head.fields()
-        .filter(move |(other, _)| *other == name)
-        .map(|(_, value)| value)
 }
 
 /// Literal Header Field without Indexing -- New Name

@@ -26,7 +26,7 @@ impl Handshake {
     /// > An |Upgrade| header field containing the value "websocket", treated as an ASCII
     /// > case-insensitive value. — RFC 6455, 4.2.1
     pub fn is_offered(head: &RequestHead) -> bool {
-        values(head, b"upgrade")
+        head.values(b"upgrade")
             .flat_map(list)
             .any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
     }
@@ -50,17 +50,18 @@ impl Handshake {
         };
         // > A |Sec-WebSocket-Version| header field, with a value of 13.
         // > — RFC 6455, 4.2.1
-        let mut versions = values(head, b"sec-websocket-version");
+        let mut versions = head.values(b"sec-websocket-version");
         if versions.next() != Some(b"13") || versions.next().is_some() {
             return Err(PeerError::WebSocketVersion);
         }
-        let protocols = values(head, b"sec-websocket-protocol")
+        let protocols = head
+            .values(b"sec-websocket-protocol")
             .flat_map(list)
             .filter(|protocol| !protocol.is_empty())
             .map(|protocol| String::from_utf8_lossy(protocol).into_owned())
             .collect();
         let deflation = deflate
-            .then(|| Deflation::negotiate(values(head, b"sec-websocket-extensions")))
+            .then(|| Deflation::negotiate(head.values(b"sec-websocket-extensions")))
             .flatten();
         Ok(Self {
             accept,
@@ -110,7 +111,7 @@ impl Handshake {
 /// > A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16
 /// > bytes in length. — RFC 6455, 4.2.1
 fn accept_of(head: &RequestHead) -> Result<String, PeerError> {
-    let mut keys = values(head, b"sec-websocket-key");
+    let mut keys = head.values(b"sec-websocket-key");
     let (Some(key), None) = (keys.next(), keys.next()) else {
         return Err(PeerError::Handshake);
     };
@@ -121,12 +122,6 @@ fn accept_of(head: &RequestHead) -> Result<String, PeerError> {
     }
     let hash = Sha1::new().chain_update(key).chain_update(GUID).finalize();
     Ok(STANDARD.encode(hash))
-}
-
-fn values<'a>(head: &'a RequestHead, name: &'static [u8]) -> impl Iterator<Item = &'a [u8]> {
-    head.fields()
-        .filter(move |(other, _)| *other == name)
-        .map(|(_, value)| value)
 }
 
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
