@@ -8,6 +8,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{BufMut, BytesMut};
+use mio::event::Source;
 use mio::net::{TcpStream, UnixStream};
 use rustix::net::{RecvFlags, recv};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -68,11 +69,7 @@ impl Io {
     /// # Errors
     /// When the poller refuses one more descriptor.
     pub(crate) fn new(mut socket: Socket, handle: &TaskHandle) -> io::Result<Self> {
-        let interest = mio::Interest::READABLE;
-        match &mut socket {
-            Socket::Tcp(stream) => handle.watch(stream, interest)?,
-            Socket::Unix(stream) => handle.watch(stream, interest)?,
-        }
+        handle.watch(socket.source())?;
         handle.readiness().assume_writable();
         Ok(Self {
             socket,
@@ -108,11 +105,7 @@ impl Io {
         if std::mem::replace(&mut self.awaits_room, true) {
             return Ok(());
         }
-        let interest = mio::Interest::READABLE | mio::Interest::WRITABLE;
-        match &mut self.socket {
-            Socket::Tcp(stream) => self.handle.watch_for(stream, interest),
-            Socket::Unix(stream) => self.handle.watch_for(stream, interest),
-        }
+        self.handle.watch_for_room(self.socket.source())
     }
 }
 
@@ -120,10 +113,7 @@ impl Drop for Io {
     /// A child process that the application has forked keeps the socket open, and the poller would
     /// go on telling of it: to the task that has this one's key by then.
     fn drop(&mut self) {
-        match &mut self.socket {
-            Socket::Tcp(stream) => self.handle.unwatch(stream),
-            Socket::Unix(stream) => self.handle.unwatch(stream),
-        }
+        self.handle.unwatch(self.socket.source());
     }
 }
 
@@ -292,6 +282,15 @@ pub(crate) fn poll_read_buf<S: AsyncRead + Unpin>(
     // SAFETY: `filled` bytes of the spare capacity are initialized, says ReadBuf's contract.
     unsafe { buf.advance_mut(count) };
     Poll::Ready(Ok(count))
+}
+
+impl Socket {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(stream) => stream,
+            Self::Unix(stream) => stream,
+        }
+    }
 }
 
 impl AsFd for Socket {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use mio::Interest;
+use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
 use super::app::{Address, Peer};
@@ -52,10 +52,7 @@ pub(crate) fn listen(
         is_over: Rc::clone(&is_over),
     };
     reactor.spawn(move |handle| {
-        match &mut listener {
-            Listener::Tcp(socket) => handle.watch(socket, Interest::READABLE)?,
-            Listener::Unix(socket) => handle.watch(socket, Interest::READABLE)?,
-        }
+        handle.watch(listener.source())?;
         let mut acceptor = Acceptor {
             listener,
             local,
@@ -174,14 +171,18 @@ impl Acceptor {
 impl Drop for Acceptor {
     /// The supervisor and other workers hold the same socket open.
     fn drop(&mut self) {
-        match &mut self.listener {
-            Listener::Tcp(socket) => self.handle.unwatch(socket),
-            Listener::Unix(socket) => self.handle.unwatch(socket),
-        }
+        self.handle.unwatch(self.listener.source());
     }
 }
 
 impl Listener {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Unix(socket) => socket,
+        }
+    }
+
     fn local_address(&self) -> io::Result<Address> {
         Ok(match self {
             Self::Tcp(socket) => Address::Ip(socket.local_addr()?),

@@ -153,7 +153,7 @@ impl Reactor {
     pub(crate) fn turn(&self) -> bool {
         self.0.in_turn.set(true);
         self.0.mailbox.attend(true);
-        self.take_events(Duration::ZERO);
+        self.take_events();
         self.ring_alarms();
         self.run_ready();
         self.0.mailbox.attend(false);
@@ -185,9 +185,14 @@ impl Reactor {
         }
     }
 
-    fn take_events(&self, timeout: Duration) {
+    fn take_events(&self) {
         let mut events = self.0.events.borrow_mut();
-        if let Err(error) = self.0.poll.borrow_mut().poll(&mut events, Some(timeout)) {
+        let polled = self
+            .0
+            .poll
+            .borrow_mut()
+            .poll(&mut events, Some(Duration::ZERO));
+        if let Err(error) = polled {
             // Only an interrupted call can fail here; its events come with the next turn.
             debug_assert_eq!(error.kind(), io::ErrorKind::Interrupted);
             events.clear();
@@ -320,30 +325,28 @@ impl TaskHandle {
         self.reactor.0.backlog.push(self.key);
     }
 
-    /// Watches `source` for this task: readiness is edge-triggered and wakes the task.
+    /// Watches `source` for this task: that there is something to read, or an end, is told once
+    /// each time, and wakes the task.
     ///
     /// # Errors
     /// When the system's table of watched descriptors is full.
-    pub(crate) fn watch(&self, source: &mut impl Source, interest: Interest) -> io::Result<()> {
-        self.reactor
-            .0
-            .registry
-            .register(source, Token(self.key), interest)
+    pub(crate) fn watch(&self, source: &mut dyn Source) -> io::Result<()> {
+        let registry = &self.reactor.0.registry;
+        registry.register(source, Token(self.key), Interest::READABLE)
     }
 
-    /// Watches a source for something else than before.
+    /// From now on that there is room to write is told as well; at once, if there is some.
     ///
     /// # Errors
-    /// When it is not watched.
-    pub(crate) fn watch_for(&self, source: &mut impl Source, interest: Interest) -> io::Result<()> {
-        self.reactor
-            .0
-            .registry
-            .reregister(source, Token(self.key), interest)
+    /// When the source is not watched.
+    pub(crate) fn watch_for_room(&self, source: &mut dyn Source) -> io::Result<()> {
+        let registry = &self.reactor.0.registry;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.reregister(source, Token(self.key), interest)
     }
 
     /// Watches a source no longer, whoever else holds it open.
-    pub(crate) fn unwatch(&self, source: &mut impl Source) {
+    pub(crate) fn unwatch(&self, source: &mut dyn Source) {
         if self.reactor.0.process == std::process::id() {
             // Fails only for what is not watched.
             let _ = self.reactor.0.registry.deregister(source);
