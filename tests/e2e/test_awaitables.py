@@ -102,6 +102,7 @@ def test_worker_threads_are_reused(probe):
     mark = probe.mark()
     for _ in range(10):
         assert probe.get("/worker_thread").status == 200
+    probe.mark()  # all that was written has been read
     threads = {line for line in probe.lines(mark) if line.startswith("@thread")}
     assert len(threads) == 1
 
