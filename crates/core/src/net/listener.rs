@@ -53,7 +53,7 @@ pub(crate) fn listen(
     };
     reactor.spawn(move |handle| {
         handle.watch(listener.source())?;
-        let mut acceptor = Acceptor {
+        let acceptor = Acceptor {
             listener,
             local,
             service,
@@ -61,10 +61,7 @@ pub(crate) fn listen(
             is_over,
             complained: Cell::new(None),
         };
-        Ok(async move {
-            poll_fn(|cx| acceptor.poll(cx)).await;
-            acceptor.unwatch();
-        })
+        Ok(async move { poll_fn(|cx| acceptor.poll(cx)).await })
     })?;
     Ok(listening)
 }
@@ -100,15 +97,6 @@ impl Acceptor {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// The poller would go on telling of a socket that the supervisor has open as well, in the name of whichever task
-    /// comes after this one (epoll(7), "closing a file descriptor").
-    fn unwatch(&mut self) {
-        match &mut self.listener {
-            Listener::Tcp(socket) => self.handle.unwatch(socket),
-            Listener::Unix(socket) => self.handle.unwatch(socket),
-        }
     }
 
     /// One line for a shortage, however often it hits; the log would be one more thing to fill up.
@@ -169,7 +157,8 @@ impl Acceptor {
 }
 
 impl Drop for Acceptor {
-    /// The supervisor and other workers hold the same socket open.
+    /// The supervisor and other workers hold the same socket open, and the poller would go on telling
+    /// of it to whichever task comes after this one (epoll(7), "closing a file descriptor").
     fn drop(&mut self) {
         self.handle.unwatch(self.listener.source());
     }
