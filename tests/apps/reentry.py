@@ -210,6 +210,26 @@ async def sends_on_threads(receive: Receive, send: Send) -> None:
     await send(body(b""))
 
 
+async def accept_within_headers(receive: Receive, send: Send) -> None:
+    pairs = Pairs(lambda: send({"type": "websocket.accept"}), [(b"a", b"b")])
+    attempt(lambda: send({"type": "websocket.accept", "headers": pairs}))
+    await send({"type": "websocket.send", "text": "accepted"})
+
+
+async def message_within_del(receive: Receive, send: Send) -> None:
+    """Messages are freed when the socket has taken them."""
+    await send({"type": "websocket.accept"})
+    for _ in range(5):
+        data = Dying(LARGE)
+        data.call = lambda: send({"type": "websocket.send", "bytes": b"y" * 70_000})
+        message = {"type": "websocket.send", "bytes": data}
+        del data
+        await send(message)
+    del message
+    await receive()
+    await receive()
+
+
 ASGI = {
     function.__name__: function
     for function in (
@@ -222,6 +242,8 @@ ASGI = {
         send_within_weak_reference,
         send_within_collection,
         sends_on_threads,
+        accept_within_headers,
+        message_within_del,
     )
 }
 

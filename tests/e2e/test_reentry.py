@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .server import Server
+from .websocket import open_websocket
 
 
 @pytest.fixture
@@ -63,6 +64,20 @@ def test_receive_within_garbage_collection(asgi):
 
 def test_sends_on_threads(asgi):
     assert len(asgi.get("/sends_on_threads").body) >= 200_000
+
+
+def test_websocket_accept_within_an_accept(asgi):
+    with open_websocket(asgi, "/accept_within_headers") as websocket:
+        assert "a" not in {name for name, _ in websocket.response.headers}
+        assert websocket.message() == "accepted"
+    assert outcomes(asgi) == ["ok", "RuntimeError"]
+
+
+def test_websocket_message_when_another_is_freed(asgi):
+    with open_websocket(asgi, "/message_within_del") as websocket:
+        received = [websocket.message() for _ in range(10)]
+        assert received.count(b"x" * 100_000) == received.count(b"y" * 70_000) == 5
+    assert outcomes(asgi) == ["ok"] * 5
 
 
 def test_rsgi_response_within_a_response(rsgi):
