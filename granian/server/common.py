@@ -12,7 +12,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from .._loops import loops
 from ..config import Config
@@ -29,12 +29,11 @@ from ..supervisor.pidfile import PidFile
 from ..supervisor.report import Boot, Loader
 from ..supervisor.signals import Interrupted, SignalWatch
 from ..supervisor.title import set_title
-from .names import FormerNames, former
+from .names import FormerNames
+from .surface import Surface
 
-Hook = TypeVar("Hook", bound=Callable[[], Any])
 
-
-class AbstractServer(FormerNames, ABC):
+class AbstractServer(Surface, FormerNames, ABC):
     """Options as keywords of the constructor, see the settings page; every option is also an attribute."""
 
     def __init__(self, target: str, *arguments: Any, **options: Any) -> None:
@@ -42,35 +41,12 @@ class AbstractServer(FormerNames, ABC):
         self._supervisor: Supervisor | None = None
         # For what the configuration itself may have to say.
         configure_logging(LogLevels.info)
-        self.config = self._configure(target, arguments, options)
-        self.hooks_startup: list[Callable[[], Any]] = []
-        self.hooks_reload: list[Callable[[], Any]] = []
-        self.hooks_shutdown: list[Callable[[], Any]] = []
+        Surface.__init__(self, self._configure(target, arguments, options))
         self.pid: int | None = None
         # What options are called in errors, if not as in the constructor.
         self.option_names: dict[str, str] = {}
         self._load_env = build_env_loader()
         configure_logging(self.config.log_level, self.config.log_dictconfig, self.config.log_enabled)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "config":
-            raise AttributeError(name)
-        return former(self.config, name)
-
-    def on_startup(self, hook: Hook) -> Hook:
-        """Runs `hook` in the main process before the first worker starts."""
-        self.hooks_startup.append(hook)
-        return hook
-
-    def on_reload(self, hook: Hook) -> Hook:
-        """Runs `hook` in the main process before workers are replaced on request."""
-        self.hooks_reload.append(hook)
-        return hook
-
-    def on_shutdown(self, hook: Hook) -> Hook:
-        """Runs `hook` in the main process after the last worker has stopped."""
-        self.hooks_shutdown.append(hook)
-        return hook
 
     def serve(
         self,

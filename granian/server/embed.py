@@ -17,8 +17,8 @@ from ..interfaces.detect import detect
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Listeners
 from .async_worker import AsyncWorker
-from .common import Hook, addresses_of
-from .names import former
+from .common import addresses_of
+from .surface import Surface
 
 
 class Wish:
@@ -50,7 +50,7 @@ class Wish:
         self._is_made = False
 
 
-class Server:
+class Server(Surface):
     """`await serve()` on a running loop; `stop()` and `reload()` from any thread.
 
     `target` is the application, or with `factory=True` a function without arguments that makes it. Options are
@@ -65,12 +65,9 @@ class Server:
         named = {"backlog": 128, **_named(arguments, options)}
         self.target = target
         self.factory = bool(named.pop("factory", False))
-        self.config = Config.from_kwargs(target="embedded:target", **named)
+        super().__init__(Config.from_kwargs(target="embedded:target", **named))
         if (self.config.blocking_threads or 1) > 1:
             raise ConfigurationError("blocking_threads", "Blocking threads > 1 is not supported on ASGI and RSGI")
-        self.hooks_startup: list[Callable[[], Any]] = []
-        self.hooks_reload: list[Callable[[], Any]] = []
-        self.hooks_shutdown: list[Callable[[], Any]] = []
         self.url: str | None = None
         self._stop_wish = Wish()
         self._reload_wish = Wish()
@@ -81,26 +78,6 @@ class Server:
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Event | None = None
         configure_logging(self.config.log_level, self.config.log_dictconfig, self.config.log_enabled)
-
-    def __getattr__(self, name: str) -> Any:
-        if name.startswith("_") or name == "config":
-            raise AttributeError(name)
-        return former(self.config, name)
-
-    def on_startup(self, hook: Hook) -> Hook:
-        """Runs `hook` before the application starts."""
-        self.hooks_startup.append(hook)
-        return hook
-
-    def on_reload(self, hook: Hook) -> Hook:
-        """Runs `hook` before the application is started anew."""
-        self.hooks_reload.append(hook)
-        return hook
-
-    def on_shutdown(self, hook: Hook) -> Hook:
-        """Runs `hook` after the application has ended, in whatever way."""
-        self.hooks_shutdown.append(hook)
-        return hook
 
     def stop(self) -> None:
         """Ends `serve()`, or lets it end as soon as it begins; nothing if it has ended."""
