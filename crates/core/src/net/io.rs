@@ -30,17 +30,23 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// `Unsupported` if the stream can only send bytes from memory.
     fn poll_send_file(
         &mut self,
-        cx: &mut Context<'_>,
-        file: &File,
-        offset: u64,
-        len: usize,
-    ) -> Poll<io::Result<usize>>;
+        _cx: &mut Context<'_>,
+        _file: &File,
+        _offset: u64,
+        _len: usize,
+    ) -> Poll<io::Result<usize>> {
+        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
+    }
 
     /// The socket itself, if bytes go out on it as they are.
-    fn socket(&self) -> Option<BorrowedFd<'_>>;
+    fn socket(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 
     /// Bytes that were written and that the peer has not acknowledged, if that can be told.
-    fn unacknowledged(&self) -> Option<usize>;
+    fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
 
     /// Makes the coming close a reset, which no peer can take for a proper end.
     fn reset_on_close(&mut self);
@@ -225,17 +231,6 @@ impl Stream for Io {
         })
     }
 
-    #[cfg(not(target_os = "linux"))]
-    fn poll_send_file(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &File,
-        _: u64,
-        _: usize,
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
-    }
-
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         Some(self.socket.as_fd())
     }
@@ -253,11 +248,6 @@ impl Stream for Io {
             )
         };
         (result == 0).then(|| usize::try_from(held).ok()).flatten()
-    }
-
-    #[cfg(not(target_os = "linux"))]
-    fn unacknowledged(&self) -> Option<usize> {
-        None
     }
 
     fn reset_on_close(&mut self) {

@@ -2,9 +2,7 @@
 //! handshake found out (`TlsInfo`).
 
 use std::any::Any;
-use std::fs::File;
 use std::io::{self, IoSlice};
-use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
@@ -130,20 +128,6 @@ impl<S: Stream> Stream for Session<S> {
 
     fn is_broken(&self) -> bool {
         self.0.get_ref().0.io.is_broken()
-    }
-
-    fn poll_send_file(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &File,
-        _: u64,
-        _: usize,
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
-    }
-
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        None
     }
 
     fn unacknowledged(&self) -> Option<usize> {

@@ -1,9 +1,7 @@
 //! `Tunnel`: the bytes of one stream that an extended CONNECT has opened (RFC 8441), as a stream
 //! for the WebSocket protocol; and what opens it.
 
-use std::fs::File;
 use std::io;
-use std::os::fd::BorrowedFd;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -170,26 +168,8 @@ impl Stream for Tunnel {
         false
     }
 
-    fn poll_send_file(
-        &mut self,
-        _: &mut Context<'_>,
-        _: &File,
-        _: u64,
-        _: usize,
-    ) -> Poll<io::Result<usize>> {
-        Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
-    }
-
-    fn socket(&self) -> Option<BorrowedFd<'_>> {
-        None
-    }
-
     /// > RST exceptions are represented with the RST_STREAM frame with the CANCEL error code
     /// > — RFC 8441, 5
-    fn unacknowledged(&self) -> Option<usize> {
-        None
-    }
-
     fn reset_on_close(&mut self) {
         self.outgoing.send_reset(Reason::CANCEL);
     }
