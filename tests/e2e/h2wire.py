@@ -61,6 +61,9 @@ class H2Wire:
         self.h2 = h2.connection.H2Connection(config)
         self.greedy = greedy
         self.answers: dict[int, Answer] = {}
+        self.pushed: dict[int, Headers] = {}
+        # Kind and stream of all frames that have come.
+        self.seen: list[tuple[int, int]] = []
         self.goaway: int | None = None
         self.closed = False
         self._partial = b""
@@ -166,6 +169,7 @@ class H2Wire:
             if len(self._partial) < length:
                 break
             whole, self._partial = self._partial[:length], self._partial[length:]
+            self.seen.append((whole[3], int.from_bytes(whole[5:9], "big")))
             if whole[3] == GOAWAY:
                 self.goaway = int.from_bytes(whole[13:17], "big")
             else:
@@ -174,7 +178,10 @@ class H2Wire:
 
     def _take(self, event: h2.events.Event) -> None:
         answer = self.answers.get(getattr(event, "stream_id", None) or 0, Answer())
-        if isinstance(event, h2.events.InformationalResponseReceived):
+        if isinstance(event, h2.events.PushedStreamReceived):
+            self.pushed[event.pushed_stream_id] = list(event.headers)  # type: ignore[index,arg-type]
+            self.answers[event.pushed_stream_id] = Answer()  # type: ignore[index]
+        elif isinstance(event, h2.events.InformationalResponseReceived):
             answer.informational.append(list(event.headers))  # type: ignore[arg-type]
         elif isinstance(event, h2.events.ResponseReceived):
             answer.headers = list(event.headers)  # type: ignore[arg-type]

@@ -140,6 +140,9 @@ pub enum HeadError {
     /// The value has control characters.
     #[error("invalid characters in a header value")]
     Value,
+    /// The path of a request does not begin with a slash.
+    #[error("the path must begin with a slash")]
+    Path,
     /// Content-Length is not a number, or not the one given before.
     #[error("invalid or contradictory content-length")]
     ContentLength,

@@ -4,7 +4,8 @@
 //! - [`h1::Connection`] is the engine of one HTTP/1.x server connection.
 //! - [`ws::Connection`] is the engine of one WebSocket connection, [`ws::Handshake`] opens it.
 //! - [`h2::FrameWatch`] bounds what an HTTP/2 peer may send besides what the codec bounds;
-//!   [`h2::upgraded_request`] makes its request of one of HTTP/1.1 that asks for the upgrade.
+//!   [`h2::upgraded_request`] makes its request of one of HTTP/1.1 that asks for the upgrade;
+//!   [`h2::Promise`] is one that a server makes in its client's place.
 //! - [`Event`] is what engines report; [`Request`] and [`RequestHead`] are what they found.
 //! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
 //! - [`PeerError`] says what the peer did wrong, [`SendError`] and [`HeadError`] what the

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
 use bytes::Bytes;
+use granian_proto::h2::Promise;
 use granian_proto::ws::code;
 use granian_proto::{RequestHead, ResponseHead, Trailers, Version};
 use pyo3::exceptions::PyRuntimeError;
@@ -126,6 +127,13 @@ impl Call {
     /// Sends an informational head.
     pub(crate) fn inform(&self, head: ResponseHead) -> Result<(), OrderError> {
         let reply = lock(&self.response).inform(head)?;
+        self.exchange.send(reply);
+        Ok(())
+    }
+
+    /// Makes a further request in the client's place.
+    pub(crate) fn push(&self, promise: Promise) -> Result<(), OrderError> {
+        let reply = lock(&self.response).push(promise)?;
         self.exchange.send(reply);
         Ok(())
     }

@@ -1,5 +1,6 @@
 //! Methods and header fields between HTTP and Python; the usual names are objects made once.
 
+use granian_proto::h2::Promise;
 use granian_proto::{HeadError, ResponseHead, Trailers};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
@@ -119,6 +120,30 @@ pub(crate) fn append_bytes(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> 
         ));
     };
     append(head, name.as_bytes(), value.as_bytes())
+}
+
+/// Appends a field of a further request, whose name and value are `bytes`.
+pub(crate) fn append_promised(promise: &mut Promise, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (name, value) = pair_of(pair)?;
+    let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
+        return Err(PyTypeError::new_err(
+            "header names and values must be bytes",
+        ));
+    };
+    promise
+        .append(name.as_bytes(), value.as_bytes())
+        .map_err(head_error)
+}
+
+/// Like `append_promised`, for `str`, sent as UTF-8.
+pub(crate) fn append_promised_text(promise: &mut Promise, pair: &Bound<'_, PyAny>) -> PyResult<()> {
+    let (name, value) = pair_of(pair)?;
+    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
+        return Err(PyTypeError::new_err("header names and values must be str"));
+    };
+    promise
+        .append(name.to_str()?.as_bytes(), value.to_str()?.as_bytes())
+        .map_err(head_error)
 }
 
 /// Appends a trailer field whose name and value are `bytes`.

@@ -4,9 +4,11 @@
 //! Idle ──start──▶ Started ──data──▶ Streaming ──end──▶ Ended
 //!  ⟲ inform          └────────────────end──────────────▶
 //! ```
-//! Where trailers were announced, the end of the body leads to `Trailing`, and they to `Ended`. Every
-//! other move is an error of the application's, told to it; the state does not change.
+//! Where trailers were announced, the end of the body leads to `Trailing`, and they to `Ended`. A push
+//! may be made until the end. Every other move is an error of the application's, told to it; the
+//! state does not change.
 
+use granian_proto::h2::Promise;
 use granian_proto::{ResponseHead, Trailers};
 use thiserror::Error;
 
@@ -118,6 +120,14 @@ impl Response {
                 Err(OrderError::AlreadyStarted)
             }
             State::Ended => Err(OrderError::AlreadyFinished),
+        }
+    }
+
+    /// A further request, as long as the response to this one is not complete.
+    pub(crate) fn push(&self, promise: Promise) -> Result<Reply, OrderError> {
+        match self.state {
+            State::Ended => Err(OrderError::AlreadyFinished),
+            _ => Ok(Reply::Push(promise)),
         }
     }
 

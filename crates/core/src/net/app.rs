@@ -67,6 +67,8 @@ pub(crate) struct Request {
     pub(crate) exchange: Arc<Exchange>,
     /// The request is for a WebSocket connection.
     pub(crate) websocket: Option<Opening>,
+    /// The peer takes the responses to further requests with this one's.
+    pub(crate) accepts_push: bool,
 }
 
 /// The two ends of a connection.

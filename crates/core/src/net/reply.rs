@@ -7,6 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use granian_proto::h2::Promise;
 use granian_proto::{ResponseHead, Trailers};
 use rustix::fs::OFlags;
 
@@ -14,6 +15,8 @@ use rustix::fs::OFlags;
 pub(crate) enum Reply {
     /// An informational head, such as 103 Early Hints.
     Informational(ResponseHead),
+    /// A further request, whose response goes out beside this one where the peer takes it.
+    Push(Promise),
     /// The final head.
     Head(ResponseHead),
     /// A piece of the body; `last` ends the response.
@@ -33,6 +36,7 @@ impl Reply {
     pub(super) fn weight(&self) -> usize {
         match self {
             Self::Data { data, .. } => data.len(),
+            Self::Push(promise) => promise.weight(),
             _ => 0,
         }
     }
@@ -42,7 +46,7 @@ impl Reply {
         match self {
             Self::Data { last, .. } | Self::File { last, .. } => *last,
             Self::End(_) | Self::Upgrade(_) | Self::Abort => true,
-            Self::Informational(_) | Self::Head(_) => false,
+            Self::Informational(_) | Self::Push(_) | Self::Head(_) => false,
         }
     }
 }

@@ -2,12 +2,14 @@
 //! by, counts the frames that cost more to receive than to send, and knows since when a header
 //! section has been open. Frames are not judged otherwise: that is the codec's.
 
+mod promise;
 mod upgrade;
 
 use std::time::{Duration, Instant};
 
 use thiserror::Error;
 
+pub use self::promise::Promise;
 pub use self::upgrade::upgraded_request;
 
 /// The client's connection preface (RFC 9113, 3.4).
@@ -38,6 +40,10 @@ pub struct FrameWatch {
     ends_section: bool,
     section_since: Option<Instant>,
     has_frame: bool,
+    /// The payload being skipped is that of SETTINGS, of which this much has come.
+    setting: Option<usize>,
+    setting_bytes: [u8; SETTING_LEN],
+    accepts_push: bool,
     control: Bucket,
     windows: Bucket,
     resets: Bucket,
@@ -53,6 +59,9 @@ impl FrameWatch {
             ends_section: false,
             section_since: None,
             has_frame: false,
+            setting: None,
+            setting_bytes: [0; SETTING_LEN],
+            accepts_push: true,
             control: Bucket::new(CONTROL_BURST, CONTROL_STEP, now),
             windows: Bucket::new(WINDOW_BURST, CONTROL_STEP, now),
             resets: Bucket::new(RESET_BURST, RESET_STEP, now),
@@ -65,9 +74,10 @@ impl FrameWatch {
     /// When there are too many frames of a kind; the connection is to be closed.
     pub fn handle_input(&mut self, now: Instant, mut input: &[u8]) -> Result<(), Flood> {
         loop {
-            let skipped = self.skip.min(input.len());
-            self.skip -= skipped;
-            input = input.get(skipped..).unwrap_or_default();
+            let (skipped, rest) = input.split_at(self.skip.min(input.len()));
+            self.skip -= skipped.len();
+            input = rest;
+            self.handle_settings(skipped);
             if self.skip == 0 && self.ends_section {
                 self.ends_section = false;
                 self.section_since = None;
@@ -98,6 +108,15 @@ impl FrameWatch {
         self.section_since
     }
 
+    /// Whether the peer takes responses to requests that it has not made.
+    ///
+    /// > The initial value of SETTINGS_ENABLE_PUSH is 1. For a client, this value indicates that it
+    /// > is willing to receive PUSH_PROMISE frames.
+    /// > — RFC 9113, 6.5.2 <https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2>
+    pub fn accepts_push(&self) -> bool {
+        self.accepts_push
+    }
+
     /// The preface and the first frame, which are the client's to begin with, have come in whole,
     /// and no more: here further frames can be put in between.
     pub fn is_behind_first_frame(&self) -> bool {
@@ -112,12 +131,28 @@ impl FrameWatch {
         }
     }
 
+    /// > Setting { Identifier (16), Value (32) } — RFC 9113, 6.5.1
+    fn handle_settings(&mut self, payload: &[u8]) {
+        let Some(mut at) = self.setting else { return };
+        for byte in payload {
+            self.setting_bytes[at % SETTING_LEN] = *byte;
+            at += 1;
+            if at % SETTING_LEN == 0
+                && let [0, ENABLE_PUSH, value @ ..] = self.setting_bytes
+            {
+                self.accepts_push = u32::from_be_bytes(value) == 1;
+            }
+        }
+        self.setting = (self.skip > 0).then_some(at);
+    }
+
     /// > HTTP Frame { Length (24), Type (8), Flags (8), Reserved (1), Stream Identifier (31), [...] }
     /// > — RFC 9113, 4.1 <https://www.rfc-editor.org/rfc/rfc9113#section-4.1>
     fn handle_frame(&mut self, now: Instant) -> Result<(), Flood> {
         let [high, middle, low, kind, flags, ..] = self.head;
         self.has_frame = true;
         self.skip = usize::from(high) << 16 | usize::from(middle) << 8 | usize::from(low);
+        self.setting = (kind == SETTINGS && self.skip > 0).then_some(0);
         match kind {
             DATA if self.skip > 0 => self.control.give(1),
             HEADERS | CONTINUATION => {
@@ -183,6 +218,8 @@ const SETTINGS: u8 = 4;
 const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
+const ENABLE_PUSH: u8 = 2;
+const SETTING_LEN: usize = 6;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;

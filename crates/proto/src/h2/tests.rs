@@ -109,3 +109,27 @@ fn the_place_behind_the_first_frame() {
         assert!(!watch.is_behind_first_frame());
     }
 }
+
+#[test]
+fn whether_pushes_are_taken() {
+    let now = Instant::now();
+    let window = [0, 4, 0, 0, 0, 2];
+    let cases: [(&[[u8; 6]], bool); 5] = [
+        (&[], true),
+        (&[window, [0, 2, 0, 0, 0, 0]], false),
+        (&[[0, 2, 0, 0, 0, 1], window], true),
+        (&[[0, 2, 0, 0, 0, 0], [0, 2, 0, 0, 0, 1]], true),
+        (&[[2, 2, 0, 0, 0, 0], [0, 0, 2, 0, 0, 0]], true),
+    ];
+    for (settings, expected) in cases {
+        let mut bytes = frame(SETTINGS, 0, &settings.concat());
+        bytes.extend(frame(DATA, 0, &[0, 2, 0, 0, 0, 0]));
+        for size in 1..=bytes.len() {
+            let mut watch = opened(now);
+            for piece in bytes.chunks(size) {
+                watch.handle_input(now, piece).unwrap();
+            }
+            assert_eq!(watch.accepts_push(), expected, "{settings:?} in {size}s");
+        }
+    }
+}

@@ -7,7 +7,8 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use super::{END_HEADERS, END_STREAM, HEADERS};
+use super::promise::{is_of_connection, is_target_byte};
+use super::{END_HEADERS, END_STREAM, HEADERS, SETTING_LEN};
 use crate::field::list;
 use crate::head::{RequestHead, Version};
 
@@ -24,7 +25,7 @@ pub fn upgraded_request(head: &RequestHead) -> Option<Vec<u8>> {
     let mut block = Vec::with_capacity(256);
     put_pseudo_fields(&mut block, head)?;
     for (name, value) in head.fields() {
-        if !is_of_connection(head, name) {
+        if !is_of_connection(name) && !is_option(head, name) {
             put_field(&mut block, name, value);
         }
     }
@@ -83,10 +84,8 @@ fn put_pseudo_fields(block: &mut Vec<u8>, head: &RequestHead) -> Option<()> {
         path.extend_from_slice(head.query());
     }
     // Engines of HTTP/1 take more bytes for a target than those of HTTP/2 do.
-    let is_plain = path
-        .iter()
-        .all(|byte| byte.is_ascii_alphanumeric() || b"-._~:/?@!$&'()*+,;=%".contains(byte));
-    if !is_plain {
+    let is_plain = |byte: &u8| is_target_byte(*byte) || *byte == b'%';
+    if !path.iter().all(is_plain) {
         return None;
     }
     put_field(block, b":method", head.method().as_bytes());
@@ -94,23 +93,6 @@ fn put_pseudo_fields(block: &mut Vec<u8>, head: &RequestHead) -> Option<()> {
     put_field(block, b":authority", authority);
     put_field(block, b":path", &path);
     Some(())
-}
-
-/// > An endpoint MUST NOT generate an HTTP/2 message containing connection-specific header fields.
-/// > — RFC 9113, 8.2.2 <https://www.rfc-editor.org/rfc/rfc9113#section-8.2.2>
-fn is_of_connection(head: &RequestHead, name: &[u8]) -> bool {
-    let is_known = matches!(
-        name,
-        b"connection"
-            | b"host"
-            | b"http2-settings"
-            | b"keep-alive"
-            | b"proxy-connection"
-            | b"te"
-            | b"transfer-encoding"
-            | b"upgrade"
-    );
-    is_known || is_option(head, name)
 }
 
 fn is_option(head: &RequestHead, name: &[u8]) -> bool {
@@ -143,7 +125,6 @@ fn put_length(block: &mut Vec<u8>, length: usize) {
     block.push(rest as u8);
 }
 
-const SETTING_LEN: usize = 6;
 /// The largest frame that every endpoint takes (RFC 9113, 4.2). A longer head stays with HTTP/1.1.
 const MAX_BLOCK: usize = 16_384;
 

@@ -44,6 +44,7 @@ impl Http {
                 result
             }
             Message::EarlyHint(head) => self.call.inform(head),
+            Message::Push(promise) => self.call.push(promise),
             Message::Trailers { trailers, more } => self.call.trailers(trailers, more),
             Message::Debug => Ok(()),
             Message::Body { data, more } => self.call.data(data, !more),

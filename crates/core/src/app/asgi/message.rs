@@ -1,6 +1,7 @@
 //! Messages that an ASGI application sends, parsed.
 
 use bytes::Bytes;
+use granian_proto::h2::Promise;
 use granian_proto::{ResponseHead, Trailers};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
@@ -22,6 +23,8 @@ pub(crate) enum Message {
     Trailers { trailers: Trailers, more: bool },
     /// `http.response.early_hint`
     EarlyHint(ResponseHead),
+    /// `http.response.push`
+    Push(Promise),
     /// `http.response.debug`, which is for test clients.
     Debug,
 }
@@ -47,6 +50,7 @@ pub(crate) fn parse(message: &Bound<'_, PyAny>) -> PyResult<Message> {
         }
         "http.response.trailers" => trailers(message),
         "http.response.early_hint" => early_hint(message),
+        "http.response.push" => push(message),
         "http.response.debug" => Ok(Message::Debug),
         _ => Err(unsupported()),
     }
@@ -81,6 +85,16 @@ fn early_hint(message: &Bound<'_, PyDict>) -> PyResult<Message> {
             .map_err(fields::head_error)?;
     }
     Ok(Message::EarlyHint(head))
+}
+
+fn push(message: &Bound<'_, PyDict>) -> PyResult<Message> {
+    let path = message
+        .get_item(intern!(message.py(), "path"))?
+        .ok_or_else(unsupported)?;
+    let path = path.cast::<PyString>()?.to_str()?;
+    let mut promise = Promise::new(path).map_err(fields::head_error)?;
+    for_each_header(message, |pair| fields::append_promised(&mut promise, pair))?;
+    Ok(Message::Push(promise))
 }
 
 /// Calls `append` with each item of the message's `headers`, if it has any.

@@ -75,6 +75,9 @@ impl Scopes {
             scope.set_item(intern!(py, "scheme"), request.peer.scheme)?;
         }
         let extensions = self.extensions(py)?;
+        if request.accepts_push {
+            extensions.set_item(intern!(py, "http.response.push"), PyDict::new(py))?;
+        }
         tls::announce(&extensions, &request.peer)?;
         scope.set_item(intern!(py, "extensions"), extensions)?;
         Ok(scope)

@@ -7,6 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use granian_proto::ResponseHead;
+use granian_proto::h2::Promise;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
@@ -143,6 +144,26 @@ impl Http {
         Awaitable::start(py, Disconnect(Arc::clone(&self.call)))
     }
 
+    /// `protocol.push(path, headers)`: makes a further request in the client's place and sends the
+    /// response beside this one, where the client takes it.
+    #[pyo3(signature = (path, headers = None))]
+    fn push<'py>(
+        &self,
+        py: Python<'py>,
+        path: Bound<'py, PyString>,
+        headers: Option<Bound<'py, PyAny>>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut promise = Promise::new(path.to_str()?).map_err(fields::head_error)?;
+        for_each_header(headers.as_ref(), |pair| {
+            fields::append_promised_text(&mut promise, pair)
+        })?;
+        let _attention = attend();
+        self.call
+            .push(promise)
+            .map_err(|error| protocol_error(py, &error.to_string()))?;
+        done(py)
+    }
+
     #[pyo3(signature = (status = 200, headers = None))]
     fn response_empty<'py>(
         &self,
@@ -242,27 +263,27 @@ pub(super) fn append_headers(
     head: &mut ResponseHead,
     headers: Option<&Bound<'_, PyAny>>,
 ) -> PyResult<()> {
+    for_each_header(headers, |pair| fields::append_text(head, pair))
+}
+
+fn for_each_header(
+    headers: Option<&Bound<'_, PyAny>>,
+    mut append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
     let Some(headers) = headers else {
         return Ok(());
     };
     if let Ok(headers) = headers.cast_exact::<PyList>() {
-        for pair in headers {
-            fields::append_text(head, &pair)?;
-        }
+        headers.iter().try_for_each(|pair| append(&pair))
     } else if let Ok(headers) = headers.cast_exact::<PyTuple>() {
-        for pair in headers {
-            fields::append_text(head, &pair)?;
-        }
+        headers.iter().try_for_each(|pair| append(&pair))
     } else if headers.is_instance_of::<PyString>() || headers.is_instance_of::<PyBytes>() {
-        return Err(PyTypeError::new_err(
+        Err(PyTypeError::new_err(
             "headers must be a sequence of pairs of str",
-        ));
+        ))
     } else {
-        for pair in headers.try_iter()? {
-            fields::append_text(head, &pair?)?;
-        }
+        headers.try_iter()?.try_for_each(|pair| append(&pair?))
     }
-    Ok(())
 }
 
 struct Disconnect(Arc<Call>);

@@ -327,6 +327,7 @@ impl<S: Stream> Connection<S> {
             peer: Rc::clone(&self.peer),
             exchange,
             websocket,
+            accepts_push: false,
         });
         if let Some(current) = &mut self.current {
             current.source = source;

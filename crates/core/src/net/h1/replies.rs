@@ -108,7 +108,8 @@ impl<S: Stream> Connection<S> {
                     .send_upgrade(&head, "websocket", &date, self.output.tail())
             }
             Reply::End(trailers) => engine.send_end(trailers.as_ref(), output.tail()),
-            Reply::Abort => Ok(()),
+            // HTTP/1 knows no requests of the server's.
+            Reply::Push(_) | Reply::Abort => Ok(()),
         }
     }
 

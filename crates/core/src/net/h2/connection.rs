@@ -1,6 +1,8 @@
 //! `Connection`: drives the codec and the transfers of one HTTP/2 connection, and decides when it
 //! has to end.
 
+mod deadlines;
+
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -19,7 +21,7 @@ use tokio::io::AsyncWrite;
 use super::super::app::Peer;
 use super::super::bounds::{LINGER, STEPS_PER_TURN};
 use super::super::io::Stream;
-use super::super::service::{Service, Stage};
+use super::super::service::Service;
 use super::super::stall::Stall;
 use super::Opened;
 use super::bell::Bell;
@@ -114,6 +116,9 @@ impl<S: Stream> Connection<S> {
             }
             self.poll_pings(cx);
             while let Poll::Ready(Some(())) = Pin::new(&mut self.transfers).poll_next(cx) {}
+            if self.shared.pushes.is_due() {
+                self.push(cx);
+            }
             if self.shared.has_pulled.take() {
                 self.flush(cx);
             }
@@ -179,6 +184,7 @@ impl<S: Stream> Connection<S> {
             return; // taken back already: nobody waits for the application
         }
         let (parts, body) = request.into_parts();
+        self.shared.pushes.set_limit(self.push_limit());
         if tunnel::is_enabled(&self.shared.service) && tunnel::is_asked_for(&parts) {
             return self.start_websocket(parts, body, respond);
         }
@@ -195,6 +201,16 @@ impl<S: Stream> Connection<S> {
                     .push(Transfer::new(shared, head, None, body, respond));
             }
             Err(head::Malformed) => respond.send_reset(Reason::PROTOCOL_ERROR),
+        }
+    }
+
+    /// How many streams of the server's own the peer takes at once.
+    fn push_limit(&self) -> usize {
+        match &self.phase {
+            Phase::Serving(codec) if self.pipe.accepts_push() => {
+                codec.max_concurrent_send_streams()
+            }
+            _ => 0,
         }
     }
 
@@ -221,6 +237,20 @@ impl<S: Stream> Connection<S> {
                 let _ = respond.send_response(tunnel::refusal(), true);
             }
         }
+    }
+
+    /// Lets promises leave, and starts the requests that were promised.
+    fn push(&mut self, cx: &mut Context<'_>) {
+        self.pipe.begin_writing();
+        self.poll_protocol(cx);
+        self.pipe.end_writing();
+        for promised in self.shared.pushes.take() {
+            if let Phase::Serving(_) | Phase::Draining(_) = self.phase {
+                let shared = Rc::clone(&self.shared);
+                self.transfers.push(Transfer::pushed(shared, promised));
+            }
+        }
+        cx.waker().wake_by_ref(); // what has waited for it goes on
     }
 
     fn poll_pings(&mut self, cx: &mut Context<'_>) {
@@ -273,114 +303,6 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// When a connection has to end.
-impl<S: Stream> Connection<S> {
-    fn handle_stage(&mut self) {
-        match self.shared.service.stage.get() {
-            Stage::Serving => {}
-            Stage::Draining => match std::mem::replace(&mut self.phase, Phase::Closed) {
-                Phase::Serving(mut codec) => {
-                    codec.graceful_shutdown();
-                    self.shared.ring_all();
-                    self.phase = Phase::Draining(codec);
-                }
-                other => self.phase = other,
-            },
-            Stage::Cancelled => self.close(),
-        }
-    }
-
-    fn handle_deadlines(&mut self) {
-        self.shared.ring_alarms();
-        let now = self.shared.now();
-        let timeout = self.shared.service.limits.write_timeout;
-        if self
-            .stall
-            .is_over(now, timeout, || self.pipe.unacknowledged())
-        {
-            self.pipe.reset_on_close();
-            return self.close();
-        }
-        if let Phase::Lingering(until) = self.phase
-            && until <= now
-        {
-            self.close();
-        }
-    }
-
-    /// True if the codec has something to say.
-    fn handle_input_deadline(&mut self) -> bool {
-        let now = self.shared.now();
-        if self.input_deadline().is_none_or(|at| at > now) {
-            return false;
-        }
-        match &mut self.phase {
-            Phase::Preface(_) => self.close(),
-            Phase::Serving(codec) | Phase::Draining(codec) => {
-                // The error of a peer that is merely silent is none.
-                let reason = if self.pipe.section_since().is_some() {
-                    Reason::ENHANCE_YOUR_CALM
-                } else {
-                    Reason::NO_ERROR
-                };
-                codec.abrupt_shutdown(reason);
-                return true;
-            }
-            _ => {}
-        }
-        false
-    }
-
-    /// By when the peer must do something that keeps the connection open.
-    fn input_deadline(&self) -> Option<Instant> {
-        let timeout = self.shared.service.limits.http2.header_timeout;
-        let section = self.pipe.section_since().map(|since| since + timeout);
-        let idle = match &self.phase {
-            Phase::Preface(_) => {
-                let grace = self.shared.service.drain_grace(true);
-                return [Some(self.since + timeout), grace]
-                    .into_iter()
-                    .flatten()
-                    .min();
-            }
-            _ if !self.transfers.is_empty() => None,
-            Phase::Serving(_) if !self.has_served => Some(self.since + timeout),
-            Phase::Serving(_) => Some(self.pipe.last_input() + IDLE_TIMEOUT),
-            // A peer that does not answer the codec's PING must not hold a worker that stops.
-            Phase::Draining(_) => self.shared.service.drain_grace(true),
-            Phase::Lingering(_) | Phase::Closed => None,
-        };
-        [section, idle].into_iter().flatten().min()
-    }
-
-    fn set_deadline(&self) {
-        let now = self.shared.now();
-        let lingering = match self.phase {
-            Phase::Lingering(until) => Some(until),
-            _ => None,
-        };
-        let input = match self.phase {
-            // Once it has passed, the codec is closing already.
-            Phase::Serving(_) | Phase::Draining(_) => self.input_deadline().filter(|at| *at > now),
-            _ => self.input_deadline(),
-        };
-        let pings = self
-            .pings
-            .as_ref()
-            .and_then(|pings| pings.deadline(self.pipe.last_input()));
-        let next = [
-            lingering,
-            input,
-            pings,
-            self.stall.deadline(),
-            self.shared.next_alarm(),
-        ];
-        self.shared
-            .handle
-            .set_deadline(next.into_iter().flatten().min());
-    }
-}
-
 fn builder(service: &Service) -> Builder {
     let options = &service.limits.http2;
     let mut builder = Builder::new();
@@ -399,6 +321,3 @@ fn builder(service: &Service) -> Builder {
     }
     builder
 }
-
-/// A connection that has served requests and then neither sends nor is sent anything.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(180);

@@ -1,12 +1,13 @@
 //! Heads between the codec's form and the one that all protocols share, with the rules of
 //! RFC 9113, 8 that the codec leaves to its user.
 
+use granian_proto::h2::Promise;
 use granian_proto::{RequestHead, RequestHeadBuilder, ResponseHead, Trailers, Version};
 use http::header::{
     CONTENT_LENGTH, COOKIE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, SERVER,
 };
 use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode, Uri};
 
 /// The request is malformed (RFC 9113, 8.1.1): its stream is reset with `PROTOCOL_ERROR`.
 pub(super) struct Malformed;
@@ -48,6 +49,21 @@ pub(super) fn request(parts: &Parts) -> Result<RequestHead, Malformed> {
         head.append(b"cookie", &cookies);
     }
     Ok(head.build())
+}
+
+/// A request that is made in the client's place, for the origin of one of its own. `None` if it can't
+/// be made for that.
+pub(super) fn promised(promise: &Promise, scheme: &str, authority: &str) -> Option<Request<()>> {
+    let uri = Uri::builder()
+        .scheme(scheme)
+        .authority(authority)
+        .path_and_query(promise.target())
+        .build()
+        .ok()?;
+    let mut request = Request::new(());
+    *request.uri_mut() = uri;
+    *request.headers_mut() = fields(promise.fields(), 0);
+    Some(request)
 }
 
 /// > [...] a server SHOULD treat a request as malformed if it contains a Host header field that

@@ -3,7 +3,7 @@
 //!
 //! `pipe` is the stream under the codec, `transfer` one exchange (`incoming` its request's body,
 //! `outgoing` its response), `tunnel` a stream that became a WebSocket connection, `head` the
-//! translation of heads, `pings` keep-alive and measurement, `shared` and `bell` what these tell
+//! translation of heads, `pings` keep-alive and measurement, `push` requests that the server makes itself, `shared` and `bell` what these tell
 //! each other.
 
 mod bell;
@@ -13,6 +13,8 @@ mod incoming;
 mod outgoing;
 mod pings;
 mod pipe;
+mod push;
+mod respond;
 mod shared;
 mod transfer;
 mod tunnel;

@@ -5,21 +5,25 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use granian_proto::{ResponseHead, Trailers};
-use h2::server::SendResponse;
 use h2::{Reason, SendStream};
+use http::Request;
 
 use super::super::output::read_region;
 use super::super::reply::{FileRegion, Reply};
 use super::head;
+use super::respond::Respond;
 
 /// See the module's documentation.
 pub(super) struct Outgoing {
+    respond: Respond,
     state: State,
     is_head_request: bool,
+    /// Something of the body is with the codec, and may wait there for the peer's window.
+    has_sent_data: bool,
 }
 
 enum State {
-    Head(SendResponse<Bytes>),
+    Head,
     Body {
         stream: SendStream<Bytes>,
         /// What is left of the declared length.
@@ -45,10 +49,12 @@ pub(super) enum Sent {
 }
 
 impl Outgoing {
-    pub(super) fn new(respond: SendResponse<Bytes>, is_head_request: bool) -> Self {
+    pub(super) fn new(respond: Respond, is_head_request: bool) -> Self {
         Self {
-            state: State::Head(respond),
+            respond,
+            state: State::Head,
             is_head_request,
+            has_sent_data: false,
         }
     }
 
@@ -62,9 +68,8 @@ impl Outgoing {
     ) -> Sent {
         match reply {
             Reply::Informational(head) => {
-                if let State::Head(respond) = &mut self.state {
-                    // Fails only when the stream is closed, which is seen elsewhere.
-                    let _ = respond.send_informational(head::informational(&head));
+                if let State::Head = self.state {
+                    self.respond.inform(head::informational(&head));
                 }
                 Sent::All
             }
@@ -74,13 +79,28 @@ impl Outgoing {
             Reply::End(trailers) => self.end(trailers.as_ref()),
             Reply::Upgrade(head) => self.open(&head, date),
             Reply::Abort => self.cut(Reason::INTERNAL_ERROR),
+            Reply::Push(_) => Sent::All, // the transfer's business
         }
+    }
+
+    /// Promises the response to a further request. `None` where there is no place for that.
+    pub(super) fn promise(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: Request<()>,
+    ) -> Option<Respond> {
+        let is_open = matches!(self.state, State::Head | State::Body { .. });
+        // Behind data that waits for a window the promise would wait, too.
+        if !is_open || self.has_sent_data || self.poll_reset(cx).is_ready() {
+            return None;
+        }
+        self.respond.promise(request)
     }
 
     /// Ready when the peer has reset the stream or the connection is gone.
     pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let reset = match &mut self.state {
-            State::Head(respond) => respond.poll_reset(cx),
+            State::Head => return self.respond.poll_reset(cx),
             State::Body { stream, .. } => stream.poll_reset(cx),
             // What is swallowed needs no peer, but the application is told.
             State::Bodiless(stream) => stream.poll_reset(cx),
@@ -92,7 +112,7 @@ impl Outgoing {
     /// Resets the stream.
     pub(super) fn cut(&mut self, reason: Reason) -> Sent {
         match std::mem::replace(&mut self.state, State::Ended) {
-            State::Head(mut respond) => respond.send_reset(reason),
+            State::Head => self.respond.reset(reason),
             State::Body { mut stream, .. } => stream.send_reset(reason),
             State::Bodiless(_) | State::Ended => {}
         }
@@ -100,9 +120,9 @@ impl Outgoing {
     }
 
     fn start(&mut self, head: &ResponseHead, next: Option<&Reply>, date: &[u8; 29]) -> Sent {
-        let State::Head(respond) = &mut self.state else {
+        if !matches!(self.state, State::Head) {
             return self.cut(Reason::INTERNAL_ERROR);
-        };
+        }
         let whole = match next {
             Some(Reply::Data { data, last: true }) => Some(data.len() as u64),
             Some(Reply::File { file, last: true }) => Some(file.len),
@@ -121,29 +141,29 @@ impl Outgoing {
         };
         let ends = is_bodiless || (length == Some(0) && whole == Some(0));
         let response = head::response(head, length, date);
-        match respond.send_response(response, ends) {
-            Ok(stream) if ends => self.state = State::Bodiless(stream),
-            Ok(stream) => {
+        match self.respond.send(response, ends) {
+            Some(stream) if ends => self.state = State::Bodiless(stream),
+            Some(stream) => {
                 self.state = State::Body {
                     stream,
                     left: length,
                 };
             }
-            Err(_) => return self.cut(Reason::INTERNAL_ERROR),
+            None => return self.cut(Reason::INTERNAL_ERROR),
         }
         Sent::All
     }
 
     fn open(&mut self, head: &ResponseHead, date: &[u8; 29]) -> Sent {
-        let State::Head(respond) = &mut self.state else {
+        if !matches!(self.state, State::Head) {
             return self.cut(Reason::INTERNAL_ERROR);
-        };
-        match respond.send_response(head::response(head, None, date), false) {
-            Ok(stream) => {
+        }
+        match self.respond.send(head::response(head, None, date), false) {
+            Some(stream) => {
                 self.state = State::Ended;
                 Sent::Opened(stream)
             }
-            Err(_) => self.cut(Reason::INTERNAL_ERROR),
+            None => self.cut(Reason::INTERNAL_ERROR),
         }
     }
 
@@ -171,6 +191,7 @@ impl Outgoing {
                 *left -= piece.len() as u64;
             }
             let ends = last && data.is_empty();
+            self.has_sent_data = true;
             if stream.send_data(piece, ends).is_err() {
                 return self.cut(Reason::INTERNAL_ERROR);
             }
@@ -238,7 +259,7 @@ impl Outgoing {
     /// A piece of a body that does not go out.
     fn swallow(&mut self, last: bool) -> Sent {
         match self.state {
-            State::Head(_) => self.cut(Reason::INTERNAL_ERROR),
+            State::Head => self.cut(Reason::INTERNAL_ERROR),
             _ if last => self.complete(),
             _ => Sent::All,
         }

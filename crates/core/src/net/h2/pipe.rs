@@ -41,6 +41,8 @@ struct Inner<S> {
     /// Reads left in this turn.
     reads: u32,
     is_starved: bool,
+    /// Only what the codec has to say counts: nothing is read, and all of it finds room.
+    is_writing: bool,
     /// Reads left when nothing is wanted any more.
     discards: u32,
     handle: TaskHandle,
@@ -67,6 +69,7 @@ impl<S: Stream> Pipe<S> {
             received: 0,
             reads: READS_PER_TURN,
             is_starved: false,
+            is_writing: false,
             discards: DISCARDS,
             handle,
         })))
@@ -81,6 +84,21 @@ impl<S: Stream> Pipe<S> {
         let mut inner = self.0.borrow_mut();
         inner.reads = READS_PER_TURN;
         inner.is_starved = false;
+    }
+
+    /// From here on nothing is read, and what the codec writes is gathered without bounds: it holds
+    /// no more than it is bounded to.
+    pub(super) fn begin_writing(&self) {
+        self.0.borrow_mut().is_writing = true;
+    }
+
+    pub(super) fn end_writing(&self) {
+        self.0.borrow_mut().is_writing = false;
+    }
+
+    /// Whether the peer takes responses to requests that it has not made.
+    pub(super) fn accepts_push(&self) -> bool {
+        self.0.borrow().watch.accepts_push()
     }
 
     /// There may be more to read, and the rest of the turn is for the others.
@@ -195,13 +213,16 @@ impl<S: Stream> Inner<S> {
     }
 
     fn poll_gather(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.output.len() >= OUTPUT_LIMIT {
+        if self.output.len() >= OUTPUT_LIMIT && !self.is_writing {
             ready!(self.poll_flush(cx))?;
         }
         if self.broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        let room = OUTPUT_LIMIT.saturating_sub(self.output.len());
+        let room = match self.is_writing {
+            true => bytes.len(),
+            false => OUTPUT_LIMIT.saturating_sub(self.output.len()),
+        };
         let taken = bytes.get(..room).unwrap_or(bytes);
         self.output.extend_from_slice(taken);
         Poll::Ready(Ok(taken.len()))
@@ -245,6 +266,9 @@ impl<S: Stream> AsyncRead for Pipe<S> {
     ) -> Poll<io::Result<()>> {
         let mut inner = self.0.borrow_mut();
         let inner = &mut *inner;
+        if inner.is_writing {
+            return Poll::Pending; // whoever has ordered that comes back
+        }
         inner.insert_request();
         let wanted = inner.wanted(buf.remaining());
         if !inner.replay.is_empty() {

@@ -9,6 +9,7 @@ use slab::Slab;
 
 use super::super::app::Peer;
 use super::super::service::Service;
+use super::push::Pushes;
 use crate::runtime::reactor::TaskHandle;
 use crate::runtime::waker::register;
 
@@ -22,6 +23,7 @@ pub(super) struct Shared {
     clogged: RefCell<Vec<Waker>>,
     /// A source was pulled from: what it gave is to be written before it is asked for more.
     pub(super) has_pulled: Cell<bool>,
+    pub(super) pushes: Pushes,
     alarms: RefCell<Slab<(Option<Instant>, Waker)>>,
 }
 
@@ -34,6 +36,7 @@ impl Shared {
             is_clogged: Cell::new(false),
             clogged: RefCell::new(Vec::new()),
             has_pulled: Cell::new(false),
+            pushes: Pushes::default(),
             alarms: RefCell::new(Slab::new()),
         })
     }

@@ -1,6 +1,8 @@
 //! `Transfer`: one exchange on its stream, from the request's head to the response's last frame.
 //! A future of its own among those of its connection, woken by what concerns its stream only.
 
+mod aftermath;
+
 use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::Pin;
@@ -9,21 +11,24 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use granian_proto::RequestHead;
+use granian_proto::h2::Promise;
 use h2::server::SendResponse;
-use h2::{Reason, RecvStream, SendStream};
+use h2::{Reason, RecvStream};
 
 use super::super::app::{Request, Source};
 use super::super::bounds::HEAD_HOLD;
 use super::super::exchange::{Exchange, Over};
-use super::super::output::Output;
 use super::super::reply::Reply;
-use super::super::service::Ticket;
+use super::super::service::{Stage, Ticket};
 use super::super::websocket::Opening;
-use super::super::ws::{self, Upgraded};
+use super::super::ws;
+use super::head;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Sent};
+use super::push::{Place, Promised};
+use super::respond::Respond;
 use super::shared::{Alarm, Shared};
 use super::tunnel::Tunnel;
 
@@ -34,6 +39,10 @@ pub(super) struct Transfer {
     phase: Phase,
     /// What the request opens, until it does.
     opening: Option<Opening>,
+    /// Whom the request is for, where further ones may be made with it.
+    authority: Option<Box<str>>,
+    /// The request was promised to the client.
+    place: Option<Place>,
     incoming: Option<Incoming>,
     outgoing: Outgoing,
     replies: VecDeque<Reply>,
@@ -74,16 +83,35 @@ impl Transfer {
         let incoming = Incoming::new(body, shared.now());
         // What comes for a WebSocket connection stays with the codec until it is open.
         let has_body = !incoming.is_complete() && opening.is_none();
-        let exchange = Arc::new(Exchange::new(has_body, shared.service.limits.window));
+        let authority = (shared.pushes.are_accepted() && opening.is_none())
+            .then(|| authority_of(&head))
+            .flatten();
+        let mut transfer = Self::held(shared, head, Respond::Asked(respond), has_body);
         if has_body {
-            exchange.tell_taking();
+            transfer.exchange.tell_taking();
         }
+        transfer.incoming = (has_body || opening.is_some()).then_some(incoming);
+        transfer.opening = opening;
+        transfer.authority = authority;
+        transfer
+    }
+
+    /// One for a request that was promised to the client.
+    pub(super) fn pushed(shared: Rc<Shared>, promised: Promised) -> Self {
+        let mut transfer = Self::held(shared, promised.head, promised.respond, false);
+        transfer.place = Some(promised.place);
+        transfer
+    }
+
+    fn held(shared: Rc<Shared>, head: RequestHead, respond: Respond, has_body: bool) -> Self {
         Self {
-            exchange,
+            exchange: Arc::new(Exchange::new(has_body, shared.service.limits.window)),
             outgoing: Outgoing::new(respond, head.method() == "HEAD"),
             phase: Phase::Held(head, Ticket::default()),
-            incoming: (has_body || opening.is_some()).then_some(incoming),
-            opening,
+            incoming: None,
+            opening: None,
+            authority: None,
+            place: None,
             replies: VecDeque::new(),
             source: None,
             head_deadline: None,
@@ -129,6 +157,7 @@ impl Transfer {
                 peer: Rc::clone(&self.shared.peer),
                 exchange: Arc::clone(&self.exchange),
                 websocket: self.opening.clone(),
+                accepts_push: self.authority.is_some(),
             });
         }
         true
@@ -151,6 +180,16 @@ impl Transfer {
         let date = self.shared.service.date(self.shared.now());
         while let Some(reply) = self.replies.pop_front() {
             let before = left_of(&reply);
+            if let Reply::Push(promise) = &reply {
+                if self.promise(cx, promise) {
+                    cx.waker().wake_by_ref();
+                    return Step::Wait;
+                }
+                continue;
+            }
+            if self.place.is_some() && matches!(reply, Reply::Head(_)) {
+                self.shared.pushes.leave_first();
+            }
             match self.outgoing.send(cx, reply, self.replies.front(), &date) {
                 Sent::All => self.blocked_since = None,
                 Sent::Last => {
@@ -175,67 +214,31 @@ impl Transfer {
         Step::Again
     }
 
-    /// Nothing more goes out. What comes in is looked at only if it is to be waited for.
-    fn ebb(&mut self) -> Step {
-        if self.incoming.as_ref().is_none_or(Incoming::is_complete) {
-            return Step::Over;
-        }
-        let until = self.shared.now() + EBB;
-        self.phase = Phase::Ebbing { until };
-        self.shared.service.exit();
-        Step::Wait
-    }
-
-    /// From here on the stream is a WebSocket connection's, which is no active exchange.
-    fn open(&mut self, stream: SendStream<Bytes>) -> Step {
-        let (Some(opening), Some(incoming)) = (self.opening.take(), self.incoming.take()) else {
-            return Step::Over;
-        };
+    /// Makes a further request in the client's place, if that takes it. True if it does: the promise
+    /// leaves before anything else.
+    fn promise(&mut self, cx: &mut Context<'_>, promise: &Promise) -> bool {
         let shared = &self.shared;
-        let upgraded = Upgraded {
-            io: Tunnel::new(stream, incoming.into_stream(), Rc::clone(shared)),
-            input: BytesMut::new(),
-            output: Output::default(),
-            deflation: opening.handshake.deflation(),
-            socket: opening.socket,
+        let is_serving = shared.service.stage.get() == Stage::Serving;
+        let (Some(authority), true) = (&self.authority, is_serving) else {
+            return false;
         };
-        let (service, handle) = (Rc::clone(&shared.service), shared.handle.clone());
-        let connection = ws::Connection::new(upgraded, service, handle);
-        self.exchange.finish(Over::Answered);
-        self.phase = Phase::Opened(Box::new(connection));
-        self.shared.service.exit();
-        Step::Wait
-    }
-
-    fn poll_ebb(&mut self, cx: &mut Context<'_>, until: Instant) -> Poll<()> {
-        let Some(incoming) = &mut self.incoming else {
-            return Poll::Ready(());
+        let Some(request) = head::promised(promise, shared.peer.scheme, authority) else {
+            return false;
         };
-        if until <= self.shared.now() || !incoming.discard(cx, EBB_LIMIT) {
-            return Poll::Ready(());
-        }
-        self.alarm.set(cx, Some(until));
-        Poll::Pending
-    }
-
-    /// What follows the response, once there is one.
-    fn poll_aftermath(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
-        match &mut self.phase {
-            Phase::Held(..) | Phase::Called => None,
-            Phase::Ebbing { until } => {
-                let until = *until;
-                Some(self.poll_ebb(cx, until))
-            }
-            Phase::Opened(connection) => {
-                // A connection that does not read for now would not see it.
-                if connection.io_mut().poll_reset(cx).is_ready() {
-                    return Some(Poll::Ready(()));
-                }
-                let over = connection.poll(cx);
-                self.alarm.keep(cx, connection.deadline());
-                Some(over)
-            }
-        }
+        let (parts, ()) = request.into_parts();
+        let (Ok(head), Some(place)) = (head::request(&parts), Place::take(shared)) else {
+            return false;
+        };
+        let request = http::Request::from_parts(parts, ());
+        let Some(respond) = self.outgoing.promise(cx, request) else {
+            return false;
+        };
+        self.shared.pushes.add(Promised {
+            head,
+            respond,
+            place,
+        });
+        true
     }
 
     fn take_replies(&mut self, cx: &mut Context<'_>) {
@@ -245,6 +248,13 @@ impl Transfer {
             self.head_deadline.get_or_insert(now + HEAD_HOLD);
         } else {
             self.head_deadline = None;
+        }
+        // > The server SHOULD send PUSH_PROMISE (Section 6.6) frames prior to sending any frames
+        // > that reference the promised responses.
+        // > — RFC 9113, 8.4.1 <https://www.rfc-editor.org/rfc/rfc9113#section-8.4.1>
+        if self.authority.is_some() {
+            let is_last = |reply: &Reply| !matches!(reply, Reply::Push(_));
+            self.replies.make_contiguous().sort_by_key(is_last);
         }
     }
 
@@ -267,7 +277,7 @@ impl Transfer {
 
     fn report_unsent(&self) {
         self.exchange
-            .set_unsent(self.replies.iter().map(weight).sum());
+            .set_unsent(self.replies.iter().map(Reply::weight).sum());
     }
 
     fn deadline(&self) -> Option<Instant> {
@@ -306,6 +316,10 @@ impl Future for Transfer {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.shared.pushes.is_due() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         if let Some(over) = self.poll_aftermath(cx) {
             return over;
         }
@@ -358,23 +372,15 @@ impl Drop for Transfer {
     }
 }
 
-/// Bytes in memory.
-fn weight(reply: &Reply) -> usize {
-    match reply {
-        Reply::Data { data, .. } => data.len(),
-        _ => 0,
-    }
+fn authority_of(head: &RequestHead) -> Option<Box<str>> {
+    let host = || std::str::from_utf8(head.field(b"host")?).ok();
+    head.authority().or_else(host).map(Into::into)
 }
 
 /// Bytes to send.
 fn left_of(reply: &Reply) -> u64 {
     match reply {
         Reply::File { file, .. } => file.len,
-        reply => weight(reply) as u64,
+        reply => reply.weight() as u64,
     }
 }
-
-/// How long, and for how many bytes, the rest of a request is waited for that has its response.
-/// Clients that are reset in the middle of an upload lose the response (httpx), or hang (curl 7).
-const EBB: Duration = Duration::from_secs(5);
-const EBB_LIMIT: usize = 64 * 1024 * 1024;
