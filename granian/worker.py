@@ -14,7 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ._granian import Worker
+from ._granian import LoadedTls, Worker, load_tls
 from ._loops import loops
 from .config import TlsOptions, WorkerOptions
 from .constants import Interfaces
@@ -43,6 +43,8 @@ class WorkerLife:
         self.exit_code = 0
         self._pipe = WorkerPipe(pipe)
         self._accepting: Accepting | None = None
+        # Certificates that are being read.
+        self._tls: asyncio.Future[LoadedTls] | None = None
         self._lifespan: Lifespan | None = None
         self._main: asyncio.Task[None] | None = None
         self._starting = True
@@ -138,10 +140,18 @@ class WorkerLife:
 
     def _reload_tls(self) -> None:
         options = TlsOptions.from_config(self.boot.config)
-        if self.worker is None or options is None:
+        if self.loop is None or options is None:
+            return
+        # To open an encrypted key takes longer than requests should wait.
+        self._tls = self.loop.run_in_executor(None, load_tls, options)
+        self._tls.add_done_callback(self._take_tls)
+
+    def _take_tls(self, loaded: asyncio.Future[LoadedTls]) -> None:
+        # Those that have been asked for last are read last.
+        if self.worker is None or loaded is not self._tls or loaded.cancelled():
             return
         try:
-            self.worker.reload_tls(options)
+            self.worker.set_tls(loaded.result())
         except ConfigurationError as error:
             # The supervisor has read them, but they may have changed since. It will look again.
             logger.warning("The certificates stay as they were: %s", error)

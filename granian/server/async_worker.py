@@ -13,6 +13,7 @@ from ..interfaces.asgi import LifespanProtocol
 from ..interfaces.rsgi import RSGILifespan
 from ..log import log_app_exception, log_request_builder
 from ..sockets import Listeners
+from .renewal import Renewal
 
 
 class AsyncWorker:
@@ -28,6 +29,7 @@ class AsyncWorker:
         self._worker: Worker | None = None
         # Another one is there by the time that it stops.
         self.is_replaced = False
+        self._renewal: Renewal | None = None
 
     async def start(self, listeners: Listeners) -> None:
         """Starts the application and accepts connections; what has started ends again if the rest fails.
@@ -82,6 +84,7 @@ class AsyncWorker:
         redirects = listeners.redirects(config.ssl_redirect_to_port)
         for position, listener in listeners.sockets(0).items():
             redirects.listen(self._worker, position, listener)
+        self._renewal = Renewal(self._worker, config)
 
     async def _cut(self, worker: Worker, drained: asyncio.Event) -> None:
         worker.cancel()
@@ -91,6 +94,8 @@ class AsyncWorker:
             pass
 
     def _close(self, worker: Worker) -> None:
+        if self._renewal is not None:
+            self._renewal.close()
         self._loop.remove_reader(worker.fileno())
         worker.close()
 

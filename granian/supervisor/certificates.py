@@ -25,6 +25,10 @@ class CertificateWatch:
         self._refused: State | None = None
         self._said: State | None = None
 
+    def has_changed(self) -> bool:
+        """True if the files are others than those that were taken."""
+        return self._look() != self._state
+
     def has_news(self) -> bool:
         """True if the files have changed and are sound."""
         state = self._look()
@@ -40,6 +44,11 @@ class CertificateWatch:
             return False
         self._state = state
         return True
+
+    @property
+    def options(self) -> TlsOptions | None:
+        """What names the files."""
+        return self._options
 
     def _look(self) -> State:
         state: State = []

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from typing import Any
 
 from support import note
@@ -28,6 +29,8 @@ async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
             body = json.dumps({"scheme": scope["scheme"], "version": scope["http_version"], "tls": tls}).encode()
         case "/echo":
             body = await read(receive)
+        case "/pid":
+            body = str(os.getpid()).encode()
         case "/stream":
             return await stream(receive, send)
         case "/gate":

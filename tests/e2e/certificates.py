@@ -51,16 +51,18 @@ class Credential:
 class Authority:
     """Issues certificates."""
 
-    def __init__(self, name: str = "Test Authority") -> None:
+    def __init__(self, name: str = "Test Authority", above: Authority | None = None) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_name(name), _name(name), key, DAY).add_extension(
+        signer = above.credential if above is not None else None
+        issuer = signer.certificate.subject if signer is not None else _name(name)
+        builder = _builder(_name(name), issuer, key, DAY).add_extension(
             x509.BasicConstraints(ca=True, path_length=None), critical=True
         )
         usage = x509.KeyUsage(False, False, False, False, False, True, True, False, False)
         builder = builder.add_extension(usage, critical=True)
         self._identifier = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
         builder = builder.add_extension(self._identifier, critical=False)
-        self.credential = Credential(builder.sign(key, hashes.SHA256()), key)
+        self.credential = Credential(builder.sign(signer.key if signer is not None else key, hashes.SHA256()), key)
 
     @property
     def pem(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import ssl
+from collections.abc import Callable
 
 import pytest
 
@@ -155,6 +156,40 @@ def test_half_closed(secured: Server, files: Files) -> None:
     # Application data records came after the client's end.
     assert b"\x17\x03\x03" in received
     assert len(received) > 100
+
+
+@pytest.mark.parametrize("is_half_closed", [False, True])
+def test_close_notify_is_answered(secured: Server, files: Files, is_half_closed: bool) -> None:
+    """> Each party MUST send a "close_notify" alert before closing its write side — RFC 8446, 6.1, whoever is first."""
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context(files.authority).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with plain(secured) as peer:
+
+        def turn(action: Callable[[], bytes | None]) -> bytes | None:
+            while True:
+                try:
+                    result = action()
+                    peer.sendall(outgoing.read())
+                    return result
+                except ssl.SSLWantReadError:
+                    peer.sendall(outgoing.read())
+                    if data := peer.recv(65536):
+                        incoming.write(data)
+                    else:
+                        incoming.write_eof()
+
+        turn(session.do_handshake)  # type: ignore[arg-type]
+        session.write(b"GET / HTTP/1.0\r\n\r\n")
+        request = outgoing.read()
+        if is_half_closed:
+            with pytest.raises(ssl.SSLWantReadError):
+                session.unwrap()
+        peer.sendall(request + outgoing.read())
+        received = b""
+        # An end without close_notify raises.
+        while data := turn(lambda: session.read(65536)):
+            received += data
+    assert received.endswith(b"Hello, world!")
 
 
 def test_close_notify_ends_what_the_server_closes(secured: Server, files: Files) -> None:

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.serialization import PrivateFormat
 
 from .certificates import Authority, Credential
 from .conftest import ServerFactory
@@ -154,6 +155,31 @@ def test_reload_under_load_loses_nothing(server: ServerFactory, files: Files, ho
         for thread in threads:
             thread.join()
     assert faults == []
+
+
+def test_a_key_that_takes_long_to_open_holds_up_nobody(server: ServerFactory, files: Files) -> None:
+    slow = PrivateFormat.PKCS8.encryption_builder().kdf_rounds(1_000_000).build(b"password")
+    key = files.write("slow.key", files.credential.key_pem(encryption=slow))
+    options = (
+        "--ssl-certificate",
+        str(files.certificate),
+        "--ssl-keyfile",
+        str(key),
+        "--ssl-keyfile-password",
+        "password",
+    )
+    running = server(APP, "asgi", *options, fresh=True)
+    with TlsWire(running, context(files.authority)) as wire:
+        before = wire.certificate()
+        following = files.authority.issue("localhost")
+        key.write_text(following.key_pem(encryption=slow))
+        files.certificate.write_text(following.pem)
+        running.wait_line(NEWS)
+        answers = 0
+        while shows(running, files) == before:
+            assert wire.request("GET", "/").response().status == 200
+            answers += 1
+    assert answers > 3
 
 
 # Sessions.

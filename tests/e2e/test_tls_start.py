@@ -14,7 +14,8 @@ from granian.errors import ConfigurationError
 
 from .certificates import Authority, Credential, encrypted, rsa_key
 from .conftest import ServerFactory
-from .tls import Files, TlsWire, context
+from .test_http2_clients import run
+from .tls import Files, TlsWire, context, port
 
 APP = "tls_apps:asgi"
 PASSWORD = "päss wörd"
@@ -83,7 +84,7 @@ FAULTS = {
     "password missing": (["--ssl-certificate", "server.pem", "--ssl-keyfile", "locked.key"], "password is missing"),
     "password wrong": (
         ["--ssl-certificate", "server.pem", "--ssl-keyfile", "locked.key", "--ssl-keyfile-password", "wrong"],
-        "--ssl-keyfile-password: .*does not open",
+        "--ssl-keyfile-password: .*locked.key is a key that ssl_key_password does not open",
     ),
     "old encryption": (
         ["--ssl-certificate", "server.pem", "--ssl-keyfile", "legacy.key", "--ssl-keyfile-password", PASSWORD],
@@ -95,7 +96,17 @@ FAULTS = {
     "ciphers of no version": (["PAIR", "--ssl-ciphers", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"], "--ssl-ciphers: "),
     "no versions": (["PAIR", "--ssl-protocol-max", "tls1.2"], "--ssl-protocol-m(in|ax): "),
     "further certificate without key": (["PAIR", "--ssl-sni", "old.pem"], "--ssl-sni: "),
-    "further certificate expired": (["PAIR", "--ssl-sni", "old.pem,old.key"], "old.pem has expired"),
+    "further certificate expired": (["PAIR", "--ssl-sni", "old.pem,old.key"], "--ssl-sni: .*old.pem has expired"),
+    "further certificate with another key": (
+        ["PAIR", "--ssl-sni", "server.pem,old.key"],
+        "--ssl-sni: .*is not the key",
+    ),
+    "further certificate broken": (["PAIR", "--ssl-sni", "broken.pem,server.key"], "--ssl-sni: .*broken.pem"),
+    "further key locked": (["PAIR", "--ssl-sni", "server.pem,locked.key"], "--ssl-sni: .*password is missing"),
+    "further key with another password": (
+        ["PAIR", "--ssl-sni", "server.pem,locked.key", "--ssl-keyfile-password", "wrong"],
+        "--ssl-sni: .*locked.key is a key that ssl_key_password does not open",
+    ),
     "redirects to nothing": (["--ssl-redirect-port", "0"], "--ssl-redirect-port: "),
 }
 
@@ -154,3 +165,25 @@ def test_the_constructor_raises(files: Files, tmp_path: Path) -> None:
         Config.from_kwargs(target="x:y", ssl_cert=files.certificate, ssl_key=other[1])
     with pytest.raises(ConfigurationError, match="ssl_client_verify"):
         Config.from_kwargs(target="x:y", ssl_cert=files.certificate, ssl_key=files.key, ssl_client_verify=True)
+
+
+# Chains.
+
+
+@pytest.mark.parametrize("order", [(0, 1, 2, 3), (3, 2, 1, 0), (2, 0, 1, 3), (1, 3, 2, 0)])
+def test_a_chain_in_any_order(server: ServerFactory, files: Files, order: tuple[int, ...]) -> None:
+    """It goes out with the server's own certificate in front, each one certified by the next."""
+    upper = Authority("Upper", above=files.authority)
+    lower = Authority("Lower", above=upper)
+    credential = lower.issue("localhost")
+    chain = [credential.pem, lower.pem, upper.pem, Authority("Unrelated").pem]
+    name = "chain-" + "".join(map(str, order))
+    certificate = files.write(f"{name}.pem", "".join(chain[at] for at in order))
+    key = files.write(f"{name}.key", credential.key_pem())
+    running = server(APP, "asgi", "--ssl-certificate", str(certificate), "--ssl-keyfile", str(key), fresh=True)
+    with TlsWire(running, context(files.authority)) as wire:
+        assert wire.request("GET", "/").response().status == 200
+    sent = run("openssl", "s_client", "-connect", f"127.0.0.1:{port(running)}", "-showcerts")
+    begin, end = "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----\n"
+    found = [begin + part.split(end)[0] + end for part in sent.split(begin)[1:]]
+    assert found[:4] == chain

@@ -34,6 +34,8 @@ fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("BUILD_GIL", cfg!(not(Py_GIL_DISABLED)))?;
     module.add_class::<worker::Worker>()?;
     module.add_function(wrap_pyfunction!(worker::check_tls, module)?)?;
+    module.add_function(wrap_pyfunction!(worker::load_tls, module)?)?;
+    module.add_class::<worker::LoadedTls>()?;
     module.add_class::<app::asgi::Http>()?;
     module.add_class::<app::asgi::WebSocket>()?;
     module.add_class::<app::rsgi::Http>()?;

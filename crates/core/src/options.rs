@@ -111,7 +111,8 @@ impl Tls {
             // No wait for ever on who may never say a word.
             handshake_timeout: seconds(self.handshake_timeout).unwrap_or(HANDSHAKE_TIMEOUT),
         };
-        TlsConfig::load(&options).map_err(|error| configuration_error(py, &error))
+        py.detach(|| TlsConfig::load(&options))
+            .map_err(|error| configuration_error(py, &error))
     }
 
     fn versions(&self) -> PyResult<TlsVersions> {

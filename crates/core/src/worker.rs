@@ -20,6 +20,7 @@ use crate::net::service::{Limits, Sequel, Service, Stage};
 use crate::options::{Interface, Options, Tls, configuration_error};
 use crate::runtime::python::{Driver, EventLoop};
 use crate::runtime::reactor::Reactor;
+use crate::tls::config::TlsConfig;
 
 /// Owns listeners, connections and exchanges; lives on its event loop's thread.
 #[pyclass(unsendable, module = "granian._granian")]
@@ -54,7 +55,7 @@ impl Worker {
         let limits = options.limits();
         let service = Rc::new(Service::new(app, limits));
         if let Some(tls) = options.ssl {
-            service.set_tls(tls.load(py)?);
+            service.set_tls(Arc::new(tls.load(py)?));
         }
         // Last of all: the thread keeps it until it is closed.
         let driver = Driver::new(reactor.clone(), event_loop);
@@ -119,14 +120,10 @@ impl Worker {
         Ok(())
     }
 
-    /// Secures the connections that are accepted from now on with what `options`, a
-    /// `granian.config.TlsOptions`, names; those that are open keep what they have.
-    ///
-    /// # Errors
-    /// `ConfigurationError`, and nothing changes.
-    fn reload_tls(&self, py: Python<'_>, options: Tls) -> PyResult<()> {
-        self.service.set_tls(options.load(py)?);
-        Ok(())
+    /// Secures the connections that are accepted from now on with what was loaded; those that are
+    /// open keep what they have.
+    fn set_tls(&self, loaded: &Bound<'_, LoadedTls>) {
+        self.service.set_tls(Arc::clone(&loaded.get().0));
     }
 
     /// Stops accepting, closes idle connections and lets the others finish; `on_drained` is called
@@ -199,6 +196,20 @@ pub(crate) fn check_tls(py: Python<'_>, options: Tls) -> PyResult<()> {
     loaded
         .check_dates()
         .map_err(|error| configuration_error(py, &error))
+}
+
+/// What `load_tls` has read and checked, for any worker.
+#[pyclass(frozen, module = "granian._granian")]
+pub(crate) struct LoadedTls(Arc<TlsConfig>);
+
+/// Reads what a `granian.config.TlsOptions` names. For threads that nobody waits for: to open an
+/// encrypted key takes a moment.
+///
+/// # Errors
+/// `ConfigurationError` for the first option that is wrong.
+#[pyfunction]
+pub(crate) fn load_tls(py: Python<'_>, options: Tls) -> PyResult<LoadedTls> {
+    Ok(LoadedTls(Arc::new(options.load(py)?)))
 }
 
 impl Worker {

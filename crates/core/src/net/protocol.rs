@@ -31,7 +31,7 @@ pub(crate) async fn serve(io: Io, peer: Peer, service: Rc<Service>, handle: Task
 
 async fn serve_tls(
     io: Io,
-    tls: Rc<TlsConfig>,
+    tls: Arc<TlsConfig>,
     mut peer: Peer,
     service: Rc<Service>,
     handle: TaskHandle,

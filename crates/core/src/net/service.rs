@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -28,7 +29,7 @@ pub(crate) struct Service {
     /// What follows the drain.
     pub(crate) sequel: Cell<Sequel>,
     /// For new connections; none are secured without it.
-    tls: RefCell<Option<Rc<TlsConfig>>>,
+    tls: RefCell<Option<Arc<TlsConfig>>>,
     /// Open connections.
     pub(crate) connections: Cell<usize>,
     /// For exchanges that the application has been called for and whose response has not left.
@@ -117,13 +118,13 @@ impl Service {
     }
 
     /// What new connections are secured with.
-    pub(crate) fn tls(&self) -> Option<Rc<TlsConfig>> {
+    pub(crate) fn tls(&self) -> Option<Arc<TlsConfig>> {
         self.tls.borrow().clone()
     }
 
     /// Secures the connections that are accepted from now on; others keep what they have.
-    pub(crate) fn set_tls(&self, config: TlsConfig) {
-        *self.tls.borrow_mut() = Some(Rc::new(config));
+    pub(crate) fn set_tls(&self, config: Arc<TlsConfig>) {
+        *self.tls.borrow_mut() = Some(config);
     }
 
     /// Takes a place among the active exchanges, or waits in line for one.

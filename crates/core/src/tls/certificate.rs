@@ -16,19 +16,47 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use super::config::{TlsError, option};
 
-/// The certificates of a PEM file, the server's own first.
+/// The certificates of a PEM file, one at least.
 pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain = certificates(path, option::CERTIFICATE)?;
-    let Some(leaf) = chain.first() else {
-        return Err(TlsError::new(
-            option::CERTIFICATE,
-            path,
-            "has no certificate",
-        ));
-    };
-    Certificate::from_der(leaf)
-        .map_err(|_| TlsError::new(option::CERTIFICATE, path, "has a malformed certificate"))?;
+    let fault = |fault| TlsError::new(option::CERTIFICATE, path, fault);
+    if chain.is_empty() {
+        return Err(fault("has no certificate"));
+    }
+    for certificate in &chain {
+        Certificate::from_der(certificate).map_err(|_| fault("has a malformed certificate"))?;
+    }
     Ok(chain)
+}
+
+/// The same certificates, however the file has them, with the first one that `is_leaf` in front and
+/// behind each one the one that certifies it. What belongs to neither comes last. `None` without a
+/// leaf.
+///
+/// > The sender's certificate MUST come in the first CertificateEntry in the list. Each following
+/// > certificate SHOULD directly certify the one immediately preceding it.
+/// > — RFC 8446, 4.4.2 <https://www.rfc-editor.org/rfc/rfc8446#section-4.4.2>
+pub(super) fn in_order(
+    mut certificates: Vec<CertificateDer<'static>>,
+    is_leaf: impl Fn(&CertificateDer<'static>) -> bool,
+) -> Option<Vec<CertificateDer<'static>>> {
+    let mut chain = Vec::with_capacity(certificates.len());
+    let mut next = certificates.iter().position(is_leaf);
+    next?;
+    while let Some(at) = next {
+        let certificate = certificates.remove(at);
+        let issuer = Certificate::from_der(&certificate)
+            .ok()?
+            .tbs_certificate
+            .issuer;
+        chain.push(certificate);
+        let is_issuer = |other: &CertificateDer<'_>| {
+            Certificate::from_der(other).is_ok_and(|other| other.tbs_certificate.subject == issuer)
+        };
+        next = certificates.iter().position(is_issuer);
+    }
+    chain.append(&mut certificates);
+    Some(chain)
 }
 
 /// The certificates of those who may vouch for clients.
@@ -61,8 +89,13 @@ pub(super) fn key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'
             let message = "is encrypted: ssl_key_password is missing";
             return Err(TlsError::new(option::KEY, path, message));
         };
-        return decrypt(encrypted, password)
-            .ok_or_else(|| TlsError::new(option::PASSWORD, path, "does not open the key"));
+        return decrypt(encrypted, password).ok_or_else(|| {
+            TlsError::new(
+                option::PASSWORD,
+                path,
+                "is a key that ssl_key_password does not open",
+            )
+        });
     }
     if memchr::memmem::find(&text, OLD_ENCRYPTION).is_some() {
         let message = "is encrypted in an old way: make it PKCS#8 (openssl pkcs8 -topk8)";

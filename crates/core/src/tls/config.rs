@@ -6,12 +6,14 @@ use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs::default_provider;
+use rustls::pki_types::CertificateDer;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{ClientHello, WebPkiClientVerifier};
-use rustls::sign::CertifiedKey;
+use rustls::sign::{CertifiedKey, SigningKey};
 use rustls::version::{TLS12, TLS13};
 use rustls::{
-    CipherSuite, RootCertStore, ServerConfig, SupportedCipherSuite, SupportedProtocolVersion,
+    CipherSuite, Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedCipherSuite,
+    SupportedProtocolVersion,
 };
 use thiserror::Error;
 
@@ -69,6 +71,17 @@ impl TlsError {
     fn of(option: &'static str, message: String) -> Self {
         Self { option, message }
     }
+
+    /// What is wrong with one of several identities: all but the first are given by one option.
+    fn of_identity(self, index: usize) -> Self {
+        match index {
+            0 => self,
+            _ => Self {
+                option: option::SNI,
+                ..self
+            },
+        }
+    }
 }
 
 /// See the module's documentation.
@@ -103,9 +116,10 @@ impl TlsConfig {
         let entries = options
             .identities
             .iter()
-            .map(|identity| {
-                let mut entry =
-                    Entry::load(identity, options, &provider, clients.verifier.as_ref())?;
+            .enumerate()
+            .map(|(index, identity)| {
+                let entry = Entry::load(identity, options, &provider, clients.verifier.as_ref());
+                let mut entry = entry.map_err(|error| error.of_identity(index))?;
                 if let Some(tickets) = &tickets {
                     entry.set_tickets(tickets);
                 }
@@ -128,15 +142,13 @@ impl TlsConfig {
     /// # Errors
     /// The first option that names one.
     pub(crate) fn check_dates(&self) -> Result<(), TlsError> {
-        let expired = |entry: &&Entry| entry.key.cert.first().is_some_and(certificate::is_expired);
-        match self.entries.iter().find(expired) {
-            Some(entry) => Err(TlsError::new(
-                option::CERTIFICATE,
-                &entry.path,
-                "has expired",
-            )),
-            None => Ok(()),
+        for (index, entry) in self.entries.iter().enumerate() {
+            if entry.key.cert.first().is_some_and(certificate::is_expired) {
+                let error = TlsError::new(option::CERTIFICATE, &entry.path, "has expired");
+                return Err(error.of_identity(index));
+            }
         }
+        Ok(())
     }
 
     /// How long a client may take to agree on everything.
@@ -171,19 +183,12 @@ impl Entry {
         let key = provider.key_provider.load_private_key(key).map_err(|_| {
             TlsError::new(option::KEY, &identity.key, "has a key of an unknown kind")
         })?;
-        let certified = CertifiedKey::new(chain, key);
-        let Some(leaf) = certified.cert.first().cloned() else {
-            return Err(TlsError::of(option::CERTIFICATE, "is empty".to_owned()));
+        let Some(chain) = certificate::in_order(chain, |leaf| is_pair(leaf, &key)) else {
+            let fault = format!("is not the key of {}", identity.certificate.display());
+            return Err(TlsError::new(option::KEY, &identity.key, &fault));
         };
-        match certified.keys_match() {
-            // A kind of key that can't tell is found out by the first client.
-            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {}
-            Err(_) => {
-                let fault = format!("is not the key of {}", identity.certificate.display());
-                return Err(TlsError::new(option::KEY, &identity.key, &fault));
-            }
-        }
-        let certified = Arc::new(certified);
+        let names = chain.first().map(certificate::names).unwrap_or_default();
+        let certified = Arc::new(CertifiedKey::new(chain, key));
         let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
             .with_protocol_versions(versions(options.versions))
             .map_err(|error| TlsError::of(option::CIPHERS, error.to_string()))?;
@@ -199,7 +204,7 @@ impl Entry {
         Ok(Self {
             config: Arc::new(config),
             deferring,
-            names: certificate::names(&leaf),
+            names,
             path: identity.certificate.clone(),
             versions: options.versions,
             key: certified,
@@ -248,6 +253,14 @@ impl Entry {
             None => name == host,
         })
     }
+}
+
+/// A kind of key that can't tell is found out by the first client.
+fn is_pair(leaf: &CertificateDer<'static>, key: &Arc<dyn SigningKey>) -> bool {
+    let pair = CertifiedKey::new(vec![leaf.clone()], Arc::clone(key));
+    let unknown = Error::InconsistentKeys(InconsistentKeys::Unknown);
+    pair.keys_match()
+        .map_or_else(|error| error == unknown, |()| true)
 }
 
 fn versions(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersion] {
@@ -363,6 +376,7 @@ pub(super) mod option {
     pub(crate) const CERTIFICATE: &str = "ssl_cert";
     pub(crate) const KEY: &str = "ssl_key";
     pub(crate) const PASSWORD: &str = "ssl_key_password";
+    pub(crate) const SNI: &str = "ssl_sni";
     pub(crate) const CA: &str = "ssl_ca";
     pub(crate) const CRL: &str = "ssl_crl";
     pub(crate) const VERIFY: &str = "ssl_client_verify";

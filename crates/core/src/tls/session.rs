@@ -4,7 +4,6 @@
 use std::any::Any;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll};
 
@@ -73,7 +72,7 @@ impl TlsInfo {
 /// Whatever keeps the two ends from agreeing; the peer was told as far as possible.
 pub(crate) async fn accept<S: Stream>(
     io: S,
-    config: Rc<TlsConfig>,
+    config: Arc<TlsConfig>,
 ) -> io::Result<(Session<S>, TlsInfo)> {
     let start = LazyConfigAcceptor::new(Acceptor::default(), Flight::new(io)).await?;
     let hello = start.client_hello();
