@@ -18,11 +18,6 @@ use http::request::Parts;
 use http::{Method, Request, StatusCode};
 use tokio::io::AsyncWrite;
 
-use super::super::app::Peer;
-use super::super::bounds::{LINGER, STEPS_PER_TURN};
-use super::super::io::Stream;
-use super::super::service::Service;
-use super::super::stall::Stall;
 use super::Opened;
 use super::bell::Bell;
 use super::head;
@@ -31,6 +26,11 @@ use super::pipe::Pipe;
 use super::shared::Shared;
 use super::transfer::Transfer;
 use super::tunnel;
+use crate::net::app::Peer;
+use crate::net::bounds::{LINGER, STEPS_PER_TURN};
+use crate::net::io::Stream;
+use crate::net::service::Service;
+use crate::net::stall::Stall;
 use crate::runtime::reactor::TaskHandle;
 
 /// Serves HTTP/2 on a stream until it is closed.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use h2::RecvStream;
 
-use super::super::exchange::Exchange;
+use crate::net::exchange::Exchange;
 
 pub(super) struct Incoming {
     stream: RecvStream,

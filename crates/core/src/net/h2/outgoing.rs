@@ -8,10 +8,10 @@ use granian_proto::{ResponseHead, Trailers};
 use h2::{Reason, SendStream};
 use http::Request;
 
-use super::super::output::read_region;
-use super::super::reply::{FileRegion, Reply};
 use super::head;
 use super::respond::Respond;
+use crate::net::output::read_region;
+use crate::net::reply::{FileRegion, Reply};
 
 /// See the module's documentation.
 pub(super) struct Outgoing {

@@ -13,8 +13,8 @@ use bytes::{Buf, BytesMut};
 use granian_proto::h2::{Flood, FrameWatch};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::io::{Stream, poll_read_buf};
 use super::Opened;
+use crate::net::io::{Stream, poll_read_buf};
 use crate::runtime::reactor::TaskHandle;
 
 /// See the module's documentation. The codec owns one handle, the connection another.

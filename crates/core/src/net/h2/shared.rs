@@ -7,9 +7,9 @@ use std::time::Instant;
 
 use slab::Slab;
 
-use super::super::app::Peer;
-use super::super::service::Service;
 use super::push::Pushes;
+use crate::net::app::Peer;
+use crate::net::service::Service;
 use crate::runtime::reactor::TaskHandle;
 use crate::runtime::waker::register;
 

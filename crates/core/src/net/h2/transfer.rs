@@ -17,13 +17,6 @@ use granian_proto::h2::Promise;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 
-use super::super::app::{Request, Source};
-use super::super::bounds::HEAD_HOLD;
-use super::super::exchange::{Exchange, Over};
-use super::super::reply::Reply;
-use super::super::service::{Stage, Ticket};
-use super::super::websocket::Opening;
-use super::super::ws;
 use super::head;
 use super::incoming::Incoming;
 use super::outgoing::{Outgoing, Sent};
@@ -31,6 +24,13 @@ use super::push::{Place, Promised};
 use super::respond::Respond;
 use super::shared::{Alarm, Shared};
 use super::tunnel::Tunnel;
+use crate::net::app::{Request, Source};
+use crate::net::bounds::HEAD_HOLD;
+use crate::net::exchange::{Exchange, Over};
+use crate::net::reply::Reply;
+use crate::net::service::{Stage, Ticket};
+use crate::net::websocket::Opening;
+use crate::net::ws;
 
 /// See the module's documentation.
 pub(super) struct Transfer {

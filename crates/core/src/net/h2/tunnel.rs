@@ -14,11 +14,11 @@ use http::request::Parts;
 use http::{Method, Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::super::io::Stream;
-use super::super::service::Service;
-use super::super::websocket::{Opening, WebSocket};
 use super::head;
 use super::shared::Shared;
+use crate::net::io::Stream;
+use crate::net::service::Service;
+use crate::net::websocket::{Opening, WebSocket};
 
 /// True if peers are told that they may open WebSocket connections on streams.
 pub(super) fn is_enabled(service: &Service) -> bool {

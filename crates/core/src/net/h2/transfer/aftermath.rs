@@ -7,10 +7,10 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use h2::SendStream;
 
-use super::super::incoming::Incoming;
-use super::super::tunnel::Tunnel;
 use super::{Phase, Step, Transfer};
 use crate::net::exchange::Over;
+use crate::net::h2::incoming::Incoming;
+use crate::net::h2::tunnel::Tunnel;
 use crate::net::output::Output;
 use crate::net::ws::{self, Upgraded};
 
