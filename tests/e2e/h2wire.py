@@ -25,7 +25,7 @@ class Answer:
 
     headers: Headers = field(default_factory=list)
     informational: list[Headers] = field(default_factory=list)
-    body: bytes = b""
+    body: bytearray = field(default_factory=bytearray)
     trailers: Headers = field(default_factory=list)
     ended: bool = False
     reset: int | None = None

@@ -101,9 +101,9 @@ class Blocked:
         self._pipe = folder / "pipe"
         os.mkfifo(self._pipe)
         reads = f"open({str(self._pipe)!r}).read()"
-        self._websocket = open_websocket(
-            server, "/", script("await accept()", "note('blocks')", reads, "await text('on')")
-        )
+        steps = ("await accept()", "await receive()", "note('blocks')", reads, "await text('on')")
+        self._websocket = open_websocket(server, "/", script(*steps))
+        self._websocket.send("block")
         server.wait_line("@blocks")
 
     def let_go(self) -> None:
@@ -117,6 +117,8 @@ def test_a_pong_to_a_blocked_loop(server: ServerFactory, clock: Clock, tmp_path:
     options = ("--ws-ping-interval", "20", "--ws-ping-timeout", "5")
     app = server("ws_asgi:app", "asginl", *options, env=clock.env, fresh=True)
     with open_websocket(app) as websocket:
+        websocket.send("on")
+        assert websocket.message() == "on"
         pass_by(app, clock, 21)
         first, payload = websocket.frame()
         assert first == FIN | PING
@@ -134,6 +136,8 @@ def test_a_pong_to_a_blocked_loop_over_http2(server: ServerFactory, clock: Clock
     options = ("--http2-keep-alive-interval", "20000", "--http2-keep-alive-timeout", "5")
     app = server("ws_asgi:app", "asginl", *options, env=clock.env, fresh=True)
     with H2Wire(app.address) as wire:
+        # With the second one all has come that belongs to the first.
+        wire.request("GET", "/")
         wire.request("GET", "/")
         pass_by(app, clock, 21)
         wire.flush = lambda: None  # type: ignore[method-assign]

@@ -186,9 +186,12 @@ def test_close_notify_is_answered(secured: Server, files: Files, is_half_closed:
                 session.unwrap()
         peer.sendall(request + outgoing.read())
         received = b""
-        # An end without close_notify raises.
-        while data := turn(lambda: session.read(65536)):
-            received += data
+        # An end without close_notify would be an SSLEOFError.
+        try:
+            while data := turn(lambda: session.read(65536)):
+                received += data
+        except ssl.SSLZeroReturnError:
+            pass  # what OpenSSL makes of a close_notify that follows its own
     assert received.endswith(b"Hello, world!")
 
 

@@ -12,11 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives.serialization import PrivateFormat
 
 from .certificates import Authority, Credential
 from .conftest import ServerFactory
 from .server import Server
+from .test_http2_clients import run
 from .tls import Files, TlsWire, context
 
 APP = "tls_apps:asgi"
@@ -158,8 +158,7 @@ def test_reload_under_load_loses_nothing(server: ServerFactory, files: Files, ho
 
 
 def test_a_key_that_takes_long_to_open_holds_up_nobody(server: ServerFactory, files: Files) -> None:
-    slow = PrivateFormat.PKCS8.encryption_builder().kdf_rounds(1_000_000).build(b"password")
-    key = files.write("slow.key", files.credential.key_pem(encryption=slow))
+    key = files.write("slow.key", slow_to_open(files.credential))
     options = (
         "--ssl-certificate",
         str(files.certificate),
@@ -172,7 +171,7 @@ def test_a_key_that_takes_long_to_open_holds_up_nobody(server: ServerFactory, fi
     with TlsWire(running, context(files.authority)) as wire:
         before = wire.certificate()
         following = files.authority.issue("localhost")
-        key.write_text(following.key_pem(encryption=slow))
+        key.write_text(slow_to_open(following))
         files.certificate.write_text(following.pem)
         running.wait_line(NEWS)
         answers = 0
@@ -180,6 +179,11 @@ def test_a_key_that_takes_long_to_open_holds_up_nobody(server: ServerFactory, fi
             assert wire.request("GET", "/").response().status == 200
             answers += 1
     assert answers > 3
+
+
+def slow_to_open(credential: Credential) -> str:
+    command = ("openssl", "pkcs8", "-topk8", "-iter", "1000000", "-passout", "pass:password")
+    return run(*command, body=credential.key_pem().encode())
 
 
 # Sessions.
