@@ -101,6 +101,11 @@ impl Call {
         Ok(())
     }
 
+    /// Keeps trailer fields for the end of a body that the application ends by returning.
+    pub(crate) fn add_trailers(&self, trailers: &Trailers) -> Result<(), OrderError> {
+        lock(&self.response).add_trailers(trailers)
+    }
+
     /// Sends the head that opens the WebSocket connection.
     pub(crate) fn upgrade(&self, head: ResponseHead) -> Result<(), OrderError> {
         let reply = lock(&self.response).upgrade(head)?;

@@ -137,10 +137,7 @@ pub(crate) fn append_promised(promise: &mut Promise, pair: &Bound<'_, PyAny>) ->
 
 /// Like `append_promised`, for `str`, sent as UTF-8.
 pub(crate) fn append_promised_text(promise: &mut Promise, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (name, value) = pair_of(pair)?;
-    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
-        return Err(PyTypeError::new_err("header names and values must be str"));
-    };
+    let (name, value) = text_pair(pair)?;
     promise
         .append(name.to_str()?.as_bytes(), value.to_str()?.as_bytes())
         .map_err(head_error)
@@ -159,21 +156,26 @@ pub(crate) fn append_trailer(trailers: &mut Trailers, pair: &Bound<'_, PyAny>) -
         .map_err(head_error)
 }
 
+/// Like `append_trailer`, for `str`, sent as UTF-8.
+pub(crate) fn append_trailer_text(
+    trailers: &mut Trailers,
+    pair: &Bound<'_, PyAny>,
+) -> PyResult<()> {
+    let (name, value) = text_pair(pair)?;
+    trailers
+        .append(name.to_str()?.as_bytes(), value.to_str()?.as_bytes())
+        .map_err(head_error)
+}
+
 /// Appends a field whose name and value are `str`, sent as UTF-8.
 pub(crate) fn append_text(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (name, value) = pair_of(pair)?;
-    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
-        return Err(PyTypeError::new_err("header names and values must be str"));
-    };
+    let (name, value) = text_pair(pair)?;
     append(head, name.to_str()?.as_bytes(), value.to_str()?.as_bytes())
 }
 
 /// Appends a field whose name and value are `str` of code points below 256 (PEP 3333).
 pub(crate) fn append_latin1(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (name, value) = pair_of(pair)?;
-    let (Ok(name), Ok(value)) = (name.cast::<PyString>(), value.cast::<PyString>()) else {
-        return Err(PyTypeError::new_err("header names and values must be str"));
-    };
+    let (name, value) = text_pair(pair)?;
     match value.to_str()? {
         text if text.is_ascii() => append(head, name.to_str()?.as_bytes(), text.as_bytes()),
         text => append(head, name.to_str()?.as_bytes(), &encode_latin1(text)?),
@@ -192,6 +194,16 @@ pub(crate) fn encode_latin1(text: &str) -> PyResult<Vec<u8>> {
 
 fn append(head: &mut ResponseHead, name: &[u8], value: &[u8]) -> PyResult<()> {
     head.append(name, value).map_err(head_error)
+}
+
+fn text_pair<'py>(
+    pair: &Bound<'py, PyAny>,
+) -> PyResult<(Bound<'py, PyString>, Bound<'py, PyString>)> {
+    let (name, value) = pair_of(pair)?;
+    match (name.cast_into(), value.cast_into()) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        _ => Err(PyTypeError::new_err("header names and values must be str")),
+    }
 }
 
 fn pair_of<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<'py, PyAny>)> {

@@ -163,7 +163,20 @@ impl Response {
     /// The end of the body.
     pub(crate) fn end(&mut self) -> Result<Reply, OrderError> {
         self.advance(0, true)?;
-        Ok(Reply::End(None))
+        let trailers = std::mem::take(&mut self.trailers);
+        Ok(Reply::End((!trailers.is_empty()).then_some(trailers)))
+    }
+
+    /// Trailer fields for when the application ends the body by returning.
+    pub(crate) fn add_trailers(&mut self, trailers: &Trailers) -> Result<(), OrderError> {
+        match self.state {
+            State::Idle => Err(OrderError::NotStarted),
+            State::Started(_) | State::Streaming(_) => {
+                self.trailers = merge(&self.trailers, trailers);
+                Ok(())
+            }
+            State::Trailing | State::Ended => Err(OrderError::AlreadyFinished),
+        }
     }
 
     /// Trailer fields will follow the body.
@@ -210,6 +223,7 @@ impl Response {
         self.state = State::Idle;
         // What it announced went with it.
         self.expects_trailers = false;
+        self.trailers = Trailers::new();
     }
 
     pub(crate) fn progress(&self) -> Progress {

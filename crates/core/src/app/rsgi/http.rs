@@ -144,6 +144,28 @@ impl Http {
         Awaitable::start(py, Disconnect(Arc::clone(&self.call)))
     }
 
+    /// `protocol.early_hints(links)`: sends 103 with these values of Link (RFC 8297).
+    fn early_hints<'py>(
+        &self,
+        py: Python<'py>,
+        links: Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if links.is_instance_of::<PyString>() {
+            return Err(PyTypeError::new_err("links must be a sequence of str"));
+        }
+        let mut head = ResponseHead::informational(103).map_err(fields::head_error)?;
+        for link in links.try_iter()? {
+            let link = link?.cast_into::<PyString>()?;
+            head.append(b"link", link.to_str()?.as_bytes())
+                .map_err(fields::head_error)?;
+        }
+        let _attention = attend();
+        self.call
+            .inform(head)
+            .map_err(|error| protocol_error(py, &error.to_string()))?;
+        done(py)
+    }
+
     /// `protocol.push(path, headers)`: makes a further request in the client's place and sends the
     /// response beside this one, where the client takes it.
     #[pyo3(signature = (path, headers = None))]
@@ -266,7 +288,7 @@ pub(super) fn append_headers(
     for_each_header(headers, |pair| fields::append_text(head, pair))
 }
 
-fn for_each_header(
+pub(super) fn for_each_header(
     headers: Option<&Bound<'_, PyAny>>,
     mut append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
 ) -> PyResult<()> {

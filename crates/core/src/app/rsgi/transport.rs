@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use granian_proto::Trailers;
 use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
+use super::http::for_each_header;
 use super::{closed, protocol_error};
 use crate::app::awaitable::{Awaitable, done};
 use crate::app::call::Call;
+use crate::app::fields::append_trailer_text;
 use crate::app::payload::bytes_of;
 use crate::app::space::Space;
 use crate::runtime::python::attend;
@@ -60,6 +63,17 @@ impl Transport {
     ) -> PyResult<Bound<'py, PyAny>> {
         let bytes = PyBytes::new(py, data.to_str()?.as_bytes());
         self.send(py, bytes_of(bytes.as_any())?)
+    }
+
+    /// `transport.add_trailers(headers)`: fields that go out behind the body.
+    fn add_trailers(&self, py: Python<'_>, headers: Bound<'_, PyAny>) -> PyResult<()> {
+        let mut trailers = Trailers::new();
+        for_each_header(Some(&headers), |pair| {
+            append_trailer_text(&mut trailers, pair)
+        })?;
+        self.call
+            .add_trailers(&trailers)
+            .map_err(|error| protocol_error(py, &error.to_string()))
     }
 
     /// `await protocol.response_stream(...)` gives the transport too.
