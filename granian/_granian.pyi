@@ -19,7 +19,7 @@ __all__ = [
     "RSGIWebsocketProtocol",
     "RSGIWebsocketTransport",
     "WSGIInput",
-    "WSGIStartResponse",
+    "WSGIResponse",
     "WebsocketInboundMessage",
     "Worker",
     "__version__",
@@ -200,13 +200,13 @@ class WSGIInput:
     def __next__(self, /) -> bytes: ...
 
 @final
-class WSGIStartResponse:
-    """`start_response` of one request."""
+class WSGIResponse:
+    """`start_response` of one request, and the `write` that it returns: the object itself."""
 
-    def __call__(
+    def start_response(
         self, /, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> Callable[[bytes], None]: ...
-    def write(self, /, data: bytes) -> None: ...
+    ) -> WSGIResponse: ...
+    def __call__(self, /, data: bytes) -> None: ...
 
 @final
 class FileWrapper:

@@ -82,6 +82,7 @@ impl Worker {
     /// Handles what the poller has, once.
     fn turn(&self, py: Python<'_>) {
         self.driver.turn(py);
+        self.service.app.end_turn();
         self.check_drained(py);
     }
 

@@ -51,7 +51,7 @@ impl ResponseHead {
         if !is_value(reason) {
             return Err(HeadError::Reason);
         }
-        self.reason = Some(reason.into());
+        self.reason = (reason != self::reason(self.status).as_bytes()).then(|| reason.into());
         Ok(())
     }
 

@@ -38,6 +38,9 @@ pub(crate) trait App {
     /// asked for more of them whenever the stream has taken those before.
     fn call(&self, request: Request) -> Option<Box<dyn Source>>;
 
+    /// The turn in which requests were started or sources asked has ended.
+    fn end_turn(&self) {}
+
     /// Who is told of what the application has no part in.
     fn journal(&self) -> &dyn Journal;
 }

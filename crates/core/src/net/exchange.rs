@@ -256,7 +256,11 @@ impl Exchange {
         }
         state.unsent_bytes += state.reply_bytes;
         state.reply_bytes = 0;
-        into.append(&mut state.replies);
+        if into.is_empty() {
+            std::mem::swap(into, &mut state.replies);
+        } else {
+            into.append(&mut state.replies);
+        }
         false
     }
 

@@ -8,10 +8,9 @@ use std::task::Wake;
 use std::time::Instant;
 
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 
 use super::reactor::Reactor;
 use super::waker::{lock, thread_token};
@@ -26,7 +25,8 @@ pub(crate) struct EventLoop {
     resolve: Py<PyAny>,
     /// `asyncio.Task`, if coroutines are to be started eagerly (CPython 3.12 and later).
     eager_task: Option<Py<PyAny>>,
-    eager_names: Py<PyTuple>,
+    /// What it is called with besides the coroutine: one dict for all calls.
+    eager_arguments: Py<PyDict>,
     create_task: Py<PyAny>,
     /// The context that turns run in: asked for from within an application's task, a turn would
     /// inherit that task's, and hand it on to the requests it starts.
@@ -45,6 +45,9 @@ impl EventLoop {
         let eager =
             py.version_info() >= (3, 12) && object.call_method0("get_task_factory")?.is_none();
         let task = py.import("asyncio")?.getattr("Task")?;
+        let eager_arguments = PyDict::new(py);
+        eager_arguments.set_item("loop", object)?;
+        eager_arguments.set_item("eager_start", true)?;
         Ok(Self {
             object: object.clone().unbind(),
             call_soon: object.getattr("call_soon")?.unbind(),
@@ -53,7 +56,7 @@ impl EventLoop {
             create_future: object.getattr("create_future")?.unbind(),
             resolve: pyo3::wrap_pyfunction!(resolve, py)?.into_any().unbind(),
             eager_task: eager.then(|| task.unbind()),
-            eager_names: PyTuple::new(py, ["loop", "eager_start"])?.unbind(),
+            eager_arguments: eager_arguments.unbind(),
             create_task: object.getattr("create_task")?.unbind(),
             context: py
                 .import("contextvars")?
@@ -98,20 +101,11 @@ impl EventLoop {
         coroutine: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let py = coroutine.py();
-        let Some(task) = &self.eager_task else {
-            return self.create_task.bind(py).call1((coroutine,));
-        };
-        // SAFETY: the arguments and the tuple of names are live objects for the call's length, and
-        // the interpreter is attached; the result is a new reference or null with an error set.
-        unsafe {
-            let arguments = [coroutine.as_ptr(), self.object.as_ptr(), ffi::Py_True()];
-            let result = ffi::PyObject_Vectorcall(
-                task.as_ptr(),
-                arguments.as_ptr(),
-                1,
-                self.eager_names.as_ptr(),
-            );
-            Bound::from_owned_ptr_or_err(py, result)
+        match &self.eager_task {
+            Some(task) => task
+                .bind(py)
+                .call((coroutine,), Some(self.eager_arguments.bind(py))),
+            None => self.create_task.bind(py).call1((coroutine,)),
         }
     }
 }

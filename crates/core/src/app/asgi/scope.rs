@@ -16,7 +16,9 @@ use crate::options::Options;
 /// Makes scopes; holds what is the same in all of them.
 pub(crate) struct Scopes {
     /// A scope with everything that does not depend on the request, copied for each.
-    template: Py<PyDict>,
+    http: Py<PyDict>,
+    /// The same for WebSocket connections, which keep theirs for long: smaller.
+    websocket: Py<PyDict>,
     version: Py<PyDict>,
     /// The names of what scopes announce.
     extensions: [Py<PyString>; EXTENSIONS.len()],
@@ -48,11 +50,17 @@ impl Scopes {
         for key in ["headers", "client", "server", "state", "extensions"] {
             template.set_item(key, py.None())?;
         }
+        let websocket = template.copy()?;
+        websocket.del_item("method")?;
+        websocket.set_item("type", "websocket")?;
+        // Frameworks put about ten things of theirs into a scope.
+        fields::reserve(&template, 8)?;
         let version = PyDict::new(py);
         version.set_item("version", "3.0")?;
         version.set_item("spec_version", "2.3")?;
         Ok(Self {
-            template: template.unbind(),
+            http: template.unbind(),
+            websocket: websocket.unbind(),
             version: version.unbind(),
             extensions: EXTENSIONS.map(|name| PyString::intern(py, name).unbind()),
             state: options.state.as_ref().map(|state| state.clone_ref(py)),
@@ -66,7 +74,8 @@ impl Scopes {
         py: Python<'py>,
         request: &Request,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let scope = self.common(py, request)?;
+        let scope = self.http.bind(py).copy()?;
+        self.set_common(&scope, request)?;
         scope.set_item(
             intern!(py, "method"),
             fields::method(py, request.head.method()),
@@ -91,9 +100,8 @@ impl Scopes {
         request: &Request,
         handshake: &Handshake,
     ) -> PyResult<Bound<'py, PyDict>> {
-        let scope = self.common(py, request)?;
-        scope.del_item(intern!(py, "method"))?;
-        scope.set_item(intern!(py, "type"), intern!(py, "websocket"))?;
+        let scope = self.websocket.bind(py).copy()?;
+        self.set_common(&scope, request)?;
         let scheme = match request.peer.scheme {
             "https" => intern!(py, "wss"),
             _ => intern!(py, "ws"),
@@ -108,10 +116,10 @@ impl Scopes {
         Ok(scope)
     }
 
-    /// What the scopes of both kinds of connection have in common.
-    fn common<'py>(&self, py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyDict>> {
+    /// Sets what the scopes of both kinds of connection have in common.
+    fn set_common(&self, scope: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
+        let py = scope.py();
         let head = &request.head;
-        let scope = self.template.bind(py).copy()?;
         scope.set_item(intern!(py, "asgi"), self.version.bind(py).copy()?)?;
         match head.version() {
             Version::Http11 => {}
@@ -131,8 +139,7 @@ impl Scopes {
             Some(state) => state.bind(py).copy()?,
             None => PyDict::new(py),
         };
-        scope.set_item(intern!(py, "state"), state)?;
-        Ok(scope)
+        scope.set_item(intern!(py, "state"), state)
     }
 
     /// A fresh `extensions`, down to the empty dict of each extension.
@@ -190,23 +197,20 @@ fn client<'py>(py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyAny>> {
 /// gets it as a field (RFC 9112, 3.2.2).
 fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {
     let head = &request.head;
-    let is_websocket = request.websocket.is_some();
-    let fields: Vec<Bound<'py, PyTuple>> = head
-        .fields()
-        .map(|(name, value)| {
-            if is_websocket && let Some(pair) = fields::handshake_pair(py, name, value) {
-                return Ok(pair);
-            }
-            PyTuple::new(
-                py,
-                [
-                    fields::name_bytes(py, name).into_any(),
-                    PyBytes::new(py, value).into_any(),
-                ],
+    let list = if request.websocket.is_some() {
+        let pairs: Vec<Bound<'py, PyTuple>> = head
+            .fields()
+            .map(
+                |(name, value)| match fields::handshake_pair(py, name, value) {
+                    Some(pair) => Ok(pair),
+                    None => pair(py, name, value).into_pyobject(py),
+                },
             )
-        })
-        .collect::<PyResult<_>>()?;
-    let list = PyList::new(py, fields)?;
+            .collect::<PyResult<_>>()?;
+        PyList::new(py, pairs)?
+    } else {
+        PyList::new(py, head.fields().map(|(name, value)| pair(py, name, value)))?
+    };
     if let Some(authority) = head.authority()
         && head.field(b"host").is_none()
     {
@@ -219,6 +223,14 @@ fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyLis
         )?;
     }
     Ok(list)
+}
+
+fn pair<'py>(
+    py: Python<'py>,
+    name: &[u8],
+    value: &[u8],
+) -> (Bound<'py, PyBytes>, Bound<'py, PyBytes>) {
+    (fields::name_bytes(py, name), PyBytes::new(py, value))
 }
 
 /// Each is an empty dict of its own in every scope.

@@ -11,7 +11,7 @@ use super::input::Input;
 use super::start::FileWrapper;
 use crate::app::call::Call;
 use crate::app::fields::{environ_key, latin1, method};
-use crate::app::{target, tls};
+use crate::app::{fields, target, tls};
 use crate::net::app::{Address, Peer, Request};
 use crate::options::Options;
 
@@ -39,6 +39,10 @@ impl Environs {
         template.set_item("wsgi.run_once", false)?;
         template.set_item("wsgi.input_terminated", true)?;
         template.set_item("wsgi.file_wrapper", py.get_type::<FileWrapper>())?;
+        for key in SET_LATER {
+            template.set_item(key, "")?;
+        }
+        fields::reserve(&template, 4)?;
         Ok(Self {
             template: template.unbind(),
             prefix,
@@ -194,3 +198,13 @@ fn set_field(environ: &Bound<'_, PyDict>, name: &[u8], value: &[u8]) -> PyResult
     let separator = if name == b"cookie" { "; " } else { "," };
     environ.set_item(key, before.add(separator)?.add(value)?)
 }
+
+/// Keys of every environ whose values differ.
+const SET_LATER: [&str; 6] = [
+    "PATH_INFO",
+    "RAW_URI",
+    "SERVER_NAME",
+    "SERVER_PORT",
+    "REMOTE_ADDR",
+    "wsgi.input",
+];

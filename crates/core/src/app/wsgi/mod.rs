@@ -7,6 +7,8 @@ mod pool;
 mod response;
 mod start;
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use pyo3::intern;
@@ -16,7 +18,7 @@ use self::environ::Environs;
 pub(crate) use self::input::Input;
 use self::pool::Pool;
 use self::response::Body;
-pub(crate) use self::start::{FileWrapper, StartResponse};
+pub(crate) use self::start::{FileWrapper, Response};
 use super::call::{Call, Outcome};
 use super::host::Host;
 use crate::net::app::{App, Journal, Request, Source};
@@ -31,6 +33,7 @@ pub(crate) struct Wsgi {
     reactor: Reactor,
     /// `None`: called inline.
     pool: Option<Arc<Pool>>,
+    event_loop: Rc<HiddenLoop>,
 }
 
 impl Wsgi {
@@ -53,6 +56,7 @@ impl Wsgi {
         Ok(Self {
             callable,
             environs,
+            event_loop: Rc::new(HiddenLoop::new(Arc::clone(&host))),
             host,
             reactor,
             pool,
@@ -79,14 +83,13 @@ impl Wsgi {
                 None
             }
             None => {
-                let inline = Inline::enter(py, &self.host);
-                let body = Body::begin(py, self.callable.bind(py), environ.into_any(), call, false);
-                drop(inline);
-                let source = body.map(|body| Pull {
+                self.event_loop.hide(py);
+                let body =
+                    Body::begin(py, self.callable.bind(py), environ.into_any(), call, false)?;
+                Some(Box::new(Pull {
                     body,
-                    host: Arc::clone(&self.host),
-                });
-                source.map(|source| Box::new(source) as Box<dyn Source>)
+                    event_loop: Rc::clone(&self.event_loop),
+                }))
             }
         }
     }
@@ -112,6 +115,10 @@ impl App for Wsgi {
         Python::attach(|py| self.start(py, &request))
     }
 
+    fn end_turn(&self) {
+        self.event_loop.show();
+    }
+
     fn journal(&self) -> &dyn Journal {
         &*self.host
     }
@@ -120,36 +127,46 @@ impl App for Wsgi {
 /// The rest of a response whose application is called inline.
 struct Pull {
     body: Body,
-    host: Arc<Host>,
+    event_loop: Rc<HiddenLoop>,
 }
 
 impl Source for Pull {
     fn pull(&mut self) -> bool {
         Python::attach(|py| {
-            let _inline = Inline::enter(py, &self.host);
+            self.event_loop.hide(py);
             self.body.step(py)
         })
     }
 }
 
 /// While application code runs inline, no event loop is running as far as it can see: it may
-/// start one of its own, as `asyncio.run` and asgiref do.
-struct Inline<'a> {
-    py: Python<'a>,
-    host: &'a Host,
+/// start one of its own, as `asyncio.run` and asgiref do. From the first call in a turn to the turn's
+/// end, since nothing else that could look runs meanwhile.
+struct HiddenLoop {
+    host: Arc<Host>,
+    is_hidden: Cell<bool>,
 }
 
-impl<'a> Inline<'a> {
-    fn enter(py: Python<'a>, host: &'a Host) -> Self {
-        set_running_loop(py, host, None);
-        Self { py, host }
+impl HiddenLoop {
+    fn new(host: Arc<Host>) -> Self {
+        Self {
+            host,
+            is_hidden: Cell::new(false),
+        }
     }
-}
 
-impl Drop for Inline<'_> {
-    fn drop(&mut self) {
-        let event_loop = self.host.event_loop.object(self.py);
-        set_running_loop(self.py, self.host, Some(event_loop));
+    fn hide(&self, py: Python<'_>) {
+        if !self.is_hidden.replace(true) {
+            set_running_loop(py, &self.host, None);
+        }
+    }
+
+    fn show(&self) {
+        if self.is_hidden.replace(false) {
+            Python::attach(|py| {
+                set_running_loop(py, &self.host, Some(self.host.event_loop.object(py)));
+            });
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyIterator, PyList, PyTuple, PyType};
 
-use super::start::{FileWrapper, StartResponse, order_error, piece};
+use super::start::{FileWrapper, Response, order_error, piece};
 use crate::app::call::{Call, Outcome};
 use crate::app::response::Progress;
 use crate::net::reply::FileRegion;
@@ -18,7 +18,7 @@ use crate::net::reply::FileRegion;
 /// A response that is being iterated over.
 pub(crate) struct Body {
     call: Arc<Call>,
-    start: Py<StartResponse>,
+    start: Py<Response>,
     iterator: Py<PyIterator>,
     returned: Py<PyAny>,
     ended: bool,
@@ -33,8 +33,10 @@ impl Body {
         call: Arc<Call>,
         may_block: bool,
     ) -> Option<Self> {
-        let begun = Bound::new(py, StartResponse::new(Arc::clone(&call), may_block))
-            .and_then(|start| Ok((callable.call1((environ, &start))?, start)));
+        let begun = Bound::new(py, Response::new(Arc::clone(&call), may_block)).and_then(|start| {
+            let start_response = start.getattr(intern!(py, "start_response"))?;
+            Ok((callable.call1((environ, start_response))?, start))
+        });
         let (returned, start) = match begun {
             Ok(begun) => begun,
             Err(error) => {
@@ -146,7 +148,7 @@ fn close(py: Python<'_>, call: &Call, returned: &Bound<'_, PyAny>) {
 }
 
 /// Sends a body whose length is known: a list, a tuple, a real file. False if it is neither.
-fn send_at_once(call: &Call, start: &StartResponse, returned: &Bound<'_, PyAny>) -> PyResult<bool> {
+fn send_at_once(call: &Call, start: &Response, returned: &Bound<'_, PyAny>) -> PyResult<bool> {
     let data = if let Ok(list) = returned.cast::<PyList>() {
         gather(list.iter())?
     } else if let Ok(tuple) = returned.cast::<PyTuple>() {
@@ -167,22 +169,20 @@ fn send_at_once(call: &Call, start: &StartResponse, returned: &Bound<'_, PyAny>)
     Ok(true)
 }
 
-fn gather<'py>(objects: impl Iterator<Item = Bound<'py, PyAny>>) -> PyResult<Bytes> {
-    let mut pieces = objects
+fn gather<'py>(mut objects: impl ExactSizeIterator<Item = Bound<'py, PyAny>>) -> PyResult<Bytes> {
+    if objects.len() == 1 {
+        return objects
+            .next()
+            .map_or(Ok(Bytes::new()), |object| piece(&object));
+    }
+    let pieces = objects
         .map(|object| piece(&object))
         .collect::<PyResult<Vec<_>>>()?;
-    Ok(match pieces.len() {
-        1 => pieces.swap_remove(0),
-        _ => Bytes::from(pieces.concat()),
-    })
+    Ok(Bytes::from(pieces.concat()))
 }
 
 /// Sends the rest of a real file from where it stands. False for anything else.
-fn send_file(
-    call: &Call,
-    start: &StartResponse,
-    wrapper: &Bound<'_, FileWrapper>,
-) -> PyResult<bool> {
+fn send_file(call: &Call, start: &Response, wrapper: &Bound<'_, FileWrapper>) -> PyResult<bool> {
     let Some(region) = region_of(wrapper.get().file.bind(wrapper.py())) else {
         return Ok(false);
     };

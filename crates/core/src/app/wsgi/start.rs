@@ -15,14 +15,14 @@ use crate::app::fields;
 use crate::app::payload::bytes_of;
 use crate::runtime::waker::lock;
 
-/// One request's `start_response` and `write`.
+/// One request's `start_response`, a method, and the `write` that it returns: the object itself.
 #[pyclass(
     frozen,
     freelist = 64,
     module = "granian._granian",
-    name = "WSGIStartResponse"
+    name = "WSGIResponse"
 )]
-pub(crate) struct StartResponse {
+pub(crate) struct Response {
     call: Arc<Call>,
     /// `write` waits for the peer; inline there is nobody to wait for.
     may_block: bool,
@@ -37,7 +37,7 @@ enum State {
     Sent,
 }
 
-impl StartResponse {
+impl Response {
     pub(crate) fn new(call: Arc<Call>, may_block: bool) -> Self {
         Self {
             call,
@@ -72,16 +72,15 @@ impl StartResponse {
 }
 
 #[pymethods]
-impl StartResponse {
+impl Response {
     // PEP 3333 has them by position; applications that name them use wsgiref's names.
     #[pyo3(signature = (status, headers, exc_info = None))]
-    fn __call__<'py>(
+    fn start_response<'py>(
         slf: &Bound<'py, Self>,
         status: &Bound<'py, PyString>,
         headers: &Bound<'py, PyAny>,
         exc_info: Option<&Bound<'py, PyTuple>>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = slf.py();
+    ) -> PyResult<Bound<'py, Self>> {
         let this = slf.get();
         let head = parse_head(status.to_str()?, headers)?;
         let mut state = lock(&this.state);
@@ -96,12 +95,11 @@ impl StartResponse {
             // start_response must raise an error, and should re-raise using the exc_info tuple"
             (State::Sent, Some(exc_info)) => return Err(PyErr::from_value(exc_info.get_item(1)?)),
         }
-        drop(state);
-        slf.getattr(intern!(py, "write"))
+        Ok(slf.clone())
     }
 
-    /// The callable for applications that push their body.
-    fn write(&self, py: Python<'_>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
+    /// `write(data)`, for applications that push their body.
+    fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
         let data = bytes_of(data.as_any())?;
         self.send_head()?;
         self.call.data(data, false).map_err(order_error)?;

@@ -42,7 +42,7 @@ impl<S: Stream> Connection<S> {
             && !self.is_behind()
             && let Some(event) = self.engine.poll_event(self.handle.now(), &mut self.input)
         {
-            self.handle_event(event);
+            self.handle_event(cx, event);
             return Step::Again;
         }
         if self.ended && self.current.is_none() {
@@ -179,7 +179,7 @@ impl<S: Stream> Connection<S> {
             Poll::Ready(Ok(0)) => {
                 self.ended = true;
                 if let Some(event) = self.engine.handle_eof(&self.input) {
-                    self.handle_event(event);
+                    self.handle_event(cx, event);
                 }
                 self.tell_end();
                 Step::Again
@@ -192,12 +192,12 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    fn handle_event(&mut self, event: Event) {
+    fn handle_event(&mut self, cx: &mut Context<'_>, event: Event) {
         if self.service.limits.versions == Versions::Http2 {
             return self.refuse_http1(&event);
         }
         match event {
-            Event::Request(request) => self.hold(request),
+            Event::Request(request) => self.take_request(cx, request),
             Event::Data(data) => self.handle_data(data),
             Event::End(_) => {
                 if let Some(held) = &mut self.held {
@@ -238,7 +238,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Takes in what has already come of the body, so that the application finds it there.
-    fn hold(&mut self, request: granian_proto::Request) {
+    fn take_request(&mut self, cx: &mut Context<'_>, request: granian_proto::Request) {
         let websocket = match self.opening(&request) {
             Ok(websocket) => websocket,
             Err(error) => return self.refuse(error),
@@ -257,17 +257,23 @@ impl<S: Stream> Connection<S> {
         let waits =
             whole || (is_small && !request.expect_continue && self.service.app.wants_small_body());
         let exchange = Arc::new(Exchange::new(has_body, window));
-        self.held = Some(Box::new(Held {
+        let held = Held {
             request,
             exchange: Arc::clone(&exchange),
             websocket,
             body_complete: !has_body,
             is_ready: !(has_body && waits),
-        }));
+        };
+        // What is queued leaves first: the application may take its time.
+        let starts_now = !has_body && self.output.is_empty() && self.service.app.may_start();
+        if starts_now && self.service.poll_enter(cx, &mut self.ticket).is_ready() {
+            return self.start(held);
+        }
+        self.held = Some(Box::new(held));
         while has_body && exchange.has_body_room() && self.held.is_some() {
             match self.engine.poll_event(self.handle.now(), &mut self.input) {
-                Some(Event::End(trailers)) => return self.handle_event(Event::End(trailers)),
-                Some(event) => self.handle_event(event),
+                Some(Event::End(trailers)) => return self.handle_event(cx, Event::End(trailers)),
+                Some(event) => self.handle_event(cx, event),
                 None => return,
             }
         }
@@ -301,17 +307,22 @@ impl<S: Stream> Connection<S> {
         if self.service.poll_enter(cx, &mut self.ticket).is_pending() {
             return self.wait_or_close();
         }
+        if let Some(held) = self.held.take() {
+            self.start(*held);
+        }
+        Step::Again
+    }
+
+    /// Calls the application. The exchange has its place among the active ones.
+    fn start(&mut self, held: Held) {
         self.has_served = true;
-        let Some(held) = self.held.take() else {
-            return Step::Again;
-        };
         let Held {
             request,
             exchange,
             websocket,
             body_complete,
             ..
-        } = *held;
+        } = held;
         self.current = Some(Current {
             exchange: Arc::clone(&exchange),
             service: Rc::clone(&self.service),
@@ -332,7 +343,6 @@ impl<S: Stream> Connection<S> {
         if let Some(current) = &mut self.current {
             current.source = source;
         }
-        Step::Again
     }
 
     pub(super) fn refuse(&mut self, error: PeerError) {

@@ -394,4 +394,4 @@ impl Drop for Current {
 }
 
 /// Most bytes of a response that leaves together with those of other connections.
-const PUT_OFF: u64 = 16 * 1024;
+const PUT_OFF: u64 = 4 * 1024;
