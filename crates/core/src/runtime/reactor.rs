@@ -97,7 +97,8 @@ impl Reactor {
         self.0.in_turn.get()
     }
 
-    /// Starts a task; `make` gets its handle. It is polled for the first time in the next turn.
+    /// Starts a task; `make` gets its handle. It is polled for the first time at once within a turn,
+    /// else in the next one.
     pub(crate) fn spawn<F>(&self, make: impl FnOnce(TaskHandle) -> io::Result<F>) -> io::Result<()>
     where
         F: Future<Output = ()> + 'static,
@@ -127,7 +128,11 @@ impl Reactor {
                 if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
                     slot.future = Some(Box::pin(future));
                 }
-                self.wake(key);
+                if self.is_in_turn() {
+                    self.poll_task(key);
+                } else {
+                    self.wake(key);
+                }
                 Ok(())
             }
             Err(error) => {

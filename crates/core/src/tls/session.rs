@@ -5,13 +5,13 @@ use std::any::Any;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
 use rustls::sign::CertifiedKey;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
 
@@ -144,7 +144,13 @@ impl<S: Stream> AsyncRead for Session<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_read(cx, buf)
+        // One record at a time: what was read is to be answered before the socket is asked for more,
+        // which sends what is kept (`Flight`).
+        let data = ready!(Pin::new(&mut self.0).poll_fill_buf(cx))?;
+        let count = data.len().min(buf.remaining());
+        buf.put_slice(&data[..count]);
+        Pin::new(&mut self.0).consume(count);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -76,6 +76,10 @@ pub struct Connection {
     deadline: Deadline,
     /// The peer's sending side is at its end.
     is_ended: bool,
+    /// The current request is the peer's last one.
+    is_last: bool,
+    /// The last request was received whole, and answered.
+    is_satisfied: bool,
 }
 
 /// What the peer did, and when.
@@ -87,6 +91,8 @@ impl Connection {
             state: State::new(),
             deadline: Deadline::first(now, &options),
             is_ended: false,
+            is_last: false,
+            is_satisfied: false,
         }
     }
 
@@ -154,6 +160,7 @@ impl Connection {
                 Receive::Head(scan) => match scan.poll(input, &self.options) {
                     Ok(Some(parsed)) => {
                         let decoder = Decoder::new(parsed.request.body);
+                        self.is_last = !parsed.exchange.keep_alive;
                         self.state.start_request(parsed.exchange, decoder);
                         return Some(Event::Request(parsed.request));
                     }
@@ -317,6 +324,7 @@ impl Connection {
             return Err(error);
         }
         self.deadline = Deadline::None;
+        self.is_satisfied = self.is_last && self.state.is_request_complete();
         self.state.end_response()
     }
 
@@ -367,6 +375,14 @@ impl Connection {
     /// Whether the connection is to be closed as soon as all that was written is sent.
     pub fn is_closing(&self) -> bool {
         self.state.is_closing()
+    }
+
+    /// Whether the peer has nothing more to send.
+    ///
+    /// > A client that sends a "close" connection option MUST NOT send further requests on that
+    /// > connection — RFC 9112, 9.6 <https://www.rfc-editor.org/rfc/rfc9112#section-9.6>
+    pub fn is_satisfied(&self) -> bool {
+        self.is_satisfied
     }
 
     /// Whether no request awaits more of its response.

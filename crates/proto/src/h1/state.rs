@@ -211,6 +211,15 @@ impl State {
         }
     }
 
+    /// Whether the current request was received whole.
+    pub(super) fn is_request_complete(&self) -> bool {
+        match &self.receive {
+            Receive::Body(decoder) => decoder.is_complete(),
+            Receive::Complete => true,
+            Receive::Head(_) | Receive::Discard { .. } | Receive::Closed => false,
+        }
+    }
+
     /// Whether the peer holds the body back until it is told to go on.
     pub(super) fn awaits_continue(&self) -> bool {
         matches!(self.respond, Respond::Due(exchange) if exchange.awaits_continue)

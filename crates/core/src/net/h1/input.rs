@@ -377,8 +377,9 @@ impl<S: Stream> Connection<S> {
             return Step::Wait;
         }
         self.stall.clear();
-        // Of a peer that has ended its side nothing more comes.
-        self.phase = match self.ended {
+        // Where nothing more comes, no reset can overtake what was sent.
+        let is_over = self.ended || (self.engine.is_satisfied() && self.input.is_empty());
+        self.phase = match is_over {
             true => Phase::Closed,
             false => Phase::Lingering(self.handle.now() + LINGER),
         };
