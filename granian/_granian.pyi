@@ -203,9 +203,7 @@ class WSGIInput:
 class WSGIResponse:
     """`start_response` of one request, and the `write` that it returns: the object itself."""
 
-    def start_response(
-        self, /, status: str, headers: list[tuple[str, str]], exc_info: Any = None
-    ) -> WSGIResponse: ...
+    def start_response(self, /, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> WSGIResponse: ...
     def __call__(self, /, data: bytes) -> None: ...
 
 @final
