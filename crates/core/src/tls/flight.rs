@@ -57,6 +57,8 @@ impl<S: Stream> AsyncRead for Flight<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let read = Pin::new(&mut self.io).poll_read(cx, buf);
+        // Tickets too: they acknowledge the client's last words, which a client that leaves Nagle's
+        // algorithm on waits for before it sends its request (40 ms).
         if read.is_pending()
             && let Poll::Ready(Err(error)) = self.poll_send(cx)
         {
