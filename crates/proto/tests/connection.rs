@@ -282,6 +282,27 @@ fn who_closes() {
 }
 
 #[test]
+fn who_sends_nothing_more() {
+    let close = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    let last = upload(5, "Connection: close\r\n");
+    for (request, is_satisfied) in [
+        (GET, false),
+        (close, true),
+        (OLD, true),
+        (OLD_KEEP_ALIVE, false),
+        (&*last, false),
+        (&*format!("{last}hell"), false),
+        (&*format!("{last}hello"), true),
+    ] {
+        let mut peer = Peer::new(options());
+        peer.says(request);
+        assert!(!peer.connection.is_satisfied());
+        peer.answers();
+        assert_eq!(peer.connection.is_satisfied(), is_satisfied, "{request}");
+    }
+}
+
+#[test]
 fn the_application_asks_for_the_close() {
     let mut peer = Peer::new(options());
     peer.says(GET);
