@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import random
 import time
+from pathlib import Path
 
 import pytest
 
@@ -33,6 +34,33 @@ def test_client_asks_for_the_close(probe, value):
         response = wire.request("GET", "/", f"Connection: {value}").response()
         assert response.body == b"hello"
         assert response.header("connection") == "close"
+        assert wire.rest() == b""
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
+def test_a_client_that_sends_nothing_more_is_not_waited_for(probe):
+    """Others are read from for two seconds more, lest a reset overtakes the answer."""
+
+    def descriptors() -> int:
+        return len(list(Path(f"/proc/{probe.worker}/fd").iterdir()))
+
+    with probe.connect() as idle:
+        idle.send(GET).response()
+        before = descriptors()
+        with contextlib.ExitStack() as stack:
+            wires = [stack.enter_context(probe.connect()) for _ in range(10)]
+            for wire in wires:
+                assert wire.request("GET", "/", "Connection: close").response().body == b"hello"
+                assert wire.rest() == b""
+            deadline = time.monotonic() + 1
+            while descriptors() > before:
+                assert time.monotonic() < deadline
+
+
+def test_what_comes_behind_the_last_request_does_not_cut_the_answer(probe):
+    with probe.connect() as wire:
+        wire.send(request_bytes("GET", "/", "Connection: close") + b"\r\n" + b"x" * 100_000)
+        assert wire.response().body == b"hello"
         assert wire.rest() == b""
 
 

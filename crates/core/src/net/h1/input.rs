@@ -377,21 +377,33 @@ impl<S: Stream> Connection<S> {
             return Step::Wait;
         }
         self.stall.clear();
-        // Where nothing more comes, no reset can overtake what was sent.
-        let is_over = self.ended || (self.engine.is_satisfied() && self.input.is_empty());
-        self.phase = match is_over {
-            true => Phase::Closed,
-            false => Phase::Lingering(self.handle.now() + LINGER),
+        let now = self.handle.now();
+        self.phase = if self.ended {
+            // Of a peer that has ended its side nothing more comes.
+            Phase::Closed
+        } else if self.engine.is_satisfied() && self.input.is_empty() {
+            // Nor should anything here; one look tells.
+            Phase::Lingering(now)
+        } else {
+            Phase::Lingering(now + LINGER)
         };
         Step::Again
     }
 
-    pub(super) fn step_lingering(&mut self, cx: &mut Context<'_>) -> Step {
+    pub(super) fn step_lingering(&mut self, cx: &mut Context<'_>, until: Instant) -> Step {
+        let now = self.handle.now();
         self.input.clear();
         match poll_read_buf(&mut self.io, cx, &mut self.input) {
+            Poll::Pending if until <= now => {
+                self.phase = Phase::Closed;
+                Step::Again
+            }
             Poll::Pending => Step::Wait,
             Poll::Ready(Ok(count)) if count > 0 => {
                 self.input.advance(count);
+                if until <= now {
+                    self.phase = Phase::Lingering(now + LINGER);
+                }
                 Step::Again
             }
             Poll::Ready(_) => {

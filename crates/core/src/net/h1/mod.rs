@@ -202,7 +202,7 @@ impl<S: Stream> Connection<S> {
                 Phase::Closed | Phase::Http2 | Phase::Upgraded => return,
                 Phase::Serving => self.step_serving(cx),
                 Phase::Flushing => self.step_flushing(cx),
-                Phase::Lingering(_) => self.step_lingering(cx),
+                Phase::Lingering(until) => self.step_lingering(cx, until),
             };
             if matches!(step, Step::Wait) {
                 // Behind the reading: this thread may have been busy past the deadline.
