@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -60,14 +61,40 @@ class SignalWatch:
     @contextmanager
     def interrupting(self) -> Iterator[None]:
         """A stop raises `Interrupted` in the code inside, which may run for long."""
-        numbers = [*_numbers(STOPS)] if self.is_active else []
+        if not self.is_active:
+            yield
+            return
+        numbers = [*_numbers(STOPS)]
+        noticed = threading.Event()
+
+        def interrupt(signum: int, frame: FrameType | None) -> None:
+            noticed.set()
+            raise Interrupted
+
         for signum in numbers:
-            signal.signal(signum, _interrupt)
+            signal.signal(signum, interrupt)
+        insisting = threading.Thread(target=self._insist, args=(numbers, noticed), name="signals", daemon=True)
+        insisting.start()
         try:
             yield
         finally:
+            noticed.set()
             for signum in numbers:
                 signal.signal(signum, ignore)
+            insisting.join()
+
+    def _insist(self, numbers: list[int], noticed: threading.Event) -> None:
+        """Sends a signal again that came right before a system call: Python looks at it when that returns."""
+        main = threading.main_thread().ident
+        while main is not None and sys.platform != "win32" and not noticed.wait(INSIST_EVERY):
+            if (signum := next((number for number in self._peek() if number in numbers), None)) is not None:
+                signal.pthread_kill(main, signum)
+
+    def _peek(self) -> bytes:
+        try:
+            return self._reader.recv(CHUNK, socket.MSG_PEEK)
+        except BlockingIOError:
+            return b""
 
     def fileno(self) -> int:
         return self._reader.fileno()
@@ -87,10 +114,6 @@ class SignalWatch:
             return []
 
 
-def _interrupt(signum: int, frame: FrameType | None) -> None:
-    raise Interrupted
-
-
 def _numbers(names: tuple[str, ...]) -> Iterator[int]:
     return (getattr(signal, name) for name in names if hasattr(signal, name))
 
@@ -98,3 +121,5 @@ def _numbers(names: tuple[str, ...]) -> Iterator[int]:
 STOPS = ("SIGTERM", "SIGINT", "SIGBREAK")
 WATCHED = (*STOPS, "SIGHUP", "SIGCHLD", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
 CHUNK = 4096
+# Seconds.
+INSIST_EVERY = 0.2
