@@ -128,6 +128,7 @@ class WorkerLife:
         target = served(app, interface)
         self.worker = Worker(target, options, loop)
         turn = turn_of(self.worker, self.boot.request_limit, lambda: self._pipe.report(Report.SPENT))
+        self.worker.set_turn(turn)
         loop.add_reader(self.worker.fileno(), turn)
         self._accepting = Accepting(self.worker, self.boot.redirects, self.boot.sockets)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +48,9 @@ def test_a_push_is_an_ordinary_request(probe: Server) -> None:
     given = "[(b'Accept', b'text/css'), (b'host', b'elsewhere'), (b'content-length', b'3')]"
     with H2Wire(probe.address) as wire:
         page = wire.request("GET", "/script", steps(START, push("/scope?a=ä b", given), BODY))
-        assert (page.status, page.body, page.header("content-length")) == (200, b"page", "4")
+        assert (page.status, page.body) == (200, b"page")
+        # Without eager tasks (before CPython 3.12) the head leaves with the push.
+        assert page.header("content-length") == ("4" if sys.version_info >= (3, 12) else None)
         assert dict(wire.pushed[2]) == {
             ":method": "GET",
             ":scheme": "http",

@@ -86,6 +86,12 @@ impl Worker {
         self.check_drained(py);
     }
 
+    /// What the loop is asked to call instead of `turn`, for deadlines and for what application code
+    /// has left to do; it calls `turn`.
+    fn set_turn(&self, turn: Py<PyAny>) {
+        self.driver.set_turn(turn);
+    }
+
     /// Accepts on a listening, non-blocking socket; its descriptor is duplicated.
     ///
     /// # Errors
