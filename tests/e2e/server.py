@@ -234,9 +234,9 @@ class Server:
             self.terminate()
         self.finish()
 
-    def finish(self) -> None:
+    def finish(self, timeout: float = STOP_WITHIN) -> None:
         """Waits for the end that `terminate` has asked for."""
-        code = self.wait_exit()
+        code = self.wait_exit(timeout)
         assert code == 0, f"exit code {code}:\n{self.log()}"
 
     def kill(self) -> None:
