@@ -87,14 +87,9 @@ class SignalWatch:
         """Sends a signal again that came right before a system call: Python looks at it when that returns."""
         main = threading.main_thread().ident
         while main is not None and sys.platform != "win32" and not noticed.wait(INSIST_EVERY):
-            if (signum := next((number for number in self._peek() if number in numbers), None)) is not None:
+            came = self._receive(socket.MSG_PEEK)
+            if (signum := next((number for number in came if number in numbers), None)) is not None:
                 signal.pthread_kill(main, signum)
-
-    def _peek(self) -> bytes:
-        try:
-            return self._reader.recv(CHUNK, socket.MSG_PEEK)
-        except BlockingIOError:
-            return b""
 
     def fileno(self) -> int:
         return self._reader.fileno()
@@ -108,10 +103,13 @@ class SignalWatch:
 
     def read(self) -> list[int]:
         """The signals since the last time, in order."""
+        return [number for number in self._receive() if number]
+
+    def _receive(self, flags: int = 0) -> bytes:
         try:
-            return [number for number in self._reader.recv(CHUNK) if number]
+            return self._reader.recv(CHUNK, flags)
         except BlockingIOError:
-            return []
+            return b""
 
 
 def _numbers(names: tuple[str, ...]) -> Iterator[int]:

@@ -148,30 +148,33 @@ async def send_within_truth(receive: Receive, send: Send) -> None:
     attempt(lambda: send(body(b"late", Truth(lambda: send(body(b"sent"))))))  # type: ignore[arg-type]
 
 
-async def send_within_del(receive: Receive, send: Send) -> None:
-    """Pieces are freed amid the writing."""
+async def free_pieces(send: Send, make: Callable[[], bytes]) -> None:
+    """Sends what `make` gives, which is freed amid the writing."""
     await send(start(201))
     for _ in range(5):
-        data = Dying(LARGE)
-        data.call = lambda: (send(body(b"y" * 70_000, True)), receive().close())
-        message = body(data, True)
-        del data
+        message = body(make(), True)
         await send(message)
     del message
     await send(body(b""))
+
+
+async def send_within_del(receive: Receive, send: Send) -> None:
+    def make() -> bytes:
+        data = Dying(LARGE)
+        data.call = lambda: (send(body(b"y" * 70_000, True)), receive().close())
+        return data
+
+    await free_pieces(send, make)
 
 
 async def send_within_weak_reference(receive: Receive, send: Send) -> None:
-    await send(start(201))
-    for _ in range(5):
+    def make() -> bytes:
         data = Owning(LARGE)
         data.owned = Owned()
         weakref.finalize(data.owned, attempt, lambda: send(body(b"y" * 70_000, True)))
-        message = body(data, True)
-        del data
-        await send(message)
-    del message
-    await send(body(b""))
+        return data
+
+    await free_pieces(send, make)
 
 
 async def send_within_collection(receive: Receive, send: Send) -> None:

@@ -8,7 +8,7 @@ use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBytes, PyDict, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 /// One well-known field: its name for ASGI and its key for WSGI.
 struct Known {
@@ -126,25 +126,29 @@ pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString>
     PyString::new(py, &text)
 }
 
+/// Calls `append` with each of the `pairs`: the items of a list, a tuple, or whatever can be iterated.
+pub(crate) fn for_each_pair(
+    pairs: &Bound<'_, PyAny>,
+    mut append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
+) -> PyResult<()> {
+    if let Ok(pairs) = pairs.cast_exact::<PyList>() {
+        pairs.iter().try_for_each(|pair| append(&pair))
+    } else if let Ok(pairs) = pairs.cast_exact::<PyTuple>() {
+        pairs.iter().try_for_each(|pair| append(&pair))
+    } else {
+        pairs.try_iter()?.try_for_each(|pair| append(&pair?))
+    }
+}
+
 /// Appends a field whose name and value are `bytes`.
 pub(crate) fn append_bytes(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (name, value) = pair_of(pair)?;
-    let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
-        return Err(PyTypeError::new_err(
-            "header names and values must be bytes",
-        ));
-    };
+    let (name, value) = bytes_pair(pair, "header names and values must be bytes")?;
     append(head, name.as_bytes(), value.as_bytes())
 }
 
 /// Appends a field of a further request, whose name and value are `bytes`.
 pub(crate) fn append_promised(promise: &mut Promise, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (name, value) = pair_of(pair)?;
-    let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
-        return Err(PyTypeError::new_err(
-            "header names and values must be bytes",
-        ));
-    };
+    let (name, value) = bytes_pair(pair, "header names and values must be bytes")?;
     promise
         .append(name.as_bytes(), value.as_bytes())
         .map_err(head_error)
@@ -160,12 +164,7 @@ pub(crate) fn append_promised_text(promise: &mut Promise, pair: &Bound<'_, PyAny
 
 /// Appends a trailer field whose name and value are `bytes`.
 pub(crate) fn append_trailer(trailers: &mut Trailers, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (name, value) = pair_of(pair)?;
-    let (Ok(name), Ok(value)) = (name.cast::<PyBytes>(), value.cast::<PyBytes>()) else {
-        return Err(PyTypeError::new_err(
-            "trailer names and values must be bytes",
-        ));
-    };
+    let (name, value) = bytes_pair(pair, "trailer names and values must be bytes")?;
     trailers
         .append(name.as_bytes(), value.as_bytes())
         .map_err(head_error)
@@ -214,6 +213,17 @@ pub(crate) fn encode_latin1(text: &str) -> PyResult<Cow<'_, [u8]>> {
 
 fn append(head: &mut ResponseHead, name: &[u8], value: &[u8]) -> PyResult<()> {
     head.append(name, value).map_err(head_error)
+}
+
+fn bytes_pair<'py>(
+    pair: &Bound<'py, PyAny>,
+    complaint: &'static str,
+) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+    let (name, value) = pair_of(pair)?;
+    match (name.cast_into(), value.cast_into()) {
+        (Ok(name), Ok(value)) => Ok((name, value)),
+        _ => Err(PyTypeError::new_err(complaint)),
+    }
 }
 
 fn text_pair<'py>(

@@ -143,14 +143,19 @@ mod tests {
         }
     }
 
+    /// The first has the only permit, the others wait for it.
+    fn line() -> (Semaphore, [Peer; 3]) {
+        let semaphore = Semaphore::new(1);
+        let mut peers = <[Peer; 3]>::default();
+        assert!(peers[0].has_permit(&semaphore));
+        assert!(!peers[1].has_permit(&semaphore));
+        assert!(!peers[2].has_permit(&semaphore));
+        (semaphore, peers)
+    }
+
     #[test]
     fn permits_are_given_in_the_order_of_arrival() {
-        let semaphore = Semaphore::new(1);
-        let [mut first, mut second, mut third] =
-            [Peer::default(), Peer::default(), Peer::default()];
-        assert!(first.has_permit(&semaphore));
-        assert!(!second.has_permit(&semaphore));
-        assert!(!third.has_permit(&semaphore));
+        let (semaphore, [mut first, mut second, mut third]) = line();
         semaphore.release();
         assert_eq!((second.wakes(), third.wakes()), (1, 0));
         assert!(!first.has_permit(&semaphore), "it is the second one's");
@@ -163,12 +168,7 @@ mod tests {
 
     #[test]
     fn a_permit_outlives_those_who_leave() {
-        let semaphore = Semaphore::new(1);
-        let [mut first, mut second, mut third] =
-            [Peer::default(), Peer::default(), Peer::default()];
-        assert!(first.has_permit(&semaphore));
-        assert!(!second.has_permit(&semaphore));
-        assert!(!third.has_permit(&semaphore));
+        let (semaphore, [mut first, second, third]) = line();
         semaphore.release();
         drop(second); // called, and gone before it came
         assert_eq!(third.wakes(), 1);

@@ -6,7 +6,7 @@ use granian_proto::{ResponseHead, Trailers};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyDict, PyString};
 
 use crate::app::fields;
 use crate::app::payload::bytes_of;
@@ -100,17 +100,11 @@ fn push(message: &Bound<'_, PyDict>) -> PyResult<Message> {
 /// Calls `append` with each item of the message's `headers`, if it has any.
 fn for_each_header(
     message: &Bound<'_, PyDict>,
-    mut append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
+    append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
 ) -> PyResult<()> {
-    let Some(headers) = message.get_item(intern!(message.py(), "headers"))? else {
-        return Ok(());
-    };
-    if let Ok(headers) = headers.cast_exact::<PyList>() {
-        headers.iter().try_for_each(|pair| append(&pair))
-    } else if let Ok(headers) = headers.cast_exact::<PyTuple>() {
-        headers.iter().try_for_each(|pair| append(&pair))
-    } else {
-        headers.try_iter()?.try_for_each(|pair| append(&pair?))
+    match message.get_item(intern!(message.py(), "headers"))? {
+        Some(headers) => fields::for_each_pair(&headers, append),
+        None => Ok(()),
     }
 }
 

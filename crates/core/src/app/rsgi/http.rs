@@ -10,7 +10,7 @@ use granian_proto::ResponseHead;
 use granian_proto::h2::Promise;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString};
 
 use super::body::{Iteration, Piece, Whole};
 use super::protocol_error;
@@ -290,22 +290,17 @@ pub(super) fn append_headers(
 
 pub(super) fn for_each_header(
     headers: Option<&Bound<'_, PyAny>>,
-    mut append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
+    append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
 ) -> PyResult<()> {
     let Some(headers) = headers else {
         return Ok(());
     };
-    if let Ok(headers) = headers.cast_exact::<PyList>() {
-        headers.iter().try_for_each(|pair| append(&pair))
-    } else if let Ok(headers) = headers.cast_exact::<PyTuple>() {
-        headers.iter().try_for_each(|pair| append(&pair))
-    } else if headers.is_instance_of::<PyString>() || headers.is_instance_of::<PyBytes>() {
-        Err(PyTypeError::new_err(
+    if headers.is_instance_of::<PyString>() || headers.is_instance_of::<PyBytes>() {
+        return Err(PyTypeError::new_err(
             "headers must be a sequence of pairs of str",
-        ))
-    } else {
-        headers.try_iter()?.try_for_each(|pair| append(&pair?))
+        ));
     }
+    fields::for_each_pair(headers, append)
 }
 
 struct Disconnect(Arc<Call>);
