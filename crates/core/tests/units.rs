@@ -15,6 +15,7 @@ mod net {
 
 #[path = "../src/runtime"]
 mod runtime {
+    mod backlog;
     mod timers;
     pub(crate) mod waker;
 }

@@ -78,7 +78,7 @@ impl Reactor {
             in_turn: Cell::new(false),
             has_ended: Cell::new(false),
             left: Cell::new(0),
-            backlog: Backlog::new(Instant::now()),
+            backlog: Backlog::default(),
         })))
     }
 
@@ -246,7 +246,7 @@ impl Reactor {
             };
             self.0.left.set(left);
             self.poll_task(key);
-            if self.0.backlog.is_due() {
+            if !self.0.backlog.is_empty() && self.0.backlog.is_due(Instant::now()) {
                 self.clear_backlog();
             }
         }
