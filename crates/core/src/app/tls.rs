@@ -23,14 +23,15 @@ pub(crate) fn extension<'py>(py: Python<'py>, info: &TlsInfo) -> PyResult<Bound<
         return made.bind(py).copy();
     }
     let extension = PyDict::new(py);
-    extension.set_item("server_cert", info.server_certificate())?;
-    extension.set_item("client_cert_chain", PyTuple::new(py, info.client_chain())?)?;
+    extension.set_item(intern!(py, "server_cert"), info.server_certificate())?;
+    let chain = PyTuple::new(py, info.client_chain())?;
+    extension.set_item(intern!(py, "client_cert_chain"), chain)?;
     let name = info.client().map(|client| client.subject);
-    extension.set_item("client_cert_name", name)?;
+    extension.set_item(intern!(py, "client_cert_name"), name)?;
     // Who has a certificate that is not accepted is turned away in the handshake.
-    extension.set_item("client_cert_error", py.None())?;
-    extension.set_item("tls_version", info.version)?;
-    extension.set_item("cipher_suite", info.cipher_suite)?;
+    extension.set_item(intern!(py, "client_cert_error"), py.None())?;
+    extension.set_item(intern!(py, "tls_version"), info.version)?;
+    extension.set_item(intern!(py, "cipher_suite"), info.cipher_suite)?;
     // Nothing else is kept there, so the cell is empty.
     let _ = info.memo.set(Box::new(extension.copy()?.unbind()));
     Ok(extension)

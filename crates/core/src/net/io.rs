@@ -50,6 +50,14 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 
     /// Makes the coming close a reset, which no peer can take for a proper end.
     fn reset_on_close(&mut self);
+
+    /// The close follows the shutdown at once, if `follows`: it ends both ways by itself.
+    fn set_close_follows(&mut self, _follows: bool) {}
+
+    /// The socket may have something that was not read.
+    fn has_input(&self) -> bool {
+        true
+    }
 }
 
 /// A socket watched by the reactor of the task that owns it.
@@ -58,6 +66,8 @@ pub(crate) struct Io {
     /// The poller tells of room to write. Not until a write has found none: most never do, and that
     /// word costs a turn of the event loop each time (3 of 8 of a TLS connection for one request).
     awaits_room: bool,
+    /// Shutting down is left to the close.
+    close_follows: bool,
     handle: TaskHandle,
 }
 
@@ -80,6 +90,7 @@ impl Io {
         Ok(Self {
             socket,
             awaits_room: false,
+            close_follows: false,
             handle: handle.clone(),
         })
     }
@@ -197,6 +208,7 @@ impl AsyncWrite for Io {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(match &self.socket {
+            _ if self.close_follows => Ok(()),
             Socket::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
         })
@@ -254,6 +266,14 @@ impl Stream for Io {
         let linger = Some(std::time::Duration::ZERO);
         // Best effort: a socket that refuses the option is already broken.
         let _ = rustix::net::sockopt::set_socket_linger(self.socket.as_fd(), linger);
+    }
+
+    fn set_close_follows(&mut self, follows: bool) {
+        self.close_follows = follows;
+    }
+
+    fn has_input(&self) -> bool {
+        self.handle.readiness().is_readable()
     }
 }
 

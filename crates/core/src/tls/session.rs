@@ -10,7 +10,6 @@ use std::task::{Context, Poll, ready};
 use rustls::ProtocolVersion;
 use rustls::pki_types::CertificateDer;
 use rustls::server::Acceptor;
-use rustls::sign::CertifiedKey;
 use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
 use tokio_rustls::LazyConfigAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -30,7 +29,7 @@ pub(crate) struct TlsInfo {
     pub(crate) cipher_suite: Option<u16>,
     /// IANA's name of it.
     pub(crate) cipher_name: Option<&'static str>,
-    server: Arc<CertifiedKey>,
+    server: Arc<str>,
     /// The client's certificate first; empty if it gave none.
     clients: Vec<CertificateDer<'static>>,
     /// What the interface keeps for the connection's life.
@@ -47,12 +46,8 @@ impl TlsInfo {
     }
 
     /// The server's certificate, PEM.
-    pub(crate) fn server_certificate(&self) -> String {
-        self.server
-            .cert
-            .first()
-            .map(certificate::pem)
-            .unwrap_or_default()
+    pub(crate) fn server_certificate(&self) -> &str {
+        &self.server
     }
 
     /// The client's chain, PEM each.
@@ -93,7 +88,7 @@ pub(crate) async fn accept<S: Stream>(
         cipher_name: suite
             .and_then(|suite| suite.as_str())
             .map(|name| name.strip_prefix("TLS13_").map_or(name, tls13_name)),
-        server: Arc::clone(&entry.key),
+        server: Arc::clone(&entry.pem),
         clients: connection
             .peer_certificates()
             .map(|chain| chain.iter().map(|each| each.clone().into_owned()).collect())
@@ -135,6 +130,14 @@ impl<S: Stream> Stream for Session<S> {
 
     fn reset_on_close(&mut self) {
         self.0.get_mut().0.io.reset_on_close();
+    }
+
+    fn set_close_follows(&mut self, follows: bool) {
+        self.0.get_mut().0.io.set_close_follows(follows);
+    }
+
+    fn has_input(&self) -> bool {
+        self.0.get_ref().0.io.has_input()
     }
 }
 

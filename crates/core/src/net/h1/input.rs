@@ -368,6 +368,11 @@ impl<S: Stream> Connection<S> {
             self.phase = Phase::Closed;
             return Step::Again;
         }
+        // Of a peer that has ended its side nothing more comes, nor should anything where it has sent
+        // all that it may; one look tells.
+        let is_over = self.ended || (self.engine.is_satisfied() && self.input.is_empty());
+        let closes = self.ended || (is_over && !self.io.has_input());
+        self.io.set_close_follows(closes);
         // The stream says at its next read what went wrong, if anything did.
         if Pin::new(&mut self.io).poll_shutdown(cx).is_pending() {
             if self.stall.is_clear() {
@@ -378,14 +383,10 @@ impl<S: Stream> Connection<S> {
         }
         self.stall.clear();
         let now = self.handle.now();
-        self.phase = if self.ended {
-            // Of a peer that has ended its side nothing more comes.
-            Phase::Closed
-        } else if self.engine.is_satisfied() && self.input.is_empty() {
-            // Nor should anything here; one look tells.
-            Phase::Lingering(now)
-        } else {
-            Phase::Lingering(now + LINGER)
+        self.phase = match (closes, is_over) {
+            (true, _) => Phase::Closed,
+            (false, true) => Phase::Lingering(now),
+            (false, false) => Phase::Lingering(now + LINGER),
         };
         Step::Again
     }
