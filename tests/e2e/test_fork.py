@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+import sys
 import time
 
 import pytest
@@ -23,14 +25,23 @@ def wait_descriptors(probe: Server, count: int) -> None:
         assert time.monotonic() < deadline
 
 
-def test_inherited_sockets_tell_no_other_connection(forking):
+UNSEEN = pytest.param(
+    "clone",
+    marks=pytest.mark.skipif(
+        sys.platform != "linux" or platform.machine() not in ("x86_64", "aarch64"), reason="a system call by its number"
+    ),
+)
+
+
+@pytest.mark.parametrize("start", ["fork", UNSEEN])
+def test_inherited_sockets_tell_no_other_connection(forking, start):
     """The child keeps the socket open behind the server's back; what happens on it then must not
     be taken for something that happens on the connections that came after it."""
     before = int(forking.get("/descriptors").body)
     old = [forking.connect() for _ in range(8)]
     for wire in old:
         assert wire.request("GET", "/descriptors").response().status == 200
-    assert int(forking.get("/fork").body) > 0
+    assert int(forking.get(f"/{start}").body) > 0
     wait_descriptors(forking, before + 2)  # they were idle for too long; the pipe is new
     mark = forking.mark()
     new = [forking.connect().request("GET", f"/new{n}") for n in range(8)]
@@ -42,3 +53,10 @@ def test_inherited_sockets_tell_no_other_connection(forking):
         wire.half_close()
     assert forking.get("/open").body == b"open"
     assert [wire.response().body for wire in new] == [b"stayed"] * 8
+
+
+def test_a_connection_ends_though_a_child_has_it(forking):
+    """Closing a descriptor that another process holds as well ends nothing."""
+    with forking.connect() as wire:
+        assert int(wire.request("GET", "/fork", "Connection: close").response().body) > 0
+        assert wire.rest() == b""

@@ -128,9 +128,11 @@ impl Io {
 
 impl Drop for Io {
     /// A child process that the application has forked keeps the socket open, and the poller would
-    /// go on telling of it: to the task that has this one's key by then.
+    /// go on telling of it.
     fn drop(&mut self) {
-        self.handle.unwatch(self.socket.source());
+        if self.handle.may_be_shared() {
+            self.handle.unwatch(self.socket.source());
+        }
     }
 }
 
@@ -208,7 +210,7 @@ impl AsyncWrite for Io {
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(match &self.socket {
-            _ if self.close_follows => Ok(()),
+            _ if self.close_follows && !self.handle.may_be_shared() => Ok(()),
             Socket::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
             Socket::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
         })

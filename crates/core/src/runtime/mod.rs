@@ -2,6 +2,7 @@
 //! event loop. Knows nothing of HTTP.
 
 mod backlog;
+mod forks;
 pub(crate) mod python;
 pub(crate) mod reactor;
 mod readiness;

@@ -20,6 +20,7 @@ use mio::{Events, Interest, Token};
 use slab::Slab;
 
 use super::backlog::Backlog;
+use super::forks::ForkWatch;
 use super::readiness::Readiness;
 use super::timers::{Deadline, Timers};
 use super::waker::{Mailbox, TaskWaker};
@@ -34,7 +35,10 @@ struct Inner {
     registry: mio::Registry,
     /// The process that the reactor belongs to. One that is forked off has the same poller.
     process: u32,
+    forks: ForkWatch,
     tasks: RefCell<Slab<Slot>>,
+    /// How many tasks there were.
+    spawned: Cell<usize>,
     ready: RefCell<VecDeque<usize>>,
     timers: RefCell<Timers>,
     mailbox: Arc<Mailbox>,
@@ -54,6 +58,7 @@ struct Slot {
     waker: Waker,
     deadline: Deadline,
     readiness: Rc<Readiness>,
+    token: Token,
 }
 
 impl Reactor {
@@ -70,7 +75,9 @@ impl Reactor {
             events: RefCell::new(Events::with_capacity(EVENTS_PER_TURN)),
             registry,
             process: std::process::id(),
+            forks: ForkWatch::new(),
             tasks: RefCell::new(Slab::new()),
+            spawned: Cell::new(0),
             ready: RefCell::new(VecDeque::new()),
             timers: RefCell::new(Timers::default()),
             mailbox: Arc::new(Mailbox::new(waker)),
@@ -104,10 +111,13 @@ impl Reactor {
         F: Future<Output = ()> + 'static,
     {
         let readiness = Rc::new(Readiness::default());
-        let key = {
+        let spawned = self.0.spawned.get();
+        self.0.spawned.set(spawned.wrapping_add(1));
+        let (key, token) = {
             let mut tasks = self.0.tasks.borrow_mut();
             let entry = tasks.vacant_entry();
             let key = entry.key();
+            let token = token_of(key, spawned).ok_or(io::ErrorKind::OutOfMemory)?;
             let wake = Arc::new(TaskWaker::new(Arc::clone(&self.0.mailbox), key));
             entry.insert(Slot {
                 future: None,
@@ -115,12 +125,14 @@ impl Reactor {
                 wake,
                 deadline: Deadline::default(),
                 readiness: Rc::clone(&readiness),
+                token,
             });
-            key
+            (key, token)
         };
         let handle = TaskHandle {
             reactor: self.clone(),
             key,
+            token,
             readiness,
         };
         match make(handle) {
@@ -208,9 +220,11 @@ impl Reactor {
                 self.0.mailbox.acknowledge();
                 continue;
             }
-            let key = event.token().0;
-            if let Some(slot) = self.0.tasks.borrow().get(key) {
-                slot.readiness.note(event);
+            let key = event.token().0 & KEY_MASK;
+            match self.0.tasks.borrow().get(key) {
+                Some(slot) if slot.token == event.token() => slot.readiness.note(event),
+                // Of a socket that has been closed here, and that a child process still has.
+                _ => continue,
             }
             self.wake(key);
         }
@@ -296,6 +310,7 @@ impl Reactor {
 pub(crate) struct TaskHandle {
     reactor: Reactor,
     key: usize,
+    token: Token,
     readiness: Rc<Readiness>,
 }
 
@@ -337,7 +352,7 @@ impl TaskHandle {
     /// When the system's table of watched descriptors is full.
     pub(crate) fn watch(&self, source: &mut dyn Source) -> io::Result<()> {
         let registry = &self.reactor.0.registry;
-        registry.register(source, Token(self.key), Interest::READABLE)
+        registry.register(source, self.token, Interest::READABLE)
     }
 
     /// From now on that there is room to write is told as well; at once, if there is some.
@@ -347,7 +362,7 @@ impl TaskHandle {
     pub(crate) fn watch_for_room(&self, source: &mut dyn Source) -> io::Result<()> {
         let registry = &self.reactor.0.registry;
         let interest = Interest::READABLE | Interest::WRITABLE;
-        registry.reregister(source, Token(self.key), interest)
+        registry.reregister(source, self.token, interest)
     }
 
     /// Watches a source no longer, whoever else holds it open.
@@ -358,12 +373,26 @@ impl TaskHandle {
         }
     }
 
+    /// True if a child of the process may hold open what was opened here.
+    pub(crate) fn may_be_shared(&self) -> bool {
+        self.reactor.0.forks.has_forked()
+    }
+
     /// What the poller last said of the watched source.
     pub(crate) fn readiness(&self) -> &Rc<Readiness> {
         &self.readiness
     }
 }
 
+/// What the poller knows a task's sockets by: its key, which another task gets after it, and how many
+/// tasks there were before it. `None` if there are more at once than there are keys.
+fn token_of(key: usize, spawned: usize) -> Option<Token> {
+    // The mask itself is left to `WAKE`.
+    (key < KEY_MASK).then(|| Token((spawned << KEY_BITS) | key))
+}
+
+const KEY_BITS: u32 = usize::BITS / 2;
+const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 const WAKE: Token = Token(usize::MAX);
 /// More events than this wait for the next turn, after the Python code that became ready.
 const EVENTS_PER_TURN: usize = 256;
