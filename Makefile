@@ -12,6 +12,8 @@ PORT ?= 8000
 ARGS ?=
 # Seconds per fuzz target, or of the soak.
 SECONDS ?= 60
+# What some tests are skipped without: clients that are no Python packages.
+DEBIAN_CLIENTS := chromium curl nghttp2-client openssl
 
 BIN := $(VENV)/bin
 TOOLS := .tools
@@ -22,13 +24,17 @@ export PYO3_PYTHON = $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev serve test test-all test-rust test-python fmt check fuzz lifecycle-50 soak
+.PHONY: help dev clients serve test test-all test-rust test-python fmt check fuzz lifecycle-50 soak
 .PHONY: conformance conformance-http2 conformance-websockets bench clean need-cargo need-python
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 dev: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## make $(VENV) with every development need and a release build
+
+clients: ## install the clients that some tests need from Debian, as root
+	@dpkg -s $(DEBIAN_CLIENTS) >/dev/null 2>&1 \
+		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(DEBIAN_CLIENTS); }
 
 serve: $(VENV)/.stamp-build ## build in release mode and serve examples/ (APP=, HOST=, PORT=)
 	@echo "Open http://$(HOST):$(PORT)/ (Ctrl-C stops the server)"
