@@ -13,7 +13,7 @@ ARGS ?=
 # Seconds per fuzz target, or of the soak.
 SECONDS ?= 60
 # What some tests are skipped without: clients that are no Python packages.
-DEBIAN_CLIENTS := chromium curl nghttp2-client openssl
+CLIENTS := chromium curl nghttp h2load openssl
 
 BIN := $(VENV)/bin
 TOOLS := .tools
@@ -33,8 +33,10 @@ help: ## list the commands
 dev: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## make $(VENV) with every development need and a release build
 
 clients: ## install the clients that some tests need from Debian, as root
-	@dpkg -s $(DEBIAN_CLIENTS) >/dev/null 2>&1 \
-		|| { apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends $(DEBIAN_CLIENTS); }
+	@for client in $(CLIENTS); do command -v $$client >/dev/null || missing="$$missing $$client"; done; \
+	test -z "$$missing" || { export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; \
+		apt-get install -qq --no-install-recommends curl nghttp2-client openssl; \
+		apt-get install -qq --no-install-recommends chromium; }
 
 serve: $(VENV)/.stamp-build ## build in release mode and serve examples/ (APP=, HOST=, PORT=)
 	@echo "Open http://$(HOST):$(PORT)/ (Ctrl-C stops the server)"

@@ -20,7 +20,7 @@ CLONE = {"x86_64": 56, "aarch64": 220}
 
 
 def clone() -> int:
-    """A fork that the C library does not know of, like those of programs that are started by it."""
+    """A fork of which no handler of `pthread_atfork` is told, as of vfork and posix_spawn."""
     return ctypes.PyDLL(None).syscall(CLONE[platform.machine()], int(signal.SIGCHLD), 0, 0, 0, 0)
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from .websocket import frame, open_websocket
-from .wire import Wire
+from .wire import Wire, request_bytes
 
 BINARY = 2
 
@@ -91,3 +91,22 @@ def test_a_piece_leaves_while_the_next_is_made(server, size):
             received += wire.socket.recv(65536).count(b"a")
         assert time.monotonic() - begin < 0.8
         assert wire.rest().endswith(b"b\r\n0\r\n\r\n")
+
+
+def test_a_response_does_not_wait_for_the_request_behind_it(server, loop):
+    """Not even when other connections are ready, whose responses it could leave with."""
+    app = server("fairness:app", "asginl", loop=loop)
+    wires = [app.connect() for _ in range(8)]
+    for wire in wires:
+        assert wire.request("GET", "/").response().status == 200
+    blocking, pipelining, *others = wires
+    blocking.request("GET", "/block")
+    pipelining.send(request_bytes("GET", "/") + request_bytes("GET", "/block"))
+    for wire in others:
+        wire.request("GET", "/")
+    assert pipelining.response().status == 200
+    first = time.monotonic()
+    assert pipelining.response().status == 200
+    assert time.monotonic() - first > 0.5
+    for wire in wires:
+        wire.close()

@@ -43,6 +43,8 @@ def test_inherited_sockets_tell_no_other_connection(forking, start):
         assert wire.request("GET", "/descriptors").response().status == 200
     assert int(forking.get(f"/{start}").body) > 0
     wait_descriptors(forking, before + 2)  # they were idle for too long; the pipe is new
+    if start == "fork":
+        assert [wire.rest() for wire in old] == [b""] * 8
     mark = forking.mark()
     new = [forking.connect().request("GET", f"/new{n}") for n in range(8)]
     for n, wire in enumerate(new):

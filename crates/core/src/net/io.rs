@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
+use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -54,7 +55,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// The close follows the shutdown at once, if `follows`: it ends both ways by itself.
     fn set_close_follows(&mut self, _follows: bool) {}
 
-    /// The socket may have something that was not read.
+    /// The stream may have something that was not read.
     fn has_input(&self) -> bool {
         true
     }
@@ -68,6 +69,8 @@ pub(crate) struct Io {
     awaits_room: bool,
     /// Shutting down is left to the close.
     close_follows: bool,
+    /// The close is to be a reset.
+    is_cut: bool,
     handle: TaskHandle,
 }
 
@@ -91,6 +94,7 @@ impl Io {
             socket,
             awaits_room: false,
             close_follows: false,
+            is_cut: false,
             handle: handle.clone(),
         })
     }
@@ -127,10 +131,14 @@ impl Io {
 }
 
 impl Drop for Io {
-    /// A child process that the application has forked keeps the socket open, and the poller would
-    /// go on telling of it.
+    /// A child process that the application has forked keeps the socket open: the peer would not
+    /// learn that this end has closed it, and the poller would go on telling of it.
     fn drop(&mut self) {
-        if self.handle.may_be_shared() {
+        if self.handle.may_be_shared() && self.handle.reactor().is_own() {
+            if !self.is_cut {
+                // Fails for a socket that is shut down or broken.
+                let _ = self.socket.shut_down(Shutdown::Both);
+            }
             self.handle.unwatch(self.socket.source());
         }
     }
@@ -209,11 +217,11 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match &self.socket {
-            _ if self.close_follows && !self.handle.may_be_shared() => Ok(()),
-            Socket::Tcp(stream) => stream.shutdown(std::net::Shutdown::Write),
-            Socket::Unix(stream) => stream.shutdown(std::net::Shutdown::Write),
-        })
+        // What a child of the process holds open as well does not end by being closed.
+        if self.close_follows && !self.handle.may_be_shared() {
+            return Poll::Ready(Ok(()));
+        }
+        Poll::Ready(self.socket.shut_down(Shutdown::Write))
     }
 }
 
@@ -265,6 +273,7 @@ impl Stream for Io {
     }
 
     fn reset_on_close(&mut self) {
+        self.is_cut = true;
         let linger = Some(std::time::Duration::ZERO);
         // Best effort: a socket that refuses the option is already broken.
         let _ = rustix::net::sockopt::set_socket_linger(self.socket.as_fd(), linger);
@@ -297,6 +306,13 @@ pub(crate) fn poll_read_buf<S: AsyncRead + Unpin>(
 }
 
 impl Socket {
+    fn shut_down(&self, how: Shutdown) -> io::Result<()> {
+        match self {
+            Self::Tcp(stream) => stream.shutdown(how),
+            Self::Unix(stream) => stream.shutdown(how),
+        }
+    }
+
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Self::Tcp(stream) => stream,

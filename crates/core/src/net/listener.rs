@@ -165,7 +165,7 @@ impl Acceptor {
 
 impl Drop for Acceptor {
     /// The supervisor and other workers hold the same socket open, and the poller would go on telling
-    /// of it to whichever task comes after this one (epoll(7), "closing a file descriptor").
+    /// of clients that they are to accept (epoll(7), "closing a file descriptor").
     fn drop(&mut self) {
         self.handle.unwatch(self.listener.source());
     }

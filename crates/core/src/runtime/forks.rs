@@ -3,7 +3,7 @@
 //! save system calls.
 //!
 //! Children that run another program at once (vfork, posix_spawn) do not count: what is closed on
-//! exec, as all descriptors of the core are, they keep for a moment.
+//! exec, as the descriptors of the core are, they keep for a moment.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ impl ForkWatch {
         Self(is_watched.then(|| FORKS.load(Ordering::Relaxed)))
     }
 
-    /// True if this process has forked since, or is the child that did; or if that can't be told.
+    /// True if this process has forked since, or is a child forked since; or if that can't be told.
     pub(super) fn has_forked(&self) -> bool {
         self.0 != Some(FORKS.load(Ordering::Relaxed))
     }

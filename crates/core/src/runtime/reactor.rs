@@ -99,6 +99,11 @@ impl Reactor {
         &self.0.mailbox
     }
 
+    /// False in a child process that was forked off: it has the same poller and sockets.
+    pub(crate) fn is_own(&self) -> bool {
+        self.0.process == std::process::id()
+    }
+
     /// True while a turn runs; false when Python code calls in by itself.
     pub(crate) fn is_in_turn(&self) -> bool {
         self.0.in_turn.get()
@@ -221,12 +226,17 @@ impl Reactor {
                 continue;
             }
             let key = event.token().0 & KEY_MASK;
-            match self.0.tasks.borrow().get(key) {
-                Some(slot) if slot.token == event.token() => slot.readiness.note(event),
-                // Of a socket that has been closed here, and that a child process still has.
-                _ => continue,
+            // Of a socket that has been closed here, a child process may still have a copy.
+            let is_current = match self.0.tasks.borrow().get(key) {
+                Some(slot) if slot.token == event.token() => {
+                    slot.readiness.note(event);
+                    true
+                }
+                _ => false,
+            };
+            if is_current {
+                self.wake(key);
             }
-            self.wake(key);
         }
     }
 
@@ -367,7 +377,7 @@ impl TaskHandle {
 
     /// Watches a source no longer, whoever else holds it open.
     pub(crate) fn unwatch(&self, source: &mut dyn Source) {
-        if self.reactor.0.process == std::process::id() {
+        if self.reactor.is_own() {
             // Fails only for what is not watched.
             let _ = self.reactor.0.registry.deregister(source);
         }
@@ -388,7 +398,7 @@ impl TaskHandle {
 /// tasks there were before it. `None` if there are more at once than there are keys.
 fn token_of(key: usize, spawned: usize) -> Option<Token> {
     // The mask itself is left to `WAKE`.
-    (key < KEY_MASK).then(|| Token((spawned << KEY_BITS) | key))
+    (key < KEY_MASK).then_some(Token((spawned << KEY_BITS) | key))
 }
 
 const KEY_BITS: u32 = usize::BITS / 2;

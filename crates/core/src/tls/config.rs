@@ -373,8 +373,8 @@ fn clients(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Clien
     })
 }
 
-/// Sessions that a client may resume for each that it has agreed on: the next one gives the next
-/// ticket. Each costs 1.7 µs.
+/// Tickets that a session of TLS 1.3 brings, at 1.7 µs each. A client that opens several connections
+/// at once, and uses each ticket once (RFC 8446, C.4), resumes one of them; all bring the next ticket.
 const TICKETS: usize = 1;
 
 static ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];

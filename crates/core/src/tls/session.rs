@@ -137,7 +137,9 @@ impl<S: Stream> Stream for Session<S> {
     }
 
     fn has_input(&self) -> bool {
-        self.0.get_ref().0.io.has_input()
+        // A session that holds data which was not read wants no more.
+        let (flight, connection) = self.0.get_ref();
+        flight.io.has_input() || !connection.wants_read()
     }
 }
 

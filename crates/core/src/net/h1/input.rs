@@ -383,10 +383,12 @@ impl<S: Stream> Connection<S> {
         }
         self.stall.clear();
         let now = self.handle.now();
-        self.phase = match (closes, is_over) {
-            (true, _) => Phase::Closed,
-            (false, true) => Phase::Lingering(now),
-            (false, false) => Phase::Lingering(now + LINGER),
+        self.phase = if closes {
+            Phase::Closed
+        } else if is_over {
+            Phase::Lingering(now)
+        } else {
+            Phase::Lingering(now + LINGER)
         };
         Step::Again
     }

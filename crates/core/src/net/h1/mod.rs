@@ -344,6 +344,7 @@ impl<S: Stream> Connection<S> {
     /// A small, complete response may leave together with those of other connections.
     fn may_put_off(&self) -> bool {
         self.current.is_none()
+            && self.held.is_none()
             && self.phase == Phase::Serving
             && !self.output.is_empty()
             && self.output.left() <= PUT_OFF

@@ -65,6 +65,8 @@ impl<S: Stream> Connection<S> {
 
     fn try_encode(&mut self, reply: Reply) -> Result<(), SendError> {
         let now = self.handle.now();
+        let current = self.current.as_ref();
+        let has_source = current.is_some_and(|current| current.source.is_some());
         let Self { engine, output, .. } = self;
         match reply {
             Reply::Informational(head) => engine.send_informational(&head, output.tail()),
@@ -77,7 +79,9 @@ impl<S: Stream> Connection<S> {
             Reply::Data { data, last } => {
                 if !data.is_empty() {
                     let len = engine.begin_data(data.len() as u64, output.tail())?;
-                    if len > 0 {
+                    if len > 0 && has_source {
+                        output.gather(data);
+                    } else if len > 0 {
                         output.push(data);
                     }
                     engine.end_data(output.tail());
