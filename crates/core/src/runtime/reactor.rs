@@ -175,6 +175,11 @@ impl Reactor {
     pub(crate) fn turn(&self) -> bool {
         self.0.in_turn.set(true);
         self.0.mailbox.attend(true);
+        if !self.0.backlog.is_empty() {
+            self.0.now.set(Instant::now());
+            self.0.backlog.note_gathered(self.0.now.get());
+            self.clear_backlog();
+        }
         self.take_events();
         self.ring_alarms();
         self.run_ready();
@@ -184,13 +189,17 @@ impl Reactor {
     }
 
     /// Runs what was woken by Python code outside a turn; then the thread attends no longer. True
-    /// if a turn is needed: for the rest, or for its owner to see that a task has ended.
+    /// if a turn is needed: for the rest, for what was put off until other Python code has run, or
+    /// for its owner to see that a task has ended.
     pub(crate) fn settle(&self) -> bool {
         self.0.now.set(Instant::now());
         self.0.has_ended.set(false);
         self.run_ready();
         self.0.mailbox.attend(false);
-        self.0.has_ended.get() || !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
+        self.0.has_ended.get()
+            || !self.0.backlog.is_empty()
+            || !self.0.ready.borrow().is_empty()
+            || self.0.mailbox.has_mail()
     }
 
     /// When the next deadline of any task comes.
@@ -264,18 +273,21 @@ impl Reactor {
         self.0.mailbox.collect(&mut self.0.ready.borrow_mut());
         // Tasks woken from here on wait for the next turn, so that Python code is never starved.
         let count = self.0.ready.borrow().len();
+        let gathers = !self.is_in_turn() && self.0.backlog.may_gather();
         for left in (0..count).rev() {
             let Some(key) = self.0.ready.borrow_mut().pop_front() else {
                 break;
             };
-            self.0.left.set(left);
+            self.0.left.set(left + usize::from(gathers));
             self.poll_task(key);
             if !self.0.backlog.is_empty() && self.0.backlog.is_due(Instant::now()) {
                 self.clear_backlog();
             }
         }
         self.0.left.set(0);
-        self.clear_backlog();
+        if !gathers {
+            self.clear_backlog();
+        }
     }
 
     fn clear_backlog(&self) {
