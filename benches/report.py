@@ -44,7 +44,9 @@ class Report:
         crowds = {(entry.peer, entry.setting): entry for entry in (*earlier.crowds, *self.crowds)}
         versions = {**earlier.versions, **self.versions}
         order = [rows[workload] for workload in WORKLOADS if workload in rows]
-        return Report(self.machine, versions, order, list(memory.values()), list(crowds.values()))
+        # A run of the memory part alone says nothing of how the rows were measured.
+        machine = self.machine if self.rows else earlier.machine or self.machine
+        return Report(machine, versions, order, list(memory.values()), list(crowds.values()))
 
     def as_json(self) -> dict[str, Any]:
         return {
