@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 ///
 /// Once told so, it no longer raises the size of the heap's end that it keeps either, 128 KiB. The
 /// buffers of a turn are more: where they lay at that end, they were given back and faulted in anew
-/// turn by turn (`make bench`: wsgi-echo 10.1 µs with 0.8 faults a request, 7.9 without).
+/// turn by turn (`make bench`: wsgi-echo 10.1 µs with 0.8 faults a request, 7.4 without).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn return_large_blocks() {
     // SAFETY: mallopt only sets parameters of the allocator, and locks while it does.
