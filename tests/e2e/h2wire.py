@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 import struct
 from dataclasses import dataclass, field
@@ -12,7 +11,7 @@ import h2.connection
 import h2.events
 import h2.exceptions
 
-from .wire import DEADLINE, Address
+from .wire import DEADLINE, Address, Wire
 
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 GOAWAY = 7
@@ -50,10 +49,10 @@ class H2Wire:
         greedy: bool = True,
         validate: bool = True,
         upgrade: bytes | None = None,
+        receive_buffer: int | None = None,
     ) -> None:
         assert isinstance(address, tuple)
-        plain = socket.create_connection(address, timeout=DEADLINE)
-        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain = Wire(address, receive_buffer=receive_buffer).socket
         self.socket = context.wrap_socket(plain, server_hostname="localhost") if context else plain
         config = h2.config.H2Configuration(
             header_encoding="utf-8", validate_outbound_headers=validate, normalize_outbound_headers=validate

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from .clock import Clock
 from .conftest import ServerFactory
 from .h2wire import H2Wire
 from .server import Server, script
+from .tls import Files, TlsWire, context
 from .websocket import BINARY, FIN, PING, PONG, WebSocket, frame, open_websocket
 from .wire import DEADLINE, Wire
 
@@ -24,10 +26,11 @@ def clock(tmp_path: Path) -> Clock:
     return Clock(tmp_path)
 
 
-def pass_by(server: Server, clock: Clock, seconds: int) -> None:
+def pass_by(server: Server, clock: Clock, seconds: int, tls: ssl.SSLContext | None = None) -> None:
     """Lets time pass, and the server see that it has."""
     clock.pass_by(seconds)
-    assert server.get("/").status == 200
+    with TlsWire(server, tls) if tls else server.connect() as wire:
+        assert wire.request("GET", "/").response().status == 200
 
 
 # Slow readers.
@@ -58,6 +61,31 @@ def test_one_who_does_not_read_is_cut(server: ServerFactory, clock: Clock) -> No
         for _ in range(4):
             pass_by(probe, clock, HALF)
         assert len(wire.rest()) < SIZE
+
+
+@pytest.mark.parametrize("version", ["1.1", "2"])
+def test_a_slow_reader_of_records_is_not_cut(server: ServerFactory, clock: Clock, tmp_path: Path, version: str) -> None:
+    """It takes less at a time than a TLS session queues."""
+    files = Files.make(tmp_path)
+    probe = server("asgi_probe:app", "asgi", *files.options, env=clock.env, fresh=True)
+    trusted = context(files.authority)
+    if version == "2":
+        spoken = context(files.authority, alpn=("h2",))
+        with H2Wire(probe.address, context=spoken, receive_buffer=16_384) as stream:
+            large = stream.start("GET", LARGE)
+            for step in range(1, 13):
+                while len(stream.answers[large].body) < step * 60_000:
+                    assert stream.step()
+                pass_by(probe, clock, HALF, trusted)
+            assert len(stream.answer(large).body) == SIZE
+        return
+    with TlsWire(probe, trusted, receive_buffer=16_384) as wire:
+        wire.request("GET", LARGE, "Connection: close")
+        assert wire.head().status == 200
+        for _ in range(12):
+            pass_by(probe, clock, HALF, trusted)
+            wire.exactly(60_000)
+        assert wire.rest().endswith(b"\r\n0\r\n\r\n")
 
 
 @pytest.mark.parametrize("kind", ["socket", "window"])

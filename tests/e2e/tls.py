@@ -73,8 +73,9 @@ class TlsWire(Wire):
         host: str = "localhost",
         session: ssl.SSLSession | None = None,
         abrupt: bool = False,
+        receive_buffer: int | None = None,
     ) -> None:
-        super().__init__(server.address)
+        super().__init__(server.address, receive_buffer=receive_buffer)
         plain = self.socket
         try:
             self.socket: ssl.SSLSocket = context.wrap_socket(

@@ -44,6 +44,11 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
         None
     }
 
+    /// What is written is queued until the next flush, in records that are best filled.
+    fn queues(&self) -> bool {
+        false
+    }
+
     /// Bytes that were written and that the peer has not acknowledged, if that can be told.
     fn unacknowledged(&self) -> Option<usize> {
         None

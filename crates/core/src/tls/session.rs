@@ -2,7 +2,7 @@
 //! handshake found out (`TlsInfo`).
 
 use std::any::Any;
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Write};
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
@@ -19,8 +19,12 @@ use super::config::TlsConfig;
 use super::flight::Flight;
 use crate::net::io::Stream;
 
-/// See the module's documentation.
-pub(crate) struct Session<S: Stream>(TlsStream<Flight<S>>);
+/// See the module's documentation. What is written is sealed and queued; a flush sends it.
+pub(crate) struct Session<S: Stream> {
+    tls: TlsStream<Flight<S>>,
+    /// About how many bytes are in the queue. The session has its own bound, in sealed bytes.
+    queued: usize,
+}
 
 /// What an application may learn of the TLS session under a request.
 pub(crate) struct TlsInfo {
@@ -76,6 +80,7 @@ pub(crate) async fn accept<S: Stream>(
     let mut stream = start.into_stream(config).await?;
     let (flight, connection) = stream.get_mut();
     flight.end_handshake();
+    connection.set_buffer_limit(Some(MOST_SEALED));
     let suite = connection
         .negotiated_cipher_suite()
         .map(|suite| suite.suite());
@@ -95,13 +100,17 @@ pub(crate) async fn accept<S: Stream>(
             .unwrap_or_default(),
         memo: OnceLock::new(),
     };
-    Ok((Session(stream), info))
+    let session = Session {
+        tls: stream,
+        queued: 0,
+    };
+    Ok((session, info))
 }
 
 impl<S: Stream> Session<S> {
     /// The protocol that both ends agreed on, if the client asked for any.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        self.0.get_ref().1.alpn_protocol()
+        self.tls.get_ref().1.alpn_protocol()
     }
 }
 
@@ -117,28 +126,33 @@ fn tls13_name(rest: &str) -> &'static str {
 
 impl<S: Stream> Stream for Session<S> {
     fn is_hung_up(&self) -> bool {
-        self.0.get_ref().0.io.is_hung_up()
+        self.tls.get_ref().0.io.is_hung_up()
     }
 
     fn is_broken(&self) -> bool {
-        self.0.get_ref().0.io.is_broken()
+        self.tls.get_ref().0.io.is_broken()
     }
 
     fn unacknowledged(&self) -> Option<usize> {
-        self.0.get_ref().0.io.unacknowledged()
+        let held = self.tls.get_ref().0.io.unacknowledged()?;
+        Some(held + self.queued)
     }
 
     fn reset_on_close(&mut self) {
-        self.0.get_mut().0.io.reset_on_close();
+        self.tls.get_mut().0.io.reset_on_close();
     }
 
     fn set_close_follows(&mut self, follows: bool) {
-        self.0.get_mut().0.io.set_close_follows(follows);
+        self.tls.get_mut().0.io.set_close_follows(follows);
+    }
+
+    fn queues(&self) -> bool {
+        true
     }
 
     fn has_input(&self) -> bool {
         // A session that holds data which was not read wants no more.
-        let (flight, connection) = self.0.get_ref();
+        let (flight, connection) = self.tls.get_ref();
         flight.io.has_input() || !connection.wants_read()
     }
 }
@@ -151,21 +165,21 @@ impl<S: Stream> AsyncRead for Session<S> {
     ) -> Poll<io::Result<()>> {
         // One record at a time: what was read is to be answered before the socket is asked for more,
         // which sends what is kept (`Flight`).
-        let data = ready!(Pin::new(&mut self.0).poll_fill_buf(cx))?;
+        let data = ready!(Pin::new(&mut self.tls).poll_fill_buf(cx))?;
         let count = data.len().min(buf.remaining());
         buf.put_slice(&data[..count]);
-        Pin::new(&mut self.0).consume(count);
+        Pin::new(&mut self.tls).consume(count);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<S: Stream> AsyncWrite for Session<S> {
     fn poll_write(
-        mut self: Pin<&mut Self>,
+        self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write(cx, bytes)
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
     }
 
     fn poll_write_vectored(
@@ -173,18 +187,45 @@ impl<S: Stream> AsyncWrite for Session<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.0).poll_write_vectored(cx, slices)
+        let wanted = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        if self.queued > 0
+            && self.queued + wanted > MOST_QUEUED
+            && let flushed = self.as_mut().poll_flush(cx)
+            && (flushed.is_ready() || self.queued >= MOST_QUEUED)
+        {
+            ready!(flushed)?;
+        }
+        loop {
+            let count = self.tls.get_mut().1.writer().write_vectored(slices)?;
+            if count > 0 || wanted == 0 {
+                self.queued += count;
+                return Poll::Ready(Ok(count));
+            }
+            ready!(self.as_mut().poll_flush(cx))?;
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.0.is_write_vectored()
+        true
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_flush(cx)
+        let result = Pin::new(&mut self.tls).poll_flush(cx);
+        let written = self.tls.get_mut().0.take_written();
+        self.queued = match &result {
+            Poll::Pending => self.queued.saturating_sub(written),
+            Poll::Ready(_) => 0,
+        };
+        result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_shutdown(cx)
+        Pin::new(&mut self.tls).poll_shutdown(cx)
     }
 }
+
+/// Bytes in the queue before they are sent without a flush. More would leave the processor's caches
+/// before the kernel copies it: `make bench`, tls-h2-download 30 ms with 128 KiB, 36 with 512.
+const MOST_QUEUED: usize = 128 * 1024;
+/// The same sealed, in full records.
+const MOST_SEALED: usize = MOST_QUEUED + 1024;

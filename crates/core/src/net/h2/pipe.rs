@@ -228,6 +228,38 @@ impl<S: Stream> Inner<S> {
         Poll::Ready(Ok(taken.len()))
     }
 
+    /// Passes full records on to a stream that queues them: large frames need not be copied into
+    /// the output first. How many bytes of `slices` it has taken; the rest is to be gathered.
+    fn pass(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> usize {
+        let gathered = self.output.len();
+        let all = gathered + slices.iter().map(|slice| slice.len()).sum::<usize>();
+        let mut left = all - all % RECORD;
+        let is_free = self.blocked_since.is_none() && !self.is_writing && !self.broken;
+        if !is_free || gathered >= RECORD || left == 0 || !self.io.queues() {
+            return 0;
+        }
+        let mut parts = [IoSlice::new(&[]); PARTS];
+        let sources = std::iter::once(&*self.output).chain(slices.iter().map(|slice| &**slice));
+        for (part, source) in parts.iter_mut().zip(sources) {
+            let source = source.get(..left).unwrap_or(source);
+            *part = IoSlice::new(source);
+            left -= source.len();
+        }
+        match Pin::new(&mut self.io).poll_write_vectored(cx, &parts) {
+            Poll::Pending => 0,
+            Poll::Ready(Ok(count)) => {
+                self.is_held_back = true;
+                self.watch.handle_output(count);
+                self.output.advance(count.min(gathered));
+                count.saturating_sub(gathered)
+            }
+            Poll::Ready(Err(_)) => {
+                self.broken = true;
+                0
+            }
+        }
+    }
+
     /// Puts the request of the upgrade into its place, once that is reached.
     fn insert_request(&mut self) {
         if self.watch.is_behind_first_frame()
@@ -312,12 +344,16 @@ impl<S: Stream> AsyncWrite for Pipe<S> {
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut inner = self.0.borrow_mut();
-        let mut count = 0;
+        let passed = inner.pass(cx, slices);
+        let mut count = passed;
+        let mut skip = passed;
         for slice in slices {
-            match inner.poll_gather(cx, slice) {
+            let rest = slice.get(skip..).unwrap_or_default();
+            skip = skip.saturating_sub(slice.len());
+            match inner.poll_gather(cx, rest) {
                 Poll::Ready(Ok(taken)) => {
                     count += taken;
-                    if taken < slice.len() {
+                    if taken < rest.len() {
                         break;
                     }
                 }
@@ -346,6 +382,11 @@ impl<S: Stream> AsyncWrite for Pipe<S> {
 
 /// Bytes gathered before they are written in the middle of a turn.
 const OUTPUT_LIMIT: usize = 64 * 1024;
+/// What streams queue is best passed on in multiples of this: the most that a TLS record holds
+/// (RFC 8446, 5.1).
+const RECORD: usize = 16 * 1024;
+/// Slices that are passed on at once: the output, and the head and data of a frame.
+const PARTS: usize = 3;
 /// Bytes read at once before an upgrade's request is in its place: the preface and a few settings.
 const REQUEST_STEP: usize = 64;
 /// One connection's share of a turn; the codec reads about 8 KiB at a time.
