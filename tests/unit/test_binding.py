@@ -98,6 +98,26 @@ def test_siblings_share_the_port(listening):
     assert not second.getblocking()
 
 
+@pytest.mark.skipif(not hasattr(socket, "TCP_CONGESTION"), reason="the system has no such option")
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "0.0.0.0"])
+def test_segments_to_the_same_machine_are_not_paced(listening, host):
+    def congestion_control(of):
+        return of.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
+
+    with socket.socket() as plain:
+        usual = congestion_control(plain)
+    expected = usual if host == "0.0.0.0" else b"reno"
+    [first] = listening(bind_tcp(tcp(host), BACKLOG))
+    assert congestion_control(first) == expected
+    with socket.create_connection(first.getsockname()[:2]):
+        first.setblocking(True)
+        connection, _ = first.accept()
+        with connection:
+            assert congestion_control(connection) == expected
+    [second] = listening([bind_sibling(first, BACKLOG)])
+    assert congestion_control(second) == expected
+
+
 @pytest.mark.parametrize(
     ("address", "option"),
     [(tcp(port=70_000), "port"), (tcp("no.such.name.invalid"), "address"), (tcp("192.0.2.1"), "address")],
