@@ -1,9 +1,11 @@
 //! `Worker`: one event loop's server, as Python sees it.
 
 use std::cell::RefCell;
+use std::future::poll_fn;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use pyo3::exceptions::{PyOSError, PyRuntimeError};
 use pyo3::intern;
@@ -57,6 +59,7 @@ impl Worker {
         if let Some(tls) = options.ssl {
             service.set_tls(Arc::new(tls.load(py)?));
         }
+        tend_line(&reactor, &service)?;
         // Last of all: the thread keeps it until it is closed.
         let driver = Driver::new(reactor.clone(), event_loop);
         let worker = Self {
@@ -238,6 +241,17 @@ impl Worker {
             self.host.when_empty(py, callback);
         }
     }
+}
+
+/// Starts the task that looks after requests in line.
+fn tend_line(reactor: &Reactor, service: &Rc<Service>) -> std::io::Result<()> {
+    let service = Rc::clone(service);
+    reactor.spawn(|handle| {
+        Ok(poll_fn(move |cx| {
+            handle.set_deadline(service.tend_line(cx, handle.now()));
+            Poll::<()>::Pending
+        }))
+    })
 }
 
 fn interface(

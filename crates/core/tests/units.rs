@@ -8,6 +8,7 @@
 mod net {
     mod body;
     mod early;
+    mod gate;
     mod semaphore;
     mod spool;
     mod stall;
@@ -16,6 +17,7 @@ mod net {
 #[path = "../src/runtime"]
 mod runtime {
     mod backlog;
+    pub(crate) mod load;
     mod timers;
     pub(crate) mod waker;
 }

@@ -6,6 +6,7 @@ mod body;
 mod bounds;
 pub(crate) mod early;
 pub(crate) mod exchange;
+mod gate;
 pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod io;

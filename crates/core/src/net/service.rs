@@ -12,9 +12,11 @@ use granian_proto::{h1, ws};
 use super::app::App;
 use super::bounds::READ_SIZE;
 use super::early::EarlyWriter;
+use super::gate::Gate;
 use super::h2;
 use super::semaphore::Semaphore;
-pub(crate) use super::semaphore::Ticket;
+pub(crate) use super::semaphore::{Permit, Ticket};
+use crate::runtime::load::Load;
 use crate::tls::config::TlsConfig;
 
 /// One per worker, on its reactor's thread.
@@ -109,7 +111,7 @@ impl Service {
             sequel: Cell::new(Sequel::Nothing),
             tls: RefCell::new(None),
             connections: Cell::new(0),
-            permits: Semaphore::new(limits.active),
+            permits: Semaphore::new(limits.active, Gate::new(Load::default())),
             handled: Cell::new(0),
             draining_since: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),
@@ -128,13 +130,18 @@ impl Service {
     }
 
     /// Takes a place among the active exchanges, or waits in line for one.
-    pub(crate) fn poll_enter(&self, cx: &mut Context<'_>, ticket: &mut Ticket) -> Poll<()> {
-        self.permits.poll_acquire(cx, ticket)
+    pub(crate) fn poll_enter(
+        &self,
+        cx: &mut Context<'_>,
+        ticket: &mut Ticket,
+        now: Instant,
+    ) -> Poll<Permit> {
+        self.permits.poll_acquire(cx, ticket, now)
     }
 
-    /// Gives a place back.
-    pub(crate) fn exit(&self) {
-        self.permits.release();
+    /// Looks after those in line; when to do so again. See [`Semaphore::tend`].
+    pub(crate) fn tend_line(&self, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
+        self.permits.tend(cx, now)
     }
 
     /// Begins the drain.

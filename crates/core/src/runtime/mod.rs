@@ -3,6 +3,7 @@
 
 mod backlog;
 mod forks;
+pub(crate) mod load;
 pub(crate) mod python;
 pub(crate) mod reactor;
 mod readiness;

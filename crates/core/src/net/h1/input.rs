@@ -15,7 +15,7 @@ use crate::net::app::{Request, Source};
 use crate::net::bounds::{LINGER, READ_SIZE};
 use crate::net::exchange::{Exchange, Over};
 use crate::net::io::{Stream, poll_read_buf};
-use crate::net::service::Versions;
+use crate::net::service::{Permit, Versions};
 use crate::net::websocket::{Opening, WebSocket};
 
 impl<S: Stream> Connection<S> {
@@ -266,8 +266,8 @@ impl<S: Stream> Connection<S> {
         };
         // What is queued leaves first: the application may take its time.
         let starts_now = !has_body && self.output.is_empty() && self.service.app.may_start();
-        if starts_now && self.service.poll_enter(cx, &mut self.ticket).is_ready() {
-            return self.start(held);
+        if starts_now && let Poll::Ready(permit) = self.poll_enter(cx) {
+            return self.start(held, permit);
         }
         self.held = Some(Box::new(held));
         while has_body && exchange.has_body_room() && self.held.is_some() {
@@ -304,17 +304,22 @@ impl<S: Stream> Connection<S> {
             cx.waker().wake_by_ref();
             return Step::Wait;
         }
-        if self.service.poll_enter(cx, &mut self.ticket).is_pending() {
+        let Poll::Ready(permit) = self.poll_enter(cx) else {
             return self.wait_or_close();
-        }
+        };
         if let Some(held) = self.held.take() {
-            self.start(*held);
+            self.start(*held, permit);
         }
         Step::Again
     }
 
-    /// Calls the application. The exchange has its place among the active ones.
-    fn start(&mut self, held: Held) {
+    fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Permit> {
+        let now = self.handle.now();
+        self.service.poll_enter(cx, &mut self.ticket, now)
+    }
+
+    /// Calls the application.
+    fn start(&mut self, held: Held, permit: Permit) {
         self.has_served = true;
         let Held {
             request,
@@ -325,7 +330,7 @@ impl<S: Stream> Connection<S> {
         } = held;
         self.current = Some(Current {
             exchange: Arc::clone(&exchange),
-            service: Rc::clone(&self.service),
+            _permit: permit,
             replies: VecDeque::new(),
             source: None,
             expects_continue: request.expect_continue && !body_complete,

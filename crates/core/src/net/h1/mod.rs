@@ -25,7 +25,7 @@ use super::h2;
 use super::io::Stream;
 use super::output::Output;
 use super::reply::Reply;
-use super::service::{Service, Stage, Ticket, Versions};
+use super::service::{Permit, Service, Stage, Ticket, Versions};
 use super::stall::Stall;
 use super::websocket::Opening;
 use super::ws::Upgraded;
@@ -79,7 +79,7 @@ pub(crate) struct Connection<S> {
 /// The exchange in progress.
 struct Current {
     exchange: Arc<Exchange>,
-    service: Rc<Service>,
+    _permit: Permit,
     replies: VecDeque<Reply>,
     source: Option<Box<dyn Source>>,
     expects_continue: bool,
@@ -390,7 +390,6 @@ impl Drop for Current {
         }
         // Answered exchanges are finished already; this one is cut off.
         self.exchange.finish(Over::Disconnected);
-        self.service.exit();
     }
 }
 

@@ -28,7 +28,7 @@ use crate::net::app::{Request, Source};
 use crate::net::bounds::HEAD_HOLD;
 use crate::net::exchange::{Exchange, Over};
 use crate::net::reply::Reply;
-use crate::net::service::{Stage, Ticket};
+use crate::net::service::{Permit, Stage, Ticket};
 use crate::net::websocket::Opening;
 use crate::net::ws;
 
@@ -58,7 +58,7 @@ enum Phase {
     /// The request waits for its turn or for a place among the active ones.
     Held(RequestHead, Ticket),
     /// The application was called.
-    Called,
+    Called(#[expect(dead_code, reason = "it is held")] Permit),
     /// The response is complete and the request is not: the rest is thrown away for a moment
     /// before the stream is reset, which some clients take for a failure.
     Ebbing { until: Instant },
@@ -148,10 +148,10 @@ impl Transfer {
             cx.waker().wake_by_ref();
             return false;
         }
-        if service.poll_enter(cx, ticket).is_pending() {
+        let Poll::Ready(permit) = service.poll_enter(cx, ticket, self.shared.now()) else {
             return false;
-        }
-        if let Phase::Held(head, _) = std::mem::replace(&mut self.phase, Phase::Called) {
+        };
+        if let Phase::Held(head, _) = std::mem::replace(&mut self.phase, Phase::Called(permit)) {
             self.source = service.app.call(Request {
                 head,
                 peer: Rc::clone(&self.shared.peer),
@@ -366,9 +366,6 @@ impl Drop for Transfer {
         }
         // Answered exchanges are finished already; this one is cut off.
         self.exchange.finish(Over::Disconnected);
-        if matches!(self.phase, Phase::Called) {
-            self.shared.service.exit();
-        }
     }
 }
 

@@ -22,7 +22,6 @@ impl Transfer {
         }
         let until = self.shared.now() + EBB;
         self.phase = Phase::Ebbing { until };
-        self.shared.service.exit();
         Step::Wait
     }
 
@@ -43,7 +42,6 @@ impl Transfer {
         let connection = ws::Connection::new(upgraded, service, handle);
         self.exchange.finish(Over::Answered);
         self.phase = Phase::Opened(Box::new(connection));
-        self.shared.service.exit();
         Step::Wait
     }
 
@@ -61,7 +59,7 @@ impl Transfer {
     /// What follows the response, once there is one.
     pub(super) fn poll_aftermath(&mut self, cx: &mut Context<'_>) -> Option<Poll<()>> {
         match &mut self.phase {
-            Phase::Held(..) | Phase::Called => None,
+            Phase::Held(..) | Phase::Called(_) => None,
             Phase::Ebbing { until } => {
                 let until = *until;
                 Some(self.poll_ebb(cx, until))
