@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
@@ -68,3 +69,30 @@ def pieces(environ: dict[str, Any], start_response: Callable[..., Any]) -> Itera
     yield b"a" * int(environ["QUERY_STRING"])
     time.sleep(1.0)
     yield b"b"
+
+
+class Crowd:
+    """Requests that last until they are let go, beside a thread that keeps a processor busy."""
+
+    def __init__(self) -> None:
+        self._begun = 0
+        self._leave = asyncio.Event()
+        self._rest = threading.Event()
+
+    async def __call__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        if scope["path"] == "/last":
+            self._begun += 1
+            await self._leave.wait()
+        elif scope["path"] == "/work":
+            threading.Thread(target=self._work, daemon=True).start()
+        elif scope["path"] == "/leave":
+            self._rest.set()
+            self._leave.set()
+        await answer(send, b"%d" % self._begun)
+
+    def _work(self) -> None:
+        while not self._rest.is_set():
+            pass
+
+
+crowd = Crowd()

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from .websocket import frame, open_websocket
-from .wire import Wire, request_bytes
+from .wire import DEADLINE, Wire, request_bytes
 
 BINARY = 2
 
@@ -110,3 +110,18 @@ def test_a_response_does_not_wait_for_the_request_behind_it(server, loop):
     assert time.monotonic() - first > 0.5
     for wire in wires:
         wire.close()
+
+
+def test_those_that_last_keep_nobody_from_beginning(server, loop):
+    """A busy process finishes what it has begun before it begins more; but these wait for one that has not begun."""
+    app = server("fairness:crowd", "asginl", loop=loop, fresh=True)
+    assert app.get("/work").status == 200
+    wires = [app.connect() for _ in range(100)]
+    for wire in wires:
+        wire.request("GET", "/last")
+    end = time.monotonic() + DEADLINE
+    while int(app.get("/").body) < len(wires):
+        assert time.monotonic() < end
+    assert app.get("/leave").status == 200
+    for wire in wires:
+        assert wire.response().status == 200

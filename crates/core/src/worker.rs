@@ -122,7 +122,11 @@ impl Worker {
     /// # Errors
     /// `OSError` if it is no such socket.
     fn listen_redirect(&self, fd: RawFd, port: u16) -> PyResult<()> {
-        let service = Rc::new(Service::new(Rc::new(Redirect::new(port)), self.limits));
+        let limits = Limits {
+            shares_lock: false,
+            ..self.limits
+        };
+        let service = Rc::new(Service::new(Rc::new(Redirect::new(port)), limits));
         let listener = listener(duplicate(fd)?)?;
         let listening = listen(&self.reactor, listener, Rc::clone(&service))?;
         self.listening.borrow_mut().push((fd, listening));

@@ -10,11 +10,12 @@ use std::cell::Cell;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use crate::runtime::load::Load;
+use crate::runtime::load::{Answer, Load};
 
 /// See the module's documentation.
 pub(super) struct Gate {
-    load: Load,
+    /// Absent where it is never closed.
+    load: Option<Load>,
     state: Cell<State>,
     /// For how long it was left open the last time.
     rest: Cell<Duration>,
@@ -33,7 +34,7 @@ enum State {
 }
 
 impl Gate {
-    pub(super) fn new(load: Load) -> Self {
+    pub(super) fn new(load: Option<Load>) -> Self {
         Self {
             load,
             state: Cell::new(State::Open),
@@ -43,30 +44,29 @@ impl Gate {
 
     /// True if one more may be begun. `is_awaited` if somebody waits for that already.
     pub(super) fn is_open(&self, now: Instant, is_awaited: bool) -> bool {
+        let Some(load) = &self.load else {
+            return true;
+        };
         let state = match self.state.get() {
-            State::Open => self.while_open(now),
-            State::Closed { since } => self.while_closed(now, since, is_awaited),
-            State::Resting { until } if until <= now => self.while_open(now),
+            State::Open => while_open(load, now),
+            State::Closed { since } => self.while_closed(load, now, since, is_awaited),
+            State::Resting { until } if until <= now => while_open(load, now),
             resting => resting,
         };
         self.state.set(state);
         !matches!(state, State::Closed { .. })
     }
 
-    fn while_open(&self, now: Instant) -> State {
-        match self.load.since(now, LOOK) {
-            Some(share) if FULL.contains(&share) => State::Closed { since: now },
-            _ => State::Open,
-        }
-    }
-
-    fn while_closed(&self, now: Instant, since: Instant, is_awaited: bool) -> State {
-        match self.load.since(now, TRIAL) {
-            Some(share) if !STILL_FULL.contains(&share) => {}
-            _ => return State::Closed { since },
-        }
-        if !is_awaited {
-            return State::Open;
+    fn while_closed(&self, load: &Load, now: Instant, since: Instant, is_awaited: bool) -> State {
+        match load.since(now, TRIAL) {
+            Answer::TooSoon => return State::Closed { since },
+            Answer::Shares { process, .. } if STILL_FULL.contains(&process) => {
+                return State::Closed { since };
+            }
+            // Nobody has come for so long.
+            Answer::TooLate => return State::Open,
+            Answer::Shares { .. } if !is_awaited => return State::Open,
+            Answer::Shares { .. } => {}
         }
         let was_right = now.saturating_duration_since(since) > self.rest.get();
         let rest = match was_right {
@@ -78,11 +78,22 @@ impl Gate {
     }
 }
 
+fn while_open(load: &Load, now: Instant) -> State {
+    match load.since(now, LOOK) {
+        Answer::Shares { process, thread } if FULL.contains(&process) && thread >= OWN => {
+            State::Closed { since: now }
+        }
+        _ => State::Open,
+    }
+}
+
 /// Busy processors, more or less the one that Python code under the global interpreter lock can
 /// use; waits for the lock and what the kernel does for other threads add to that. Code that does
 /// without the lock gains by company.
 const FULL: RangeInclusive<f64> = 0.95..=1.5;
 const STILL_FULL: RangeInclusive<f64> = 0.9..=1.6;
+/// The event loop's part of it, or it is not requests that the process is busy with.
+const OWN: f64 = 0.25;
 /// What the load is judged by while the gate is open, and while it is closed.
 const LOOK: Duration = Duration::from_millis(50);
 const TRIAL: Duration = Duration::from_millis(10);
@@ -90,75 +101,101 @@ const FIRST_REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(60);
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
+    use crate::runtime::load::Sample;
 
     thread_local! {
-        static USED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+        static SAMPLE: Cell<Sample> = Cell::new(Sample {
+            at: Instant::now(),
+            process: Duration::ZERO,
+            thread: Duration::ZERO,
+        });
     }
 
-    struct Process {
-        gate: Gate,
-        now: Instant,
+    /// A gate of a process whose time and work are those of `work`.
+    pub(in crate::net) fn gate() -> Gate {
+        Gate::new(Some(Load::new(|| SAMPLE.get())))
     }
 
-    impl Process {
-        fn new() -> Self {
-            let now = Instant::now();
-            let gate = Gate::new(Load::new(now, || USED.get()));
-            Self { gate, now }
-        }
+    /// Lets time pass, in which the process and its loop use such shares of a processor. What time
+    /// it is then.
+    pub(in crate::net) fn work(passed: Duration, process: f64, thread: f64) -> Instant {
+        let mut sample = SAMPLE.get();
+        sample.at += passed;
+        sample.process += passed.mul_f64(process);
+        sample.thread += passed.mul_f64(thread);
+        SAMPLE.set(sample);
+        sample.at
+    }
 
-        /// Whether the gate is open after a time in which that share of a processor was used.
-        fn is_open_after(&mut self, passed: Duration, share: f64, is_awaited: bool) -> bool {
-            self.now += passed;
-            USED.set(USED.get() + passed.mul_f64(share));
-            self.gate.is_open(self.now, is_awaited)
-        }
+    fn is_open_after(gate: &Gate, passed: Duration, share: f64, is_awaited: bool) -> bool {
+        gate.is_open(work(passed, share, share / 2.0), is_awaited)
     }
 
     #[test]
     fn it_is_closed_while_one_processor_is_busy() {
-        let mut process = Process::new();
-        assert!(process.is_open_after(LOOK, 0.9, false));
-        assert!(process.is_open_after(LOOK, 2.0, false));
+        let gate = gate();
+        assert!(is_open_after(&gate, LOOK, 0.9, false));
+        assert!(is_open_after(&gate, LOOK, 2.0, false));
         assert!(
-            process.is_open_after(LOOK / 2, 1.0, false),
+            is_open_after(&gate, LOOK / 2, 1.0, false),
             "that is too short"
         );
-        assert!(!process.is_open_after(LOOK / 2, 1.0, false));
+        assert!(!is_open_after(&gate, LOOK / 2, 1.0, false));
         for _ in 0..1000 {
-            assert!(!process.is_open_after(TRIAL, 1.0, true));
+            assert!(!is_open_after(&gate, TRIAL, 1.0, true));
         }
-        assert!(!process.is_open_after(TRIAL / 2, 0.0, true));
-        assert!(process.is_open_after(TRIAL / 2, 0.0, false));
+        assert!(!is_open_after(&gate, TRIAL / 2, 0.0, true));
+        assert!(is_open_after(&gate, TRIAL / 2, 0.0, false));
         assert!(
-            !process.is_open_after(LOOK, 1.0, false),
+            !is_open_after(&gate, LOOK, 1.0, false),
             "nobody had waited in vain"
         );
     }
 
     #[test]
+    fn what_the_loop_has_no_part_in_does_not_close_it() {
+        let gate = gate();
+        assert!(gate.is_open(work(LOOK, 1.0, 0.1), false));
+        assert!(!gate.is_open(work(LOOK, 1.0, 0.5), false));
+        assert!(Gate::new(None).is_open(work(LOOK, 1.0, 0.5), false));
+    }
+
+    #[test]
+    fn what_is_long_ago_says_nothing() {
+        let gate = gate();
+        assert!(is_open_after(&gate, 100 * LOOK, 1.0, false));
+        assert!(!is_open_after(&gate, LOOK, 1.0, false));
+        assert!(is_open_after(&gate, 100 * LOOK, 1.0, true));
+        assert!(!is_open_after(&gate, LOOK, 1.0, true), "it did not rest");
+    }
+
+    #[test]
     fn waiting_in_vain_opens_it_for_longer_each_time() {
-        let mut process = Process::new();
-        assert!(!process.is_open_after(LOOK, 1.0, false));
+        let gate = gate();
         for rest in [2, 4, 8, 16, 32, 60, 60] {
             let rest = Duration::from_secs(rest);
-            assert!(process.is_open_after(TRIAL, 0.5, true));
-            assert!(process.is_open_after(rest - TRIAL, 1.0, true));
-            assert!(!process.is_open_after(TRIAL, 1.0, true));
+            assert!(!is_open_after(&gate, LOOK, 1.0, true));
+            assert!(is_open_after(&gate, TRIAL, 0.5, true));
+            assert!(is_open_after(&gate, rest - TRIAL, 1.0, true));
+            assert!(is_open_after(&gate, TRIAL, 1.0, true), "that is long ago");
         }
     }
 
     #[test]
     fn what_was_right_for_long_is_tried_again_soon() {
-        let mut process = Process::new();
-        assert!(!process.is_open_after(LOOK, 1.0, true));
-        assert!(process.is_open_after(TRIAL, 0.5, true));
-        assert_eq!(process.gate.rest.get(), 2 * FIRST_REST);
-        assert!(!process.is_open_after(2 * FIRST_REST, 1.0, true));
-        assert!(!process.is_open_after(3 * FIRST_REST, 1.0, true));
-        assert!(process.is_open_after(TRIAL, 0.5, true));
-        assert_eq!(process.gate.rest.get(), FIRST_REST);
+        let gate = gate();
+        assert!(!is_open_after(&gate, LOOK, 1.0, true));
+        assert!(is_open_after(&gate, TRIAL, 0.5, true));
+        assert_eq!(gate.rest.get(), 2 * FIRST_REST);
+        assert!(is_open_after(&gate, 2 * FIRST_REST, 1.0, true));
+        let begin = work(LOOK, 1.0, 1.0);
+        assert!(!gate.is_open(begin, true));
+        while !is_open_after(&gate, TRIAL, 1.0, true)
+            && work(TRIAL, 1.0, 1.0) - begin < 3 * FIRST_REST
+        {}
+        assert!(is_open_after(&gate, TRIAL, 0.5, true));
+        assert_eq!(gate.rest.get(), FIRST_REST);
     }
 }

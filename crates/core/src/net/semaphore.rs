@@ -28,13 +28,14 @@ struct Line {
     epoch: Cell<u32>,
     /// When the epoch has begun. A new one begins when somebody wants to know.
     began: Cell<Instant>,
-    /// The time that was told last.
+    /// The time that was told last: by who waits, and by the keeper while anybody does.
     now: Cell<Instant>,
     waiting: RefCell<VecDeque<Weak<Waiting>>>,
     /// Those in line who have not left it.
     present: Cell<usize>,
-    /// Who looks after the line when nobody gives anything back.
+    /// Who looks after the line when nobody gives anything back, and whether he knows of it.
     keeper: RefCell<Option<Waker>>,
+    is_kept: Cell<bool>,
 }
 
 /// To be active; given back when dropped.
@@ -57,6 +58,7 @@ impl Semaphore {
             waiting: RefCell::default(),
             present: Cell::new(0),
             keeper: RefCell::new(None),
+            is_kept: Cell::new(false),
         }))
     }
 
@@ -87,6 +89,7 @@ impl Semaphore {
         }
         let waiting = Rc::new(Waiting {
             waker: cx.waker().clone(),
+            is_called: Cell::new(false),
             permit: Cell::new(None),
             since: now,
             line: Rc::clone(line),
@@ -103,12 +106,8 @@ impl Semaphore {
         line.keeper.replace(Some(cx.waker().clone()));
         line.now.set(now);
         line.advance();
-        let first = line.first()?;
-        let since = match line.taken.get() < line.limit {
-            true => first.since,
-            false => now,
-        };
-        Some(since + LONGEST_WAIT)
+        line.is_kept.set(line.needs_keeper());
+        line.is_kept.get().then(|| now + LONGEST_WAIT / 2)
     }
 }
 
@@ -119,10 +118,17 @@ impl Line {
         if self.taken.get() >= self.limit {
             return false;
         }
-        if now.saturating_duration_since(self.began.get()) >= EPOCH {
+        let passed = now.saturating_duration_since(self.began.get());
+        if passed >= EPOCH {
+            let [these, _] = self.young.get();
+            let (step, those) = if passed < 2 * EPOCH {
+                (1, these)
+            } else {
+                (2, 0)
+            };
             self.began.set(now);
-            self.epoch.set(self.epoch.get().wrapping_add(1));
-            self.young.set([0, self.young.get()[0]]);
+            self.epoch.set(self.epoch.get().wrapping_add(step));
+            self.young.set([0, those]);
         }
         let [these, those] = self.young.get();
         these + those < ENOUGH || self.gate.is_open(now, self.present.get() > 0)
@@ -146,10 +152,23 @@ impl Line {
             line.retain(|other| other.strong_count() > 0);
         }
         line.push_back(Rc::downgrade(waiting));
-        if self.present.get() == 1
-            && let Some(keeper) = &*self.keeper.borrow()
-        {
-            keeper.wake_by_ref();
+        drop(line);
+        self.call_keeper();
+    }
+
+    /// Who waits for the limit waits for others to give something back.
+    fn needs_keeper(&self) -> bool {
+        self.present.get() > 0 && self.taken.get() < self.limit
+    }
+
+    fn call_keeper(&self) {
+        if !self.needs_keeper() || self.is_kept.get() {
+            return;
+        }
+        let keeper = self.keeper.borrow().clone();
+        if let Some(keeper) = keeper {
+            self.is_kept.set(true);
+            keeper.wake();
         }
     }
 
@@ -161,6 +180,8 @@ impl Line {
             && (first.since + LONGEST_WAIT <= now || self.has_permit())
         {
             self.waiting.borrow_mut().pop_front();
+            self.present.set(self.present.get() - 1);
+            first.is_called.set(true);
             first.permit.set(Some(self.permit()));
             first.waker.wake_by_ref();
         }
@@ -190,6 +211,7 @@ impl Drop for Permit {
         }
         if line.present.get() > 0 {
             line.advance();
+            line.call_keeper();
         }
     }
 }
@@ -200,7 +222,8 @@ pub(crate) struct Ticket(Option<Rc<Waiting>>);
 
 struct Waiting {
     waker: Waker,
-    /// Kept for it.
+    /// It has left the line with a permit, which is kept for it.
+    is_called: Cell<bool>,
     permit: Cell<Option<Permit>>,
     since: Instant,
     line: Rc<Line>,
@@ -208,7 +231,9 @@ struct Waiting {
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        self.line.present.set(self.line.present.get() - 1);
+        if !self.is_called.get() {
+            self.line.present.set(self.line.present.get() - 1);
+        }
     }
 }
 
@@ -218,7 +243,7 @@ const ENOUGH: usize = 16;
 /// Who has been active for longer than this, or twice this, does not count among them: what lasts is
 /// mostly waiting for something.
 const EPOCH: Duration = Duration::from_millis(20);
-/// How long one waits for the gate.
+/// How long one waits for the gate, give or take the grain of the loop's timers.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 /// So many that have left are not worth the search.
 const SPARE: usize = 64;
@@ -229,8 +254,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
+    use super::super::gate::tests::{gate, work};
     use super::*;
-    use crate::runtime::load::Load;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -271,7 +296,7 @@ mod tests {
 
     /// The first has the only permit, the others wait for it.
     fn line() -> (Semaphore, [Peer; 3]) {
-        let semaphore = Semaphore::new(1, Gate::new(Load::default()));
+        let semaphore = Semaphore::new(1, Gate::new(None));
         let mut peers = <[Peer; 3]>::default();
         assert!(peers[0].gets(&semaphore));
         assert!(!peers[1].gets(&semaphore));
@@ -304,33 +329,32 @@ mod tests {
 
     #[test]
     fn the_line_does_not_grow_with_those_who_have_left_it() {
-        let semaphore = Semaphore::new(0, Gate::new(Load::default()));
+        let semaphore = Semaphore::new(0, Gate::new(None));
         for _ in 0..10_000 {
             assert!(!Peer::default().gets(&semaphore));
         }
         assert!(semaphore.0.waiting.borrow().len() <= SPARE + 2);
     }
 
-    thread_local! {
-        static USED: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    }
-
     /// A process that keeps one processor busy, and so many peers.
     fn crowd<const COUNT: usize>() -> (Semaphore, [Peer; COUNT]) {
-        let load = Load::new(Instant::now(), || USED.get());
-        let semaphore = Semaphore::new(LIMIT, Gate::new(load));
-        let line = &semaphore.0;
-        while line.gate.is_open(line.now.get(), false) {
+        let semaphore = Semaphore::new(LIMIT, gate());
+        semaphore.0.now.set(work(Duration::ZERO, 1.0, 1.0));
+        while semaphore.0.gate.is_open(semaphore.0.now.get(), false) {
             pass(&semaphore, EPOCH);
         }
+        semaphore.0.began.set(semaphore.0.now.get());
         (semaphore, std::array::from_fn(|_| Peer::default()))
     }
 
     /// Lets time pass, in which one processor is busy.
     fn pass(semaphore: &Semaphore, time: Duration) -> Option<Instant> {
-        USED.set(USED.get() + time);
-        let now = semaphore.0.now.get() + time;
-        semaphore.tend(&mut Context::from_waker(Waker::noop()), now)
+        tend(semaphore, time, Waker::noop())
+    }
+
+    fn tend(semaphore: &Semaphore, time: Duration, keeper: &Waker) -> Option<Instant> {
+        let now = work(time, 1.0, 1.0);
+        semaphore.tend(&mut Context::from_waker(keeper), now)
     }
 
     const LIMIT: usize = 50;
@@ -369,30 +393,68 @@ mod tests {
     #[test]
     fn nobody_waits_for_long_but_for_the_limit() {
         let (semaphore, mut peers) = crowd::<{ LIMIT + 1 }>();
-        let keeper = Arc::new(Count::default());
-        let waker = Waker::from(Arc::clone(&keeper));
-        let start = semaphore.0.now.get();
-        let due = semaphore.tend(&mut Context::from_waker(&waker), start);
-        assert_eq!(due, None);
         let active = peers
             .iter_mut()
             .filter_map(|peer| peer.gets(&semaphore).then_some(()));
         assert_eq!(active.count(), ENOUGH);
-        assert_eq!(keeper.0.load(Ordering::Relaxed), 1, "the line has begun");
-        assert_eq!(pass(&semaphore, Duration::ZERO), Some(start + LONGEST_WAIT));
-        let due = pass(&semaphore, LONGEST_WAIT);
-        assert_eq!(due, Some(start + 2 * LONGEST_WAIT), "the limit is reached");
+        assert!(pass(&semaphore, LONGEST_WAIT / 2).is_some());
+        assert_eq!(
+            pass(&semaphore, LONGEST_WAIT / 2),
+            None,
+            "the limit is reached"
+        );
         let (last, others) = peers.split_last_mut().unwrap();
         assert!(others.iter_mut().all(|peer| peer.gets(&semaphore)));
         assert!(!last.gets(&semaphore));
         others[0].gives_back();
+        others[1].gives_back();
+        pass(&semaphore, LONGEST_WAIT);
         assert!(last.gets(&semaphore));
     }
 
     #[test]
+    fn the_keeper_knows_whenever_somebody_waits() {
+        let (semaphore, mut peers) = crowd::<{ ENOUGH + 2 }>();
+        let calls = Arc::new(Count::default());
+        let keeper = Waker::from(Arc::clone(&calls));
+        let calls = || calls.0.load(Ordering::Relaxed);
+        assert_eq!(tend(&semaphore, Duration::ZERO, &keeper), None);
+        let [active @ .., next, last] = &mut peers;
+        assert!(active.iter_mut().all(|peer| peer.gets(&semaphore)));
+        assert_eq!(calls(), 0);
+        assert!(!next.gets(&semaphore));
+        assert_eq!(calls(), 1);
+        assert!(tend(&semaphore, Duration::ZERO, &keeper).is_some());
+        // Called, and not there yet: the line is empty.
+        active[0].gives_back();
+        assert_eq!(tend(&semaphore, Duration::ZERO, &keeper), None);
+        assert!(!last.gets(&semaphore));
+        assert_eq!(calls(), 2);
+        assert!(next.gets(&semaphore));
+    }
+
+    #[test]
+    fn who_waits_for_the_limit_needs_no_keeper_until_it_is_not_reached() {
+        let (semaphore, mut peers) = crowd::<{ LIMIT + 3 }>();
+        let calls = Arc::new(Count::default());
+        let keeper = Waker::from(Arc::clone(&calls));
+        let calls = || calls.0.load(Ordering::Relaxed);
+        let (last, others) = peers.split_at_mut(LIMIT);
+        for peer in last.iter_mut() {
+            peer.gets(&semaphore);
+        }
+        tend(&semaphore, LONGEST_WAIT, &keeper);
+        assert!(last.iter_mut().all(|peer| peer.gets(&semaphore)));
+        assert!(others.iter_mut().all(|peer| !peer.gets(&semaphore)));
+        assert_eq!(tend(&semaphore, Duration::ZERO, &keeper), None);
+        assert_eq!(calls(), 0);
+        last[LIMIT - 1].gives_back();
+        assert_eq!(calls(), 1);
+    }
+
+    #[test]
     fn in_an_idle_process_nobody_waits_but_for_the_limit() {
-        let idle = Load::new(Instant::now(), || Duration::ZERO);
-        let semaphore = Semaphore::new(LIMIT, Gate::new(idle));
+        let semaphore = Semaphore::new(LIMIT, gate());
         let mut peers: [Peer; LIMIT] = std::array::from_fn(|_| Peer::default());
         assert!(peers.iter_mut().all(|peer| peer.gets(&semaphore)));
         assert!(!Peer::default().gets(&semaphore));

@@ -53,6 +53,8 @@ pub(crate) struct Limits {
     pub(crate) websocket: WebSocketLimits,
     /// Exchanges at once.
     pub(crate) active: usize,
+    /// Applications run on about one processor, however many calls there are at once.
+    pub(crate) shares_lock: bool,
     /// Bytes that an exchange holds in each direction before it pushes back.
     pub(crate) window: usize,
     /// How long a peer may take nothing of what waits for it.
@@ -111,7 +113,10 @@ impl Service {
             sequel: Cell::new(Sequel::Nothing),
             tls: RefCell::new(None),
             connections: Cell::new(0),
-            permits: Semaphore::new(limits.active, Gate::new(Load::default())),
+            permits: Semaphore::new(
+                limits.active,
+                Gate::new(limits.shares_lock.then(Load::default)),
+            ),
             handled: Cell::new(0),
             draining_since: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),

@@ -1,65 +1,102 @@
-//! `Load`: how busy the process keeps the machine's processors.
+//! `Load`: how busy the process and the thread of its event loop keep the machine's processors.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// See the module's documentation.
+/// See the module's documentation. To be asked on one thread.
 pub(crate) struct Load {
-    /// When the process was looked at last, and what it had used by then.
-    seen: Cell<(Instant, Duration)>,
-    used: fn() -> Duration,
+    last: Cell<Sample>,
+    take: fn() -> Sample,
+}
+
+/// How long the processors had worked at a moment.
+#[derive(Clone, Copy)]
+pub(crate) struct Sample {
+    pub(crate) at: Instant,
+    /// For all threads of the process.
+    pub(crate) process: Duration,
+    /// For the calling one.
+    pub(crate) thread: Duration,
+}
+
+/// What became of a question.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub(crate) enum Answer {
+    /// The last one is not long enough ago.
+    TooSoon,
+    /// It is so long ago that an average says nothing of the present.
+    TooLate,
+    /// Busy processors since then, on average.
+    Shares { process: f64, thread: f64 },
 }
 
 impl Default for Load {
     fn default() -> Self {
-        Self::new(Instant::now(), used)
+        Self::new(sample)
     }
 }
 
 impl Load {
-    /// One that learns from `used` how long all threads of the process have run so far.
-    pub(crate) fn new(now: Instant, used: fn() -> Duration) -> Self {
+    pub(crate) fn new(take: fn() -> Sample) -> Self {
         Self {
-            seen: Cell::new((now, used())),
-            used,
+            last: Cell::new(take()),
+            take,
         }
     }
 
-    /// How many processors were busy, on average, since this was told last. `None` if that is less
-    /// than `span` ago.
-    pub(crate) fn since(&self, now: Instant, span: Duration) -> Option<f64> {
-        let (at, before) = self.seen.get();
-        let passed = now.saturating_duration_since(at);
-        if passed < span || passed.is_zero() {
-            return None;
+    /// How many processors were busy since this was asked last, which is `span` ago or some more.
+    pub(crate) fn since(&self, now: Instant, span: Duration) -> Answer {
+        let last = self.last.get();
+        if now.saturating_duration_since(last.at) < span {
+            return Answer::TooSoon;
         }
-        let used = (self.used)();
-        self.seen.set((now, used));
-        Some(used.saturating_sub(before).as_secs_f64() / passed.as_secs_f64())
+        // `now` may be when the turn began, and a sample is of one moment.
+        let sample = (self.take)();
+        self.last.set(sample);
+        let passed = sample.at.saturating_duration_since(last.at);
+        if passed.is_zero() || passed > span * LATE {
+            return Answer::TooLate;
+        }
+        let share = |now: Duration, before: Duration| {
+            now.saturating_sub(before).as_secs_f64() / passed.as_secs_f64()
+        };
+        Answer::Shares {
+            process: share(sample.process, last.process),
+            thread: share(sample.thread, last.thread),
+        }
     }
 }
 
-fn used() -> Duration {
-    clock_gettime(ClockId::ProcessCPUTime)
-        .try_into()
-        .unwrap_or_default()
+fn sample() -> Sample {
+    let used = |clock| clock_gettime(clock).try_into().unwrap_or_default();
+    Sample {
+        at: Instant::now(),
+        process: used(ClockId::ProcessCPUTime),
+        thread: used(ClockId::ThreadCPUTime),
+    }
 }
+
+/// So many spans later.
+const LATE: u32 = 20;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn a_busy_thread_keeps_one_processor_busy() {
+    fn a_busy_thread_keeps_a_processor_busy() {
         let (load, start) = (Load::default(), Instant::now());
         let span = Duration::from_millis(20);
-        assert_eq!(load.since(start, span), None);
+        assert_eq!(load.since(start, span), Answer::TooSoon);
         while start.elapsed() < span {}
-        let share = load.since(Instant::now(), span);
         // Other tests run beside this one, and other processes.
-        assert!(share.is_some_and(|share| share > 0.1), "{share:?}");
-        assert_eq!(load.since(Instant::now(), span), None);
+        match load.since(Instant::now(), span) {
+            Answer::Shares { process, thread } => assert!(process >= thread && thread > 0.0),
+            answer => assert_eq!(answer, Answer::TooLate),
+        }
+        assert_eq!(load.since(Instant::now(), span), Answer::TooSoon);
+        assert_eq!(load.since(Instant::now(), Duration::ZERO), Answer::TooLate);
     }
 }

@@ -39,6 +39,7 @@ impl<S: Stream> Flight<S> {
     /// From now on a flush is one.
     pub(super) fn end_handshake(&mut self) {
         self.shakes_hands = false;
+        self.written = 0;
     }
 
     /// How many bytes have been written since this was asked.

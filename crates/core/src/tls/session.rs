@@ -1,5 +1,5 @@
-//! `Session`: a TLS stream over a socket, behind the same traits as the socket itself, and what a
-//! handshake found out (`TlsInfo`).
+//! `Session`: a TLS stream over a socket, behind the same traits as the socket itself, with a queue
+//! of its own for what is sealed and not sent, and what a handshake found out (`TlsInfo`).
 
 use std::any::Any;
 use std::io::{self, IoSlice, Write};
@@ -108,6 +108,14 @@ pub(crate) async fn accept<S: Stream>(
 }
 
 impl<S: Stream> Session<S> {
+    fn note_sent(&mut self, all: bool) {
+        let written = self.tls.get_mut().0.take_written();
+        self.queued = match all {
+            true => 0,
+            false => self.queued.saturating_sub(written),
+        };
+    }
+
     /// The protocol that both ends agreed on, if the client asked for any.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         self.tls.get_ref().1.alpn_protocol()
@@ -164,7 +172,7 @@ impl<S: Stream> AsyncRead for Session<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         // One record at a time: what was read is to be answered before the socket is asked for more,
-        // which sends what is kept (`Flight`).
+        // which sends what a handshake has left (`Flight`).
         let data = ready!(Pin::new(&mut self.tls).poll_fill_buf(cx))?;
         let count = data.len().min(buf.remaining());
         buf.put_slice(&data[..count]);
@@ -211,16 +219,14 @@ impl<S: Stream> AsyncWrite for Session<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let result = Pin::new(&mut self.tls).poll_flush(cx);
-        let written = self.tls.get_mut().0.take_written();
-        self.queued = match &result {
-            Poll::Pending => self.queued.saturating_sub(written),
-            Poll::Ready(_) => 0,
-        };
+        self.note_sent(result.is_ready());
         result
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tls).poll_shutdown(cx)
+        let result = Pin::new(&mut self.tls).poll_shutdown(cx);
+        self.note_sent(result.is_ready());
+        result
     }
 }
 

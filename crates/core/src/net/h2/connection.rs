@@ -277,8 +277,11 @@ impl<S: Stream> Connection<S> {
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
-        if matches!(self.phase, Phase::Closed) {
-            return;
+        match self.phase {
+            Phase::Closed => return,
+            // As often as it takes: the last words may have found no room.
+            Phase::Lingering(_) => return self.shut_down(cx),
+            _ => {}
         }
         if let Poll::Ready(Err(_)) = self.pipe.poll_flush(cx) {
             return self.close();
@@ -292,9 +295,13 @@ impl<S: Stream> Connection<S> {
     /// The codec is done: GOAWAY is written and everything that has been in flight is over.
     fn end(&mut self, cx: &mut Context<'_>) {
         self.transfers.clear();
+        self.shut_down(cx);
+        self.phase = Phase::Lingering(self.shared.now() + LINGER);
+    }
+
+    fn shut_down(&mut self, cx: &mut Context<'_>) {
         // The stream says at its next read what went wrong, if anything did.
         let _ = Pin::new(&mut self.pipe.share()).poll_shutdown(cx);
-        self.phase = Phase::Lingering(self.shared.now() + LINGER);
     }
 
     fn close(&mut self) {

@@ -1,6 +1,6 @@
 //! `Pipe`: the byte stream under the HTTP/2 codec. It gathers what the codec writes until the
-//! connection's turn is over, so that the answers to many requests leave in one write, and keeps
-//! watch over what comes in.
+//! connection's turn is over, so that the answers to many requests leave in one write (but for large
+//! frames on a stream that does so itself), and keeps watch over what comes in.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
