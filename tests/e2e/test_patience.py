@@ -63,29 +63,40 @@ def test_one_who_does_not_read_is_cut(server: ServerFactory, clock: Clock) -> No
         assert len(wire.rest()) < SIZE
 
 
-@pytest.mark.parametrize("version", ["1.1", "2"])
-def test_a_slow_reader_of_records_is_not_cut(server: ServerFactory, clock: Clock, tmp_path: Path, version: str) -> None:
-    """It takes less at a time than a TLS session queues."""
-    files = Files.make(tmp_path)
-    probe = server("asgi_probe:app", "asgi", *files.options, env=clock.env, fresh=True)
+# Less at a time than a TLS session queues.
+STEP = 60_000
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files.make(tmp_path)
+
+
+@pytest.fixture
+def secured(server: ServerFactory, clock: Clock, files: Files) -> Server:
+    return server("asgi_probe:app", "asgi", *files.options, env=clock.env, fresh=True)
+
+
+def test_a_slow_reader_of_records_is_not_cut(secured: Server, clock: Clock, files: Files) -> None:
     trusted = context(files.authority)
-    if version == "2":
-        spoken = context(files.authority, alpn=("h2",))
-        with H2Wire(probe.address, context=spoken, receive_buffer=16_384) as stream:
-            large = stream.start("GET", LARGE)
-            for step in range(1, 13):
-                while len(stream.answers[large].body) < step * 60_000:
-                    assert stream.step()
-                pass_by(probe, clock, HALF, trusted)
-            assert len(stream.answer(large).body) == SIZE
-        return
-    with TlsWire(probe, trusted, receive_buffer=16_384) as wire:
+    with TlsWire(secured, trusted, receive_buffer=16_384) as wire:
         wire.request("GET", LARGE, "Connection: close")
         assert wire.head().status == 200
         for _ in range(12):
-            pass_by(probe, clock, HALF, trusted)
-            wire.exactly(60_000)
+            pass_by(secured, clock, HALF, trusted)
+            wire.exactly(STEP)
         assert wire.rest().endswith(b"\r\n0\r\n\r\n")
+
+
+def test_a_slow_reader_of_records_over_http2_is_not_cut(secured: Server, clock: Clock, files: Files) -> None:
+    trusted, spoken = context(files.authority), context(files.authority, alpn=("h2",))
+    with H2Wire(secured.address, context=spoken, receive_buffer=16_384) as stream:
+        large = stream.start("GET", LARGE)
+        for step in range(1, 13):
+            while len(stream.answers[large].body) < step * STEP:
+                assert stream.step()
+            pass_by(secured, clock, HALF, trusted)
+        assert len(stream.answer(large).body) == SIZE
 
 
 @pytest.mark.parametrize("kind", ["socket", "window"])

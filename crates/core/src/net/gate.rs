@@ -59,15 +59,17 @@ impl Gate {
 
     fn while_closed(&self, load: &Load, now: Instant, since: Instant, is_awaited: bool) -> State {
         match load.since(now, TRIAL) {
-            Answer::TooSoon => return State::Closed { since },
+            Answer::TooSoon => State::Closed { since },
             Answer::Shares { process, .. } if STILL_FULL.contains(&process) => {
-                return State::Closed { since };
+                State::Closed { since }
             }
-            // Nobody has come for so long.
-            Answer::TooLate => return State::Open,
-            Answer::Shares { .. } if !is_awaited => return State::Open,
-            Answer::Shares { .. } => {}
+            Answer::Shares { .. } if is_awaited => self.rest(now, since),
+            // Nobody has waited, or even come.
+            Answer::Shares { .. } | Answer::TooLate => State::Open,
         }
+    }
+
+    fn rest(&self, now: Instant, since: Instant) -> State {
         let was_right = now.saturating_duration_since(since) > self.rest.get();
         let rest = match was_right {
             true => FIRST_REST,
@@ -190,11 +192,13 @@ pub(super) mod tests {
         assert!(is_open_after(&gate, TRIAL, 0.5, true));
         assert_eq!(gate.rest.get(), 2 * FIRST_REST);
         assert!(is_open_after(&gate, 2 * FIRST_REST, 1.0, true));
-        let begin = work(LOOK, 1.0, 1.0);
-        assert!(!gate.is_open(begin, true));
-        while !is_open_after(&gate, TRIAL, 1.0, true)
-            && work(TRIAL, 1.0, 1.0) - begin < 3 * FIRST_REST
-        {}
+        let mut now = work(LOOK, 1.0, 1.0);
+        let end = now + 3 * FIRST_REST;
+        while now < end {
+            assert!(!gate.is_open(now, true));
+            now = work(TRIAL, 1.0, 1.0);
+        }
+        assert!(!gate.is_open(now, true));
         assert!(is_open_after(&gate, TRIAL, 0.5, true));
         assert_eq!(gate.rest.get(), FIRST_REST);
     }

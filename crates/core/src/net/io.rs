@@ -310,6 +310,11 @@ pub(crate) fn poll_read_buf<S: AsyncRead + Unpin>(
     Poll::Ready(Ok(count))
 }
 
+/// Bytes in all of `slices`.
+pub(crate) fn len_of(slices: &[IoSlice<'_>]) -> usize {
+    slices.iter().map(|slice| slice.len()).sum()
+}
+
 impl Socket {
     fn shut_down(&self, how: Shutdown) -> io::Result<()> {
         match self {

@@ -347,6 +347,13 @@ mod tests {
         (semaphore, std::array::from_fn(|_| Peer::default()))
     }
 
+    /// One that counts how often it is called.
+    fn keeper() -> (impl Fn() -> usize, Waker) {
+        let calls = Arc::new(Count::default());
+        let keeper = Waker::from(Arc::clone(&calls));
+        (move || calls.0.load(Ordering::Relaxed), keeper)
+    }
+
     /// Lets time pass, in which one processor is busy.
     fn pass(semaphore: &Semaphore, time: Duration) -> Option<Instant> {
         tend(semaphore, time, Waker::noop())
@@ -415,9 +422,7 @@ mod tests {
     #[test]
     fn the_keeper_knows_whenever_somebody_waits() {
         let (semaphore, mut peers) = crowd::<{ ENOUGH + 2 }>();
-        let calls = Arc::new(Count::default());
-        let keeper = Waker::from(Arc::clone(&calls));
-        let calls = || calls.0.load(Ordering::Relaxed);
+        let (calls, keeper) = keeper();
         assert_eq!(tend(&semaphore, Duration::ZERO, &keeper), None);
         let [active @ .., next, last] = &mut peers;
         assert!(active.iter_mut().all(|peer| peer.gets(&semaphore)));
@@ -436,9 +441,7 @@ mod tests {
     #[test]
     fn who_waits_for_the_limit_needs_no_keeper_until_it_is_not_reached() {
         let (semaphore, mut peers) = crowd::<{ LIMIT + 3 }>();
-        let calls = Arc::new(Count::default());
-        let keeper = Waker::from(Arc::clone(&calls));
-        let calls = || calls.0.load(Ordering::Relaxed);
+        let (calls, keeper) = keeper();
         let (last, others) = peers.split_at_mut(LIMIT);
         for peer in last.iter_mut() {
             peer.gets(&semaphore);

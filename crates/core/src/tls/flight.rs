@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker, ready};
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use crate::net::io::Stream;
+use crate::net::io::{Stream, len_of};
 
 /// What the handshake writes is kept until somebody has nothing to read, flushes behind the
 /// handshake, or shuts down.
@@ -93,16 +93,15 @@ impl<S: Stream> AsyncWrite for Flight<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let count = slices.iter().map(|slice| slice.len()).sum::<usize>();
+        let mut count = len_of(slices);
         let keeps = self.shakes_hands || !self.kept.is_empty();
-        if !keeps || self.kept.len() + count > MOST_KEPT {
+        if keeps && self.kept.len() + count <= MOST_KEPT {
+            for slice in slices {
+                self.kept.extend_from_slice(slice);
+            }
+        } else {
             ready!(self.poll_send(cx))?;
-            let count = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices))?;
-            self.written += count;
-            return Poll::Ready(Ok(count));
-        }
-        for slice in slices {
-            self.kept.extend_from_slice(slice);
+            count = ready!(Pin::new(&mut self.io).poll_write_vectored(cx, slices))?;
         }
         self.written += count;
         Poll::Ready(Ok(count))

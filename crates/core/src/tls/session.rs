@@ -17,7 +17,7 @@ use tokio_rustls::server::TlsStream;
 use super::certificate::{self, Holder};
 use super::config::TlsConfig;
 use super::flight::Flight;
-use crate::net::io::Stream;
+use crate::net::io::{Stream, len_of};
 
 /// See the module's documentation. What is written is sealed and queued; a flush sends it.
 pub(crate) struct Session<S: Stream> {
@@ -195,13 +195,14 @@ impl<S: Stream> AsyncWrite for Session<S> {
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let wanted = slices.iter().map(|slice| slice.len()).sum::<usize>();
-        if self.queued > 0
-            && self.queued + wanted > MOST_QUEUED
-            && let flushed = self.as_mut().poll_flush(cx)
-            && (flushed.is_ready() || self.queued >= MOST_QUEUED)
-        {
-            ready!(flushed)?;
+        let wanted = len_of(slices);
+        if self.queued > 0 && self.queued + wanted > MOST_QUEUED {
+            match self.as_mut().poll_flush(cx) {
+                Poll::Pending if self.queued >= MOST_QUEUED => return Poll::Pending,
+                // Some of it has left, which makes room.
+                Poll::Pending => {}
+                Poll::Ready(result) => result?,
+            }
         }
         loop {
             let count = self.tls.get_mut().1.writer().write_vectored(slices)?;

@@ -14,7 +14,7 @@ use granian_proto::h2::{Flood, FrameWatch};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Opened;
-use crate::net::io::{Stream, poll_read_buf};
+use crate::net::io::{Stream, len_of, poll_read_buf};
 use crate::runtime::reactor::TaskHandle;
 
 /// See the module's documentation. The codec owns one handle, the connection another.
@@ -232,7 +232,7 @@ impl<S: Stream> Inner<S> {
     /// the output first. How many bytes of `slices` it has taken; the rest is to be gathered.
     fn pass(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> usize {
         let gathered = self.output.len();
-        let all = gathered + slices.iter().map(|slice| slice.len()).sum::<usize>();
+        let all = gathered + len_of(slices);
         let mut left = all - all % RECORD;
         let is_free = self.blocked_since.is_none() && !self.is_writing && !self.broken;
         if !is_free || gathered >= RECORD || left == 0 || !self.io.queues() {
