@@ -37,6 +37,16 @@ def test_client_asks_for_the_close(probe, value):
         assert wire.rest() == b""
 
 
+def test_the_last_answer_is_not_held_back(probe):
+    """It leaves in one segment with the end: a kernel that waits for that gives up after 200 ms."""
+    begin = time.monotonic()
+    for target in ("/", "/stream", "/missing") * 7:
+        with probe.connect() as wire:
+            wire.request("GET", target, "Connection: close").response()
+            assert wire.rest() == b""
+    assert time.monotonic() - begin < 2
+
+
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="counts descriptors in /proc")
 def test_a_client_that_sends_nothing_more_is_not_waited_for(probe):
     """Others are read from for two seconds more, lest a reset overtakes the answer."""

@@ -21,3 +21,8 @@ mod runtime {
     mod timers;
     pub(crate) mod waker;
 }
+
+#[path = "../src/tls"]
+mod tls {
+    mod schedule;
+}

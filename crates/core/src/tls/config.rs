@@ -18,6 +18,7 @@ use rustls::{
 use thiserror::Error;
 
 use super::certificate;
+use super::schedule::with_direct_schedule;
 use super::tickets::Tickets;
 
 /// What a worker is told of TLS.
@@ -278,6 +279,9 @@ fn versions(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersio
 
 fn provider(ciphers: &[String]) -> Result<CryptoProvider, TlsError> {
     let mut provider = default_provider();
+    for suite in &mut provider.cipher_suites {
+        *suite = with_direct_schedule(*suite);
+    }
     if ciphers.is_empty() {
         provider.cipher_suites.sort_by_key(|suite| {
             let place = FAST_TLS13.iter().position(|fast| *fast == suite.suite());

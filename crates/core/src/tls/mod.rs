@@ -4,5 +4,6 @@
 pub(crate) mod certificate;
 pub(crate) mod config;
 mod flight;
+mod schedule;
 pub(crate) mod session;
 mod tickets;

@@ -319,6 +319,7 @@ impl<S: Stream> Connection<S> {
         }
         let before = self.output.left();
         let last = self.writes_last();
+        self.io.set_end_follows(last);
         match self.output.poll_write(&mut self.io, cx, last) {
             Poll::Ready(Ok(())) => self.stall.clear(),
             Poll::Ready(Err(_)) => {
