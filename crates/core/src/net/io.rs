@@ -57,11 +57,12 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// Makes the coming close a reset, which no peer can take for a proper end.
     fn reset_on_close(&mut self);
 
-    /// The end of this side follows what is written from now on at once, if `follows`: both may leave
-    /// in one segment.
+    /// A shutdown follows what is written from now on in the same turn, if `follows`: both may leave in
+    /// one segment.
     fn set_end_follows(&mut self, _follows: bool) {}
 
-    /// The close follows the shutdown at once, if `follows`: it ends both ways by itself.
+    /// The close follows the shutdown at once, if `follows`, and nothing is unread: it ends both ways
+    /// by itself.
     fn set_close_follows(&mut self, _follows: bool) {}
 
     /// The stream may have something that was not read.
@@ -325,8 +326,8 @@ pub(crate) fn poll_read_buf<S: AsyncRead + Unpin>(
     Poll::Ready(Ok(count))
 }
 
-/// Writes what the kernel holds back for the end that follows: one segment less to send, and to wake
-/// the peer for (wrk with `connection: close`, CPU of a connection: 8 % plain, 1 % with TLS).
+/// Writes what the kernel may hold back for the shutdown that follows: one segment less to send, and
+/// to wake the peer for (wrk with `connection: close`, CPU of a connection: 8 % plain, 1 % with TLS).
 #[cfg(target_os = "linux")]
 fn write_held(stream: &mut TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};

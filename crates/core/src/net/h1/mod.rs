@@ -218,6 +218,9 @@ impl<S: Stream> Connection<S> {
             }
         }
         self.write(cx);
+        if self.phase == Phase::Flushing {
+            self.step_flushing(cx);
+        }
         cx.waker().wake_by_ref();
     }
 
