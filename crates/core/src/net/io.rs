@@ -58,12 +58,8 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     fn reset_on_close(&mut self);
 
     /// A shutdown follows what is written from now on in the same turn, if `follows`: both may leave in
-    /// one segment.
+    /// one segment. A close alone would drop it if something has come that was not read (RFC 2525, 2.17).
     fn set_end_follows(&mut self, _follows: bool) {}
-
-    /// The close follows the shutdown at once, if `follows`, and nothing is unread: it ends both ways
-    /// by itself.
-    fn set_close_follows(&mut self, _follows: bool) {}
 
     /// The stream may have something that was not read.
     fn has_input(&self) -> bool {
@@ -79,8 +75,6 @@ pub(crate) struct Io {
     awaits_room: bool,
     /// What is written waits for the end behind it.
     end_follows: bool,
-    /// Shutting down is left to the close.
-    close_follows: bool,
     /// The close is to be a reset.
     is_cut: bool,
     handle: TaskHandle,
@@ -106,7 +100,6 @@ impl Io {
             socket,
             awaits_room: false,
             end_follows: false,
-            close_follows: false,
             is_cut: false,
             handle: handle.clone(),
         })
@@ -234,10 +227,6 @@ impl AsyncWrite for Io {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // What a child of the process holds open as well does not end by being closed.
-        if self.close_follows && !self.handle.may_be_shared() {
-            return Poll::Ready(Ok(()));
-        }
         Poll::Ready(self.socket.shut_down(Shutdown::Write))
     }
 }
@@ -298,10 +287,6 @@ impl Stream for Io {
 
     fn set_end_follows(&mut self, follows: bool) {
         self.end_follows = follows;
-    }
-
-    fn set_close_follows(&mut self, follows: bool) {
-        self.close_follows = follows;
     }
 
     fn has_input(&self) -> bool {

@@ -154,10 +154,6 @@ impl<S: Stream> Stream for Session<S> {
         self.tls.get_mut().0.io.set_end_follows(follows);
     }
 
-    fn set_close_follows(&mut self, follows: bool) {
-        self.tls.get_mut().0.io.set_close_follows(follows);
-    }
-
     fn queues(&self) -> bool {
         true
     }

@@ -377,8 +377,6 @@ impl<S: Stream> Connection<S> {
         // all that it may; one look tells.
         let is_over = self.ended || (self.engine.is_satisfied() && self.input.is_empty());
         let closes = self.ended || (is_over && !self.io.has_input());
-        // A close alone would drop what waits for it if something has come meanwhile (RFC 2525, 2.17).
-        self.io.set_close_follows(self.ended);
         // The stream says at its next read what went wrong, if anything did.
         if Pin::new(&mut self.io).poll_shutdown(cx).is_pending() {
             if self.stall.is_clear() {
