@@ -121,13 +121,16 @@ def test_asgi_extension(server: ServerFactory, clients: Clients) -> None:
 
 
 def test_asgi_extension_is_each_requests_own(server: ServerFactory, clients: Clients) -> None:
-    running = server("asgi_probe:app", "asgi", *clients.options())
-    with TlsWire(running, context(clients.files.authority)) as wire:
-        first = json.loads(wire.request("GET", "/scope").response().body)["scope"]["extensions"]["tls"]
+    running = server("asgi_probe:app", "asgi", *clients.options(), fresh=True)
+    made = context(clients.files.authority)
+    with TlsWire(running, made) as wire, TlsWire(running, made) as other:
         assert wire.request("GET", "/scope/spoil").response().status == 200
-        again = json.loads(wire.request("GET", "/scope").response().body)["scope"]["extensions"]
-        assert again["tls"] == first
-        assert "spoilt" not in again
+        first = json.loads(wire.request("GET", "/scope").response().body)["scope"]["extensions"]
+        assert first["tls"]["tls_version"] == 0x0304
+        assert "spoilt" not in first
+        assert wire.request("GET", "/scope/spoil").response().status == 200
+        for each in (wire, other):
+            assert json.loads(each.request("GET", "/scope").response().body)["scope"]["extensions"] == first
 
 
 def test_asgi_has_no_extension_in_plain(server: ServerFactory) -> None:

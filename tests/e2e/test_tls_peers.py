@@ -92,13 +92,32 @@ def client_hello(files: Files) -> bytes:
     return outgoing.read()
 
 
-def test_a_hello_in_single_bytes(secured: Server, files: Files) -> None:
-    with plain(secured) as peer:
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_single_bytes(server: ServerFactory, files: Files, version: ssl.TLSVersion) -> None:
+    """All that the client says, handshake and request, comes byte by byte."""
+    running = server(APP, "asgi", *files.options, "--ssl-protocol-min", "tls1.2")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context(files.authority, version=version).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with plain(running) as peer:
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for byte in client_hello(files):
-            peer.sendall(bytes([byte]))
-        # A ServerHello.
-        assert peer.recv(1) == b"\x16"
+
+        def turn(action: Callable[[], bytes | None]) -> bytes | None:
+            while True:
+                try:
+                    return action()
+                except ssl.SSLWantReadError:
+                    for byte in outgoing.read():
+                        peer.sendall(bytes([byte]))
+                    if not (data := peer.recv(65536)):
+                        raise Incomplete(b"") from None
+                    incoming.write(data)
+
+        turn(session.do_handshake)  # type: ignore[arg-type]
+        session.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        received = b""
+        while not received.endswith(b"Hello, world!"):
+            received += turn(lambda: session.read(65536)) or b""
+        assert received.startswith(b"HTTP/1.1 200")
 
 
 def test_peer_vanishes_without_close_notify(secured: Server, files: Files) -> None:

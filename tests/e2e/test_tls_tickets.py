@@ -10,7 +10,7 @@ import pytest
 from .clock import Clock
 from .conftest import ServerFactory
 from .server import Server
-from .tls import Files, TlsWire, context
+from .tls import Files, TlsWire, context, plain
 
 # What docs/tls.md promises.
 LIFE = 6 * 60 * 60
@@ -31,6 +31,25 @@ def test_keys_change_under_all_workers(server: ServerFactory, tmp_path: Path, ve
     clock.set_ahead(begun + 2 * LIFE)
     assert resumed_by(running, made, first) == {False}
     assert resumed_by(running, made, second) == {True}
+
+
+def test_a_ticket_comes_before_the_request(server: ServerFactory, tmp_path: Path) -> None:
+    """It acknowledges the client's last words, which Nagle's algorithm waits for before it lets the request go."""
+    files = Files.make(tmp_path)
+    running = server("tls_apps:asgi", "asgi", *files.options)
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    session = context(files.authority).wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with plain(running) as peer:
+        while True:
+            try:
+                session.do_handshake()
+                break
+            except ssl.SSLWantReadError:
+                peer.sendall(outgoing.read())
+                incoming.write(peer.recv(65536))
+        assert incoming.pending == 0
+        peer.sendall(outgoing.read())
+        assert peer.recv(65536)
 
 
 def session_of(server: Server, made: ssl.SSLContext) -> ssl.SSLSession | None:

@@ -12,7 +12,7 @@ use granian_proto::{PeerError, RequestHead};
 
 use super::exchange::Exchange;
 use super::websocket::Opening;
-pub(crate) use crate::tls::session::TlsInfo;
+pub(crate) use crate::tls::info::TlsInfo;
 
 /// An application behind one of the interfaces.
 pub(crate) trait App {

@@ -61,6 +61,9 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// one segment. A close alone would drop it if something has come that was not read (RFC 2525, 2.17).
     fn set_end_follows(&mut self, _follows: bool) {}
 
+    /// The next read asks the socket, whatever the poller last said of it.
+    fn assume_input(&mut self) {}
+
     /// The stream may have something that was not read.
     fn has_input(&self) -> bool {
         true
@@ -287,6 +290,10 @@ impl Stream for Io {
 
     fn set_end_follows(&mut self, follows: bool) {
         self.end_follows = follows;
+    }
+
+    fn assume_input(&mut self) {
+        self.handle.readiness().assume_readable();
     }
 
     fn has_input(&self) -> bool {

@@ -43,7 +43,7 @@ async fn serve_tls(
         Err(error) => return service.app.journal().unsecured(&peer, &error),
     };
     peer.scheme = "https";
-    peer.tls = Some(Arc::new(info));
+    peer.tls = Some(info);
     let peer = Rc::new(peer);
     // Without ALPN the first bytes tell, as on a plain socket.
     if session.alpn() == Some(ALPN_HTTP2) {

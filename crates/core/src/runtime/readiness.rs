@@ -19,6 +19,11 @@ impl Readiness {
         self.readable.get()
     }
 
+    /// Something may have come since the poller was asked.
+    pub(crate) fn assume_readable(&self) {
+        self.readable.set(true);
+    }
+
     /// A read found nothing more.
     pub(crate) fn clear_readable(&self) {
         self.readable.set(false);

@@ -18,6 +18,7 @@ use rustls::{
 use thiserror::Error;
 
 use super::certificate;
+use super::info::Teller;
 use super::schedule::with_direct_schedule;
 use super::tickets::Tickets;
 
@@ -97,8 +98,7 @@ pub(super) struct Entry {
     /// The same, for clients whose order of cipher suites counts more than this server's.
     deferring: Option<Arc<ServerConfig>>,
     key: Arc<CertifiedKey>,
-    /// The certificate, PEM: every connection's application is told.
-    pub(super) pem: Arc<str>,
+    pub(super) teller: Teller,
     names: Vec<String>,
     path: PathBuf,
     versions: TlsVersions,
@@ -213,7 +213,7 @@ impl Entry {
             path: identity.certificate.clone(),
             versions: options.versions,
             key: certified,
-            pem: pem.into(),
+            teller: Teller::new(pem.into()),
         })
     }
 

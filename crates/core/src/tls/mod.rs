@@ -3,7 +3,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod config;
-mod flight;
+pub(crate) mod info;
 mod schedule;
 pub(crate) mod session;
 mod tickets;

@@ -1,68 +1,33 @@
-//! `Session`: a TLS stream over a socket, behind the same traits as the socket itself, with a queue
-//! of its own for what is sealed and not sent, and what a handshake found out (`TlsInfo`).
+//! `Session`: TLS over a socket, behind the same traits as the socket itself. rustls keeps the
+//! state, and queues what is sealed; this moves bytes between it and the socket, and decides when.
+//!
+//! What a handshake writes leaves when the server has nothing to read, and its tickets with what is
+//! flushed behind them, if that comes first. Each piece by itself would cost a system call and wake
+//! the peer up: a tenth of a connection for one request (`make bench`, rows `tls-handshake-…`).
 
-use std::any::Any;
-use std::io::{self, IoSlice, Write};
+use std::future::poll_fn;
+use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::pin::Pin;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use rustls::ProtocolVersion;
-use rustls::pki_types::CertificateDer;
-use rustls::server::Acceptor;
-use tokio::io::{AsyncBufRead, AsyncRead, AsyncWrite, ReadBuf};
-use tokio_rustls::LazyConfigAcceptor;
-use tokio_rustls::server::TlsStream;
+use rustls::ServerConnection;
+use rustls::server::{AcceptedAlert, Acceptor};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::certificate::{self, Holder};
-use super::config::TlsConfig;
-use super::flight::Flight;
+use super::config::{Entry, TlsConfig};
+use super::info::TlsInfo;
 use crate::net::io::{Stream, len_of};
 
 /// See the module's documentation. What is written is sealed and queued; a flush sends it.
 pub(crate) struct Session<S: Stream> {
-    tls: TlsStream<Flight<S>>,
-    /// About how many bytes are in the queue. The session has its own bound, in sealed bytes.
+    io: S,
+    /// On the heap by itself: it is large, and moves often.
+    tls: Box<ServerConnection>,
+    /// The handshake has more to say, or its last words have not left.
+    owes_flight: bool,
+    /// About how many bytes are in the queue. rustls has its own bound, in sealed bytes.
     queued: usize,
-}
-
-/// What an application may learn of the TLS session under a request.
-pub(crate) struct TlsInfo {
-    /// As on the wire: 0x0304 is TLS 1.3.
-    pub(crate) version: Option<u16>,
-    pub(crate) cipher_suite: Option<u16>,
-    /// IANA's name of it.
-    pub(crate) cipher_name: Option<&'static str>,
-    server: Arc<str>,
-    /// The client's certificate first; empty if it gave none.
-    clients: Vec<CertificateDer<'static>>,
-    /// What the interface keeps for the connection's life.
-    pub(crate) memo: OnceLock<Box<dyn Any + Send + Sync>>,
-}
-
-impl TlsInfo {
-    /// The version as OpenSSL names it.
-    pub(crate) fn protocol(&self) -> &'static str {
-        match self.version {
-            Some(0x0304) => "TLSv1.3",
-            _ => "TLSv1.2",
-        }
-    }
-
-    /// The server's certificate, PEM.
-    pub(crate) fn server_certificate(&self) -> &str {
-        &self.server
-    }
-
-    /// The client's chain, PEM each.
-    pub(crate) fn client_chain(&self) -> Vec<String> {
-        self.clients.iter().map(certificate::pem).collect()
-    }
-
-    /// Whom the client's certificate is for.
-    pub(crate) fn client(&self) -> Option<Holder> {
-        self.clients.first().and_then(Holder::of)
-    }
 }
 
 /// Shakes hands on `io`.
@@ -70,88 +35,140 @@ impl TlsInfo {
 /// # Errors
 /// Whatever keeps the two ends from agreeing; the peer was told as far as possible.
 pub(crate) async fn accept<S: Stream>(
-    io: S,
+    mut io: S,
     config: Arc<TlsConfig>,
-) -> io::Result<(Session<S>, TlsInfo)> {
-    let start = LazyConfigAcceptor::new(Acceptor::default(), Flight::new(io)).await?;
-    let hello = start.client_hello();
-    let entry = config.entry(&hello).ok_or(io::ErrorKind::InvalidInput)?;
-    let config = Arc::clone(entry.config(&hello));
-    let mut stream = start.into_stream(config).await?;
-    let (flight, connection) = stream.get_mut();
-    flight.end_handshake();
-    connection.set_buffer_limit(Some(MOST_SEALED));
-    let suite = connection
-        .negotiated_cipher_suite()
-        .map(|suite| suite.suite());
-    let info = TlsInfo {
-        version: connection.protocol_version().map(|version| match version {
-            ProtocolVersion::TLSv1_3 => 0x0304,
-            _ => 0x0303,
-        }),
-        cipher_suite: suite.map(u16::from),
-        cipher_name: suite
-            .and_then(|suite| suite.as_str())
-            .map(|name| name.strip_prefix("TLS13_").map_or(name, tls13_name)),
-        server: Arc::clone(&entry.pem),
-        clients: connection
-            .peer_certificates()
-            .map(|chain| chain.iter().map(|each| each.clone().into_owned()).collect())
-            .unwrap_or_default(),
-        memo: OnceLock::new(),
-    };
-    let session = Session {
-        tls: stream,
+) -> io::Result<(Session<S>, Arc<TlsInfo>)> {
+    let mut acceptor = Acceptor::default();
+    let begun = poll_fn(|cx| poll_begin(&mut io, cx, &mut acceptor, &config)).await;
+    let (tls, entry) = begun?;
+    let mut session = Session {
+        io,
+        tls,
+        owes_flight: true,
         queued: 0,
     };
+    poll_fn(|cx| session.poll_shake_hands(cx)).await?;
+    session.tls.set_buffer_limit(Some(MOST_SEALED));
+    let info = entry.teller.info(&session.tls);
     Ok((session, info))
 }
 
-impl<S: Stream> Session<S> {
-    fn note_sent(&mut self, all: bool) {
-        let written = self.tls.get_mut().0.take_written();
-        self.queued = match all {
-            true => 0,
-            false => self.queued.saturating_sub(written),
+/// The connection that the client's first words ask for, and the certificate that it is shown.
+fn poll_begin<'a, S: Stream>(
+    io: &mut S,
+    cx: &mut Context<'_>,
+    acceptor: &mut Acceptor,
+    config: &'a TlsConfig,
+) -> Poll<io::Result<(Box<ServerConnection>, &'a Entry)>> {
+    let mut socket = Socket { io, cx };
+    loop {
+        if ready!(unblocked(acceptor.read_tls(&mut socket)))? == 0 {
+            return Poll::Ready(Err(ended()));
+        }
+        let accepted = match acceptor.accept() {
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => continue,
+            Err(failure) => return Poll::Ready(Err(refuse(&mut socket, failure))),
         };
-    }
-
-    /// The protocol that both ends agreed on, if the client asked for any.
-    pub(crate) fn alpn(&self) -> Option<&[u8]> {
-        self.tls.get_ref().1.alpn_protocol()
+        let hello = accepted.client_hello();
+        let entry = config.entry(&hello).ok_or(io::ErrorKind::InvalidInput)?;
+        let settings = Arc::clone(entry.config(&hello));
+        return Poll::Ready(match accepted.into_connection(settings) {
+            Ok(connection) => Ok((Box::new(connection), entry)),
+            Err(failure) => Err(refuse(&mut socket, failure)),
+        });
     }
 }
 
-/// rustls marks what belongs to TLS 1.3 in its names of suites; IANA does not.
-fn tls13_name(rest: &str) -> &'static str {
-    match rest {
-        "AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",
-        "AES_128_GCM_SHA256" => "TLS_AES_128_GCM_SHA256",
-        "CHACHA20_POLY1305_SHA256" => "TLS_CHACHA20_POLY1305_SHA256",
-        _ => "",
+fn refuse<S: Stream>(
+    socket: &mut Socket<'_, '_, S>,
+    (error, mut alert): (rustls::Error, AcceptedAlert),
+) -> io::Error {
+    // As far as there is room: the connection ends one way or another.
+    let _ = alert.write_all(socket);
+    invalid(error)
+}
+
+impl<S: Stream> Session<S> {
+    /// The protocol that both ends agreed on, if the client asked for any.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.tls.alpn_protocol()
+    }
+
+    fn poll_shake_hands(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.tls.is_handshaking() {
+            if ready!(self.poll_receive(cx))? == 0 {
+                return Poll::Ready(Err(ended()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes in what the socket has, and opens it. How many bytes came; 0 at the stream's end.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut read = self.poll_read_tls(cx);
+        if read.is_pending() && self.owes_flight {
+            // Tickets too: they acknowledge the client's last words, which a client that leaves
+            // Nagle's algorithm on waits for before it sends its request (40 ms).
+            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+                return Poll::Ready(Err(error));
+            }
+            if !self.tls.is_handshaking() {
+                // By now the request is there more often than not (rows `tls-handshake-…`: 99 of
+                // 100), and asking costs less than a turn of the loop.
+                self.io.assume_input();
+                read = self.poll_read_tls(cx);
+            }
+        }
+        let count = ready!(read)?;
+        if let Err(error) = self.tls.process_new_packets() {
+            // An alert says why; as far as there is room, the connection ends one way or another.
+            let _ = self.poll_send(cx);
+            return Poll::Ready(Err(invalid(error)));
+        }
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_read_tls(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = &mut self.io;
+        unblocked(self.tls.read_tls(&mut Socket { io, cx }))
+    }
+
+    /// Sends all that is queued.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.tls.wants_write() {
+            let io = &mut self.io;
+            let count = ready!(unblocked(self.tls.write_tls(&mut Socket { io, cx })))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.queued = self.queued.saturating_sub(count);
+        }
+        self.queued = 0;
+        self.owes_flight = self.tls.is_handshaking();
+        Poll::Ready(Ok(()))
     }
 }
 
 impl<S: Stream> Stream for Session<S> {
     fn is_hung_up(&self) -> bool {
-        self.tls.get_ref().0.io.is_hung_up()
+        self.io.is_hung_up()
     }
 
     fn is_broken(&self) -> bool {
-        self.tls.get_ref().0.io.is_broken()
+        self.io.is_broken()
     }
 
     fn unacknowledged(&self) -> Option<usize> {
-        let held = self.tls.get_ref().0.io.unacknowledged()?;
-        Some(held + self.queued)
+        Some(self.io.unacknowledged()? + self.queued)
     }
 
     fn reset_on_close(&mut self) {
-        self.tls.get_mut().0.io.reset_on_close();
+        self.io.reset_on_close();
     }
 
     fn set_end_follows(&mut self, follows: bool) {
-        self.tls.get_mut().0.io.set_end_follows(follows);
+        self.io.set_end_follows(follows);
     }
 
     fn queues(&self) -> bool {
@@ -160,8 +177,7 @@ impl<S: Stream> Stream for Session<S> {
 
     fn has_input(&self) -> bool {
         // A session that holds data which was not read wants no more.
-        let (flight, connection) = self.tls.get_ref();
-        flight.io.has_input() || !connection.wants_read()
+        self.io.has_input() || !self.tls.wants_read()
     }
 }
 
@@ -171,13 +187,21 @@ impl<S: Stream> AsyncRead for Session<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        // One record at a time: what was read is to be answered before the socket is asked for more,
-        // which sends what a handshake has left (`Flight`).
-        let data = ready!(Pin::new(&mut self.tls).poll_fill_buf(cx))?;
-        let count = data.len().min(buf.remaining());
-        buf.put_slice(&data[..count]);
-        Pin::new(&mut self.tls).consume(count);
-        Poll::Ready(Ok(()))
+        loop {
+            // What was received is to be answered before the socket is asked for more.
+            let mut reader = self.tls.reader();
+            match reader.fill_buf() {
+                Ok(data) => {
+                    let count = data.len().min(buf.remaining());
+                    buf.put_slice(&data[..count]);
+                    reader.consume(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            ready!(self.poll_receive(cx))?;
+        }
     }
 }
 
@@ -197,7 +221,7 @@ impl<S: Stream> AsyncWrite for Session<S> {
     ) -> Poll<io::Result<usize>> {
         let wanted = len_of(slices);
         if self.queued > 0 && self.queued + wanted > MOST_QUEUED {
-            match self.as_mut().poll_flush(cx) {
+            match self.poll_send(cx) {
                 Poll::Pending if self.queued >= MOST_QUEUED => return Poll::Pending,
                 // Some of it has left, which makes room.
                 Poll::Pending => {}
@@ -205,12 +229,12 @@ impl<S: Stream> AsyncWrite for Session<S> {
             }
         }
         loop {
-            let count = self.tls.get_mut().1.writer().write_vectored(slices)?;
+            let count = self.tls.writer().write_vectored(slices)?;
             if count > 0 || wanted == 0 {
                 self.queued += count;
                 return Poll::Ready(Ok(count));
             }
-            ready!(self.as_mut().poll_flush(cx))?;
+            ready!(self.poll_send(cx))?;
         }
     }
 
@@ -219,16 +243,66 @@ impl<S: Stream> AsyncWrite for Session<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.tls).poll_flush(cx);
-        self.note_sent(result.is_ready());
-        result
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let result = Pin::new(&mut self.tls).poll_shutdown(cx);
-        self.note_sent(result.is_ready());
-        result
+        // Once: rustls says it no second time.
+        self.tls.send_close_notify();
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
     }
+}
+
+/// The socket as rustls takes one: it fails with `WouldBlock` where it would be pending.
+struct Socket<'a, 'b, S> {
+    io: &'a mut S,
+    cx: &'a mut Context<'b>,
+}
+
+impl<S: Stream> Read for Socket<'_, '_, S> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut buf = ReadBuf::new(bytes);
+        let read = Pin::new(&mut *self.io).poll_read(self.cx, &mut buf);
+        blocking(read).map(|()| buf.filled().len())
+    }
+}
+
+impl<S: Stream> Write for Socket<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        blocking(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        blocking(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        blocking(Pin::new(&mut *self.io).poll_flush(self.cx))
+    }
+}
+
+fn blocking<T>(result: Poll<io::Result<T>>) -> io::Result<T> {
+    match result {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+fn unblocked<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the client has left")
 }
 
 /// Bytes in the queue before they are sent without a flush. More would leave the processor's caches
