@@ -99,8 +99,8 @@ async def dump_scope(scope: Scope, receive: Receive, send: Send) -> None:
 @route("/scope/spoil")
 async def spoil_scope(scope: Scope, receive: Receive, send: Send) -> None:
     """Changes everything that could be shared with another request."""
-    for name in ("asgi", "extensions", "state"):
-        scope[name]["spoilt"] = True
+    for each in [scope["asgi"], scope["state"], *scope["extensions"].values(), scope["extensions"]]:
+        each["spoilt"] = True
     scope["headers"].append((b"spoilt", b"1"))
     await respond(send, b"spoilt")
 
