@@ -17,6 +17,7 @@ from .certificates import rsa_key
 from .conftest import ServerFactory
 from .server import Server
 from .tls import Files, TlsWire, context, plain, port
+from .websocket import UPGRADE, WebSocket, close_frame
 
 APP = "tls_apps:asgi"
 STREAM = b"0123456789abcdef" * 1024 * 64
@@ -88,6 +89,18 @@ def test_websocket(secured: Server, files: Files) -> None:
         for text in ("first", "x" * 200_000):
             client.send(text)
             assert client.recv() == "wss " + text
+
+
+def test_websocket_ends_properly_for_who_reads_late(secured: Server, files: Files) -> None:
+    """Close frame and close_notify come behind all data, whatever waits in the session's queue."""
+    message = "x" * 4_000_000
+    with TlsWire(secured, context(files.authority), abrupt=True, receive_buffer=4096) as wire:
+        client = WebSocket(wire, wire.request("GET", "/", *UPGRADE).response())
+        client.send(message)
+        wire.send(close_frame(1000))
+        assert client.message() == "wss " + message
+        assert client.closed() == (1000, "")
+        assert wire.socket.recv(1) == b""
 
 
 def test_wsgi_body(server: ServerFactory, files: Files) -> None:

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import socket
 import ssl
+import subprocess
+import threading
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from .conftest import ServerFactory
 from .server import Server
-from .tls import Files, TlsWire, context, plain
-from .wire import Incomplete
+from .tls import Files, Records, TlsWire, context, plain, port
+from .wire import DEADLINE, Incomplete
 
 APP = "tls_apps:asgi"
 
@@ -94,7 +97,7 @@ def client_hello(files: Files) -> bytes:
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_single_bytes(server: ServerFactory, files: Files, version: ssl.TLSVersion) -> None:
-    """All that the client says, handshake and request, comes byte by byte."""
+    """All that the client says, handshake and request, is sent byte by byte."""
     running = server(APP, "asgi", *files.options, "--ssl-protocol-min", "tls1.2")
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
     session = context(files.authority, version=version).wrap_bio(incoming, outgoing, server_hostname="localhost")
@@ -221,3 +224,37 @@ def test_close_notify_ends_what_the_server_closes(secured: Server, files: Files)
         wire.request("GET", "/", "Connection: close")
         assert wire.response().status == 200
         assert wire.socket.recv(1) == b""
+
+
+def test_renegotiation_is_refused_at_once(server: ServerFactory, files: Files) -> None:
+    running = server(APP, "asgi", *files.options, "--ssl-protocol-min", "tls1.2")
+    command = ["openssl", "s_client", "-connect", f"localhost:{port(running)}", "-tls1_2", "-CAfile", str(files.ca)]
+    done = subprocess.run(command, input="R\n", capture_output=True, text=True, timeout=DEADLINE)
+    assert "RENEGOTIATING" in done.stdout + done.stderr
+    assert "no renegotiation" in done.stderr
+
+
+def test_records_without_data_hold_up_nobody(secured: Server, files: Files, tmp_path: Path) -> None:
+    made = context(files.authority)
+    made.keylog_filename = str(tmp_path / "secrets")
+    with TlsWire(secured, made) as wire:
+        client = Records.of(tmp_path / "secrets")
+        # rustls counts either kind by itself, and begins anew after the other one.
+        flood = b"".join(client.record(b"") + client.key_update() for _ in range(20_000))
+        last = client.record(b"GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+        with socket.socket(fileno=wire.socket.detach()) as peer, TlsWire(secured, context(files.authority)) as other:
+            peer.settimeout(DEADLINE)
+
+            def exchange() -> None:
+                peer.sendall(flood + last)
+                while peer.recv(65536):
+                    pass
+
+            flooding = threading.Thread(target=exchange)
+            flooding.start()
+            answers = 0
+            while flooding.is_alive():
+                assert other.request("GET", "/").response().status == 200
+                answers += 1
+    # There are a dozen turns and more in a MiB of records.
+    assert answers > 2

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import socket
 import ssl
+import struct
 from dataclasses import dataclass
 from pathlib import Path
+
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
 from .certificates import Authority, Credential
 from .server import Server
@@ -94,6 +99,44 @@ class TlsWire(Wire):
         found = self.socket.getpeercert(binary_form=True)
         assert found is not None
         return found
+
+
+class Records:
+    """What a client of TLS 1.3 writes from its handshake on, with AES-128 (RFC 8446, 5.2)."""
+
+    def __init__(self, secret: bytes) -> None:
+        self._use(secret)
+
+    @classmethod
+    def of(cls, keylog: Path) -> Records:
+        """By the only connection that `keylog` is of."""
+        (secret,) = (
+            line.split()[2] for line in keylog.read_text().splitlines() if line.startswith("CLIENT_TRAFFIC_SECRET_0 ")
+        )
+        return cls(bytes.fromhex(secret))
+
+    def record(self, data: bytes, kind: int = 23) -> bytes:
+        inner = data + bytes([kind])
+        head = struct.pack("!BHH", 23, 0x0303, len(inner) + 16)
+        nonce = (self._iv ^ self._count).to_bytes(12, "big")
+        self._count += 1
+        return head + self._cipher.encrypt(nonce, inner, head)
+
+    def key_update(self) -> bytes:
+        """From now on there are other keys; none are asked for in return."""
+        record = self.record(b"\x18\0\0\1\0", kind=22)
+        self._use(self._expand(b"traffic upd", 32))
+        return record
+
+    def _use(self, secret: bytes) -> None:
+        self._secret = secret
+        self._cipher = AESGCM(self._expand(b"key", 16))
+        self._iv = int.from_bytes(self._expand(b"iv", 12), "big")
+        self._count = 0
+
+    def _expand(self, label: bytes, length: int) -> bytes:
+        info = struct.pack("!HB", length, 6 + len(label)) + b"tls13 " + label + b"\0"
+        return HKDFExpand(hashes.SHA256(), length, info).derive(self._secret)
 
 
 def plain(server: Server) -> socket.socket:

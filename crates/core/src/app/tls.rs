@@ -19,7 +19,7 @@ pub(crate) fn announce(extensions: &Bound<'_, PyDict>, peer: &Peer) -> PyResult<
 
 /// The extension's dict; every request gets its own.
 pub(crate) fn extension<'py>(py: Python<'py>, info: &TlsInfo) -> PyResult<Bound<'py, PyDict>> {
-    if let Some(made) = memo::<Py<PyDict>>(info) {
+    if let Some(Extension(made)) = memo(info) {
         return made.bind(py).copy();
     }
     let extension = PyDict::new(py);
@@ -32,15 +32,17 @@ pub(crate) fn extension<'py>(py: Python<'py>, info: &TlsInfo) -> PyResult<Bound<
     extension.set_item(intern!(py, "client_cert_error"), py.None())?;
     extension.set_item(intern!(py, "tls_version"), info.version)?;
     extension.set_item(intern!(py, "cipher_suite"), info.cipher_suite)?;
-    // Nothing else is kept there, so the cell is empty.
-    let _ = info.memo.set(Box::new(extension.copy()?.unbind()));
+    // Whoever was faster has kept the same.
+    let _ = info
+        .memo
+        .set(Box::new(Extension(extension.copy()?.unbind())));
     Ok(extension)
 }
 
 /// The variables of a WSGI environ.
 pub(crate) fn set_environ(environ: &Bound<'_, PyDict>, info: &TlsInfo) -> PyResult<()> {
     let py = environ.py();
-    if let Some(variables) = memo::<Py<PyDict>>(info) {
+    if let Some(Variables(variables)) = memo(info) {
         return environ.update(variables.bind(py).as_mapping());
     }
     let variables = PyDict::new(py);
@@ -61,9 +63,14 @@ pub(crate) fn set_environ(environ: &Bound<'_, PyDict>, info: &TlsInfo) -> PyResu
         variables.set_item("SSL_CLIENT_M_SERIAL", client.serial)?;
     }
     environ.update(variables.as_mapping())?;
-    let _ = info.memo.set(Box::new(variables.unbind()));
+    // Whoever was faster has kept the same.
+    let _ = info.memo.set(Box::new(Variables(variables.unbind())));
     Ok(())
 }
+
+/// What is kept of each: an interface finds nothing but its own.
+struct Extension(Py<PyDict>);
+struct Variables(Py<PyDict>);
 
 fn memo<T: 'static>(info: &TlsInfo) -> Option<&T> {
     info.memo.get()?.downcast_ref()

@@ -74,7 +74,7 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 pub(crate) struct Io {
     socket: Socket,
     /// The poller tells of room to write. Not until a write has found none: most never do, and that
-    /// word costs a turn of the event loop each time (3 of 8 of a TLS connection for one request).
+    /// word costs a turn of the event loop each time.
     awaits_room: bool,
     /// What is written waits for the end behind it.
     end_follows: bool,

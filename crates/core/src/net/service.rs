@@ -131,7 +131,7 @@ impl Service {
 
     /// Secures the connections that are accepted from now on; others keep what they have.
     pub(crate) fn set_tls(&self, config: Arc<TlsConfig>) {
-        *self.tls.borrow_mut() = Some(config);
+        drop(self.tls.replace(Some(config))); // outside the borrow: it may hold Python objects
     }
 
     /// Takes a place among the active exchanges, or waits in line for one.

@@ -18,7 +18,8 @@ pub(crate) struct TlsInfo {
     server: Arc<str>,
     /// The client's certificate first; empty if it gave none.
     clients: Vec<CertificateDer<'static>>,
-    /// What the interface keeps for as long as there are such sessions.
+    /// What the interface keeps: for as long as the certificate is used, if there may be more such
+    /// sessions.
     pub(crate) memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -52,8 +53,8 @@ pub(super) struct Teller {
     /// The certificate, PEM.
     server: Arc<str>,
     /// Sessions with nameless clients are told of alike, as far as they agree: one for each version
-    /// and cipher suite. Handshakes of all threads that share a configuration meet here; held while
-    /// one is looked up or made.
+    /// and cipher suite. Locked since any thread may hold a configuration; only the one that shakes
+    /// hands by it comes here.
     known: Mutex<Vec<Arc<TlsInfo>>>,
 }
 

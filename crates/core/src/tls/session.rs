@@ -1,9 +1,10 @@
 //! `Session`: TLS over a socket, behind the same traits as the socket itself. rustls keeps the
 //! state, and queues what is sealed; this moves bytes between it and the socket, and decides when.
 //!
-//! What a handshake writes leaves when the server has nothing to read, and its tickets with what is
-//! flushed behind them, if that comes first. Each piece by itself would cost a system call and wake
-//! the peer up: a tenth of a connection for one request (`make bench`, rows `tls-handshake-…`).
+//! What rustls says by itself, in a handshake above all, leaves together when there is nothing to
+//! read, or with what is flushed behind it, if that comes first. Each piece by itself would cost a
+//! system call and wake the peer up: a tenth of a connection for one request (`make bench`, rows
+//! `tls-handshake-…`).
 
 use std::future::poll_fn;
 use std::io::{self, BufRead, IoSlice, Read, Write};
@@ -24,9 +25,10 @@ pub(crate) struct Session<S: Stream> {
     io: S,
     /// On the heap by itself: it is large, and moves often.
     tls: Box<ServerConnection>,
-    /// The handshake has more to say, or its last words have not left.
-    owes_flight: bool,
-    /// About how many bytes are in the queue. rustls has its own bound, in sealed bytes.
+    /// rustls has said something by itself that has not left, or its handshake goes on.
+    owes: bool,
+    /// About how many of the bytes that were written are in the queue. rustls has its own bound, in
+    /// sealed bytes.
     queued: usize,
 }
 
@@ -38,13 +40,14 @@ pub(crate) async fn accept<S: Stream>(
     mut io: S,
     config: Arc<TlsConfig>,
 ) -> io::Result<(Session<S>, Arc<TlsInfo>)> {
-    let mut acceptor = Acceptor::default();
-    let begun = poll_fn(|cx| poll_begin(&mut io, cx, &mut acceptor, &config)).await;
-    let (tls, entry) = begun?;
+    let (tls, entry) = {
+        let mut acceptor = Acceptor::default();
+        poll_fn(|cx| poll_begin(&mut io, cx, &mut acceptor, &config)).await?
+    };
     let mut session = Session {
         io,
         tls,
-        owes_flight: true,
+        owes: true,
         queued: 0,
     };
     poll_fn(|cx| session.poll_shake_hands(cx)).await?;
@@ -60,9 +63,9 @@ fn poll_begin<'a, S: Stream>(
     acceptor: &mut Acceptor,
     config: &'a TlsConfig,
 ) -> Poll<io::Result<(Box<ServerConnection>, &'a Entry)>> {
-    let mut socket = Socket { io, cx };
+    let mut socket = NonBlocking { io, cx };
     loop {
-        if ready!(unblocked(acceptor.read_tls(&mut socket)))? == 0 {
+        if ready!(or_pending(acceptor.read_tls(&mut socket)))? == 0 {
             return Poll::Ready(Err(ended()));
         }
         let accepted = match acceptor.accept() {
@@ -81,7 +84,7 @@ fn poll_begin<'a, S: Stream>(
 }
 
 fn refuse<S: Stream>(
-    socket: &mut Socket<'_, '_, S>,
+    socket: &mut NonBlocking<'_, '_, S>,
     (error, mut alert): (rustls::Error, AcceptedAlert),
 ) -> io::Error {
     // As far as there is room: the connection ends one way or another.
@@ -104,48 +107,52 @@ impl<S: Stream> Session<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes in what the socket has, and opens it. How many bytes came; 0 at the stream's end.
+    /// Takes in what the socket has, and opens it; sends what is owed if there is nothing. How many
+    /// bytes came; 0 at the stream's end.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut read = self.poll_read_tls(cx);
-        if read.is_pending() && self.owes_flight {
+        if read.is_pending() && self.owes {
             // Tickets too: they acknowledge the client's last words, which a client that leaves
             // Nagle's algorithm on waits for before it sends its request (40 ms).
             if let Poll::Ready(Err(error)) = self.poll_send(cx) {
                 return Poll::Ready(Err(error));
             }
             if !self.tls.is_handshaking() {
-                // By now the request is there more often than not (rows `tls-handshake-…`: 99 of
-                // 100), and asking costs less than a turn of the loop.
+                // By now the request may be there (rows `tls-handshake-…`, with a client on the same
+                // host: 99 of 100), and asking costs less than a turn of the loop.
                 self.io.assume_input();
                 read = self.poll_read_tls(cx);
             }
         }
         let count = ready!(read)?;
+        let was_sent = !self.tls.wants_write();
         if let Err(error) = self.tls.process_new_packets() {
             // An alert says why; as far as there is room, the connection ends one way or another.
             let _ = self.poll_send(cx);
             return Poll::Ready(Err(invalid(error)));
         }
+        // A warning, such as that there is no renegotiation. Perhaps nothing is flushed for long.
+        self.owes |= was_sent && self.tls.wants_write();
         Poll::Ready(Ok(count))
     }
 
     fn poll_read_tls(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let io = &mut self.io;
-        unblocked(self.tls.read_tls(&mut Socket { io, cx }))
+        or_pending(self.tls.read_tls(&mut NonBlocking { io, cx }))
     }
 
     /// Sends all that is queued.
     fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.tls.wants_write() {
             let io = &mut self.io;
-            let count = ready!(unblocked(self.tls.write_tls(&mut Socket { io, cx })))?;
+            let count = ready!(or_pending(self.tls.write_tls(&mut NonBlocking { io, cx })))?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
             }
             self.queued = self.queued.saturating_sub(count);
         }
         self.queued = 0;
-        self.owes_flight = self.tls.is_handshaking();
+        self.owes = self.tls.is_handshaking();
         Poll::Ready(Ok(()))
     }
 }
@@ -187,7 +194,7 @@ impl<S: Stream> AsyncRead for Session<S> {
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
-        loop {
+        for _ in 0..MOST_FRUITLESS {
             // What was received is to be answered before the socket is asked for more.
             let mut reader = self.tls.reader();
             match reader.fill_buf() {
@@ -202,6 +209,9 @@ impl<S: Stream> AsyncRead for Session<S> {
             }
             ready!(self.poll_receive(cx))?;
         }
+        // Records without data come faster than they can be opened: others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 }
 
@@ -223,7 +233,7 @@ impl<S: Stream> AsyncWrite for Session<S> {
         if self.queued > 0 && self.queued + wanted > MOST_QUEUED {
             match self.poll_send(cx) {
                 Poll::Pending if self.queued >= MOST_QUEUED => return Poll::Pending,
-                // Some of it has left, which makes room.
+                // There is room for some, or some has left.
                 Poll::Pending => {}
                 Poll::Ready(result) => result?,
             }
@@ -255,42 +265,42 @@ impl<S: Stream> AsyncWrite for Session<S> {
     }
 }
 
-/// The socket as rustls takes one: it fails with `WouldBlock` where it would be pending.
-struct Socket<'a, 'b, S> {
+/// The socket as rustls takes one: it fails with `WouldBlock` where it is pending.
+struct NonBlocking<'a, 'b, S> {
     io: &'a mut S,
     cx: &'a mut Context<'b>,
 }
 
-impl<S: Stream> Read for Socket<'_, '_, S> {
+impl<S: Stream> Read for NonBlocking<'_, '_, S> {
     fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
         let mut buf = ReadBuf::new(bytes);
         let read = Pin::new(&mut *self.io).poll_read(self.cx, &mut buf);
-        blocking(read).map(|()| buf.filled().len())
+        or_would_block(read).map(|()| buf.filled().len())
     }
 }
 
-impl<S: Stream> Write for Socket<'_, '_, S> {
+impl<S: Stream> Write for NonBlocking<'_, '_, S> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        blocking(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
+        or_would_block(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        blocking(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices))
+        or_would_block(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        blocking(Pin::new(&mut *self.io).poll_flush(self.cx))
+        or_would_block(Pin::new(&mut *self.io).poll_flush(self.cx))
     }
 }
 
-fn blocking<T>(result: Poll<io::Result<T>>) -> io::Result<T> {
+fn or_would_block<T>(result: Poll<io::Result<T>>) -> io::Result<T> {
     match result {
         Poll::Ready(result) => result,
         Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 
-fn unblocked<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+fn or_pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
     match result {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
         result => Poll::Ready(result),
@@ -305,6 +315,8 @@ fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the client has left")
 }
 
+/// Reads from the socket in a row that bring no data; the longest record takes five.
+const MOST_FRUITLESS: usize = 8;
 /// Bytes in the queue before they are sent without a flush. More would leave the processor's caches
 /// before the kernel copies it: `make bench`, tls-h2-download 30 ms with 128 KiB, 36 with 512.
 const MOST_QUEUED: usize = 128 * 1024;

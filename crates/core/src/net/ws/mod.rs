@@ -341,7 +341,9 @@ impl<S: Stream> Connection<S> {
         }
         // > [...] the server MUST close the TCP connection first, as it holds the TIME_WAIT state
         // > — after RFC 6455, 7.1.1
-        let _ = Pin::new(&mut self.io).poll_shutdown(cx);
+        if Pin::new(&mut self.io).poll_shutdown(cx).is_pending() {
+            return Step::Wait;
+        }
         self.phase = Phase::Lingering(self.handle.now() + LINGER);
         Step::Again
     }
