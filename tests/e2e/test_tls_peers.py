@@ -180,6 +180,27 @@ def test_half_closed(secured: Server, files: Files) -> None:
     assert len(received) > 100
 
 
+def test_half_closed_in_the_handshake(server: ServerFactory, files: Files) -> None:
+    """In TLS 1.2 the server's Finished comes behind the client's, which may be the last it says."""
+    running = server(APP, "asgi", *files.options, "--ssl-protocol-min", "tls1.2")
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    made = context(files.authority, version=ssl.TLSVersion.TLSv1_2)
+    session = made.wrap_bio(incoming, outgoing, server_hostname="localhost")
+    with plain(running) as peer:
+        for _ in range(2):
+            with pytest.raises(ssl.SSLWantReadError):
+                session.do_handshake()
+            while not (words := outgoing.read()):
+                incoming.write(peer.recv(65536))
+                with pytest.raises(ssl.SSLWantReadError):
+                    session.do_handshake()
+            peer.sendall(words)
+        peer.shutdown(socket.SHUT_WR)
+        while data := peer.recv(65536):
+            incoming.write(data)
+        session.do_handshake()
+
+
 @pytest.mark.parametrize("is_half_closed", [False, True])
 def test_close_notify_is_answered(secured: Server, files: Files, is_half_closed: bool) -> None:
     """> Each party MUST send a "close_notify" alert before closing its write side — RFC 8446, 6.1, whoever is first."""

@@ -53,8 +53,8 @@ pub(super) struct Teller {
     /// The certificate, PEM.
     server: Arc<str>,
     /// Sessions with nameless clients are told of alike, as far as they agree: one for each version
-    /// and cipher suite. Locked since any thread may hold a configuration; only the one that shakes
-    /// hands by it comes here.
+    /// and cipher suite. Locked since nothing keeps two workers from sharing a configuration, though
+    /// each loads its own.
     known: Mutex<Vec<Arc<TlsInfo>>>,
 }
 

@@ -27,8 +27,9 @@ pub(crate) struct Session<S: Stream> {
     tls: Box<ServerConnection>,
     /// rustls has said something by itself that has not left, or its handshake goes on.
     owes: bool,
-    /// About how many of the bytes that were written are in the queue. rustls has its own bound, in
-    /// sealed bytes.
+    /// close_notify is said, or on its way.
+    has_closed: bool,
+    /// How many sealed bytes of what was written are in the queue, or a few more.
     queued: usize,
 }
 
@@ -48,6 +49,7 @@ pub(crate) async fn accept<S: Stream>(
         io,
         tls,
         owes: true,
+        has_closed: false,
         queued: 0,
     };
     poll_fn(|cx| session.poll_shake_hands(cx)).await?;
@@ -125,6 +127,10 @@ impl<S: Stream> Session<S> {
             }
         }
         let count = ready!(read)?;
+        if count == 0 && self.owes {
+            // A client that has ended its side may still read. As far as there is room.
+            let _ = self.poll_send(cx);
+        }
         let was_sent = !self.tls.wants_write();
         if let Err(error) = self.tls.process_new_packets() {
             // An alert says why; as far as there is room, the connection ends one way or another.
@@ -132,7 +138,7 @@ impl<S: Stream> Session<S> {
             return Poll::Ready(Err(invalid(error)));
         }
         // A warning, such as that there is no renegotiation. Perhaps nothing is flushed for long.
-        self.owes |= was_sent && self.tls.wants_write();
+        self.owes |= was_sent && self.tls.wants_write() && !self.has_closed;
         Poll::Ready(Ok(count))
     }
 
@@ -238,14 +244,17 @@ impl<S: Stream> AsyncWrite for Session<S> {
                 Poll::Ready(result) => result?,
             }
         }
-        loop {
-            let count = self.tls.writer().write_vectored(slices)?;
-            if count > 0 || wanted == 0 {
-                self.queued += count;
-                return Poll::Ready(Ok(count));
-            }
+        let mut count = self.tls.writer().write_vectored(slices)?;
+        if count == 0 && wanted > 0 {
             ready!(self.poll_send(cx))?;
+            // There is room now: a session that takes nothing all the same has failed.
+            count = self.tls.writer().write_vectored(slices)?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
         }
+        self.queued += count + MOST_AROUND * count.div_ceil(LONGEST_RECORD);
+        Poll::Ready(Ok(count))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -260,6 +269,7 @@ impl<S: Stream> AsyncWrite for Session<S> {
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         // Once: rustls says it no second time.
         self.tls.send_close_notify();
+        self.has_closed = true;
         ready!(self.poll_send(cx))?;
         Pin::new(&mut self.io).poll_shutdown(cx)
     }
@@ -320,5 +330,8 @@ const MOST_FRUITLESS: usize = 8;
 /// Bytes in the queue before they are sent without a flush. More would leave the processor's caches
 /// before the kernel copies it: `make bench`, tls-h2-download 30 ms with 128 KiB, 36 with 512.
 const MOST_QUEUED: usize = 128 * 1024;
-/// The same sealed, in full records.
+/// What the longest record holds, and at most has around it (RFC 5246, 6.2; RFC 5288, 3).
+const LONGEST_RECORD: usize = 16 * 1024;
+const MOST_AROUND: usize = 5 + 8 + 16;
+/// The same sealed, in full records, for rustls' own bound.
 const MOST_SEALED: usize = MOST_QUEUED + 1024;

@@ -10,6 +10,7 @@ mod upgrade;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -206,7 +207,7 @@ impl<S: Stream> Connection<S> {
             };
             if matches!(step, Step::Wait) {
                 // Behind the reading: this thread may have been busy past the deadline.
-                if self.handle_engine_deadline() {
+                if self.handle_engine_deadline(cx) {
                     continue;
                 }
                 if self.may_put_off() {
@@ -214,7 +215,7 @@ impl<S: Stream> Connection<S> {
                     return self.handle.put_off();
                 }
                 self.write(cx);
-                return self.close_if_drained();
+                return self.close_if_drained(cx);
             }
         }
         self.write(cx);
@@ -234,13 +235,21 @@ impl<S: Stream> Connection<S> {
 
     /// A worker that drains has no use for a connection without a request, but waits a moment for
     /// one that is on its way: its peer could not know.
-    fn close_if_drained(&mut self) {
+    fn close_if_drained(&mut self, cx: &mut Context<'_>) {
         if self
             .drain_deadline()
             .is_some_and(|until| until <= self.handle.now())
         {
-            self.phase = Phase::Closed;
+            self.close(cx);
         }
+    }
+
+    /// Closes a connection on which nothing is due. With TLS the peer is told (RFC 8446, 6.1).
+    fn close(&mut self, cx: &mut Context<'_>) {
+        self.phase = match Pin::new(&mut self.io).poll_shutdown(cx) {
+            Poll::Ready(_) => Phase::Closed,
+            Poll::Pending => Phase::Flushing,
+        };
     }
 
     fn drain_deadline(&self) -> Option<Instant> {
@@ -276,13 +285,13 @@ impl<S: Stream> Connection<S> {
     }
 
     /// True if the peer's time is up, and something follows from it.
-    fn handle_engine_deadline(&mut self) -> bool {
+    fn handle_engine_deadline(&mut self, cx: &mut Context<'_>) -> bool {
         let now = self.handle.now();
         if self.engine_deadline().is_none_or(|deadline| deadline > now) {
             return false;
         }
         match self.engine.handle_timeout(now) {
-            Some(Timeout::Idle) if self.output.is_empty() => self.phase = Phase::Closed,
+            Some(Timeout::Idle) if self.output.is_empty() => self.close(cx),
             Some(Timeout::Idle) => self.phase = Phase::Flushing,
             Some(Timeout::Refuse(error)) => self.refuse(error),
             None => return false,
