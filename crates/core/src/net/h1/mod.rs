@@ -246,9 +246,12 @@ impl<S: Stream> Connection<S> {
 
     /// Closes a connection on which nothing is due. With TLS the peer is told (RFC 8446, 6.1).
     fn close(&mut self, cx: &mut Context<'_>) {
-        self.phase = match Pin::new(&mut self.io).poll_shutdown(cx) {
-            Poll::Ready(_) => Phase::Closed,
-            Poll::Pending => Phase::Flushing,
+        self.phase = if Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
+            Phase::Closed
+        } else {
+            // The next step sees to how long that may take.
+            cx.waker().wake_by_ref();
+            Phase::Flushing
         };
     }
 
