@@ -1,12 +1,13 @@
 //! `TlsInfo`: what a handshake found out that applications may learn.
 
 use std::any::Any;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use rustls::pki_types::CertificateDer;
 use rustls::{ProtocolVersion, ServerConnection};
 
 use super::certificate::{self, Holder};
+use crate::runtime::waker::lock;
 
 /// What an application may learn of the TLS session under a request.
 pub(crate) struct TlsInfo {
@@ -73,7 +74,7 @@ impl Teller {
         if !clients.is_empty() {
             return Arc::new(self.make(connection, clients));
         }
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = lock(&self.known);
         let facts = facts_of(connection);
         if let Some(info) = known
             .iter()

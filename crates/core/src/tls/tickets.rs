@@ -3,7 +3,7 @@
 //! them.
 
 use std::fmt;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
@@ -11,6 +11,8 @@ use aws_lc_rs::digest::{Digest, SHA256, digest};
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::{SecureRandom, SystemRandom};
 use rustls::server::ProducesTickets;
+
+use crate::runtime::waker::lock;
 
 /// See the module's documentation.
 pub(super) struct Tickets {
@@ -39,7 +41,7 @@ impl Tickets {
     }
 
     fn key(&self, epoch: u64) -> Option<Key> {
-        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut keys = lock(&self.keys);
         if let Some((_, key)) = keys.iter().find(|(other, _)| *other == epoch) {
             return Some(key.clone());
         }
