@@ -1,12 +1,10 @@
-//! `granian._granian`: the core of the server as a Python module. Layers, from the top: `worker`
-//! and `options` (the border with Python), `app` (interfaces), `net` (connections), `tls` (sessions)
-//! and `runtime` (reactor); the rules of HTTP are in granian-proto. Imports point downward only.
+//! `granian._granian`: the server as a Python module. Layers, from the top: `worker` and `options` (the border with
+//! Python), `app` (interfaces) and `python` (the event loop). Connections are granian-net's, the rules of HTTP
+//! granian-proto's; neither knows Python.
 
 mod app;
-mod net;
 mod options;
-mod runtime;
-mod tls;
+mod python;
 mod worker;
 
 use pyo3::prelude::*;

@@ -7,9 +7,8 @@ use granian_proto::{h1, ws};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use crate::net::h2;
-use crate::net::service::{Limits, Versions, WebSocketLimits};
-use crate::tls::config::{Identity, TlsConfig, TlsError, TlsOptions, TlsVersions};
+use granian_net::limits::{Http2Limits, Limits, Versions, WebSocketLimits};
+use granian_net::tls::config::{Identity, TlsConfig, TlsError, TlsOptions, TlsVersions};
 
 /// The attributes of `granian.config.WorkerOptions` that the core uses.
 #[derive(FromPyObject)]
@@ -186,8 +185,8 @@ impl Options {
     }
 
     /// Within the ranges of RFC 9113, 6.5.2: outside of them the codec panics.
-    fn http2(&self) -> h2::Options {
-        h2::Options {
+    fn http2(&self) -> Http2Limits {
+        Http2Limits {
             adaptive_window: self.http2_adaptive_window,
             connection_window: self.http2_initial_connection_window_size.min(MAX_WINDOW),
             stream_window: self.http2_initial_stream_window_size.min(MAX_WINDOW),

@@ -15,14 +15,15 @@ use crate::app::asgi::Asgi;
 use crate::app::host::Host;
 use crate::app::rsgi::Rsgi;
 use crate::app::wsgi::Wsgi;
-use crate::net::app::App;
-use crate::net::listener::{Listener, Listening, listen};
-use crate::net::redirect::Redirect;
-use crate::net::service::{Limits, Sequel, Service, Stage};
 use crate::options::{Interface, Options, Tls, configuration_error};
-use crate::runtime::python::{Driver, EventLoop};
-use crate::runtime::reactor::Reactor;
-use crate::tls::config::TlsConfig;
+use crate::python::{Driver, EventLoop};
+use granian_net::exchange::app::App;
+use granian_net::limits::Limits;
+use granian_net::listener::{Listener, Listening, listen};
+use granian_net::responders::redirect::Redirect;
+use granian_net::runtime::reactor::Reactor;
+use granian_net::service::{Sequel, Service, Stage};
+use granian_net::tls::config::TlsConfig;
 
 /// Owns listeners, connections and exchanges; lives on its event loop's thread.
 #[pyclass(unsendable, module = "granian._granian")]

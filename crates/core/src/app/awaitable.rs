@@ -12,8 +12,8 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::call::Call;
-use crate::runtime::python::{EventLoop, FutureWaker, attend};
-use crate::runtime::waker::lock;
+use crate::python::{EventLoop, FutureWaker, attend};
+use granian_net::runtime::waker::lock;
 
 /// Something that an application can wait for.
 pub(crate) trait Waitable: Send + Sync {

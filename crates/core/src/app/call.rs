@@ -16,11 +16,12 @@ use pyo3::types::{PyBytes, PyList};
 use super::host::Host;
 use super::response::{OrderError, Progress, Response};
 use super::target;
-use crate::net::app::{Address, Request};
-use crate::net::exchange::{BodyRead, Exchange, Over};
-use crate::net::reply::{FileRegion, Reply};
-use crate::net::websocket::Opening;
-use crate::runtime::waker::lock;
+use granian_net::exchange::app::{Address, Request};
+use granian_net::exchange::messages::Opening;
+use granian_net::exchange::reply::Reply;
+use granian_net::exchange::{BodyRead, Exchange, Over};
+use granian_net::runtime::waker::lock;
+use granian_net::stream::region::FileRegion;
 
 /// See the module's documentation.
 pub(crate) struct Call {

@@ -11,10 +11,10 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use slab::Slab;
 
-use crate::net::app::{Address, Journal, Peer};
 use crate::options::Options;
-use crate::runtime::python::EventLoop;
-use crate::runtime::waker::lock;
+use crate::python::EventLoop;
+use granian_net::exchange::app::{Address, Journal, Peer};
+use granian_net::runtime::waker::lock;
 
 /// One per worker.
 pub(crate) struct Host {

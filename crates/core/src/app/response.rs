@@ -12,7 +12,7 @@ use granian_proto::h2::Promise;
 use granian_proto::{ResponseHead, Trailers};
 use thiserror::Error;
 
-use crate::net::reply::Reply;
+use granian_net::exchange::reply::Reply;
 
 /// The state of one response.
 pub(crate) struct Response {

@@ -109,7 +109,7 @@ impl Runner {
 
     fn end(&self, py: Python<'_>, outcome: Outcome) {
         if !self.ended.swap(true, Ordering::AcqRel) {
-            let _attention = crate::runtime::python::attend();
+            let _attention = crate::python::attend();
             self.call.finish(py, outcome);
         }
     }

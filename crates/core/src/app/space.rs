@@ -7,9 +7,9 @@ use pyo3::prelude::*;
 
 use super::awaitable::Waitable;
 use super::call::Call;
-use crate::net::exchange::Exchange;
-use crate::net::websocket::WebSocket;
-use crate::runtime::python::EventLoop;
+use crate::python::EventLoop;
+use granian_net::exchange::Exchange;
+use granian_net::exchange::messages::WebSocket;
 
 /// What an application sends into, within bounds.
 pub(crate) trait Outbox: Send + Sync {

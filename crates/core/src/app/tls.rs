@@ -6,7 +6,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
 
-use crate::net::app::{Peer, TlsInfo};
+use granian_net::exchange::app::{Peer, TlsInfo};
 
 /// Adds the extension to others if the connection is secured.
 pub(crate) fn announce(extensions: &Bound<'_, PyDict>, peer: &Peer) -> PyResult<()> {

@@ -14,9 +14,9 @@ use crate::app::awaitable::{Awaitable, Waitable, done, yield_once};
 use crate::app::call::Call;
 use crate::app::response::{OrderError, Progress};
 use crate::app::space::Space;
-use crate::net::exchange::{BodyRead, Outlet};
-use crate::net::reply::FileRegion;
-use crate::runtime::python::{EventLoop, attend};
+use crate::python::{EventLoop, attend};
+use granian_net::exchange::{BodyRead, Outlet};
+use granian_net::stream::region::FileRegion;
 
 /// The object whose methods an application gets as `receive` and `send`.
 #[pyclass(

@@ -18,9 +18,9 @@ pub(crate) use self::ws::WebSocket;
 use super::call::Call;
 use super::host::Host;
 use super::runner;
-use crate::net::app::{App, Journal, Request, Source};
 use crate::options::Options;
-use crate::runtime::reactor::Reactor;
+use granian_net::exchange::app::{App, Journal, Request, Source};
+use granian_net::runtime::reactor::Reactor;
 
 /// An ASGI application.
 pub(crate) struct Asgi {

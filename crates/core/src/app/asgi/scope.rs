@@ -10,8 +10,8 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
 use crate::app::{fields, target, tls};
-use crate::net::app::{Address, Peer, Request};
 use crate::options::Options;
+use granian_net::exchange::app::{Address, Peer, Request};
 
 /// Makes scopes; holds what is the same in all of them.
 pub(crate) struct Scopes {

@@ -16,8 +16,8 @@ use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::response::{OrderError, Progress};
 use crate::app::space::Space;
-use crate::net::websocket::{Ended, Message, Opening, Sent};
-use crate::runtime::python::{EventLoop, attend};
+use crate::python::{EventLoop, attend};
+use granian_net::exchange::messages::{Ended, Message, Opening, Sent};
 
 /// The object whose methods an application gets as `receive` and `send`.
 #[pyclass(

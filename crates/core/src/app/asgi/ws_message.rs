@@ -12,7 +12,7 @@ use super::message;
 use super::message::{body, start, unsupported};
 use crate::app::payload::{bytes_of, text_of};
 use crate::app::websocket::{OWN_FIELD, close_code, close_reason, is_own};
-use crate::net::websocket::Message;
+use granian_net::exchange::messages::Message;
 
 /// A valid message.
 pub(crate) enum Command {

@@ -10,9 +10,9 @@ use pyo3::types::PyBytes;
 use super::protocol_closed;
 use crate::app::awaitable::Waitable;
 use crate::app::call::Call;
-use crate::net::exchange::BodyRead;
-use crate::runtime::python::EventLoop;
-use crate::runtime::waker::lock;
+use crate::python::EventLoop;
+use granian_net::exchange::BodyRead;
+use granian_net::runtime::waker::lock;
 
 /// `await protocol()`: all of the body as `bytes`.
 pub(crate) struct Whole {

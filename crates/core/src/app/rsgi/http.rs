@@ -20,9 +20,9 @@ use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::bytes_of;
 use crate::app::response::OrderError;
-use crate::net::reply::FileRegion;
-use crate::runtime::python::{EventLoop, attend};
-use crate::runtime::waker::lock;
+use crate::python::{EventLoop, attend};
+use granian_net::runtime::waker::lock;
+use granian_net::stream::region::FileRegion;
 
 /// See the module's documentation.
 #[pyclass(

@@ -23,8 +23,8 @@ use super::awaitable::{Awaitable, Ready};
 use super::call::Call;
 use super::host::Host;
 use super::runner;
-use crate::net::app::{App, Journal, Request, Source};
-use crate::runtime::reactor::Reactor;
+use granian_net::exchange::app::{App, Journal, Request, Source};
+use granian_net::runtime::reactor::Reactor;
 
 /// An RSGI application.
 pub(crate) struct Rsgi {

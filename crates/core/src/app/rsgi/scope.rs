@@ -11,7 +11,7 @@ use pyo3::types::{PyDict, PyString};
 use super::headers::Headers;
 use crate::app::fields::{latin1, method};
 use crate::app::{target, tls};
-use crate::net::app::{Address, Peer, Request, TlsInfo};
+use granian_net::exchange::app::{Address, Peer, Request, TlsInfo};
 
 /// Read-only attributes, made into Python objects when asked for.
 #[pyclass(

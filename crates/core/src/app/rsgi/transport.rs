@@ -15,7 +15,7 @@ use crate::app::call::Call;
 use crate::app::fields::append_trailer_text;
 use crate::app::payload::bytes_of;
 use crate::app::space::Space;
-use crate::runtime::python::attend;
+use crate::python::attend;
 
 /// Sends pieces of a body. The body ends when the application returns.
 #[pyclass(frozen, module = "granian._granian", name = "RSGIHTTPStreamTransport")]

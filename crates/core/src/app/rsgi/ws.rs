@@ -20,8 +20,8 @@ use crate::app::payload::{bytes_of, text_of};
 use crate::app::response::Progress;
 use crate::app::space::Space;
 use crate::app::websocket::{OWN_FIELD, close_code, close_reason, is_own};
-use crate::net::websocket::{Ended, EndedBy, Message as Payload, Opening, Sent};
-use crate::runtime::python::{EventLoop, attend};
+use crate::python::{EventLoop, attend};
+use granian_net::exchange::messages::{Ended, EndedBy, Message as Payload, Opening, Sent};
 
 /// What an application accepts or refuses a connection with.
 #[pyclass(frozen, module = "granian._granian", name = "RSGIWebsocketProtocol")]

@@ -12,8 +12,8 @@ use super::start::FileWrapper;
 use crate::app::call::Call;
 use crate::app::fields::{environ_key, latin1, method};
 use crate::app::{fields, target, tls};
-use crate::net::app::{Address, Peer, Request};
 use crate::options::Options;
+use granian_net::exchange::app::{Address, Peer, Request};
 
 /// Makes environs; holds what is the same in all of them.
 pub(crate) struct Environs {

@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use super::block::block_on;
 use crate::app::call::Call;
-use crate::net::exchange::BodyRead;
+use granian_net::exchange::BodyRead;
 
 /// Reads block, with the interpreter released, until enough of the body has come.
 #[pyclass(frozen, freelist = 64, module = "granian._granian", name = "WSGIInput")]

@@ -21,9 +21,9 @@ use self::response::Body;
 pub(crate) use self::start::{FileWrapper, Response};
 use super::call::{Call, Outcome};
 use super::host::Host;
-use crate::net::app::{App, Journal, Request, Source};
 use crate::options::Options;
-use crate::runtime::reactor::Reactor;
+use granian_net::exchange::app::{App, Journal, Request, Source};
+use granian_net::runtime::reactor::Reactor;
 
 /// A WSGI application.
 pub(crate) struct Wsgi {

@@ -12,7 +12,7 @@ use pyo3::types::PyDict;
 use super::block::block_on;
 use super::response::Body;
 use crate::app::call::{Call, Outcome};
-use crate::runtime::waker::lock;
+use granian_net::runtime::waker::lock;
 
 /// A worker's threads and the calls that wait for one.
 pub(crate) struct Pool {

@@ -13,7 +13,7 @@ use pyo3::types::{PyIterator, PyList, PyTuple, PyType};
 use super::start::{FileWrapper, Response, order_error, piece};
 use crate::app::call::{Call, Outcome};
 use crate::app::response::Progress;
-use crate::net::reply::FileRegion;
+use granian_net::stream::region::FileRegion;
 
 /// A response that is being iterated over.
 pub(crate) struct Body {

@@ -13,7 +13,7 @@ use super::block::block_on;
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::bytes_of;
-use crate::runtime::waker::lock;
+use granian_net::runtime::waker::lock;
 
 /// One request's `start_response`, a method, and the `write` that it returns: the object itself.
 #[pyclass(

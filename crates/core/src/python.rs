@@ -1,0 +1,359 @@
+//! The reactor's place on a Python event loop: turns run as the loop's reader callback, deadlines
+//! as one `call_later`, and coroutines as real `asyncio.Task`s, eager where CPython has that.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+use std::task::Wake;
+use std::time::Instant;
+
+use pyo3::exceptions::PyRuntimeError;
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use granian_net::runtime::reactor::Reactor;
+use granian_net::runtime::waker::{lock, thread_token};
+
+/// What any thread may hold of an event loop.
+pub(crate) struct EventLoop {
+    object: Py<PyAny>,
+    call_soon: Py<PyAny>,
+    call_soon_threadsafe: Py<PyAny>,
+    call_later: Py<PyAny>,
+    create_future: Py<PyAny>,
+    resolve: Py<PyAny>,
+    /// `asyncio.Task`, if coroutines are to be started eagerly (CPython 3.12 and later).
+    eager_task: Option<Py<PyAny>>,
+    /// What it is called with besides the coroutine: one dict for all calls.
+    eager_arguments: Py<PyDict>,
+    create_task: Py<PyAny>,
+    /// The context that turns run in: asked for from within an application's task, a turn would
+    /// inherit that task's, and hand it on to the requests it starts.
+    context: Py<PyAny>,
+    home: usize,
+}
+
+impl EventLoop {
+    /// Looks up what is needed of `object`, the calling thread's event loop.
+    ///
+    /// # Errors
+    /// `AttributeError` if it is no event loop.
+    pub(crate) fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
+        let py = object.py();
+        // A task factory is the user's wish, and decides itself whether tasks start eagerly.
+        let eager =
+            py.version_info() >= (3, 12) && object.call_method0("get_task_factory")?.is_none();
+        let task = py.import("asyncio")?.getattr("Task")?;
+        let eager_arguments = PyDict::new(py);
+        eager_arguments.set_item("loop", object)?;
+        eager_arguments.set_item("eager_start", true)?;
+        Ok(Self {
+            object: object.clone().unbind(),
+            call_soon: object.getattr("call_soon")?.unbind(),
+            call_soon_threadsafe: object.getattr("call_soon_threadsafe")?.unbind(),
+            call_later: object.getattr("call_later")?.unbind(),
+            create_future: object.getattr("create_future")?.unbind(),
+            resolve: pyo3::wrap_pyfunction!(resolve, py)?.into_any().unbind(),
+            eager_task: eager.then(|| task.unbind()),
+            eager_arguments: eager_arguments.unbind(),
+            create_task: object.getattr("create_task")?.unbind(),
+            context: py
+                .import("contextvars")?
+                .call_method0("copy_context")?
+                .unbind(),
+            home: thread_token(),
+        })
+    }
+
+    /// The loop itself.
+    pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
+        self.object.bind(py)
+    }
+
+    /// A new future of this loop.
+    ///
+    /// # Errors
+    /// What `create_future` raises.
+    pub(crate) fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        self.create_future.bind(py).call0()
+    }
+
+    /// Calls one of the loop's `call_*` methods for a callback in the server's own context.
+    fn plan<'py>(
+        &self,
+        py: Python<'py>,
+        method: &Py<PyAny>,
+        arguments: impl pyo3::call::PyCallArgs<'py>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let keywords = PyDict::new(py);
+        keywords.set_item(intern!(py, "context"), &self.context)?;
+        method.bind(py).call(arguments, Some(&keywords))
+    }
+
+    /// Starts `coroutine` as a task: its first step runs before this returns, where tasks can be
+    /// started eagerly.
+    ///
+    /// # Errors
+    /// What the task's constructor raises; never what the coroutine raises.
+    pub(crate) fn start_task<'py>(
+        &self,
+        coroutine: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = coroutine.py();
+        match &self.eager_task {
+            Some(task) => task
+                .bind(py)
+                .call((coroutine,), Some(self.eager_arguments.bind(py))),
+            None => self.create_task.bind(py).call1((coroutine,)),
+        }
+    }
+}
+
+/// Resolves `future` unless it is done already, for instance cancelled.
+#[pyfunction]
+fn resolve(future: &Bound<'_, PyAny>) -> PyResult<()> {
+    let py = future.py();
+    if !future.call_method0(intern!(py, "done"))?.is_truthy()? {
+        future.call_method1(intern!(py, "set_result"), (py.None(),))?;
+    }
+    Ok(())
+}
+
+/// Resolves an `asyncio.Future` when woken, from any thread.
+pub(crate) struct FutureWaker {
+    /// Taken by the first wake-up, whichever thread it comes from.
+    future: Mutex<Option<Py<PyAny>>>,
+    event_loop: Arc<EventLoop>,
+}
+
+impl FutureWaker {
+    pub(crate) fn new(future: Py<PyAny>, event_loop: Arc<EventLoop>) -> Self {
+        Self {
+            future: Mutex::new(Some(future)),
+            event_loop,
+        }
+    }
+}
+
+impl Wake for FutureWaker {
+    fn wake(self: Arc<Self>) {
+        let Some(future) = lock(&self.future).take() else {
+            return;
+        };
+        Python::attach(|py| {
+            let future = future.bind(py);
+            let result = if self.event_loop.home == thread_token() {
+                resolve(future)
+            } else {
+                let arguments = (self.event_loop.resolve.bind(py), future);
+                self.event_loop
+                    .call_soon_threadsafe
+                    .bind(py)
+                    .call1(arguments)
+                    .map(drop)
+            };
+            report(py, result);
+        });
+    }
+}
+
+/// A reactor driven by an event loop; lives on that loop's thread.
+pub(crate) struct Driver {
+    reactor: Reactor,
+    event_loop: Arc<EventLoop>,
+    /// `Worker.turn`, as the loop calls it.
+    turn: RefCell<Option<Py<PyAny>>>,
+    turn_scheduled: Cell<bool>,
+    /// Since when Python code has been served without a turn in between: code that finds something
+    /// to do whenever it looks would never give the loop back.
+    served_since: Cell<Option<Instant>>,
+    alarm: RefCell<Option<Alarm>>,
+}
+
+impl Driver {
+    /// Drives `reactor` from `event_loop`; Python code on this thread finds it from now on.
+    pub(crate) fn new(reactor: Reactor, event_loop: Arc<EventLoop>) -> Rc<Self> {
+        let driver = Rc::new(Self {
+            reactor,
+            event_loop,
+            turn: RefCell::new(None),
+            turn_scheduled: Cell::new(false),
+            served_since: Cell::new(None),
+            alarm: RefCell::new(None),
+        });
+        DRIVERS.with_borrow_mut(|drivers| drivers.push(Rc::clone(&driver)));
+        driver
+    }
+
+    /// What the loop is to call for a turn.
+    pub(crate) fn set_turn(&self, turn: Py<PyAny>) {
+        *self.turn.borrow_mut() = Some(turn);
+    }
+
+    /// Forgets the loop: no further turn is asked for.
+    pub(crate) fn close(self: &Rc<Self>) {
+        DRIVERS.with_borrow_mut(|drivers| drivers.retain(|driver| !Rc::ptr_eq(driver, self)));
+        let turn = self.turn.borrow_mut().take();
+        let alarm = self.alarm.borrow_mut().take();
+        Python::attach(|py| cancel(py, alarm));
+        drop(turn);
+        self.reactor.clear();
+    }
+
+    /// One turn of the reactor.
+    pub(crate) fn turn(&self, py: Python<'_>) {
+        self.turn_scheduled.set(false);
+        self.served_since.set(None);
+        let more = self.reactor.turn();
+        self.plan(py, more);
+    }
+
+    /// False if Python code has been served for so long that what it wakes has to wait for a turn.
+    fn is_patient(&self) -> bool {
+        self.served_since
+            .get()
+            .is_none_or(|since| since.elapsed() < MOST_SERVED)
+    }
+
+    /// Asks the loop for a turn soon, if there is anything to do.
+    fn schedule(&self, py: Python<'_>) {
+        let turn = self.turn.borrow().as_ref().map(|turn| turn.clone_ref(py));
+        if let Some(turn) = turn
+            && self.reactor.mailbox().has_mail()
+            && !self.turn_scheduled.replace(true)
+        {
+            // Not in the context of the task that this is called from.
+            let planned = self
+                .event_loop
+                .plan(py, &self.event_loop.call_soon, (turn,));
+            report(py, planned);
+        }
+    }
+
+    /// Ends an [`Attention`]. No Python code runs between the last look at the mail and the moment
+    /// from which wake-ups signal again: what it woke would be forgotten.
+    fn settle(&self, py: Python<'_>) {
+        if self.reactor.mailbox().has_mail() {
+            let since = self.served_since.get().unwrap_or_else(Instant::now);
+            self.served_since.set(Some(since));
+            let more = self.reactor.settle();
+            self.plan(py, more);
+        } else {
+            self.reactor.mailbox().attend(false);
+        }
+    }
+
+    /// Asks the loop for the next turn: soon if there is `more` to do, else at the next deadline.
+    fn plan(&self, py: Python<'_>, more: bool) {
+        let turn = self.turn.borrow().as_ref().map(|turn| turn.clone_ref(py));
+        let Some(turn) = turn else { return };
+        if more && !self.turn_scheduled.replace(true) {
+            report(
+                py,
+                self.event_loop
+                    .plan(py, &self.event_loop.call_soon, (&turn,)),
+            );
+        }
+        let Some(next) = self.reactor.next_deadline() else {
+            return;
+        };
+        let now = Instant::now();
+        // Loops ring up to a millisecond early (uvloop's clock has that grain): one that is about
+        // to ring counts as rung, or the deadline would be left without an alarm.
+        if self
+            .alarm
+            .borrow()
+            .as_ref()
+            .is_some_and(|alarm| now + ALARM_STEP < alarm.at && alarm.at <= next)
+        {
+            return;
+        }
+        let at = next.max(now + 2 * ALARM_STEP);
+        let delay = (at - now).as_secs_f64();
+        match self
+            .event_loop
+            .plan(py, &self.event_loop.call_later, (delay, turn))
+        {
+            Ok(handle) => {
+                let handle = handle.unbind();
+                let replaced = self.alarm.replace(Some(Alarm { at, handle }));
+                cancel(py, replaced);
+            }
+            Err(error) => report::<()>(py, Err(error)),
+        }
+    }
+}
+
+/// A turn that the loop was asked for at a time.
+struct Alarm {
+    at: Instant,
+    handle: Py<PyAny>,
+}
+
+/// The loop forgets the alarm, and with it the worker that it would wake.
+fn cancel(py: Python<'_>, alarm: Option<Alarm>) {
+    if let Some(alarm) = alarm {
+        report(py, alarm.handle.call_method0(py, intern!(py, "cancel")));
+    }
+}
+
+/// Until it is dropped, wake-ups from Python code on an event loop's thread cost no system call;
+/// then what they woke runs, which may read and write sockets. Nothing if a turn is running already,
+/// or if the last one is a while ago.
+pub(crate) struct Attention {
+    driver: Option<Rc<Driver>>,
+}
+
+/// Call first in whatever Python code calls by itself; see [`Attention`].
+pub(crate) fn attend() -> Attention {
+    let driver = DRIVERS.with_borrow(|drivers| match drivers.as_slice() {
+        [driver]
+            if !driver.reactor.is_in_turn()
+                && driver.is_patient()
+                && !driver.reactor.mailbox().attend(true) =>
+        {
+            Some(Rc::clone(driver))
+        }
+        // With several loops on a thread, or none, wake-ups go through the poller.
+        _ => None,
+    });
+    Attention { driver }
+}
+
+impl Attention {
+    /// What was woken runs when Python code gives the loop back, not when this is dropped: more is
+    /// woken by then, and is handled together.
+    pub(crate) fn defer(mut self, py: Python<'_>) {
+        if let Some(driver) = self.driver.take() {
+            driver.reactor.mailbox().attend(false);
+            driver.schedule(py);
+        }
+    }
+}
+
+impl Drop for Attention {
+    fn drop(&mut self) {
+        if let Some(driver) = self.driver.take() {
+            Python::attach(|py| driver.settle(py));
+        }
+    }
+}
+
+/// Says what a request of Python code came to; for requests whose failure ends nothing.
+fn report<T>(py: Python<'_>, result: PyResult<T>) {
+    if let Err(error) = result
+        && !error.is_instance_of::<PyRuntimeError>(py)
+    {
+        // A RuntimeError says that the loop is closed: no turn is needed any more.
+        error.write_unraisable(py, None);
+    }
+}
+
+thread_local! {
+    static DRIVERS: RefCell<Vec<Rc<Driver>>> = const { RefCell::new(Vec::new()) };
+}
+
+const MOST_SERVED: std::time::Duration = std::time::Duration::from_millis(5);
+/// Alarms are no closer together than this: a loop's own timers have about this grain.
+const ALARM_STEP: std::time::Duration = std::time::Duration::from_millis(5);

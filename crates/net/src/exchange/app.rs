@@ -1,0 +1,101 @@
+//! `App`: what a connection knows of the application, and what it hands over with a request.
+
+use std::any::Any;
+use std::cell::OnceCell;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use granian_proto::{PeerError, RequestHead};
+
+use crate::exchange::Exchange;
+use crate::exchange::messages::Opening;
+pub use crate::tls::info::TlsInfo;
+
+/// An application behind one of the interfaces.
+pub trait App {
+    /// True when a request may be started now; otherwise the connection asks again next turn.
+    fn may_start(&self) -> bool;
+
+    /// True if requests are to be started only when their body is there to its end.
+    fn wants_whole_body(&self) -> bool {
+        false
+    }
+
+    /// True if requests whose body is small are to be started when it is there.
+    fn wants_small_body(&self) -> bool {
+        false
+    }
+
+    /// True if requests may be for a WebSocket connection.
+    fn speaks_websocket(&self) -> bool {
+        false
+    }
+
+    /// Starts one request. Replies made before this returns leave in the same write; a source is
+    /// asked for more of them whenever the stream has taken those before.
+    fn call(&self, request: Request) -> Option<Box<dyn Source>>;
+
+    /// The turn in which requests were started or sources asked has ended.
+    fn end_turn(&self) {}
+
+    /// Who is told of what the application has no part in.
+    fn journal(&self) -> &dyn Journal;
+}
+
+/// Takes note of what happens to connections.
+pub trait Journal {
+    /// A peer's error was answered without the application.
+    fn refused(&self, _peer: &Peer, _error: PeerError) {}
+
+    /// A client and this server could not agree on a TLS session.
+    fn unsecured(&self, _peer: &Peer, _error: &io::Error) {}
+
+    /// Connections wait to be accepted, because of this.
+    fn starved(&self, _error: &io::Error) {}
+}
+
+/// The rest of a response that is made on the connection's thread, as fast as the peer reads.
+pub trait Source {
+    /// Makes the next replies. False if there are no more.
+    fn pull(&mut self) -> bool;
+}
+
+/// One request, as handed to the application.
+pub struct Request {
+    /// The request line and the fields.
+    pub head: RequestHead,
+    /// The connection that it came on.
+    pub peer: Rc<Peer>,
+    /// Its body, and where the replies go.
+    pub exchange: Arc<Exchange>,
+    /// The request is for a WebSocket connection.
+    pub websocket: Option<Opening>,
+    /// The peer takes the responses to further requests with this one's.
+    pub accepts_push: bool,
+}
+
+/// The two ends of a connection.
+pub struct Peer {
+    /// Where the connection was accepted.
+    pub local: Address,
+    /// Who connected.
+    pub remote: Address,
+    /// `http` or `https`.
+    pub scheme: &'static str,
+    /// What is known of the TLS session, if there is one.
+    pub tls: Option<Arc<TlsInfo>>,
+    /// What the interface keeps for the connection's life, such as its address as an object.
+    pub memo: OnceCell<Box<dyn Any>>,
+}
+
+/// A socket address.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Address {
+    /// An IP address and port.
+    Ip(SocketAddr),
+    /// A Unix socket's path; `None` if it has no name, as clients' have not.
+    Unix(Option<PathBuf>),
+}

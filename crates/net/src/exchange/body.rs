@@ -1,0 +1,231 @@
+//! `Body`: what has come of a request's body and waits to be read. Few pieces, whatever they come
+//! in; what is wanted whole and is large waits in a temporary file.
+
+use std::collections::VecDeque;
+use std::io;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::exchange::spool::Spool;
+
+/// What a read of the request's body gives.
+#[derive(Debug)]
+pub enum BodyRead {
+    /// The pieces that have come, joined; `last` if the body is complete with them.
+    Data {
+        /// The piece.
+        data: Bytes,
+        /// The body ends with it.
+        last: bool,
+    },
+    /// The peer left or broke its framing, or the response is complete: no more will come.
+    Gone,
+}
+
+/// See the module's documentation.
+pub(crate) struct Body {
+    pieces: VecDeque<Bytes>,
+    /// Of the pieces.
+    bytes: usize,
+    /// What comes behind the pieces; only for applications that want whole bodies.
+    spool: Option<Spool>,
+    end: End,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Open,
+    Complete,
+    Broken,
+}
+
+impl Body {
+    /// One that is complete unless there `is_some`.
+    pub(crate) fn new(is_some: bool) -> Self {
+        Self {
+            pieces: VecDeque::new(),
+            bytes: 0,
+            spool: None,
+            end: if is_some { End::Open } else { End::Complete },
+        }
+    }
+
+    /// True while more may come.
+    pub(crate) fn is_open(&self) -> bool {
+        self.end == End::Open
+    }
+
+    /// Bytes in memory.
+    pub(crate) fn held(&self) -> usize {
+        self.bytes
+    }
+
+    /// A piece has come.
+    pub(crate) fn push(&mut self, data: Bytes) {
+        self.bytes += data.len();
+        push(&mut self.pieces, data);
+    }
+
+    /// A piece has come of a body that is read when it is complete: what exceeds a megabyte goes
+    /// to a temporary file.
+    ///
+    /// # Errors
+    /// When that file cannot be made or written.
+    pub(crate) fn spool(&mut self, data: Bytes) -> io::Result<()> {
+        if self.spool.is_none() && self.bytes + data.len() <= SPOOL_THRESHOLD {
+            self.push(data);
+            return Ok(());
+        }
+        let spool = match &mut self.spool {
+            Some(spool) => spool,
+            None => self.spool.insert(Spool::new()?),
+        };
+        spool.append(&data)
+    }
+
+    /// No more comes. False if that was so before.
+    pub(crate) fn complete(&mut self) -> bool {
+        let is_new = self.end != End::Complete;
+        self.end = End::Complete;
+        is_new
+    }
+
+    /// No more comes, unless it was complete.
+    pub(crate) fn break_off(&mut self) {
+        if self.end == End::Open {
+            self.end = End::Broken;
+        }
+    }
+
+    /// What has come, if anything has. Not to be called any more once the `last` piece was given.
+    pub(crate) fn read(&mut self, last: &mut bool) -> Option<BodyRead> {
+        if self.end == End::Broken {
+            return Some(BodyRead::Gone);
+        }
+        if self.bytes == 0 && self.end == End::Open {
+            return None;
+        }
+        if self.bytes == 0
+            && let Some(spool) = &mut self.spool
+            && spool.is_unread()
+        {
+            let Ok(data) = spool.next() else {
+                return Some(BodyRead::Gone);
+            };
+            *last = !spool.is_unread();
+            return Some(BodyRead::Data { data, last: *last });
+        }
+        let data = self.take();
+        *last = self.end == End::Complete && self.spool.is_none();
+        Some(BodyRead::Data { data, last: *last })
+    }
+
+    fn take(&mut self) -> Bytes {
+        let total = std::mem::take(&mut self.bytes);
+        if self.pieces.len() <= 1 {
+            return self.pieces.pop_front().unwrap_or_default();
+        }
+        let mut joined = BytesMut::with_capacity(total);
+        for piece in self.pieces.drain(..) {
+            joined.extend_from_slice(&piece);
+        }
+        joined.freeze()
+    }
+}
+
+/// Appends a piece. Small ones are gathered: each would keep the whole buffer that it was read into,
+/// a thousand times its own size when a peer sends byte by byte.
+fn push(queue: &mut VecDeque<Bytes>, piece: Bytes) {
+    let is_small = |piece: &Bytes| piece.len() < SMALL;
+    let last = match queue.back() {
+        Some(last) if is_small(last) && is_small(&piece) => queue.pop_back(),
+        _ => None,
+    };
+    let Some(last) = last else {
+        return queue.push_back(piece);
+    };
+    let mut gathered = last
+        .try_into_mut()
+        .unwrap_or_else(|shared| BytesMut::from(&shared[..]));
+    gathered.extend_from_slice(&piece);
+    queue.push_back(gathered.freeze());
+}
+
+/// A quarter of a read buffer: so much more than its bytes may a queue hold on to.
+const SMALL: usize = 4 * 1024;
+/// A body that is wanted whole stays in memory up to this size.
+const SPOOL_THRESHOLD: usize = 1024 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_pieces_become_one_and_large_ones_stay() {
+        let buffer = Bytes::from(vec![b'x'; 20_000]);
+        let mut queue = VecDeque::new();
+        for _ in 0..3000 {
+            push(&mut queue, buffer.slice(0..3));
+        }
+        push(&mut queue, buffer.slice(0..10_000));
+        push(&mut queue, buffer.slice(0..10));
+        let lens: Vec<usize> = queue.iter().map(Bytes::len).collect();
+        assert_eq!(lens.iter().sum::<usize>(), 9000 + 10_000 + 10);
+        assert!(lens.len() <= 5, "{lens:?}");
+        assert_eq!(queue[lens.len() - 2].as_ptr(), buffer.as_ptr());
+    }
+
+    fn read(body: &mut Body, last: &mut bool) -> Option<Vec<u8>> {
+        match body.read(last)? {
+            BodyRead::Data { data, .. } => Some(data.to_vec()),
+            BodyRead::Gone => None,
+        }
+    }
+
+    #[test]
+    fn pieces_are_read_together_and_the_last_one_says_so() {
+        let mut body = Body::new(true);
+        let mut last = false;
+        assert!(body.read(&mut last).is_none());
+        body.push(Bytes::from_static(b"one"));
+        body.push(Bytes::from(vec![b'x'; SMALL]));
+        assert_eq!(body.held(), 3 + SMALL);
+        let data = read(&mut body, &mut last).unwrap();
+        assert!(data.starts_with(b"onexx") && data.len() == 3 + SMALL);
+        assert_eq!((body.held(), last), (0, false));
+        assert!(body.complete());
+        assert!(!body.complete());
+        assert_eq!((read(&mut body, &mut last), last), (Some(vec![]), true));
+    }
+
+    #[test]
+    fn a_body_that_is_broken_off_gives_nothing_more() {
+        let mut body = Body::new(true);
+        body.push(Bytes::from_static(b"part"));
+        body.break_off();
+        assert!(!body.is_open());
+        let mut last = false;
+        assert!(matches!(body.read(&mut last), Some(BodyRead::Gone)));
+        let mut whole = Body::new(false);
+        whole.break_off();
+        assert_eq!((read(&mut whole, &mut last), last), (Some(vec![]), true));
+    }
+
+    #[test]
+    fn what_exceeds_a_megabyte_is_read_from_a_file() {
+        let mut body = Body::new(true);
+        let piece: Vec<u8> = (0..SPOOL_THRESHOLD / 2)
+            .map(|at| (at % 251) as u8)
+            .collect();
+        for _ in 0..5 {
+            body.spool(Bytes::from(piece.clone())).unwrap();
+        }
+        assert_eq!(body.held(), SPOOL_THRESHOLD);
+        body.complete();
+        let (mut all, mut last) = (Vec::new(), false);
+        while !last {
+            all.extend(read(&mut body, &mut last).unwrap());
+        }
+        assert_eq!(all, piece.repeat(5));
+    }
+}

@@ -1,0 +1,406 @@
+//! `Exchange`: a request and its response, shared by the connection that carries it and the
+//! application that answers it, whichever threads they are on.
+//!
+//! The request's body comes in and replies go out, both bounded in bytes; either side learns
+//! through wakers what the other one did. What may be sent when is `app::response`'s business.
+
+pub mod app;
+mod body;
+pub mod messages;
+pub mod reply;
+mod spool;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::Mutex;
+use std::task::{Context, Poll, Waker};
+
+use bytes::Bytes;
+use granian_proto::ResponseHead;
+
+use self::body::Body;
+pub use self::body::BodyRead;
+use self::reply::Reply;
+use crate::runtime::waker::{lock, register, wake};
+
+/// See the module's documentation.
+pub struct Exchange {
+    /// Two threads can meet here: the connection's and an application's (a pool thread of WSGI,
+    /// or a thread that Python code starts); both hold it for a few moves only.
+    state: Mutex<State>,
+    window: usize,
+}
+
+struct State {
+    body: Body,
+    /// The application has asked for the body: `100 Continue` may go, the body may be waited for.
+    wants_body: bool,
+    /// The connection is told whenever the application takes something of the body.
+    tells_taking: bool,
+    replies: VecDeque<Reply>,
+    reply_bytes: usize,
+    /// Bytes taken over by the connection and not yet by the socket.
+    unsent_bytes: usize,
+    /// The last reply has been made.
+    answered: bool,
+    /// The peer has ended its side. It may still read, so replies go on; the application is told.
+    left: bool,
+    /// No reply goes out any more: the peer is gone, or the response has left.
+    over: Option<Over>,
+    connection: Option<Waker>,
+    body_waiters: Vec<Waker>,
+    space_waiters: Vec<Waker>,
+    over_waiters: Vec<Waker>,
+}
+
+/// Why an exchange is over for its application.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Over {
+    /// The peer left, or the worker stops.
+    Disconnected,
+    /// The response was handed to the socket whole.
+    Answered,
+    /// The peer broke its framing and got this status, before the application answered.
+    Refused(u16),
+}
+
+/// See [`Exchange::outlet`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outlet {
+    /// Neither side has ended it.
+    Open,
+    /// It would have to wait.
+    Full,
+    /// Nobody takes it.
+    Gone,
+}
+
+impl Exchange {
+    /// An exchange whose request has a body if `has_body`; each direction holds about `window`
+    /// bytes before it pushes back.
+    pub fn new(has_body: bool, window: usize) -> Self {
+        Self {
+            state: Mutex::new(State {
+                body: Body::new(has_body),
+                wants_body: false,
+                tells_taking: false,
+                replies: VecDeque::new(),
+                reply_bytes: 0,
+                unsent_bytes: 0,
+                answered: false,
+                left: false,
+                over: None,
+                connection: None,
+                body_waiters: Vec::new(),
+                space_waiters: Vec::new(),
+                over_waiters: Vec::new(),
+            }),
+            window,
+        }
+    }
+}
+
+/// The application's side.
+impl Exchange {
+    /// Sends `reply`. Dropped silently once the exchange is over.
+    pub fn send(&self, reply: Reply) {
+        let waker = {
+            let mut state = lock(&self.state);
+            if state.over.is_some() || state.answered {
+                return;
+            }
+            state.answered = reply.is_last();
+            state.reply_bytes += reply.weight();
+            state.replies.push_back(reply);
+            state.connection.take()
+        };
+        wake(waker);
+    }
+
+    /// Sends a head and all of its body with one wake-up.
+    pub fn send_whole(&self, head: ResponseHead, data: Bytes) {
+        let waker = {
+            let mut state = lock(&self.state);
+            if state.over.is_some() || state.answered {
+                return;
+            }
+            state.answered = true;
+            state.reply_bytes += data.len();
+            state.replies.reserve_exact(2);
+            state.replies.push_back(Reply::Head(head));
+            state.replies.push_back(Reply::Data { data, last: true });
+            state.connection.take()
+        };
+        wake(waker);
+    }
+
+    /// Takes back a head that has not left. False if it has.
+    pub fn retract_head(&self) -> bool {
+        let mut state = lock(&self.state);
+        let lone = state.is_lone_head();
+        if lone {
+            state.replies.clear();
+        }
+        lone
+    }
+
+    /// Ready when another reply would be within bounds, or nobody takes replies any more.
+    pub fn poll_space(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = lock(&self.state);
+        if self.has_space(&state) {
+            return Poll::Ready(());
+        }
+        register(&mut state.space_waiters, cx);
+        Poll::Pending
+    }
+
+    /// What becomes of another reply.
+    pub fn outlet(&self) -> Outlet {
+        let state = lock(&self.state);
+        match state.over {
+            Some(Over::Disconnected | Over::Refused(_)) => Outlet::Gone,
+            _ if self.has_space(&state) => Outlet::Open,
+            _ => Outlet::Full,
+        }
+    }
+
+    /// True when another reply would be within bounds.
+    pub fn is_writable(&self) -> bool {
+        self.has_space(&lock(&self.state))
+    }
+
+    /// What has come of the body; waits for more if nothing has. At its end (and for a request
+    /// without one) gives one empty last piece, then waits for the exchange to be over.
+    ///
+    /// `taken` is the caller's memory of having got the last piece.
+    pub fn poll_body(&self, cx: &mut Context<'_>, taken: &mut bool) -> Poll<BodyRead> {
+        let (read, waker) = {
+            let mut state = lock(&self.state);
+            let read = state.read_body(taken);
+            if read.is_none() {
+                state.wants_body = true;
+                register(&mut state.body_waiters, cx);
+            }
+            (read, state.connection.take())
+        };
+        // The connection may send 100 Continue or read on.
+        wake(waker);
+        read.map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Like `poll_body`, without waiting; `None` where that would wait.
+    pub fn try_body(&self, taken: &mut bool) -> Option<BodyRead> {
+        let (read, waker) = {
+            let mut state = lock(&self.state);
+            let read = state.read_body(taken)?;
+            // Room was made; a body that is complete leaves most connections nothing to do.
+            let waker = if state.body.is_open() || state.tells_taking {
+                state.connection.take()
+            } else {
+                None
+            };
+            (read, waker)
+        };
+        wake(waker);
+        Some(read)
+    }
+
+    /// Ready when the exchange is over, or broken off by the peer.
+    pub fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Over> {
+        let mut state = lock(&self.state);
+        match state.over() {
+            Some(over) => Poll::Ready(over),
+            None => {
+                register(&mut state.over_waiters, cx);
+                Poll::Pending
+            }
+        }
+    }
+
+    /// Whoever waits through `waker` has been cancelled.
+    pub fn forget(&self, waker: &Waker) {
+        let mut state = lock(&self.state);
+        state.body_waiters.retain(|waiter| !waiter.will_wake(waker));
+        state
+            .space_waiters
+            .retain(|waiter| !waiter.will_wake(waker));
+        state.over_waiters.retain(|waiter| !waiter.will_wake(waker));
+    }
+
+    /// True once no reply goes out any more.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).over.is_some()
+    }
+
+    /// Why the exchange is over, if it is.
+    pub fn over(&self) -> Option<Over> {
+        lock(&self.state).over()
+    }
+
+    fn has_space(&self, state: &State) -> bool {
+        state.over.is_some() || state.reply_bytes + state.unsent_bytes < self.window
+    }
+}
+
+/// The connection's side.
+impl Exchange {
+    /// Takes every reply made so far into `into`; `cx` is woken for the next one.
+    ///
+    /// A lone head stays, unless `head_too`: what follows it usually comes at once, and until it
+    /// has left it can be taken back. True if one stayed.
+    pub fn poll_replies(
+        &self,
+        cx: &mut Context<'_>,
+        into: &mut VecDeque<Reply>,
+        head_too: bool,
+    ) -> bool {
+        let mut state = lock(&self.state);
+        if state.connection.is_none() {
+            state.connection = Some(cx.waker().clone());
+        }
+        if !head_too && state.is_lone_head() {
+            return true;
+        }
+        state.unsent_bytes += state.reply_bytes;
+        state.reply_bytes = 0;
+        if into.is_empty() {
+            std::mem::swap(into, &mut state.replies);
+        } else {
+            into.append(&mut state.replies);
+        }
+        false
+    }
+
+    /// Wakes `cx` for what the application does next; takes no replies.
+    pub fn watch(&self, cx: &mut Context<'_>) {
+        let mut state = lock(&self.state);
+        if state.connection.is_none() {
+            state.connection = Some(cx.waker().clone());
+        }
+    }
+
+    /// `unsent` bytes of this exchange wait for the socket.
+    pub fn set_unsent(&self, unsent: usize) {
+        let waiters = {
+            let mut state = lock(&self.state);
+            if state.unsent_bytes == unsent {
+                return;
+            }
+            state.unsent_bytes = unsent;
+            if state.space_waiters.is_empty() || !self.has_space(&state) {
+                return;
+            }
+            std::mem::take(&mut state.space_waiters)
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// A piece of the request's body has come.
+    pub fn push_body(&self, data: Bytes) {
+        let waiters = {
+            let mut state = lock(&self.state);
+            state.body.push(data);
+            std::mem::take(&mut state.body_waiters)
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Like `push_body` without bounds, and before anybody reads: see [`Body::spool`].
+    ///
+    /// # Errors
+    /// When that file cannot be made or written.
+    pub fn spool_body(&self, data: Bytes) -> io::Result<()> {
+        lock(&self.state).body.spool(data)
+    }
+
+    /// The request's body is complete.
+    pub fn end_body(&self) {
+        let waiters = {
+            let mut state = lock(&self.state);
+            if !state.body.complete() {
+                return;
+            }
+            std::mem::take(&mut state.body_waiters)
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// True while more of the body may come in.
+    pub fn has_body_room(&self) -> bool {
+        lock(&self.state).body.held() < self.window
+    }
+
+    /// Bytes of the body that have come and that the application has not taken.
+    pub fn body_held(&self) -> usize {
+        lock(&self.state).body.held()
+    }
+
+    /// From now on the connection is woken whenever the application takes something of the body.
+    pub fn tell_taking(&self) {
+        lock(&self.state).tells_taking = true;
+    }
+
+    /// True once the application has asked for a body that has not come.
+    pub fn wants_body(&self) -> bool {
+        lock(&self.state).wants_body
+    }
+
+    /// The peer has ended its sending side: the application learns of it, and may still answer.
+    /// Who reads a body that is on its way through the buffers learns of it behind that.
+    pub fn leave(&self) {
+        let (body, overs) = {
+            let mut state = lock(&self.state);
+            if state.left {
+                return;
+            }
+            state.left = true;
+            let body = match state.body.is_open() {
+                true => Vec::new(),
+                false => std::mem::take(&mut state.body_waiters),
+            };
+            (body, std::mem::take(&mut state.over_waiters))
+        };
+        body.into_iter().chain(overs).for_each(Waker::wake);
+    }
+
+    /// Ends the exchange for the application: the peer left, or the response has left.
+    pub fn finish(&self, over: Over) {
+        let (body, space, overs, replies) = {
+            let mut state = lock(&self.state);
+            if state.over.is_some() {
+                return;
+            }
+            state.over = Some(over);
+            state.connection = None;
+            state.body.break_off();
+            (
+                std::mem::take(&mut state.body_waiters),
+                std::mem::take(&mut state.space_waiters),
+                std::mem::take(&mut state.over_waiters),
+                std::mem::take(&mut state.replies),
+            )
+        };
+        drop(replies); // outside the lock: they may own Python objects
+        [body, space, overs]
+            .into_iter()
+            .flatten()
+            .for_each(Waker::wake);
+    }
+}
+
+impl State {
+    fn is_lone_head(&self) -> bool {
+        self.replies.len() == 1 && matches!(self.replies.front(), Some(Reply::Head(_)))
+    }
+
+    fn over(&self) -> Option<Over> {
+        self.over.or(self.left.then_some(Over::Disconnected))
+    }
+
+    fn read_body(&mut self, taken: &mut bool) -> Option<BodyRead> {
+        if *taken {
+            return self.over().map(|_| BodyRead::Gone);
+        }
+        self.body.read(taken)
+    }
+}

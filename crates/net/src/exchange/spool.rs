@@ -1,0 +1,62 @@
+//! `Spool`: the part of a request's body that is in an unlinked temporary file.
+
+use std::fs::File;
+use std::io::{self, Read, Seek, Write};
+
+use bytes::Bytes;
+
+/// Written to its end first, then read once.
+pub(crate) struct Spool {
+    file: File,
+    written: u64,
+    read: u64,
+}
+
+impl Spool {
+    /// An empty one.
+    ///
+    /// # Errors
+    /// When the temporary file can't be made.
+    pub(crate) fn new() -> io::Result<Self> {
+        Ok(Self {
+            file: tempfile::tempfile()?,
+            written: 0,
+            read: 0,
+        })
+    }
+
+    /// True while there is something to read.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.read < self.written
+    }
+
+    /// Writes a piece at the end.
+    ///
+    /// # Errors
+    /// When the disk is full or broken.
+    pub(crate) fn append(&mut self, data: &[u8]) -> io::Result<()> {
+        self.file.write_all(data)?;
+        self.written += data.len() as u64;
+        Ok(())
+    }
+
+    /// The next piece from the front, once all is written.
+    ///
+    /// # Errors
+    /// What reading gives; `UnexpectedEof` if there is nothing more.
+    pub(crate) fn next(&mut self) -> io::Result<Bytes> {
+        if self.read == 0 {
+            self.file.rewind()?;
+        }
+        let mut data = Vec::with_capacity(STEP as usize);
+        (&mut self.file).take(STEP).read_to_end(&mut data)?;
+        if data.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        self.read += data.len() as u64;
+        Ok(Bytes::from(data))
+    }
+}
+
+/// Most bytes that are read at a time.
+const STEP: u64 = 256 * 1024;

@@ -1,0 +1,153 @@
+//! Replies, from the application through the engine to the output.
+
+use std::task::Context;
+
+use granian_proto::{Content, SendError};
+
+use super::{Connection, Phase};
+use crate::bounds::HEAD_HOLD;
+use crate::exchange::Over;
+use crate::exchange::reply::Reply;
+use crate::stream::socket::Stream;
+
+impl<S: Stream> Connection<S> {
+    pub(super) fn take_replies(&mut self, cx: &mut Context<'_>) {
+        let window = self.service.limits.window;
+        if self.current.is_some() && self.output.is_full(window) {
+            self.write(cx);
+        }
+        let Some(current) = &mut self.current else {
+            return;
+        };
+        if self.output.is_full(window) {
+            // The socket says when it has taken some; until then the application may read.
+            return current.exchange.watch(cx);
+        }
+        let now = self.handle.now();
+        let head_too = current
+            .head_deadline
+            .is_some_and(|deadline| deadline <= now);
+        if current
+            .exchange
+            .poll_replies(cx, &mut current.replies, head_too)
+        {
+            current.head_deadline.get_or_insert(now + HEAD_HOLD);
+        }
+        if current.expects_continue && current.exchange.wants_body() {
+            current.expects_continue = false;
+            self.engine.send_continue(self.output.tail());
+        }
+        while let Some(reply) = self
+            .current
+            .as_mut()
+            .and_then(|current| current.replies.pop_front())
+        {
+            self.encode(reply);
+        }
+    }
+
+    fn encode(&mut self, reply: Reply) {
+        let aborts = matches!(reply, Reply::Abort);
+        if aborts || self.try_encode(reply).is_err() {
+            self.abort();
+        } else if self.engine.is_upgraded() {
+            self.opened = self
+                .current
+                .as_mut()
+                .and_then(|current| current.websocket.take());
+            self.finish(Over::Answered);
+            self.phase = Phase::Upgraded;
+        } else if self.engine.is_response_complete() {
+            self.finish(Over::Answered);
+            self.service.handled.set(self.service.handled.get() + 1);
+        }
+    }
+
+    fn try_encode(&mut self, reply: Reply) -> Result<(), SendError> {
+        let now = self.handle.now();
+        let current = self.current.as_ref();
+        let has_source = current.is_some_and(|current| current.source.is_some());
+        let Self { engine, output, .. } = self;
+        match reply {
+            Reply::Informational(head) => engine.send_informational(&head, output.tail()),
+            Reply::Head(head) => {
+                let content = self.content_ahead();
+                let date = self.service.date(now);
+                self.engine
+                    .send_head(&head, content, &date, self.output.tail())
+            }
+            Reply::Data { data, last } => {
+                if !data.is_empty() {
+                    let len = engine.begin_data(data.len() as u64, output.tail())?;
+                    if len > 0 && has_source {
+                        output.gather(data);
+                    } else if len > 0 {
+                        output.push(data);
+                    }
+                    engine.end_data(output.tail());
+                }
+                if last {
+                    engine.send_end(None, output.tail())
+                } else {
+                    Ok(())
+                }
+            }
+            Reply::File { mut file, last } => {
+                if file.len > 0 {
+                    file.len = engine.begin_data(file.len, output.tail())?;
+                    if file.len > 0 {
+                        output.push_file(file);
+                    }
+                    engine.end_data(output.tail());
+                }
+                if last {
+                    engine.send_end(None, output.tail())
+                } else {
+                    Ok(())
+                }
+            }
+            Reply::Upgrade(head) => {
+                let date = self.service.date(now);
+                self.engine
+                    .send_upgrade(&head, "websocket", &date, self.output.tail())
+            }
+            Reply::End(trailers) => engine.send_end(trailers.as_ref(), output.tail()),
+            // HTTP/1 knows no requests of the server's.
+            Reply::Push(_) | Reply::Abort => Ok(()),
+        }
+    }
+
+    /// How long the body is, if the reply behind the head is all of it.
+    fn content_ahead(&self) -> Content {
+        match self
+            .current
+            .as_ref()
+            .and_then(|current| current.replies.front())
+        {
+            Some(Reply::Data { data, last: true }) => Content::Length(data.len() as u64),
+            Some(Reply::File { file, last: true }) => Content::Length(file.len),
+            Some(Reply::End(None)) => Content::Length(0),
+            _ => Content::Stream,
+        }
+    }
+
+    /// Cuts the connection behind what is queued: the peer must not take it for a whole response.
+    fn abort(&mut self) {
+        self.cut_if_close_delimited();
+        self.finish(Over::Disconnected);
+        self.phase = Phase::Flushing;
+    }
+
+    pub(super) fn cut_if_close_delimited(&mut self) {
+        if self.engine.is_close_delimited() {
+            self.io.reset_on_close();
+            self.is_cut = true;
+        }
+    }
+
+    pub(super) fn finish(&mut self, over: Over) {
+        if let Some(current) = self.current.take() {
+            current.exchange.finish(over);
+        }
+    }
+}

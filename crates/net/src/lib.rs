@@ -1,0 +1,17 @@
+//! `granian-net`: sockets, buffers, deadlines and the loop that drives one connection. Knows `App`, the trait
+//! that applications are called through, but neither Python nor any interface.
+
+mod admission;
+mod bounds;
+pub mod exchange;
+mod h1;
+pub mod h2;
+pub mod limits;
+pub mod listener;
+mod protocol;
+pub mod responders;
+pub mod runtime;
+pub mod service;
+pub mod stream;
+pub mod tls;
+mod ws;

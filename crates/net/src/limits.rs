@@ -1,0 +1,75 @@
+//! `Limits`: every bound that a worker is started with, in one place. Nothing here does anything.
+
+use std::time::Duration;
+
+use granian_proto::{h1, ws};
+
+/// Bounds that a worker is started with.
+#[derive(Clone, Copy)]
+pub struct Limits {
+    /// The HTTP/1 engine's own.
+    pub http1: h1::Options,
+    /// HTTP/2's.
+    pub http2: Http2Limits,
+    /// Which versions are spoken.
+    pub versions: Versions,
+    /// Those of WebSocket connections.
+    pub websocket: WebSocketLimits,
+    /// Exchanges at once.
+    pub active: usize,
+    /// Applications run on about one processor, however many calls there are at once.
+    pub shares_lock: bool,
+    /// Bytes that an exchange holds in each direction before it pushes back.
+    pub window: usize,
+    /// How long a peer may take nothing of what waits for it.
+    pub write_timeout: Duration,
+}
+
+/// Bounds of WebSocket connections.
+#[derive(Clone, Copy)]
+pub struct WebSocketLimits {
+    /// Whether peers may open any.
+    pub enabled: bool,
+    /// Whether messages may be compressed.
+    pub deflate: bool,
+    /// Bytes of messages that wait to be read by the application.
+    pub queue: usize,
+    /// The engine's own.
+    pub engine: ws::Options,
+}
+
+/// Which versions of HTTP peers may speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Versions {
+    /// HTTP/1.0, 1.1 and 2.
+    All,
+    /// HTTP/1.0 and 1.1.
+    Http1,
+    /// HTTP/2 only.
+    Http2,
+}
+
+/// What a worker's HTTP/2 connections are opened with.
+#[derive(Clone, Copy)]
+pub struct Http2Limits {
+    /// The windows follow what the path to the peer holds; the sizes below are the smallest.
+    pub adaptive_window: bool,
+    /// Bytes that the peer may send on all streams before the application has read them.
+    pub connection_window: u32,
+    /// The same for one stream.
+    pub stream_window: u32,
+    /// After so long without input the peer is asked whether it is there.
+    pub keep_alive_interval: Option<Duration>,
+    /// How long it has for the answer.
+    pub keep_alive_timeout: Duration,
+    /// SETTINGS_MAX_CONCURRENT_STREAMS.
+    pub max_concurrent_streams: u32,
+    /// SETTINGS_MAX_FRAME_SIZE, bytes.
+    pub max_frame_size: u32,
+    /// Bytes of a decoded header section, counted as RFC 9113, 6.5.2 has it.
+    pub max_header_list_size: u32,
+    /// Bytes of one stream that the codec holds.
+    pub max_send_buffer_size: usize,
+    /// How long a connection may go without a first request, and a header section take.
+    pub header_timeout: Duration,
+}

@@ -1,0 +1,245 @@
+//! The accept loop of one listening socket.
+
+use std::cell::Cell;
+use std::future::poll_fn;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::net::{TcpListener, UnixListener};
+
+use crate::exchange::app::{Address, Peer};
+use crate::protocol;
+use crate::runtime::reactor::{Reactor, TaskHandle};
+use crate::service::{Counted, Service, Stage};
+use crate::stream::socket::{Io, Socket};
+
+/// A listening socket of either family.
+pub enum Listener {
+    /// Over IP.
+    Tcp(TcpListener),
+    /// At a path.
+    Unix(UnixListener),
+}
+
+/// Ends an accept loop while its worker goes on.
+pub struct Listening {
+    reactor: Reactor,
+    is_over: Rc<Cell<bool>>,
+}
+
+impl Listening {
+    /// Accepts no more from the next turn on; what waits in the queue is left to whoever else has the socket.
+    pub fn end(self) {
+        self.is_over.set(true);
+        self.reactor.wake_all();
+    }
+}
+
+/// Accepts on `listener` until the worker drains, or is told to end that.
+///
+/// # Errors
+/// When the poller refuses the socket.
+pub fn listen(
+    reactor: &Reactor,
+    mut listener: Listener,
+    service: Rc<Service>,
+) -> io::Result<Listening> {
+    let local = listener.local_address()?;
+    if let Listener::Tcp(socket) = &listener
+        && INHERITS_NODELAY
+    {
+        rustix::net::sockopt::set_tcp_nodelay(socket, true)?;
+    }
+    let is_over = Rc::new(Cell::new(false));
+    let listening = Listening {
+        reactor: reactor.clone(),
+        is_over: Rc::clone(&is_over),
+    };
+    reactor.spawn(move |handle| {
+        handle.watch(listener.source())?;
+        let acceptor = Acceptor {
+            listener,
+            local,
+            service,
+            handle,
+            is_over,
+            complained: Cell::new(None),
+        };
+        Ok(async move { poll_fn(|cx| acceptor.poll(cx)).await })
+    })?;
+    Ok(listening)
+}
+
+struct Acceptor {
+    listener: Listener,
+    local: Address,
+    service: Rc<Service>,
+    handle: TaskHandle,
+    is_over: Rc<Cell<bool>>,
+    /// When the log was last told that nothing can be accepted.
+    complained: Cell<Option<Instant>>,
+}
+
+impl Acceptor {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_over.get() {
+            return Poll::Ready(());
+        }
+        for count in 0..ACCEPTS_PER_TURN {
+            // One connection is most often all there is.
+            if count == 1 && !self.listener.has_queue() {
+                return self.wait();
+            }
+            match self.listener.accept() {
+                Ok((socket, remote)) => self.start(socket, remote),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.wait(),
+                Err(error) if is_transient(&error) => {}
+                Err(error) => {
+                    // Out of descriptors or memory: the queue stays with the kernel for a while.
+                    self.complain(&error);
+                    self.handle
+                        .set_deadline(Some(self.handle.now() + ACCEPT_PAUSE));
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One line for a shortage, however often it hits; the log would be one more thing to fill up.
+    fn complain(&self, error: &io::Error) {
+        let now = self.handle.now();
+        let is_new = self
+            .complained
+            .get()
+            .is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY);
+        if is_new {
+            self.complained.set(Some(now));
+            self.service.app.journal().starved(error);
+        }
+    }
+
+    /// A worker that drains has taken what was in the queue by now.
+    fn wait(&self) -> Poll<()> {
+        if self.service.stage.get() == Stage::Serving {
+            Poll::Pending
+        } else {
+            Poll::Ready(())
+        }
+    }
+
+    fn start(&self, socket: Socket, remote: Address) {
+        if let Socket::Tcp(stream) = &socket
+            && !INHERITS_NODELAY
+        {
+            // Best effort: a connection that is gone already says so at its first read.
+            let _ = stream.set_nodelay(true);
+        }
+        let peer = Peer {
+            local: self.local_of(&socket),
+            remote,
+            scheme: "http",
+            tls: None,
+            memo: std::cell::OnceCell::new(),
+        };
+        let service = Rc::clone(&self.service);
+        // A connection that can't be watched is closed by being dropped.
+        let _ = self.handle.reactor().spawn(move |handle| {
+            let io = Io::new(socket, &handle)?;
+            let counted = Counted::new(Rc::clone(&service));
+            Ok(async move {
+                protocol::serve(io, peer, service, handle).await;
+                drop(counted);
+            })
+        });
+    }
+
+    /// A wildcard address says nothing of where this connection came in.
+    fn local_of(&self, socket: &Socket) -> Address {
+        match (&self.local, socket) {
+            (Address::Ip(bound), Socket::Tcp(stream)) if bound.ip().is_unspecified() => stream
+                .local_addr()
+                .map_or_else(|_| self.local.clone(), Address::Ip),
+            _ => self.local.clone(),
+        }
+    }
+}
+
+impl Drop for Acceptor {
+    /// The supervisor and other workers hold the same socket open, and the poller would go on telling
+    /// of clients that they are to accept (epoll(7), "closing a file descriptor").
+    fn drop(&mut self) {
+        self.handle.unwatch(self.listener.source());
+    }
+}
+
+impl Listener {
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Self::Tcp(socket) => socket,
+            Self::Unix(socket) => socket,
+        }
+    }
+
+    fn local_address(&self) -> io::Result<Address> {
+        Ok(match self {
+            Self::Tcp(socket) => Address::Ip(socket.local_addr()?),
+            Self::Unix(socket) => Address::Unix(socket.local_addr()?.as_pathname().map(Into::into)),
+        })
+    }
+
+    /// Somebody waits to be accepted, as far as can be told. Trying would cost a socket, which the
+    /// kernel makes beforehand (2 % of a plain connection for one request, one at a time).
+    fn has_queue(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut polled = [PollFd::new(self, PollFlags::IN)];
+        !matches!(poll(&mut polled, Some(&Timespec::default())), Ok(0))
+    }
+
+    fn accept(&self) -> io::Result<(Socket, Address)> {
+        match self {
+            Self::Tcp(socket) => {
+                let (stream, remote) = socket.accept()?;
+                Ok((Socket::Tcp(stream), Address::Ip(remote)))
+            }
+            Self::Unix(socket) => {
+                let (stream, remote) = socket.accept()?;
+                Ok((
+                    Socket::Unix(stream),
+                    Address::Unix(remote.as_pathname().map(Into::into)),
+                ))
+            }
+        }
+    }
+}
+
+impl AsFd for Listener {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.as_fd(),
+        }
+    }
+}
+
+/// Errors that concern the one connection which was about to be accepted (accept(2)).
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionAborted
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::Interrupted
+            | io::ErrorKind::TimedOut
+    )
+}
+
+/// Accepted sockets are as their listener is: one system call less for each.
+const INHERITS_NODELAY: bool = cfg!(target_os = "linux");
+const ACCEPTS_PER_TURN: usize = 64;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+const COMPLAIN_EVERY: Duration = Duration::from_secs(60);

@@ -1,0 +1,101 @@
+//! Which protocol an accepted connection speaks, and what follows when it changes.
+
+use std::future::{Future, poll_fn};
+use std::io;
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::BytesMut;
+
+use crate::exchange::app::Peer;
+use crate::h1::{Connection, Next};
+use crate::h2;
+use crate::runtime::reactor::TaskHandle;
+use crate::service::{Service, Stage};
+use crate::stream::socket::{Io, Stream};
+use crate::tls::config::TlsConfig;
+use crate::tls::session;
+use crate::ws;
+
+/// Serves `io` until it is closed.
+pub(crate) async fn serve(io: Io, peer: Peer, service: Rc<Service>, handle: TaskHandle) {
+    match service.tls() {
+        None => serve_http(io, Rc::new(peer), service, handle).await,
+        // Boxed, as all that follows: a plain connection has no room for what that needs.
+        Some(tls) => Box::pin(serve_tls(io, tls, peer, service, handle)).await,
+    }
+}
+
+async fn serve_tls(
+    io: Io,
+    tls: Arc<TlsConfig>,
+    mut peer: Peer,
+    service: Rc<Service>,
+    handle: TaskHandle,
+) {
+    let until = handle.now() + tls.handshake_timeout();
+    let handshake = session::accept(io, tls);
+    let (session, info) = match in_time(Box::pin(handshake), until, &service, &handle).await {
+        Ok(agreed) => agreed,
+        Err(error) => return service.app.journal().unsecured(&peer, &error),
+    };
+    peer.scheme = "https";
+    peer.tls = Some(info);
+    let peer = Rc::new(peer);
+    // Without ALPN the first bytes tell, as on a plain socket.
+    if session.alpn() == Some(ALPN_HTTP2) {
+        let opened = h2::Opened {
+            io: session,
+            input: BytesMut::new(),
+            upgrade: None,
+        };
+        Box::pin(h2::serve(opened, peer, service, handle)).await;
+    } else {
+        serve_http(session, peer, service, handle).await;
+    }
+}
+
+async fn serve_http<S: Stream>(io: S, peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) {
+    let http1 = Connection::new(io, Rc::clone(&peer), Rc::clone(&service), handle.clone());
+    // Each protocol's state is on the heap by itself, so that none pays for the largest one.
+    match Box::pin(http1.run()).await {
+        Next::Close => {}
+        Next::Http2(opened) => Box::pin(h2::serve(opened, peer, service, handle)).await,
+        Next::WebSocket(upgraded) => {
+            let connection = ws::Connection::new(*upgraded, service, handle);
+            Box::pin(connection.run()).await;
+        }
+    }
+}
+
+/// What `handshake` comes to, unless it takes too long or the worker stops.
+async fn in_time<T>(
+    handshake: impl Future<Output = io::Result<T>>,
+    until: Instant,
+    service: &Service,
+    handle: &TaskHandle,
+) -> io::Result<T> {
+    let mut handshake = pin!(handshake);
+    poll_fn(|cx| {
+        if let Poll::Ready(result) = handshake.as_mut().poll(cx) {
+            return Poll::Ready(result);
+        }
+        // Behind the reading: this thread may have been busy past the deadline.
+        let now = handle.now();
+        let until = service
+            .drain_grace(true)
+            .map_or(until, |grace| until.min(grace));
+        if until <= now || service.stage.get() == Stage::Cancelled {
+            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        }
+        handle.set_deadline(Some(until));
+        Poll::Pending
+    })
+    .await
+}
+
+/// What ALPN calls HTTP/2 (RFC 9113, 3.2).
+const ALPN_HTTP2: &[u8] = b"h2";

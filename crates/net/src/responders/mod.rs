@@ -1,0 +1,3 @@
+//! Applications of the server's own: each answers requests without Python.
+
+pub mod redirect;

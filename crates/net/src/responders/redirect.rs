@@ -1,0 +1,104 @@
+//! `Redirect`: the application of a plain listener beside a secured one. Every request is answered
+//! with the same target's `https` URI.
+
+use bytes::Bytes;
+use granian_proto::{RequestHead, ResponseHead};
+
+use crate::exchange::app::{App, Journal, Request, Source};
+
+/// See the module's documentation.
+pub struct Redirect {
+    /// Where clients reach the secured listener.
+    port: u16,
+}
+
+impl Redirect {
+    /// Sends every client to `port` of the host that it asked.
+    pub fn new(port: u16) -> Self {
+        Self { port }
+    }
+
+    /// The URI of `head`'s target; `None` for what has none.
+    fn location(&self, head: &RequestHead) -> Option<Vec<u8>> {
+        let authority = match head.authority() {
+            Some(authority) => authority.as_bytes(),
+            None => head.field(b"host")?,
+        };
+        let host = host(authority)?;
+        // `*` is the server as a whole, which has no URI; CONNECT has only a host.
+        if !head.path().starts_with(b"/") || head.method() == "CONNECT" {
+            return None;
+        }
+        let mut location = b"https://".to_vec();
+        location.extend_from_slice(host);
+        if self.port != DEFAULT_PORT {
+            location.extend_from_slice(format!(":{}", self.port).as_bytes());
+        }
+        location.extend_from_slice(head.path());
+        if !head.query().is_empty() {
+            location.push(b'?');
+            location.extend_from_slice(head.query());
+        }
+        Some(location)
+    }
+}
+
+impl App for Redirect {
+    fn may_start(&self) -> bool {
+        true
+    }
+
+    fn call(&self, request: Request) -> Option<Box<dyn Source>> {
+        let response = match self.location(&request.head) {
+            Some(location) => {
+                // > [...] the user agent MUST NOT change the request method — RFC 9110, 15.4.9
+                let head = ResponseHead::new(308);
+                head.and_then(|mut head| head.append(b"location", &location).map(|()| head))
+            }
+            None => ResponseHead::new(400),
+        };
+        // A target whose bytes no field value may have.
+        let response = response.or_else(|_| ResponseHead::new(400));
+        if let Ok(mut head) = response {
+            let _ = head.append(b"content-length", b"0");
+            request.exchange.send_whole(head, Bytes::new());
+        }
+        None
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        self
+    }
+}
+
+/// What goes wrong here is not worth a line: the secured listener lacks descriptors as well, say.
+impl Journal for Redirect {}
+
+/// The host of an authority without its port, if it can be a name or an address: what a client was
+/// made to send may be shown to others.
+fn host(authority: &[u8]) -> Option<&[u8]> {
+    let end = match authority.first()? {
+        b'[' => authority.iter().position(|byte| *byte == b']')? + 1,
+        _ => memchr::memchr(b':', authority).unwrap_or(authority.len()),
+    };
+    let (host, port) = authority.split_at(end);
+    let is_port = match port {
+        [] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    let is_host = match host {
+        [b'[', address @ .., b']'] => std::str::from_utf8(address)
+            .is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()),
+        _ => host
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_')),
+    };
+    let is_sane = is_port && is_host && !host.is_empty() && host.len() <= MAX_HOST;
+    is_sane.then_some(host)
+}
+
+/// Of `https` (RFC 9110, 4.2.2).
+const DEFAULT_PORT: u16 = 443;
+/// Of a name in the DNS (RFC 1035, 2.3.4).
+const MAX_HOST: usize = 253;

@@ -1,0 +1,8 @@
+//! Threads and time: the reactor that owns sockets, tasks and timers. Knows nothing of HTTP.
+
+mod deferred;
+mod forks;
+pub mod reactor;
+mod readiness;
+pub mod timers;
+pub mod waker;

@@ -1,0 +1,420 @@
+//! The reactor: a poller, the tasks that own its sockets, and their deadlines, all on one thread.
+//!
+//! A *turn* takes what the poller has, runs every task that can go on once, and returns; whoever
+//! owns the thread (a Python event loop, or a loop of its own) decides when turns happen.
+
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
+use std::future::Future;
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+
+use mio::event::Source;
+use mio::{Events, Interest, Token};
+use slab::Slab;
+
+use super::deferred::Backlog;
+use super::forks::ForkWatch;
+use super::readiness::Readiness;
+use super::timers::{Deadline, Timers};
+use super::waker::{Mailbox, TaskWaker};
+
+/// Owns the poller and the tasks; lives and dies on one thread.
+#[derive(Clone)]
+pub struct Reactor(Rc<Inner>);
+
+struct Inner {
+    poll: RefCell<mio::Poll>,
+    events: RefCell<Events>,
+    registry: mio::Registry,
+    /// The process that the reactor belongs to. One that is forked off has the same poller.
+    process: u32,
+    forks: ForkWatch,
+    tasks: RefCell<Slab<Slot>>,
+    /// How many tasks there were.
+    spawned: Cell<usize>,
+    ready: RefCell<VecDeque<usize>>,
+    timers: RefCell<Timers>,
+    mailbox: Arc<Mailbox>,
+    now: Cell<Instant>,
+    in_turn: Cell<bool>,
+    /// A task has ended since the last turn or settlement began.
+    has_ended: Cell<bool>,
+    /// Tasks that run after the current one before the thread goes back to its owner.
+    left: Cell<usize>,
+    backlog: Backlog,
+}
+
+struct Slot {
+    /// Absent while the task is being polled.
+    future: Option<Pin<Box<dyn Future<Output = ()>>>>,
+    wake: Arc<TaskWaker>,
+    waker: Waker,
+    deadline: Deadline,
+    readiness: Rc<Readiness>,
+    token: Token,
+}
+
+impl Reactor {
+    /// A reactor for the calling thread.
+    ///
+    /// # Errors
+    /// When the system gives no poller or no wake-up descriptor.
+    pub fn new() -> io::Result<Self> {
+        let poll = mio::Poll::new()?;
+        let registry = poll.registry().try_clone()?;
+        let waker = mio::Waker::new(&registry, WAKE)?;
+        Ok(Self(Rc::new(Inner {
+            poll: RefCell::new(poll),
+            events: RefCell::new(Events::with_capacity(EVENTS_PER_TURN)),
+            registry,
+            process: std::process::id(),
+            forks: ForkWatch::new(),
+            tasks: RefCell::new(Slab::new()),
+            spawned: Cell::new(0),
+            ready: RefCell::new(VecDeque::new()),
+            timers: RefCell::new(Timers::default()),
+            mailbox: Arc::new(Mailbox::new(waker)),
+            now: Cell::new(Instant::now()),
+            in_turn: Cell::new(false),
+            has_ended: Cell::new(false),
+            left: Cell::new(0),
+            backlog: Backlog::default(),
+        })))
+    }
+
+    /// The poller's descriptor: readable when a turn has something to do.
+    pub fn descriptor(&self) -> RawFd {
+        self.0.poll.borrow().as_raw_fd()
+    }
+
+    /// The mailbox through which other threads reach this reactor.
+    pub fn mailbox(&self) -> &Arc<Mailbox> {
+        &self.0.mailbox
+    }
+
+    /// False in a child process that was forked off: it has the same poller and sockets.
+    pub fn is_own(&self) -> bool {
+        self.0.process == std::process::id()
+    }
+
+    /// True while a turn runs; false when Python code calls in by itself.
+    pub fn is_in_turn(&self) -> bool {
+        self.0.in_turn.get()
+    }
+
+    /// Starts a task; `make` gets its handle. It is polled for the first time at once within a turn,
+    /// else in the next one.
+    pub fn spawn<F>(&self, make: impl FnOnce(TaskHandle) -> io::Result<F>) -> io::Result<()>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let readiness = Rc::new(Readiness::default());
+        let spawned = self.0.spawned.get();
+        self.0.spawned.set(spawned.wrapping_add(1));
+        let (key, token) = {
+            let mut tasks = self.0.tasks.borrow_mut();
+            let entry = tasks.vacant_entry();
+            let key = entry.key();
+            let token = token_of(key, spawned).ok_or(io::ErrorKind::OutOfMemory)?;
+            let wake = Arc::new(TaskWaker::new(Arc::clone(&self.0.mailbox), key));
+            entry.insert(Slot {
+                future: None,
+                waker: Waker::from(Arc::clone(&wake)),
+                wake,
+                deadline: Deadline::default(),
+                readiness: Rc::clone(&readiness),
+                token,
+            });
+            (key, token)
+        };
+        let handle = TaskHandle {
+            reactor: self.clone(),
+            key,
+            token,
+            readiness,
+        };
+        match make(handle) {
+            Ok(future) => {
+                if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
+                    slot.future = Some(Box::pin(future));
+                }
+                if self.is_in_turn() {
+                    self.poll_task(key);
+                } else {
+                    self.wake(key);
+                }
+                Ok(())
+            }
+            Err(error) => {
+                self.0.tasks.borrow_mut().try_remove(key);
+                Err(error)
+            }
+        }
+    }
+
+    /// Wakes every task: something that concerns them all has changed.
+    pub fn wake_all(&self) {
+        let keys: Vec<usize> = self.0.tasks.borrow().iter().map(|(key, _)| key).collect();
+        keys.into_iter().for_each(|key| self.wake(key));
+    }
+
+    /// Drops every task with what it owns.
+    pub fn clear(&self) {
+        let tasks = std::mem::take(&mut *self.0.tasks.borrow_mut());
+        drop(tasks); // outside the borrow: dropping a connection may wake others
+    }
+
+    /// One turn: events, deadlines, then every ready task once. True if more is ready already.
+    pub fn turn(&self) -> bool {
+        self.0.in_turn.set(true);
+        self.0.mailbox.attend(true);
+        if !self.0.backlog.is_empty() {
+            self.0.now.set(Instant::now());
+            self.0.backlog.note_gathered(self.0.now.get());
+            self.clear_backlog();
+        }
+        self.take_events();
+        self.ring_alarms();
+        self.run_ready();
+        self.0.mailbox.attend(false);
+        self.0.in_turn.set(false);
+        !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
+    }
+
+    /// Runs what was woken by Python code outside a turn; then the thread attends no longer. True
+    /// if a turn is needed: for the rest, for what was put off until other Python code has run, or
+    /// for its owner to see that a task has ended.
+    pub fn settle(&self) -> bool {
+        self.0.now.set(Instant::now());
+        self.0.has_ended.set(false);
+        self.run_ready();
+        self.0.mailbox.attend(false);
+        self.0.has_ended.get()
+            || !self.0.backlog.is_empty()
+            || !self.0.ready.borrow().is_empty()
+            || self.0.mailbox.has_mail()
+    }
+
+    /// When the next deadline of any task comes.
+    pub fn next_deadline(&self) -> Option<Instant> {
+        self.0.timers.borrow().next()
+    }
+
+    fn wake(&self, key: usize) {
+        let tasks = self.0.tasks.borrow();
+        if let Some(slot) = tasks.get(key)
+            && !slot.wake.mark_queued()
+        {
+            self.0.ready.borrow_mut().push_back(key);
+        }
+    }
+
+    fn take_events(&self) {
+        let mut events = self.0.events.borrow_mut();
+        let polled = self
+            .0
+            .poll
+            .borrow_mut()
+            .poll(&mut events, Some(Duration::ZERO));
+        if let Err(error) = polled {
+            // Only an interrupted call can fail here; its events come with the next turn.
+            debug_assert_eq!(error.kind(), io::ErrorKind::Interrupted);
+            events.clear();
+        }
+        self.0.now.set(Instant::now());
+        for event in events.iter() {
+            if event.token() == WAKE {
+                self.0.mailbox.acknowledge();
+                continue;
+            }
+            let key = event.token().0 & KEY_MASK;
+            // Of a socket that has been closed here, a child process may still have a copy.
+            let is_current = match self.0.tasks.borrow().get(key) {
+                Some(slot) if slot.token == event.token() => {
+                    slot.readiness.note(event);
+                    true
+                }
+                _ => false,
+            };
+            if is_current {
+                self.wake(key);
+            }
+        }
+    }
+
+    fn ring_alarms(&self) {
+        let now = self.0.now.get();
+        loop {
+            let Some((rang, key)) = self.0.timers.borrow_mut().pop(now) else {
+                return;
+            };
+            let due = match self.0.tasks.borrow_mut().get_mut(key) {
+                Some(slot) => self
+                    .0
+                    .timers
+                    .borrow_mut()
+                    .ring(key, &mut slot.deadline, rang, now),
+                None => false,
+            };
+            if due {
+                self.wake(key);
+            }
+        }
+    }
+
+    fn run_ready(&self) {
+        self.0.mailbox.collect(&mut self.0.ready.borrow_mut());
+        // Tasks woken from here on wait for the next turn, so that Python code is never starved.
+        let count = self.0.ready.borrow().len();
+        let gathers = !self.is_in_turn() && self.0.backlog.may_gather();
+        for left in (0..count).rev() {
+            let Some(key) = self.0.ready.borrow_mut().pop_front() else {
+                break;
+            };
+            self.0.left.set(left + usize::from(gathers));
+            self.poll_task(key);
+            if !self.0.backlog.is_empty() && self.0.backlog.is_due(Instant::now()) {
+                self.clear_backlog();
+            }
+        }
+        self.0.left.set(0);
+        if !gathers {
+            self.clear_backlog();
+        }
+    }
+
+    fn clear_backlog(&self) {
+        let left = self.0.left.replace(0);
+        for key in self.0.backlog.take() {
+            self.poll_task(key);
+        }
+        self.0.left.set(left);
+    }
+
+    fn poll_task(&self, key: usize) {
+        let (mut future, waker) = {
+            let mut tasks = self.0.tasks.borrow_mut();
+            let Some(slot) = tasks.get_mut(key) else {
+                return;
+            };
+            slot.wake.clear_queued();
+            let Some(future) = slot.future.take() else {
+                return;
+            };
+            (future, slot.waker.clone())
+        };
+        // A bug costs the task that it is in. Unwinding further would leave the turn half done, and
+        // whatever else is ready in it without another one.
+        let polled = catch_unwind(AssertUnwindSafe(move || {
+            let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
+            poll.is_pending().then_some(future)
+        }));
+        if let Ok(Some(future)) = polled {
+            if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
+                slot.future = Some(future);
+            }
+        } else {
+            self.0.has_ended.set(true);
+            self.0.tasks.borrow_mut().try_remove(key);
+        }
+    }
+}
+
+/// A task's own view of its reactor.
+#[derive(Clone)]
+pub struct TaskHandle {
+    reactor: Reactor,
+    key: usize,
+    token: Token,
+    readiness: Rc<Readiness>,
+}
+
+impl TaskHandle {
+    /// The reactor that runs the task.
+    pub fn reactor(&self) -> &Reactor {
+        &self.reactor
+    }
+
+    /// The time at which the current turn began.
+    pub fn now(&self) -> Instant {
+        self.reactor.0.now.get()
+    }
+
+    /// Wakes the task at `at`, once; replaces the deadline set before.
+    pub fn set_deadline(&self, at: Option<Instant>) {
+        let mut tasks = self.reactor.0.tasks.borrow_mut();
+        let mut timers = self.reactor.0.timers.borrow_mut();
+        if let Some(slot) = tasks.get_mut(self.key) {
+            timers.set(self.key, &mut slot.deadline, at);
+        }
+        timers.compact(tasks.len(), |key| tasks.get(key).map(|slot| &slot.deadline));
+    }
+
+    /// True if a write may be put off: other tasks run now, and quickly.
+    pub fn may_put_off(&self) -> bool {
+        self.reactor.0.left.get() > 0 && self.reactor.0.backlog.is_open(self.now())
+    }
+
+    /// Polls the task once more before the thread goes back to its owner, at the latest.
+    pub fn put_off(&self) {
+        self.reactor.0.backlog.push(self.key);
+    }
+
+    /// Watches `source` for this task: that there is something to read, or an end, is told once
+    /// each time, and wakes the task.
+    ///
+    /// # Errors
+    /// When the system's table of watched descriptors is full.
+    pub fn watch(&self, source: &mut dyn Source) -> io::Result<()> {
+        let registry = &self.reactor.0.registry;
+        registry.register(source, self.token, Interest::READABLE)
+    }
+
+    /// From now on that there is room to write is told as well; at once, if there is some.
+    ///
+    /// # Errors
+    /// When the source is not watched.
+    pub fn watch_for_room(&self, source: &mut dyn Source) -> io::Result<()> {
+        let registry = &self.reactor.0.registry;
+        let interest = Interest::READABLE | Interest::WRITABLE;
+        registry.reregister(source, self.token, interest)
+    }
+
+    /// Watches a source no longer, whoever else holds it open.
+    pub fn unwatch(&self, source: &mut dyn Source) {
+        if self.reactor.is_own() {
+            // Fails only for what is not watched.
+            let _ = self.reactor.0.registry.deregister(source);
+        }
+    }
+
+    /// True if a child of the process may hold open what was opened here.
+    pub fn may_be_shared(&self) -> bool {
+        self.reactor.0.forks.has_forked()
+    }
+
+    /// What the poller last said of the watched source.
+    pub(crate) fn readiness(&self) -> &Rc<Readiness> {
+        &self.readiness
+    }
+}
+
+/// What the poller knows a task's sockets by: its key, which another task gets after it, and how many
+/// tasks there were before it. `None` if there are more at once than there are keys.
+fn token_of(key: usize, spawned: usize) -> Option<Token> {
+    // The mask itself is left to `WAKE`.
+    (key < KEY_MASK).then_some(Token((spawned << KEY_BITS) | key))
+}
+
+const KEY_BITS: u32 = usize::BITS / 2;
+const KEY_MASK: usize = (1 << KEY_BITS) - 1;
+const WAKE: Token = Token(usize::MAX);
+/// More events than this wait for the next turn, after the Python code that became ready.
+const EVENTS_PER_TURN: usize = 256;

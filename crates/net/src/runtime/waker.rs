@@ -1,0 +1,141 @@
+//! Wake-ups: how anything, on any thread, tells a reactor that one of its tasks can go on.
+//!
+//! A wake-up on the reactor's own thread while that thread is attending to the reactor costs one
+//! push; any other one also makes the poller's descriptor readable.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Wake, Waker};
+
+/// What wakers of every thread share with their reactor.
+pub struct Mailbox {
+    /// Keys of woken tasks. Two threads meet here: any waker's and the reactor's; held for a push
+    /// or a swap only.
+    woken: Mutex<Vec<usize>>,
+    /// The reactor's thread is inside a turn (or about to run one): no need to signal.
+    attended: AtomicBool,
+    /// The poller's descriptor has been made readable and not been drained since.
+    signalled: AtomicBool,
+    home: usize,
+    poller: mio::Waker,
+}
+
+impl Mailbox {
+    /// A mailbox for the reactor of the calling thread.
+    pub fn new(poller: mio::Waker) -> Self {
+        Self {
+            woken: Mutex::new(Vec::new()),
+            attended: AtomicBool::new(false),
+            signalled: AtomicBool::new(false),
+            home: thread_token(),
+            poller,
+        }
+    }
+
+    /// True on the thread that owns the reactor.
+    pub fn is_home(&self) -> bool {
+        self.home == thread_token()
+    }
+
+    /// Marks the reactor's thread as attending, and says whether it already was.
+    pub fn attend(&self, attended: bool) -> bool {
+        self.attended.swap(attended, Ordering::SeqCst)
+    }
+
+    /// Moves the keys of woken tasks to the end of `into`.
+    pub fn collect(&self, into: &mut std::collections::VecDeque<usize>) {
+        let mut woken = lock(&self.woken);
+        into.extend(woken.drain(..));
+    }
+
+    /// True while woken tasks wait to be collected.
+    pub fn has_mail(&self) -> bool {
+        !lock(&self.woken).is_empty()
+    }
+
+    /// Makes the poller's descriptor readable, once until `acknowledge`.
+    pub fn signal(&self) {
+        if !self.signalled.swap(true, Ordering::SeqCst) {
+            // Fails only when the kernel's counter is full, and then the descriptor is readable.
+            let _ = self.poller.wake();
+        }
+    }
+
+    /// The reactor saw the signal.
+    pub fn acknowledge(&self) {
+        self.signalled.store(false, Ordering::SeqCst);
+    }
+
+    fn post(&self, key: usize) {
+        lock(&self.woken).push(key);
+        if !(self.attended.load(Ordering::SeqCst) && self.is_home()) {
+            self.signal();
+        }
+    }
+}
+
+/// Wakes one task of one reactor.
+pub struct TaskWaker {
+    mailbox: Arc<Mailbox>,
+    key: usize,
+    /// Already in the mailbox or the run queue: further wake-ups change nothing.
+    queued: AtomicBool,
+}
+
+impl TaskWaker {
+    /// Wakes the task `key` of the mailbox's reactor.
+    pub fn new(mailbox: Arc<Mailbox>, key: usize) -> Self {
+        Self {
+            mailbox,
+            key,
+            queued: AtomicBool::new(false),
+        }
+    }
+
+    /// Marks the task as queued, and says whether it already was.
+    pub fn mark_queued(&self) -> bool {
+        self.queued.swap(true, Ordering::SeqCst)
+    }
+
+    /// The task is about to be polled: wake-ups from now on count again.
+    pub fn clear_queued(&self) {
+        self.queued.store(false, Ordering::SeqCst);
+    }
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.mark_queued() {
+            self.mailbox.post(self.key);
+        }
+    }
+}
+
+/// A number that differs between live threads, at the cost of one thread-local address.
+pub fn thread_token() -> usize {
+    thread_local!(static TOKEN: u8 = const { 0 });
+    TOKEN.with(|token| std::ptr::from_ref(token) as usize)
+}
+
+/// Locks `mutex`; a panic elsewhere does not take the data away from everybody else.
+pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Adds `cx` to those that wait, however often it asks.
+pub fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
+    if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
+        waiters.push(cx.waker().clone());
+    }
+}
+
+/// Wakes whoever it is, if there is somebody.
+pub fn wake(waker: Option<Waker>) {
+    if let Some(waker) = waker {
+        waker.wake();
+    }
+}

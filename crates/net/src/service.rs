@@ -1,0 +1,182 @@
+//! `Service`: what all connections of a worker share: limits, counters, the date, the drain.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant, SystemTime};
+
+use bytes::BytesMut;
+use granian_proto::ws;
+
+use crate::admission::adaptive::Gate;
+use crate::admission::load::Load;
+use crate::admission::queue::Semaphore;
+pub(crate) use crate::admission::queue::{Permit, Ticket};
+use crate::bounds::READ_SIZE;
+use crate::exchange::app::App;
+use crate::limits::Limits;
+use crate::stream::early::EarlyWriter;
+use crate::tls::config::TlsConfig;
+
+/// One per worker, on its reactor's thread.
+pub struct Service {
+    /// Answers the requests.
+    pub app: Rc<dyn App>,
+    pub(crate) limits: Limits,
+    /// For responses that are made on the connections' own thread.
+    pub(crate) early: EarlyWriter,
+    /// For compressed WebSocket messages.
+    pub(crate) codecs: Rc<ws::Codecs>,
+    /// How far the worker's life has got.
+    pub stage: Cell<Stage>,
+    /// What follows the drain.
+    pub(crate) sequel: Cell<Sequel>,
+    /// For new connections; none are secured without it.
+    tls: RefCell<Option<Arc<TlsConfig>>>,
+    /// Open connections.
+    pub connections: Cell<usize>,
+    /// For exchanges that the application has been called for and whose response has not left.
+    permits: Semaphore,
+    /// Responses that have left.
+    pub handled: Cell<u64>,
+    draining_since: Cell<Option<Instant>>,
+    date: Cell<(Option<Instant>, [u8; 29])>,
+    buffers: RefCell<Vec<BytesMut>>,
+}
+
+/// How far a worker's life has got.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Stage {
+    /// Accepting connections and requests.
+    Serving,
+    /// Finishing what is there.
+    Draining,
+    /// Cutting what is left.
+    Cancelled,
+}
+
+/// What becomes of the service when its worker has drained.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sequel {
+    /// As far as this worker knows.
+    Nothing,
+    /// Another worker serves in its place.
+    Restart,
+}
+
+impl Service {
+    /// Serves `app` within `limits`.
+    pub fn new(app: Rc<dyn App>, limits: Limits) -> Self {
+        Self {
+            app,
+            limits,
+            early: EarlyWriter::new(),
+            codecs: Rc::default(),
+            stage: Cell::new(Stage::Serving),
+            sequel: Cell::new(Sequel::Nothing),
+            tls: RefCell::new(None),
+            connections: Cell::new(0),
+            permits: Semaphore::new(
+                limits.active,
+                Gate::new(limits.shares_lock.then(Load::default)),
+            ),
+            handled: Cell::new(0),
+            draining_since: Cell::new(None),
+            date: Cell::new((None, [b' '; 29])),
+            buffers: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// What new connections are secured with.
+    pub(crate) fn tls(&self) -> Option<Arc<TlsConfig>> {
+        self.tls.borrow().clone()
+    }
+
+    /// Secures the connections that are accepted from now on; others keep what they have.
+    pub fn set_tls(&self, config: Arc<TlsConfig>) {
+        drop(self.tls.replace(Some(config))); // outside the borrow: it may hold Python objects
+    }
+
+    /// Takes a place among the active exchanges, or waits in line for one.
+    pub(crate) fn poll_enter(
+        &self,
+        cx: &mut Context<'_>,
+        ticket: &mut Ticket,
+        now: Instant,
+    ) -> Poll<Permit> {
+        self.permits.poll_acquire(cx, ticket, now)
+    }
+
+    /// Looks after those in line; when to do so again. See [`Semaphore::tend`].
+    pub fn tend_line(&self, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
+        self.permits.tend(cx, now)
+    }
+
+    /// Begins the drain.
+    pub fn drain(&self, now: Instant, sequel: Sequel) {
+        self.sequel.set(sequel);
+        self.stage.set(Stage::Draining);
+        self.draining_since.set(Some(now));
+    }
+
+    /// Until when a draining worker keeps a connection without a request: its next one may be on
+    /// the way. Longer for one whose first request `is_due`.
+    pub(crate) fn drain_grace(&self, is_due: bool) -> Option<Instant> {
+        let grace = if is_due { DUE_GRACE } else { IDLE_GRACE };
+        self.draining_since.get().map(|since| since + grace)
+    }
+
+    /// The `date` field's value at `now` (RFC 9110, 5.6.7), made twice a second at most.
+    pub(crate) fn date(&self, now: Instant) -> [u8; 29] {
+        let (made, mut date) = self.date.get();
+        if made.is_none_or(|made| now.duration_since(made) >= DATE_LIFE) {
+            let text = httpdate::fmt_http_date(SystemTime::now());
+            if text.len() == date.len() {
+                date.copy_from_slice(text.as_bytes());
+            }
+            self.date.set((Some(now), date));
+        }
+        date
+    }
+
+    /// An empty receive buffer; connections have one only while they read.
+    pub(crate) fn take_buffer(&self) -> BytesMut {
+        let mut buffer = self.buffers.borrow_mut().pop().unwrap_or_default();
+        buffer.reserve(READ_SIZE);
+        buffer
+    }
+
+    /// Takes an empty receive buffer back.
+    pub(crate) fn give_buffer(&self, buffer: BytesMut) {
+        let mut buffers = self.buffers.borrow_mut();
+        if buffers.len() < SPARE_BUFFERS && buffer.is_empty() {
+            buffers.push(buffer);
+        }
+    }
+}
+
+/// Counts one open connection until it is dropped.
+pub(crate) struct Counted(Rc<Service>);
+
+impl Counted {
+    pub(crate) fn new(service: Rc<Service>) -> Self {
+        service.connections.set(service.connections.get() + 1);
+        Self(service)
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.connections.set(self.0.connections.get() - 1);
+    }
+}
+
+/// Longer than any round trip between a request and the connection that was opened for it.
+const DUE_GRACE: Duration = Duration::from_secs(1);
+/// A busy client's next request comes within it and is answered with `connection: close`; closing
+/// at once would cut requests that are on their way.
+const IDLE_GRACE: Duration = Duration::from_millis(200);
+const DATE_LIFE: Duration = Duration::from_millis(500);
+/// Connections that read at the same time within a turn need one or two; the rest is freed.
+const SPARE_BUFFERS: usize = 4;

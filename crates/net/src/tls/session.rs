@@ -1,0 +1,337 @@
+//! `Session`: TLS over a socket, behind the same traits as the socket itself. rustls keeps the
+//! state, and queues what is sealed; this moves bytes between it and the socket, and decides when.
+//!
+//! What rustls says by itself, in a handshake above all, leaves together when there is nothing to
+//! read, or with what is flushed behind it, if that comes first. Each piece by itself would cost a
+//! system call and wake the peer up: a tenth of a connection for one request (`make bench`, rows
+//! `tls-handshake-…`).
+
+use std::future::poll_fn;
+use std::io::{self, BufRead, IoSlice, Read, Write};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use rustls::ServerConnection;
+use rustls::server::{AcceptedAlert, Acceptor};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use super::config::{Entry, TlsConfig};
+use super::info::TlsInfo;
+use crate::stream::socket::{Stream, len_of};
+
+/// See the module's documentation. What is written is sealed and queued; a flush sends it.
+pub(crate) struct Session<S: Stream> {
+    io: S,
+    /// On the heap by itself: it is large, and moves often.
+    tls: Box<ServerConnection>,
+    /// rustls has said something by itself that has not left, or its handshake goes on.
+    owes: bool,
+    /// close_notify is said, or on its way.
+    has_closed: bool,
+    /// How many sealed bytes of what was written are in the queue, or a few more.
+    queued: usize,
+}
+
+/// Shakes hands on `io`.
+///
+/// # Errors
+/// Whatever keeps the two ends from agreeing; the peer was told as far as possible.
+pub(crate) async fn accept<S: Stream>(
+    mut io: S,
+    config: Arc<TlsConfig>,
+) -> io::Result<(Session<S>, Arc<TlsInfo>)> {
+    let (tls, entry) = {
+        let mut acceptor = Acceptor::default();
+        poll_fn(|cx| poll_begin(&mut io, cx, &mut acceptor, &config)).await?
+    };
+    let mut session = Session {
+        io,
+        tls,
+        owes: true,
+        has_closed: false,
+        queued: 0,
+    };
+    poll_fn(|cx| session.poll_shake_hands(cx)).await?;
+    session.tls.set_buffer_limit(Some(MOST_SEALED));
+    let info = entry.teller.info(&session.tls);
+    Ok((session, info))
+}
+
+/// The connection that the client's first words ask for, and the certificate that it is shown.
+fn poll_begin<'a, S: Stream>(
+    io: &mut S,
+    cx: &mut Context<'_>,
+    acceptor: &mut Acceptor,
+    config: &'a TlsConfig,
+) -> Poll<io::Result<(Box<ServerConnection>, &'a Entry)>> {
+    let mut socket = NonBlocking { io, cx };
+    loop {
+        if ready!(or_pending(acceptor.read_tls(&mut socket)))? == 0 {
+            return Poll::Ready(Err(ended()));
+        }
+        let accepted = match acceptor.accept() {
+            Ok(Some(accepted)) => accepted,
+            Ok(None) => continue,
+            Err(failure) => return Poll::Ready(Err(refuse(&mut socket, failure))),
+        };
+        let hello = accepted.client_hello();
+        let entry = config.entry(&hello).ok_or(io::ErrorKind::InvalidInput)?;
+        let settings = Arc::clone(entry.config(&hello));
+        return Poll::Ready(match accepted.into_connection(settings) {
+            Ok(connection) => Ok((Box::new(connection), entry)),
+            Err(failure) => Err(refuse(&mut socket, failure)),
+        });
+    }
+}
+
+fn refuse<S: Stream>(
+    socket: &mut NonBlocking<'_, '_, S>,
+    (error, mut alert): (rustls::Error, AcceptedAlert),
+) -> io::Error {
+    // As far as there is room: the connection ends one way or another.
+    let _ = alert.write_all(socket);
+    invalid(error)
+}
+
+impl<S: Stream> Session<S> {
+    /// The protocol that both ends agreed on, if the client asked for any.
+    pub(crate) fn alpn(&self) -> Option<&[u8]> {
+        self.tls.alpn_protocol()
+    }
+
+    fn poll_shake_hands(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.tls.is_handshaking() {
+            if ready!(self.poll_receive(cx))? == 0 {
+                return Poll::Ready(Err(ended()));
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Takes in what the socket has, and opens it; sends what is owed if there is nothing. How many
+    /// bytes came; 0 at the stream's end.
+    fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut read = self.poll_read_tls(cx);
+        if read.is_pending() && self.owes {
+            // Tickets too: they acknowledge the client's last words, which a client that leaves
+            // Nagle's algorithm on waits for before it sends its request (40 ms).
+            if let Poll::Ready(Err(error)) = self.poll_send(cx) {
+                return Poll::Ready(Err(error));
+            }
+            if !self.tls.is_handshaking() {
+                // By now the request may be there (rows `tls-handshake-…`, with a client on the same
+                // host: 99 of 100), and asking costs less than a turn of the loop.
+                self.io.assume_input();
+                read = self.poll_read_tls(cx);
+            }
+        }
+        let count = ready!(read)?;
+        if count == 0 && self.owes {
+            // A client that has ended its side may still read. As far as there is room.
+            let _ = self.poll_send(cx);
+        }
+        let was_sent = !self.tls.wants_write();
+        if let Err(error) = self.tls.process_new_packets() {
+            // An alert says why; as far as there is room, the connection ends one way or another.
+            let _ = self.poll_send(cx);
+            return Poll::Ready(Err(invalid(error)));
+        }
+        // A warning, such as that there is no renegotiation. Perhaps nothing is flushed for long.
+        self.owes |= was_sent && self.tls.wants_write() && !self.has_closed;
+        Poll::Ready(Ok(count))
+    }
+
+    fn poll_read_tls(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let io = &mut self.io;
+        or_pending(self.tls.read_tls(&mut NonBlocking { io, cx }))
+    }
+
+    /// Sends all that is queued.
+    fn poll_send(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while self.tls.wants_write() {
+            let io = &mut self.io;
+            let count = ready!(or_pending(self.tls.write_tls(&mut NonBlocking { io, cx })))?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+            self.queued = self.queued.saturating_sub(count);
+        }
+        self.queued = 0;
+        self.owes = self.tls.is_handshaking();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: Stream> Stream for Session<S> {
+    fn is_hung_up(&self) -> bool {
+        self.io.is_hung_up()
+    }
+
+    fn is_broken(&self) -> bool {
+        self.io.is_broken()
+    }
+
+    fn unacknowledged(&self) -> Option<usize> {
+        Some(self.io.unacknowledged()? + self.queued)
+    }
+
+    fn reset_on_close(&mut self) {
+        self.io.reset_on_close();
+    }
+
+    fn set_end_follows(&mut self, follows: bool) {
+        self.io.set_end_follows(follows);
+    }
+
+    fn queues(&self) -> bool {
+        true
+    }
+
+    fn has_input(&self) -> bool {
+        // A session that holds data which was not read wants no more.
+        self.io.has_input() || !self.tls.wants_read()
+    }
+}
+
+impl<S: Stream> AsyncRead for Session<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        for _ in 0..MOST_FRUITLESS {
+            // What was received is to be answered before the socket is asked for more.
+            let mut reader = self.tls.reader();
+            match reader.fill_buf() {
+                Ok(data) => {
+                    let count = data.len().min(buf.remaining());
+                    buf.put_slice(&data[..count]);
+                    reader.consume(count);
+                    return Poll::Ready(Ok(()));
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+            ready!(self.poll_receive(cx))?;
+        }
+        // Records without data come faster than they can be opened: others have their turn.
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+impl<S: Stream> AsyncWrite for Session<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[IoSlice::new(bytes)])
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let wanted = len_of(slices);
+        if self.queued > 0 && self.queued + wanted > MOST_QUEUED {
+            match self.poll_send(cx) {
+                Poll::Pending if self.queued >= MOST_QUEUED => return Poll::Pending,
+                // There is room for some, or some has left.
+                Poll::Pending => {}
+                Poll::Ready(result) => result?,
+            }
+        }
+        let mut count = self.tls.writer().write_vectored(slices)?;
+        if count == 0 && wanted > 0 {
+            ready!(self.poll_send(cx))?;
+            // There is room now: a session that takes nothing all the same has failed.
+            count = self.tls.writer().write_vectored(slices)?;
+            if count == 0 {
+                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+            }
+        }
+        self.queued += count + MOST_AROUND * count.div_ceil(LONGEST_RECORD);
+        Poll::Ready(Ok(count))
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Once: rustls says it no second time.
+        self.tls.send_close_notify();
+        self.has_closed = true;
+        ready!(self.poll_send(cx))?;
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// The socket as rustls takes one: it fails with `WouldBlock` where it is pending.
+struct NonBlocking<'a, 'b, S> {
+    io: &'a mut S,
+    cx: &'a mut Context<'b>,
+}
+
+impl<S: Stream> Read for NonBlocking<'_, '_, S> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let mut buf = ReadBuf::new(bytes);
+        let read = Pin::new(&mut *self.io).poll_read(self.cx, &mut buf);
+        or_would_block(read).map(|()| buf.filled().len())
+    }
+}
+
+impl<S: Stream> Write for NonBlocking<'_, '_, S> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
+    }
+
+    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        or_would_block(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        or_would_block(Pin::new(&mut *self.io).poll_flush(self.cx))
+    }
+}
+
+fn or_would_block<T>(result: Poll<io::Result<T>>) -> io::Result<T> {
+    match result {
+        Poll::Ready(result) => result,
+        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
+    }
+}
+
+fn or_pending<T>(result: io::Result<T>) -> Poll<io::Result<T>> {
+    match result {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+        result => Poll::Ready(result),
+    }
+}
+
+fn invalid(error: rustls::Error) -> io::Error {
+    io::Error::new(io::ErrorKind::InvalidData, error)
+}
+
+fn ended() -> io::Error {
+    io::Error::new(io::ErrorKind::UnexpectedEof, "the client has left")
+}
+
+/// Reads from the socket in a row that bring no data; the longest record takes five.
+const MOST_FRUITLESS: usize = 8;
+/// What the longest record holds, and at most has around it (RFC 5246, 6.2; RFC 5288, 3).
+const LONGEST_RECORD: usize = 16 * 1024;
+const MOST_AROUND: usize = 5 + 8 + 16;
+/// Sealed bytes in the queue before they are sent without a flush: 128 KiB of data. More would leave
+/// the processor's caches before the kernel copies it: `make bench`, tls-h2-download 30 ms, 36 with 512.
+const MOST_QUEUED: usize = 8 * (LONGEST_RECORD + MOST_AROUND);
+/// rustls' own bound, which is not to come first.
+const MOST_SEALED: usize = MOST_QUEUED + 1024;

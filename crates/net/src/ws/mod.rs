@@ -1,0 +1,375 @@
+//! `Connection`: drives one open WebSocket connection over any stream: bytes from the stream to
+//! the engine, messages to and from the application's [`WebSocket`].
+//!
+//! One task, one connection. Pings, deadlines and the closing handshake are handled here; the
+//! application sees messages and how the connection ended.
+
+mod outgoing;
+
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::{Bytes, BytesMut};
+use granian_proto::ws::{self, Deflation, Event, Timeout, code};
+
+use crate::bounds::{LINGER, STEPS_PER_TURN};
+use crate::exchange::messages::{Ended, EndedBy, Message, WebSocket};
+use crate::runtime::reactor::TaskHandle;
+use crate::service::{Sequel, Service, Stage};
+use crate::stream::output::Output;
+use crate::stream::socket::{Stream, poll_read_buf};
+use crate::stream::stall::Stall;
+
+/// A stream that was handed over to this protocol.
+pub(crate) struct Upgraded<S> {
+    pub(crate) io: S,
+    /// What came behind the request.
+    pub(crate) input: BytesMut,
+    /// The answer to the request, if it has not left.
+    pub(crate) output: Output,
+    pub(crate) socket: Arc<WebSocket>,
+    pub(crate) deflation: Option<Deflation>,
+}
+
+/// One open connection.
+pub(crate) struct Connection<S> {
+    io: S,
+    engine: ws::Connection,
+    input: BytesMut,
+    output: Output,
+    socket: Arc<WebSocket>,
+    phase: Phase,
+    /// The payload of the last ping that was not answered, because the peer does not read.
+    ping: Option<Bytes>,
+    /// What ends the connection once the application has answered what came before; by then at
+    /// the latest.
+    ending: Option<Box<(Event, Instant)>>,
+    /// By when the peer must have taken something of the output.
+    stall: Stall,
+    unsent: usize,
+    service: Rc<Service>,
+    handle: TaskHandle,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    /// Until both sides have sent their Close.
+    Open,
+    /// The output goes out, then the connection closes; by then at the latest.
+    Flushing(Instant),
+    /// The sending side is closed; what the peer still sends is thrown away, so that closing does
+    /// not reset what it has not read yet.
+    Lingering(Instant),
+    Closed,
+}
+
+/// What one step of the drive loop came to.
+enum Step {
+    Again,
+    Wait,
+}
+
+impl<S: Stream> Connection<S> {
+    pub(crate) fn new(upgraded: Upgraded<S>, service: Rc<Service>, handle: TaskHandle) -> Self {
+        let limits = &service.limits.websocket;
+        let codecs = Rc::clone(&service.codecs);
+        let engine = ws::Connection::new(&limits.engine, upgraded.deflation, codecs, handle.now());
+        Self {
+            io: upgraded.io,
+            engine,
+            input: upgraded.input,
+            output: upgraded.output,
+            socket: upgraded.socket,
+            phase: Phase::Open,
+            ping: None,
+            ending: None,
+            stall: Stall::default(),
+            unsent: 0,
+            service,
+            handle,
+        }
+    }
+
+    /// Serves the connection until it is closed.
+    pub(crate) async fn run(mut self) {
+        poll_fn(|cx| {
+            let over = self.poll(cx);
+            self.handle.set_deadline(self.deadline());
+            over
+        })
+        .await;
+    }
+
+    /// Goes on as far as it can; for who drives it in place of `run` and keeps its deadline.
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.drive(cx);
+        if self.phase == Phase::Closed {
+            return Poll::Ready(());
+        }
+        self.output.release();
+        Poll::Pending
+    }
+
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        self.handle_stage();
+        self.handle_deadlines();
+        for _ in 0..STEPS_PER_TURN {
+            self.take_outgoing(cx);
+            self.write(cx);
+            let step = match self.phase {
+                Phase::Closed => return,
+                Phase::Open => self.step_open(cx),
+                Phase::Flushing(_) => self.step_flushing(cx),
+                Phase::Lingering(_) => self.step_lingering(cx),
+            };
+            if matches!(step, Step::Wait) {
+                // Behind the reading: this thread may have been busy past the deadline.
+                if self.handle_engine_deadline() {
+                    continue;
+                }
+                // What was answered without the application, such as a ping.
+                return self.write(cx);
+            }
+        }
+        cx.waker().wake_by_ref();
+    }
+
+    fn handle_stage(&mut self) {
+        match self.service.stage.get() {
+            Stage::Serving => {}
+            Stage::Draining if self.engine.is_open() => match self.service.sequel.get() {
+                Sequel::Nothing => self.begin_close(code::GOING_AWAY, "server is stopping"),
+                Sequel::Restart => self.begin_close(code::SERVICE_RESTART, "server is restarting"),
+            },
+            Stage::Draining => {}
+            Stage::Cancelled => self.phase = Phase::Closed,
+        }
+    }
+
+    fn handle_deadlines(&mut self) {
+        let now = self.handle.now();
+        if let Phase::Lingering(until) | Phase::Flushing(until) = self.phase
+            && until <= now
+        {
+            self.phase = Phase::Closed;
+        }
+        let timeout = self.service.limits.write_timeout;
+        if self
+            .stall
+            .is_over(now, timeout, || self.io.unacknowledged())
+        {
+            self.io.reset_on_close();
+            self.phase = Phase::Closed;
+        }
+    }
+
+    /// True if something follows from how long the peer has taken.
+    fn handle_engine_deadline(&mut self) -> bool {
+        if self.phase != Phase::Open {
+            return false;
+        }
+        let now = self.handle.now();
+        match self.engine.handle_timeout(now) {
+            None => return false,
+            Some(Timeout::Ping) => {
+                self.engine.send_ping(now, b"", self.output.tail());
+            }
+            Some(Timeout::Silent) => {
+                self.fail(code::INTERNAL_ERROR, "keepalive ping timeout");
+            }
+            Some(Timeout::Idle) => self.begin_close(code::GOING_AWAY, "idle"),
+            Some(Timeout::Close) => self.phase = Phase::Closed,
+        }
+        true
+    }
+
+    /// Starts the closing handshake on the server's own account.
+    fn begin_close(&mut self, code: u16, reason: &'static str) {
+        let now = self.handle.now();
+        self.engine
+            .send_close(now, Some(code), reason, self.output.tail());
+        self.socket.finish(Ended {
+            code,
+            reason: Bytes::from_static(reason.as_bytes()),
+            by: EndedBy::Server,
+        });
+    }
+
+    /// Says why, and closes: the peer is gone or broke the protocol.
+    fn fail(&mut self, code: u16, why: &'static str) {
+        let now = self.handle.now();
+        self.engine
+            .send_close(now, Some(code), why, self.output.tail());
+        self.socket.finish(Ended {
+            code: code::ABNORMAL,
+            reason: Bytes::from_static(why.as_bytes()),
+            by: EndedBy::Loss,
+        });
+        self.flush();
+    }
+
+    fn flush(&mut self) {
+        self.input = BytesMut::new();
+        self.phase = Phase::Flushing(self.handle.now() + self.close_timeout());
+    }
+
+    fn close_timeout(&self) -> Duration {
+        self.service.limits.websocket.engine.close_timeout
+    }
+
+    /// When it wants to be polled whatever happens.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        let own = match self.phase {
+            Phase::Open => self.engine.poll_timeout(),
+            Phase::Flushing(until) | Phase::Lingering(until) => Some(until),
+            Phase::Closed => None,
+        };
+        let ending = self.ending.as_ref().map(|ending| ending.1);
+        [own, ending, self.stall.deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    pub(crate) fn io_mut(&mut self) -> &mut S {
+        &mut self.io
+    }
+}
+
+/// Input, from the stream to the application.
+impl<S: Stream> Connection<S> {
+    fn step_open(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.engine.is_closed() {
+            self.flush();
+            return Step::Again;
+        }
+        let now = self.handle.now();
+        if let Some(ending) = self.ending.take() {
+            return self.end(now, *ending);
+        }
+        if !self.socket.has_room() {
+            if self.io.is_broken() {
+                self.phase = Phase::Closed;
+                return Step::Again;
+            }
+            self.engine.handle_pause(now);
+            return Step::Wait;
+        }
+        while let Some(event) = self.engine.poll_event(now, &mut self.input) {
+            if !self.handle_event(now, event) {
+                return Step::Again;
+            }
+        }
+        self.read(cx)
+    }
+
+    /// True if the next event can be looked at.
+    fn handle_event(&mut self, now: Instant, event: Event) -> bool {
+        match event {
+            Event::Text(data) => self.deliver(data, true),
+            Event::Binary(data) => self.deliver(data, false),
+            Event::Ping(payload) => {
+                if self.output.len() < self.service.limits.window {
+                    self.engine.send_pong(now, &payload, self.output.tail());
+                } else {
+                    self.ping = Some(payload);
+                }
+                true
+            }
+            Event::Pong(_) => true,
+            event @ (Event::Close(_) | Event::Failed { .. }) => {
+                self.ending = Some(Box::new((event, now + ENDING)));
+                false
+            }
+        }
+    }
+
+    /// Ends the connection, unless the application is about to answer what came before.
+    fn end(&mut self, now: Instant, (event, until): (Event, Instant)) -> Step {
+        if now < until && !self.socket.is_settled() {
+            self.ending = Some(Box::new((event, until)));
+            return Step::Wait;
+        }
+        match event {
+            Event::Close(reason) => {
+                let text = std::str::from_utf8(&reason.text).unwrap_or_default();
+                self.engine
+                    .send_close(now, reason.code, text, self.output.tail());
+                self.socket.finish(Ended {
+                    code: reason.code.unwrap_or(code::NO_CODE),
+                    reason: reason.text,
+                    by: EndedBy::Peer,
+                });
+            }
+            Event::Failed { code, why } => self.fail(code, why),
+            _ => {}
+        }
+        Step::Again
+    }
+
+    /// What comes behind our own Close is nobody's.
+    fn deliver(&self, data: Bytes, is_text: bool) -> bool {
+        !self.engine.is_open() || self.socket.push(Message { data, is_text })
+    }
+
+    fn read(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.input.capacity() == 0 {
+            self.input = self.service.take_buffer();
+        }
+        match poll_read_buf(&mut self.io, cx, &mut self.input) {
+            Poll::Pending => {
+                if self.input.is_empty() {
+                    self.service.give_buffer(std::mem::take(&mut self.input));
+                }
+                Step::Wait
+            }
+            Poll::Ready(Ok(count)) if count > 0 => Step::Again,
+            Poll::Ready(_) => {
+                self.phase = Phase::Closed;
+                Step::Again
+            }
+        }
+    }
+
+    fn step_flushing(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.output.is_empty() {
+            return Step::Wait;
+        }
+        // > [...] the server MUST close the TCP connection first, as it holds the TIME_WAIT state
+        // > — after RFC 6455, 7.1.1
+        if Pin::new(&mut self.io).poll_shutdown(cx).is_pending() {
+            return Step::Wait;
+        }
+        self.phase = Phase::Lingering(self.handle.now() + LINGER);
+        Step::Again
+    }
+
+    fn step_lingering(&mut self, cx: &mut Context<'_>) -> Step {
+        let mut scratch = self.service.take_buffer();
+        let read = poll_read_buf(&mut self.io, cx, &mut scratch);
+        scratch.clear();
+        self.service.give_buffer(scratch);
+        match read {
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(count)) if count > 0 => Step::Again,
+            Poll::Ready(_) => {
+                self.phase = Phase::Closed;
+                Step::Again
+            }
+        }
+    }
+}
+
+impl<S> Drop for Connection<S> {
+    fn drop(&mut self) {
+        // Nothing if the end was a proper one.
+        self.socket.lose();
+    }
+}
+
+/// For the application to answer what came before the end.
+const ENDING: Duration = Duration::from_secs(1);

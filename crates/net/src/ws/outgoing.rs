@@ -1,0 +1,70 @@
+//! Output of a WebSocket connection, from the application to the stream.
+
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use super::{Connection, Phase};
+use crate::exchange::messages::Message;
+use crate::stream::socket::Stream;
+
+impl<S: Stream> Connection<S> {
+    pub(super) fn take_outgoing(&mut self, cx: &mut Context<'_>) {
+        if self.output.len() >= self.service.limits.window {
+            // The application waits until the stream has taken some; until then it may read.
+            return self.socket.watch(cx);
+        }
+        let now = self.handle.now();
+        let (messages, close) = self.socket.poll_outgoing(cx);
+        if let Some(payload) = self.ping.take() {
+            self.engine.send_pong(now, &payload, self.output.tail());
+        }
+        for message in messages {
+            self.encode(now, message);
+        }
+        if let Some((code, reason)) = close {
+            let reason = std::str::from_utf8(&reason).unwrap_or_default();
+            self.engine
+                .send_close(now, Some(code), reason, self.output.tail());
+        }
+    }
+
+    fn encode(&mut self, now: Instant, message: Message) {
+        let Message { data, is_text } = message;
+        let Self { engine, output, .. } = self;
+        if data.len() > COPY_LIMIT && !engine.compresses(data.len()) {
+            if engine.begin_message(now, is_text, data.len(), output.tail()) {
+                output.push(data);
+            }
+        } else if is_text {
+            engine.send_text(now, &data, output.tail());
+        } else {
+            engine.send_binary(now, &data, output.tail());
+        }
+    }
+
+    pub(super) fn write(&mut self, cx: &mut Context<'_>) {
+        if !self.output.is_empty() {
+            let before = self.output.len();
+            match self.output.poll_write(&mut self.io, cx, false) {
+                Poll::Ready(Ok(())) => self.stall.clear(),
+                Poll::Ready(Err(_)) => {
+                    self.phase = Phase::Closed;
+                    return;
+                }
+                Poll::Pending => {
+                    if self.stall.is_clear() || self.output.len() < before {
+                        self.stall
+                            .start(self.handle.now(), self.service.limits.write_timeout);
+                    }
+                }
+            }
+        } else if self.unsent == 0 {
+            return;
+        }
+        self.unsent = self.output.len();
+        self.socket.set_unsent(self.unsent);
+    }
+}
+
+/// Larger messages go out by reference.
+const COPY_LIMIT: usize = 8 * 1024;
