@@ -1,6 +1,9 @@
 """Imports point downward only: the layers of docs/ARCHITECTURE.md, read off the `use` lines."""
 
+import ast
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -72,6 +75,54 @@ def test_the_poller_has_few_friends() -> None:
         if re.search(r"\bmio::", code) and path.name != "lib.rs"
     }
     assert named <= POLLER_FILES
+
+
+PACKAGE = ROOT / "granian"
+# What the rooms of the package must not import.
+FORBIDDEN_IMPORTS = {
+    "worker": ("supervisor", "server", "cli"),
+    "supervisor": ("server", "cli"),
+    "interfaces": ("worker", "supervisor", "server", "cli"),
+    "config": ("worker", "supervisor", "server", "cli"),
+}
+
+
+def imports(path: Path) -> set[str]:
+    """Rooms and modules of the package that a Python file imports, wherever in it: `worker`, `log`, ..."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            parts = list(path.relative_to(PACKAGE).parts[: -node.level])
+            named = [*parts, *(node.module or "").split(".")] if node.module else parts
+            found |= {named[0]} if named else {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("granian."):
+            found.add((node.module or "").split(".")[1])
+        elif isinstance(node, ast.ImportFrom) and node.module == "granian":
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("granian.")}
+    return found
+
+
+@pytest.mark.parametrize("room", FORBIDDEN_IMPORTS)
+def test_a_room_of_the_package_imports_nothing_above_it(room: str) -> None:
+    files = sorted((PACKAGE / room).rglob("*.py"))
+    assert len(files) > 1
+    assert {str(path.relative_to(ROOT)): imports(path) & {*FORBIDDEN_IMPORTS[room]} for path in files} == {
+        str(path.relative_to(ROOT)): set() for path in files
+    }
+
+
+def test_a_worker_needs_no_supervisor() -> None:
+    """Not by way of another module either."""
+    program = "import sys, granian.worker.life; print(*sys.modules, sep='\\n')"
+    # The package itself shows the server.
+    bare = f"import sys, types; granian = sys.modules['granian'] = types.ModuleType('granian'); \
+granian.__path__ = [{str(PACKAGE)!r}]; {program}"
+    ended = subprocess.run([sys.executable, "-c", bare], capture_output=True, text=True, check=True)
+    loaded = ended.stdout.split()
+    assert "granian.worker.life" in loaded
+    assert [name for name in loaded if name.startswith(("granian.supervisor", "granian.server"))] == []
 
 
 def test_the_layers_exist() -> None:

@@ -17,19 +17,19 @@ from typing import Any
 from .._loops import loops
 from ..config import Config
 from ..errors import ConfigurationError, FatalError, PidFileError
-from ..failure import describe, tell
 from ..importer import build_env_loader, load_target
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Address, Kind, Listeners, inherited_descriptors
+from ..start_errors import describe, tell
 from ..supervisor.core import Hooks, Supervisor
 from ..supervisor.crew import Plan
 from ..supervisor.handle import WorkerHandle
-from ..supervisor.logfiles import keep_loggers
 from ..supervisor.pidfile import PidFile
-from ..supervisor.report import Boot, Loader
 from ..supervisor.signals import Interrupted, SignalWatch
-from ..supervisor.title import set_title
-from .names import FormerNames
+from ..title import set_title
+from ..worker.logfiles import keep_loggers
+from ..worker.spec import Loader, WorkerSpec
+from .compat import FormerNames
 from .surface import Surface
 
 
@@ -58,8 +58,8 @@ class AbstractServer(Surface, FormerNames, ABC):
 
         `target_loader` gives the application in the place of an import: it is called in every worker process (with
         threads or `preload`: once, here) with the target, or with `wrap_loader=False` without arguments.
-        `spawn_target(boot, pipe, inherited)` takes the place of a worker process's main function: `boot` is a
-        `granian.supervisor.report.Boot`; reports to the supervisor and its commands go through the `pipe`, a
+        `spawn_target(spec, pipe, inherited)` takes the place of a worker process's main function: `spec` is a
+        `granian.worker.spec.WorkerSpec`; reports to the supervisor and its commands go through the `pipe`, a
         `Connection`; the descriptors in `inherited` are to be closed.
 
         # Errors
@@ -112,7 +112,7 @@ class AbstractServer(Surface, FormerNames, ABC):
             logger.error("%s: %s", self.option_names.get(error.option, error.option), error.message)
 
     @abstractmethod
-    def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[Boot], WorkerHandle]:
+    def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[WorkerSpec], WorkerHandle]:
         """What starts a worker."""
 
     def _check(self) -> None:

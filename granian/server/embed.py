@@ -16,7 +16,7 @@ from ..errors import ConfigurationError, FatalError
 from ..interfaces.detect import detect
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Listeners
-from .async_worker import AsyncWorker
+from ..worker.async_life import AsyncWorker
 from .common import addresses_of
 from .surface import Surface
 

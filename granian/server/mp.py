@@ -13,19 +13,19 @@ from typing import Any
 
 from ..config import Config
 from ..errors import ConfigurationError
-from ..supervisor.child import run_worker
 from ..supervisor.handle import WorkerHandle
 from ..supervisor.process import ProcessHandle
-from ..supervisor.report import Boot, Loader
+from ..worker.child import run_worker
+from ..worker.spec import Loader, WorkerSpec
 from .common import AbstractServer
 
 
 class MPServer(AbstractServer):
     """Serves with processes, which run Python code at the same time."""
 
-    def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[Boot], WorkerHandle]:
+    def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[WorkerSpec], WorkerHandle]:
         target = spawn_target or run_worker
-        return lambda boot: ProcessHandle(boot, target)
+        return lambda spec: ProcessHandle(spec, target)
 
     def _make_loader(self, loader: Loader | None) -> Loader | None:
         if multiprocessing.get_start_method() != "fork":

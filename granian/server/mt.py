@@ -8,8 +8,8 @@ from collections.abc import Callable
 from ..errors import ConfigurationError, FatalError
 from ..log import logger
 from ..supervisor.handle import WorkerHandle
-from ..supervisor.report import Boot, Loader
 from ..supervisor.thread import ThreadHandle
+from ..worker.spec import Loader, WorkerSpec
 from .common import AbstractServer
 
 WorkerThread = ThreadHandle
@@ -18,7 +18,7 @@ WorkerThread = ThreadHandle
 class MTServer(AbstractServer):
     """Serves with threads, which share the application."""
 
-    def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[Boot], WorkerHandle]:
+    def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[WorkerSpec], WorkerHandle]:
         if spawn_target is not None:
             raise ConfigurationError("spawn_target", "threads run nothing but workers")
         return ThreadHandle

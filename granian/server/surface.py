@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ..config import Config
-from .names import former
+from .compat import former
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 

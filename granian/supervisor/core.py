@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from enum import Enum
 from multiprocessing.connection import wait
 
+from ..certificates import CertificateWatch
 from ..config import Config
 from ..errors import ConfigurationError
 from ..log import logger
 from ..systemd import Notifier
-from .certificates import CertificateWatch
+from ..worker.logfiles import reopen_log_files
 from .crew import Crew, Plan
 from .health import Health
-from .logfiles import reopen_log_files
 from .reload import FileWatch
 from .signals import SignalWatch
 from .timers import Timers

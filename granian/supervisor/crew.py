@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..config import Config
-from ..failure import tell
 from ..log import logger
 from ..sockets import Listeners
+from ..start_errors import tell
+from ..worker.report import Command, Report
+from ..worker.spec import Loader, WorkerSpec
 from .handle import Event, WorkerHandle
 from .leaving import Leaving
 from .queues import Queues
-from .report import Boot, Command, Loader, Report
 from .slot import Slot, SlotState
 from .timers import Timers
 
@@ -32,7 +33,7 @@ class Plan:
 
     config: Config
     listeners: Listeners
-    launch: Callable[[Boot], WorkerHandle]
+    launch: Callable[[WorkerSpec], WorkerHandle]
     drain_timeout: float
     title: str | None = None
     loader: Loader | None = None
@@ -255,7 +256,7 @@ class Crew:
     def _spawn(self, slot: Slot) -> None:
         config = self._config
         jitter = random.randint(0, config.max_requests_jitter or 0)
-        boot = Boot(
+        spec = WorkerSpec(
             number=slot.number,
             config=config,
             drain_timeout=self._plan.drain_timeout,
@@ -268,7 +269,7 @@ class Crew:
             supervisor=os.getpid(),
         )
         try:
-            worker = self._plan.launch(boot)
+            worker = self._plan.launch(spec)
         except OSError as error:
             logger.error("%s could not be spawned: %s", slot.name, error)
             return self._retry(slot, slot.back_off())

@@ -10,15 +10,16 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import Any
 
-from .report import Boot, Command, Report
+from ..worker.report import Command, Report
+from ..worker.spec import WorkerSpec
 
 
 class WorkerHandle(ABC):
     """One worker from start to end; never started twice."""
 
-    def __init__(self, boot: Boot) -> None:
-        self.boot = boot
-        self.number = boot.number
+    def __init__(self, spec: WorkerSpec) -> None:
+        self.spec = spec
+        self.number = spec.number
         # Why it could not start, or leaves.
         self.failure: str | None = None
         self.replaced = False
@@ -28,7 +29,7 @@ class WorkerHandle(ABC):
         self.last_beat: float | None = None
         self.pipe: Connection | None = None
         # Numbers of the sockets that it accepts on.
-        self.listening = set(boot.sockets)
+        self.listening = set(spec.sockets)
 
     @property
     def name(self) -> str:

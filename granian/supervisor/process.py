@@ -13,11 +13,12 @@ from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import sendfds
 from typing import Any, Protocol
 
-from .child import run_worker
+from ..worker.child import run_worker
+from ..worker.report import Command
+from ..worker.spec import WorkerSpec
 from .handle import WorkerHandle
-from .report import Boot, Command
 
-Target = Callable[[Boot, Connection, list[int]], None]
+Target = Callable[[WorkerSpec, Connection, list[int]], None]
 
 
 class HasDescriptor(Protocol):
@@ -29,12 +30,12 @@ class HasDescriptor(Protocol):
 class ProcessHandle(WorkerHandle):
     """Starts a process at once."""
 
-    def __init__(self, boot: Boot, target: Target = run_worker) -> None:
-        super().__init__(boot)
+    def __init__(self, spec: WorkerSpec, target: Target = run_worker) -> None:
+        super().__init__(spec)
         self.pipe, theirs = multiprocessing.Pipe()
         keep_from_workers(self.pipe)
         try:
-            self._process = start_process(target, (boot, theirs), "granian-worker")
+            self._process = start_process(target, (spec, theirs), "granian-worker")
         except BaseException:
             self.pipe.close()
             raise

@@ -1,4 +1,4 @@
-"""Who accepts from which queue: a slot's own worker, and another one as long as there is none."""
+"""The slots' queues: each has its slot's own worker, and another one while that slot is without."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from .slot import Slot
 
 
 class Queues:
-    """Shares out the queues that no other slot has; those that all have need nobody's care."""
+    """Shares out the queues of single slots. A queue that every worker accepts from is never without one."""
 
     def __init__(self, listeners: Listeners) -> None:
         self._listeners = listeners

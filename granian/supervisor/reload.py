@@ -16,7 +16,8 @@ from typing import Any
 
 from ..config import Config
 from ..log import logger
-from .child import die_with_parent, reset_signals
+from ..worker.child import die_with_parent
+from ..worker.signals import reset_signals
 from .process import keep_from_workers, start_process
 
 

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-from .child import ignore
+from ..worker.signals import ignore
 from .process import keep_from_workers
 
 

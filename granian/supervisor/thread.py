@@ -10,16 +10,17 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..log import logger
-from ..worker import WorkerLife
+from ..worker.life import WorkerLife
+from ..worker.report import Command, Report
+from ..worker.spec import WorkerSpec
 from .handle import WorkerHandle
-from .report import Boot, Command, Report
 
 
 class ThreadHandle(WorkerHandle):
     """Starts a thread at once. It cannot be killed: one that does not end is left behind."""
 
-    def __init__(self, boot: Boot) -> None:
-        super().__init__(boot)
+    def __init__(self, spec: WorkerSpec) -> None:
+        super().__init__(spec)
         self.pipe, theirs = multiprocessing.Pipe()
         # Readable when the thread has ended: nobody ever writes to it.
         self._ended, mark = os.pipe()
@@ -73,7 +74,7 @@ class ThreadHandle(WorkerHandle):
         code = 1
         try:
             pipe.send((Report.BOOTING, None))
-            code = WorkerLife(self.boot, pipe).run()
+            code = WorkerLife(self.spec, pipe).run()
         except BaseException as error:
             logger.error("%s has failed", self.name, exc_info=error)
         finally:

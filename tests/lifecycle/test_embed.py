@@ -375,7 +375,7 @@ def test_a_start_that_fails_late_ends_the_lifespan(monkeypatch):
     def refuse(*arguments: Any) -> None:
         raise ConfigurationError("ssl_cert", "no")
 
-    monkeypatch.setattr("granian.server.async_worker.Worker", refuse)
+    monkeypatch.setattr("granian.worker.serving.Worker", refuse)
     app, ended = App(), []
     server = Server(app, port=0, interface="asgi")
     server.on_shutdown(lambda: ended.append(app.events[-1]))

@@ -11,8 +11,8 @@ import pytest
 from e2e.certificates import Authority
 from e2e.tls import context
 
-from granian.server import renewal
 from granian.server.embed import Server
+from granian.worker import renewal
 
 
 async def app(scope: dict[str, Any], receive: Any, send: Any) -> None:

@@ -397,7 +397,7 @@ def test_second_group_signal(serve):
 def test_forced_end_keeps_the_exit_code(code):
     source = f"""
 import threading
-from granian.supervisor.child import ExitGuard
+from granian.worker.exit import ExitGuard
 
 threading.Thread(target=threading.Event().wait).start()
 ExitGuard(lambda: {code}).arm(0.05)

@@ -15,9 +15,9 @@ from granian.supervisor.crew import LONG_LIFE, Crew, Plan
 from granian.supervisor.handle import Event, WorkerHandle
 from granian.supervisor.health import Health
 from granian.supervisor.leaving import HURRY
-from granian.supervisor.report import Report
 from granian.supervisor.slot import SlotState
 from granian.supervisor.timers import Timers
+from granian.worker.report import Report
 
 
 class Clock:
@@ -62,8 +62,8 @@ class Worker(WorkerHandle):
     pid = 1
     spawn_line = "Spawning"
 
-    def __init__(self, boot) -> None:
-        super().__init__(boot)
+    def __init__(self, spec) -> None:
+        super().__init__(spec)
         self.told: list[str] = []
         self.is_gone = False
         self.takes_sockets = True

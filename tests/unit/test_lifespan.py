@@ -9,8 +9,8 @@ import pytest
 
 from granian.constants import Interfaces
 from granian.errors import FatalError
-from granian.failure import describe
 from granian.interfaces import LifespanProtocol, RSGILifespan, WSGILifespan, lifespan_of
+from granian.start_errors import describe
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""`granian.supervisor.logfiles`: files that are opened anew, or cannot be."""
+"""`granian.worker.logfiles`: files that are opened anew, or cannot be."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import shutil
 import pytest
 
 from granian.log import access_logger, logger
-from granian.supervisor.logfiles import keep_loggers, reopen_log_files
+from granian.worker.logfiles import keep_loggers, reopen_log_files
 
 
 @pytest.fixture

@@ -13,11 +13,12 @@ from dataclasses import replace
 import pytest
 
 from granian.config import Config
-from granian.failure import describe
 from granian.importer import find_target
 from granian.log import logger
-from granian.supervisor.report import Boot, Command, Loader, Report
-from granian.worker import WorkerLife
+from granian.start_errors import describe
+from granian.worker.life import WorkerLife
+from granian.worker.report import Command, Report
+from granian.worker.spec import Loader, WorkerSpec
 
 
 async def hello(scope, receive, send):
@@ -40,8 +41,8 @@ class Rig:
         loader = Loader(options.pop("loader", lambda: app), with_target=False)
         config = Config.from_kwargs(target="x", **{"interface": "asginl", "loop": "asyncio", **options})
         self.pipe, theirs = multiprocessing.Pipe()
-        boot = Boot(1, config, 1.0, {0: self.listener}, loader=loader, request_limit=limit)
-        self.life = WorkerLife(boot, theirs)
+        spec = WorkerSpec(1, config, 1.0, {0: self.listener}, loader=loader, request_limit=limit)
+        self.life = WorkerLife(spec, theirs)
         self.code: int | None = None
         # A worker that a failed test leaves behind doesn't hold the interpreter's exit.
         self.thread = threading.Thread(target=self._run, args=(theirs,), daemon=True)
@@ -173,7 +174,7 @@ def test_hurry():
         await asyncio.sleep(60)
 
     rig = Rig(endless)
-    rig.life.boot = replace(rig.life.boot, drain_timeout=60.0)
+    rig.life.spec = replace(rig.life.spec, drain_timeout=60.0)
     rig.wait(Report.READY)
     with socket.create_connection(rig.listener.getsockname(), 10) as client:
         client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")

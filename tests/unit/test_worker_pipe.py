@@ -10,8 +10,8 @@ from multiprocessing.reduction import send_handle
 import pytest
 from test_worker import Rig, hello
 
-from granian.supervisor.pipe import WorkerPipe
-from granian.supervisor.report import Command, Report
+from granian.worker.pipe import WorkerPipe
+from granian.worker.report import Command, Report
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from .._granian import Worker
-from ..config import Config, WorkerOptions
+from ..config import Config
 from ..constants import Interfaces
-from ..interfaces import served
 from ..interfaces.asgi import LifespanProtocol
 from ..interfaces.rsgi import RSGILifespan
-from ..log import log_app_exception, log_request_builder
 from ..sockets import Listeners
 from .renewal import Renewal
+from .serving import Serving
 
 
 class AsyncWorker:
@@ -26,7 +24,7 @@ class AsyncWorker:
         self._loop = asyncio.get_running_loop()
         self._lifespan = LifespanProtocol(app) if interface == Interfaces.ASGI else None
         self._callbacks = RSGILifespan(app) if interface == Interfaces.RSGI else None
-        self._worker: Worker | None = None
+        self._serving: Serving | None = None
         # Another one is there by the time that it stops.
         self.is_replaced = False
         self._renewal: Renewal | None = None
@@ -45,59 +43,39 @@ class AsyncWorker:
         try:
             self._listen(listeners)
         except BaseException:
-            worker, self._worker = self._worker, None
-            if worker is not None:
-                self._close(worker)
+            serving, self._serving = self._serving, None
+            if serving is not None:
+                self._close(serving)
             await self._end()
             raise
 
     async def stop(self, timeout: float) -> None:
         """Drains for `timeout` seconds at most, then ends the application; a cancellation only hurries it."""
-        worker, self._worker = self._worker, None
-        if worker is None:
+        serving, self._serving = self._serving, None
+        if serving is None:
             return
-        drained = asyncio.Event()
-        worker.drain(lambda: self._loop.call_soon_threadsafe(drained.set) and None, self.is_replaced)
+        drained = serving.drain(self.is_replaced)
         try:
-            await asyncio.wait_for(drained.wait(), timeout)
-        except asyncio.TimeoutError:
-            await self._cut(worker, drained)
+            if drained not in (await asyncio.wait([drained], timeout=timeout))[0]:
+                await serving.cut(drained, CANCEL_TIME)
         except asyncio.CancelledError:
-            await self._cut(worker, drained)
+            await serving.cut(drained, CANCEL_TIME)
             raise
         finally:
-            self._close(worker)
+            self._close(serving)
             await self._end()
 
     def _listen(self, listeners: Listeners) -> None:
         config = self._config
-        options = WorkerOptions.from_config(
-            config,
-            interface=self._interface,
-            state=self._lifespan.state if self._lifespan is not None else None,
-            access_log=log_request_builder(config.log_access_format) if config.log_access else None,
-            on_exception=log_app_exception,
-        )
-        app = served(self._app, self._interface)
-        self._worker = Worker(app, options, self._loop)
-        self._loop.add_reader(self._worker.fileno(), self._worker.turn)
-        redirects = listeners.redirects(config.ssl_redirect_to_port)
-        for position, listener in listeners.sockets(0).items():
-            redirects.listen(self._worker, position, listener)
-        self._renewal = Renewal(self._worker, config)
+        state = self._lifespan.state if self._lifespan is not None else None
+        self._serving = Serving(self._app, self._interface, config, state, self._loop)
+        self._serving.listen(listeners.redirects(config.ssl_redirect_to_port), listeners.sockets(0))
+        self._renewal = Renewal(self._serving.worker, config)
 
-    async def _cut(self, worker: Worker, drained: asyncio.Event) -> None:
-        worker.cancel()
-        try:
-            await asyncio.wait_for(drained.wait(), CANCEL_TIME)
-        except asyncio.TimeoutError:
-            pass
-
-    def _close(self, worker: Worker) -> None:
+    def _close(self, serving: Serving) -> None:
         if self._renewal is not None:
             self._renewal.close()
-        self._loop.remove_reader(worker.fileno())
-        worker.close()
+        serving.close()
 
     async def _end(self) -> None:
         if self._lifespan is not None:

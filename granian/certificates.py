@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from .._granian import check_tls
-from ..config import Config, TlsOptions
-from ..errors import ConfigurationError
-from ..log import logger
+from ._granian import check_tls
+from .config import Config, TlsOptions
+from .errors import ConfigurationError
+from .log import logger
 
 # Of each file: device, inode, size, time of the last change; None if it is not there.
 State = list[tuple[int, int, int, int] | None]

@@ -14,37 +14,33 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
-from ._granian import LoadedTls, Worker, load_tls
-from ._loops import loops
-from .config import TlsOptions, WorkerOptions
-from .constants import Interfaces
-from .errors import ConfigurationError
-from .failure import describe
-from .importer import find_target, finish_factory
-from .interfaces import Lifespan, LifespanProtocol, lifespan_of, served
-from .interfaces.detect import detect
-from .log import log_app_exception, log_request_builder, logger
-from .sockets import Accepting
-from .supervisor.logfiles import keep_loggers
-from .supervisor.pipe import WorkerPipe
-from .supervisor.report import Boot, Command, Report
-from .tasks import cancel_all, others, resolve, taken, when_done
-from .turns import turn_of
+from .._granian import Worker
+from .._loops import loops
+from ..constants import Interfaces
+from ..importer import find_target, finish_factory
+from ..interfaces import Lifespan, LifespanProtocol, lifespan_of
+from ..interfaces.detect import detect
+from ..log import logger
+from ..start_errors import describe
+from ..tasks import cancel_all, others, resolve, taken, when_done
+from .logfiles import keep_loggers
+from .pipe import WorkerPipe
+from .report import Command, Report
+from .request_limit import counted_turn
+from .serving import Serving
+from .spec import WorkerSpec
 
 
 class WorkerLife:
     """The life of one worker on the calling thread."""
 
-    def __init__(self, boot: Boot, pipe: Connection) -> None:
-        self.boot = boot
-        self.worker: Worker | None = None
+    def __init__(self, spec: WorkerSpec, pipe: Connection) -> None:
+        self.spec = spec
         self.loop: asyncio.AbstractEventLoop | None = None
         # What the process ends with, even if it is ended before `run` returns.
         self.exit_code = 0
         self._pipe = WorkerPipe(pipe)
-        self._accepting: Accepting | None = None
-        # Certificates that are being read.
-        self._tls: asyncio.Future[LoadedTls] | None = None
+        self._serving: Serving | None = None
         self._lifespan: Lifespan | None = None
         self._main: asyncio.Task[None] | None = None
         self._starting = True
@@ -79,13 +75,18 @@ class WorkerLife:
             self._close(self.loop)
         return self.exit_code
 
+    @property
+    def worker(self) -> Worker | None:
+        """The core's, while there is one."""
+        return self._serving.worker if self._serving is not None else None
+
     def request_stop(self) -> None:
         """Begins the drain; from a signal's handler on the worker's own thread, or another one."""
         if self._stopping:
             return
         self._stopping = True
-        self._deadline = time.monotonic() + self.boot.drain_timeout
-        self.on_stopping(self.boot.drain_timeout + GRACE)
+        self._deadline = time.monotonic() + self.spec.drain_timeout
+        self.on_stopping(self.spec.drain_timeout + GRACE)
         self.call_soon(self._handle_stop)
 
     def request_cancel(self) -> None:
@@ -107,7 +108,7 @@ class WorkerLife:
     # Starting.
 
     def _load(self) -> None:
-        config = self.boot.config
+        config = self.spec.config
         self.loop = loop = loops.get(config.loop)
         app = self._find_app(loop)
         keep_loggers()
@@ -118,51 +119,26 @@ class WorkerLife:
         self._lifespan.startup(loop)
         keep_loggers()
         self._startup_tasks = asyncio.all_tasks(loop)
-        options = WorkerOptions.from_config(
-            config,
-            interface=interface,
-            state=self._lifespan.state,
-            access_log=log_request_builder(config.log_access_format) if config.log_access else None,
-            on_exception=log_app_exception,
-        )
-        target = served(app, interface)
-        self.worker = Worker(target, options, loop)
-        turn = turn_of(self.worker, self.boot.request_limit, lambda: self._pipe.report(Report.SPENT))
-        self.worker.set_turn(turn)
-        loop.add_reader(self.worker.fileno(), turn)
-        self._accepting = Accepting(self.worker, self.boot.redirects, self.boot.sockets)
+        self._serving = Serving(app, interface, config, self._lifespan.state, loop)
+        if self.spec.request_limit is not None:
+            worker, limit = self._serving.worker, self.spec.request_limit
+            self._serving.set_turn(counted_turn(worker, limit, lambda: self._pipe.report(Report.SPENT)))
+        self._serving.listen(self.spec.redirects, self.spec.sockets)
 
     def _find_app(self, loop: asyncio.AbstractEventLoop) -> Any:
-        config = self.boot.config
-        if self.boot.loader is not None:
-            return self.boot.loader.load(config.target)
+        config = self.spec.config
+        if self.spec.loader is not None:
+            return self.spec.loader.load(config.target)
         app = find_target(config.target, config.working_dir)
         return finish_factory(app, loop) if config.factory else app
-
-    def _reload_tls(self) -> None:
-        options = TlsOptions.from_config(self.boot.config)
-        if self.loop is None or options is None:
-            return
-        # To open an encrypted key takes longer than requests should wait.
-        self._tls = self.loop.run_in_executor(None, load_tls, options)
-        self._tls.add_done_callback(self._take_tls)
-
-    def _take_tls(self, loaded: asyncio.Future[LoadedTls]) -> None:
-        # Those that have been asked for last are read last.
-        if self.worker is None or loaded is not self._tls or loaded.cancelled():
-            return
-        try:
-            self.worker.set_tls(loaded.result())
-        except ConfigurationError as error:
-            # The supervisor has read them, but they may have changed since. It will look again.
-            logger.warning("The certificates stay as they were: %s", error)
 
     def _adopt(self, position: int, descriptor: int | None) -> None:
         """Accepts on a socket whose own worker is gone."""
         listener = self._pipe.listener() if descriptor is None else socket.socket(fileno=os.dup(descriptor))
-        if self._accepting is None or self._stopping:
+        accepting = self._serving.accepting if self._serving is not None else None
+        if accepting is None or self._stopping:
             return listener.close()
-        self._accepting.adopt(position, listener)
+        accepting.adopt(position, listener)
 
     def _fail(self, error: BaseException) -> None:
         self._starting = False
@@ -204,26 +180,22 @@ class WorkerLife:
 
     async def _serve(self, loop: asyncio.AbstractEventLoop) -> None:
         self._pipe.report(Report.READY)
-        if self.boot.config.hang_timeout:
-            self._beat(loop, self.boot.config.hang_timeout / BEATS)
+        if self.spec.config.hang_timeout:
+            self._beat(loop, self.spec.config.hang_timeout / BEATS)
         await self._stop.wait()
         await self._drain(loop)
 
     async def _drain(self, loop: asyncio.AbstractEventLoop) -> None:
-        assert self.worker is not None and self._accepting is not None
-        drained = loop.create_future()
-        # The last call may end on a thread of the pool.
+        serving = self._serving
+        assert serving is not None and serving.accepting is not None
         # A signal overtakes what was said before it.
         self._handle_commands()
-        self.worker.drain(lambda: loop.call_soon_threadsafe(resolve, drained) and None, self._is_replaced)
+        drained = serving.drain(self._is_replaced)
         # The supervisor may end the sockets then.
-        await taken(self._accepting.listeners)
+        await taken(serving.accepting.listeners)
         self._pipe.report(Report.DRAINING, self._reason)
         if not await self._wait(drained):
-            if count := self.worker.requests:
-                logger.warning("Cancelling %d request%s that did not end", count, "s" if count > 1 else "")
-            self.worker.cancel()
-            await asyncio.wait([drained], timeout=GRACE / 4)
+            await serving.cut(drained, GRACE / 4)
         while tasks := others(loop, self._kept_tasks()):
             if not await self._wait(when_done(loop, tasks)):
                 break
@@ -265,10 +237,10 @@ class WorkerLife:
         match command:
             case Command.LISTEN:
                 self._adopt(*value)
-            case Command.UNLISTEN if self._accepting is not None:
-                self._accepting.leave(value)
-            case Command.RELOAD_TLS:
-                self._reload_tls()
+            case Command.UNLISTEN if self._serving is not None and self._serving.accepting is not None:
+                self._serving.accepting.leave(value)
+            case Command.RELOAD_TLS if self._serving is not None:
+                self._serving.reload_tls()
             case Command.REPLACED:
                 self._is_replaced = True
             case Command.STOP:
@@ -290,13 +262,10 @@ class WorkerLife:
             resolve(self._hurry)
 
     def _close(self, loop: asyncio.AbstractEventLoop) -> None:
-        if self.worker is not None:
-            loop.remove_reader(self.worker.fileno())
-            self.worker.close()
-        if self._accepting is not None:
-            self._accepting.close()
+        if self._serving is not None:
+            self._serving.close()
         # It must go on the thread that it has lived on.
-        self.worker = self._accepting = None
+        self._serving = None
         self._pipe.unwatch()
         loop.close()
 

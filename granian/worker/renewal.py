@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 
 from .._granian import LoadedTls, Worker, load_tls
+from ..certificates import CertificateWatch
 from ..config import Config
 from ..errors import ConfigurationError
 from ..log import logger
-from ..supervisor.certificates import CertificateWatch
 
 
 class Renewal:

@@ -1,4 +1,4 @@
-"""`granian.supervisor.child`: handlers of a worker's signals."""
+"""`granian.worker.signals`: handlers of a worker's signals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from granian.supervisor import child
+from granian.worker import signals
 
 
 class Life:
@@ -38,9 +38,9 @@ def test_dump_in_the_middle_of_a_line(usr2, monkeypatch, capfd):
         said.append(arguments)
         raise RuntimeError("reentrant call inside <_io.BufferedWriter>")
 
-    monkeypatch.setattr(child.logger, "warning", refuse)
+    monkeypatch.setattr(signals.logger, "warning", refuse)
     monkeypatch.setattr(sys, "stderr", sys.__stderr__)
-    child._handle_dumps(Life())
+    signals.handle_dumps(Life())
     os.kill(os.getpid(), signal.SIGUSR2)
     assert said == [("%d connections, %d requests in flight", 1, 2)]
     assert "most recent call first" in capfd.readouterr().err

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import socket
-from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
-
-from ..config import Config
-from ..sockets import NO_REDIRECTS, Redirects
 
 
 class Report(Enum):
@@ -42,33 +35,3 @@ class Command(Enum):
     STOP = "stop"
     # Drain no longer: what still runs is cancelled.
     CANCEL = "cancel"
-
-
-@dataclass(frozen=True)
-class Loader:
-    """How a worker gets the application, if not by the target."""
-
-    function: Callable[..., Any]
-    with_target: bool
-
-    def load(self, target: str) -> Any:
-        return self.function(target) if self.with_target else self.function()
-
-
-@dataclass(frozen=True)
-class Boot:
-    """All that a worker is started with."""
-
-    number: int
-    config: Config
-    drain_timeout: float
-    # By their number among all of the service's.
-    sockets: dict[int, socket.socket]
-    title: str | None = None
-    # After so many requests it reports itself spent.
-    request_limit: int | None = None
-    # From environment files, for workers that do not inherit the supervisor's variables.
-    environment: dict[str, str] = field(default_factory=dict)
-    loader: Loader | None = None
-    redirects: Redirects = NO_REDIRECTS
-    supervisor: int = 0

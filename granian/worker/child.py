@@ -1,0 +1,60 @@
+"""A worker process from the inside: its title, its tie to the parent, its life, its certain end."""
+
+from __future__ import annotations
+
+import ctypes
+import multiprocessing
+import os
+import signal
+import sys
+from multiprocessing.connection import Connection
+
+from ..log import configure_logging
+from ..title import set_title
+from .exit import ExitGuard
+from .life import WorkerLife
+from .report import Report
+from .signals import SignalAlarm, handle_dumps, handle_signals, reset_signals
+from .spec import WorkerSpec
+
+
+def run_worker(spec: WorkerSpec, pipe: Connection, inherited: list[int]) -> None:
+    """The target of a worker's process; leaves by `sys.exit`."""
+    reset_signals()
+    for descriptor in inherited:
+        # Other workers' pipes, which must end with the parent alone.
+        os.close(descriptor)
+    die_with_parent(spec.supervisor)
+    os.environ.update(spec.environment)
+    set_title(spec.title)
+    config = spec.config
+    configure_logging(config.log_level, config.log_dictconfig, config.log_enabled)
+
+    life = WorkerLife(spec, pipe)
+    guard = ExitGuard(lambda: life.exit_code)
+    life.on_stopping = guard.arm
+    alarm = SignalAlarm()
+    life.on_loaded = lambda: handle_signals(life, alarm)
+    handle_dumps(life)
+    pipe.send((Report.BOOTING, None))
+    code = life.run()
+    guard.arm(THREADS_TIMEOUT if guard.deadline is None else guard.left())
+    sys.exit(code)
+
+
+def die_with_parent(parent: int) -> None:
+    """Linux sends SIGTERM when the parent dies; everywhere the pipe's end tells the same a little later."""
+    if sys.platform != "linux":
+        return
+    try:
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
+    except (OSError, AttributeError):
+        return
+    if parent and os.getppid() != parent and multiprocessing.get_start_method(allow_none=True) == "fork":
+        # It died before this was set.
+        os._exit(0)
+
+
+PR_SET_PDEATHSIG = 1
+# What non-daemon threads get after a worker has left without being asked.
+THREADS_TIMEOUT = 5.0

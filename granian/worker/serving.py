@@ -1,0 +1,94 @@
+"""`Serving`: the core's worker on an event loop, from its making to its close, for both kinds of life."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from .._granian import LoadedTls, Worker, load_tls
+from ..config import Config, TlsOptions, WorkerOptions
+from ..constants import Interfaces
+from ..errors import ConfigurationError
+from ..interfaces import served
+from ..log import log_app_exception, log_request_builder, logger
+from ..sockets import Accepting, Redirects
+from ..tasks import resolve
+
+
+class Serving:
+    """Serves `app`, any interface but `auto`, on the loop until it is drained and closed."""
+
+    def __init__(
+        self,
+        app: Any,
+        interface: Interfaces,
+        config: Config,
+        state: dict[str, Any] | None,
+        loop: asyncio.AbstractEventLoop,
+    ) -> None:
+        options = WorkerOptions.from_config(
+            config,
+            interface=interface,
+            state=state,
+            access_log=log_request_builder(config.log_access_format) if config.log_access else None,
+            on_exception=log_app_exception,
+        )
+        self.worker = Worker(served(app, interface), options, loop)
+        self.accepting: Accepting | None = None
+        self._loop = loop
+        self._config = config
+        self._is_closed = False
+        # Certificates that are being read.
+        self._tls: asyncio.Future[LoadedTls] | None = None
+        loop.add_reader(self.worker.fileno(), self.worker.turn)
+
+    def set_turn(self, turn: Callable[[], None]) -> None:
+        """`turn` is called in the place of the core's own, which it calls."""
+        self.worker.set_turn(turn)
+        self._loop.add_reader(self.worker.fileno(), turn)
+
+    def listen(self, redirects: Redirects, sockets: dict[int, socket.socket]) -> None:
+        """Accepts from now on."""
+        self.accepting = Accepting(self.worker, redirects, sockets)
+
+    def reload_tls(self) -> None:
+        """Reads certificates and keys anew, for the connections to come."""
+        options = TlsOptions.from_config(self._config)
+        if options is not None:
+            # To open an encrypted key takes longer than requests should wait.
+            self._tls = self._loop.run_in_executor(None, load_tls, options)
+            self._tls.add_done_callback(self._take_tls)
+
+    def drain(self, is_replaced: bool) -> asyncio.Future[None]:
+        """Accepts nothing new; the future is done when no connection and no call of the application is left."""
+        drained: asyncio.Future[None] = self._loop.create_future()
+        # The last call may end on a thread of the pool.
+        self.worker.drain(lambda: self._loop.call_soon_threadsafe(resolve, drained) and None, is_replaced)
+        return drained
+
+    async def cut(self, drained: asyncio.Future[None], timeout: float) -> None:
+        """Ends the drain: cancels what is left, and gives it `timeout` seconds."""
+        if count := self.worker.requests:
+            logger.warning("Cancelling %d request%s that did not end", count, "s" if count > 1 else "")
+        self.worker.cancel()
+        await asyncio.wait([drained], timeout=timeout)
+
+    def close(self) -> None:
+        """Drops everything at once."""
+        self._is_closed = True
+        self._loop.remove_reader(self.worker.fileno())
+        self.worker.close()
+        if self.accepting is not None:
+            self.accepting.close()
+
+    def _take_tls(self, loaded: asyncio.Future[LoadedTls]) -> None:
+        # Those that have been asked for last are read last.
+        if self._is_closed or loaded is not self._tls or loaded.cancelled():
+            return
+        try:
+            self.worker.set_tls(loaded.result())
+        except ConfigurationError as error:
+            # The supervisor has read them, but they may have changed since. It will look again.
+            logger.warning("The certificates stay as they were: %s", error)

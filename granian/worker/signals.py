@@ -1,0 +1,97 @@
+"""The signals of a worker process: before the application is there, while it serves, and for a look inside."""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import signal
+import socket
+import sys
+from types import FrameType
+
+from ..log import logger
+from ..tasks import stack_of
+from .life import WorkerLife
+from .logfiles import reopen_log_files
+
+
+def reset_signals() -> None:
+    """Undoes the supervisor's handlers: until the application is loaded, a signal ends this process at once."""
+    signal.set_wakeup_fd(-1)
+    for name in ("SIGTERM", "SIGINT", "SIGCHLD", "SIGBREAK"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_DFL)
+    for name in ("SIGHUP", "SIGTTIN", "SIGTTOU"):
+        # Meant for the supervisor, even if the whole group gets it. SIG_IGN would go on to what the application starts.
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), ignore)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def ignore(signum: int, frame: FrameType | None) -> None:
+    """The handler of signals that are somebody else's, or are told otherwise."""
+
+
+class SignalAlarm:
+    """Wakes an event loop for every signal.
+
+    Python runs handlers between its own steps: a signal that comes when the loop is about to sleep, and has
+    looked already, would wait until something else wakes it.
+    """
+
+    def __init__(self) -> None:
+        self._reader, self._writer = socket.socketpair()
+        self._reader.setblocking(False)
+        self._writer.setblocking(False)
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
+        loop.add_reader(self._reader.fileno(), self._reader.recv, 4096)
+
+
+def handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
+    if life.loop is not None:
+        alarm.watch(life.loop)
+
+    def handle_stop(signum: int, frame: FrameType | None) -> None:
+        # Again means nothing: a signal to the process group comes here from its sender and from the supervisor.
+        life.request_stop()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(signum, handle_stop)
+    if hasattr(signal, "SIGBREAK"):
+        signal.signal(signal.SIGBREAK, handle_stop)
+    if hasattr(signal, "SIGUSR1"):
+        signal.signal(signal.SIGUSR1, lambda signum, frame: life.call_soon(reopen_log_files))
+
+
+def handle_dumps(life: WorkerLife) -> None:
+    """USR2 writes the stacks of all threads, even of those that never come back to Python, and of all tasks."""
+    if not hasattr(signal, "SIGUSR2"):
+        return
+
+    def handle_dump(signum: int, frame: FrameType | None) -> None:
+        try:
+            _dump(life)
+        except Exception:
+            # It may have interrupted somebody who was just writing there, which is refused; and what tasks wait for may
+            # be anything. Whoever was interrupted has no part in this.
+            pass
+
+    signal.signal(signal.SIGUSR2, handle_dump)
+    if sys.stderr is not None:
+        try:
+            faulthandler.register(signal.SIGUSR2, file=sys.stderr, all_threads=True, chain=True)
+        except (ValueError, OSError):
+            # The standard error is no file: the tasks must do.
+            pass
+
+
+def _dump(life: WorkerLife) -> None:
+    worker, loop = life.worker, life.loop
+    if worker is not None:
+        logger.warning("%d connections, %d requests in flight", worker.connections, worker.requests)
+    if loop is None or sys.stderr is None:
+        return
+    print(*map(stack_of, asyncio.all_tasks(loop)), sep="\n", file=sys.stderr, flush=True)
