@@ -1,9 +1,14 @@
-"""Wrappers that believe `X-Forwarded-For` and `X-Forwarded-Proto` of the proxies one trusts."""
+"""Wrappers that believe `X-Forwarded-For` and `X-Forwarded-Proto` of the proxies one trusts.
+
+Both headers are lists that every proxy appends to, so only their right ends are known to be true: `TrustedHosts.look`
+goes from there to the first host that is not trusted, which is the client, and takes the scheme from the same hop.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
@@ -17,7 +22,8 @@ def wrap_asgi_with_proxy_headers(app: ASGIApp, trusted_hosts: Sequence[str] | st
 
     `trusted_hosts` holds addresses, networks (`10.0.0.0/8`) and literal names, as a list or separated by commas; by
     default it is this machine. `*` is everybody, also the peers of a Unix socket, which have no name: then only the
-    right-most entry of `X-Forwarded-For` counts, for the sender can make up the others.
+    right-most entry of `X-Forwarded-For` counts, for the sender can make up the others. Brackets are left away, and a
+    port behind an address becomes the client's port, which is 0 otherwise.
 
     # Errors
     `ValueError` for a network that is none, such as `10.0.0.1/8`.
@@ -36,7 +42,7 @@ def wrap_asgi_with_proxy_headers(app: ASGIApp, trusted_hosts: Sequence[str] | st
 
 
 def wrap_wsgi_with_proxy_headers(app: WSGIApp, trusted_hosts: Sequence[str] | str = "127.0.0.1") -> WSGIApp:
-    """`app` with `REMOTE_ADDR` and `wsgi.url_scheme` as the nearest client of a trusted proxy has them.
+    """`app` with `REMOTE_ADDR`, `REMOTE_PORT` and `wsgi.url_scheme` as the nearest client of a trusted proxy has them.
 
     `trusted_hosts` is as for `wrap_asgi_with_proxy_headers`.
     """
@@ -45,15 +51,28 @@ def wrap_wsgi_with_proxy_headers(app: WSGIApp, trusted_hosts: Sequence[str] | st
     @wraps(app)
     def wrapped(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if trusted.trusts_peer(environ.get("REMOTE_ADDR", "")):
-            client = trusted.client_of(environ.get("HTTP_X_FORWARDED_FOR", ""))
-            if client:
-                environ["REMOTE_ADDR"] = client
-            scheme = _scheme_of(environ.get("HTTP_X_FORWARDED_PROTO", ""), _HTTP_SCHEMES)
-            if scheme:
-                environ["wsgi.url_scheme"] = scheme
+            forwarded = trusted.look(
+                environ.get("HTTP_X_FORWARDED_FOR", ""), environ.get("HTTP_X_FORWARDED_PROTO", ""), _HTTP_SCHEMES
+            )
+            if forwarded.host:
+                environ["REMOTE_ADDR"] = forwarded.host
+                # The port that is there already is the proxy's.
+                environ["REMOTE_PORT"] = str(forwarded.port)
+            if forwarded.scheme:
+                environ["wsgi.url_scheme"] = forwarded.scheme
         return app(environ, start_response)
 
     return wrapped
+
+
+@dataclass(frozen=True)
+class Forwarded:
+    """The client as its nearest trusted proxy saw it; empty where nothing was told."""
+
+    host: str = ""
+    # 0 if it was not told.
+    port: int = 0
+    scheme: str = ""
 
 
 class TrustedHosts:
@@ -82,17 +101,21 @@ class TrustedHosts:
         address = getattr(address, "ipv4_mapped", None) or address
         return any(address in network for network in self._networks)
 
-    def client_of(self, forwarded: str) -> str:
-        """The right-most host that is not trusted itself; if all are, the left-most.
+    def look(self, addresses: str, protocols: str, known: frozenset[str]) -> Forwarded:
+        """The client that these headers tell of, if a trusted peer has sent them.
 
-        Whoever trusts everybody gets the right-most, the only one that the sender did not make up.
+        The client is the right-most host that is not trusted itself; if all are, the left-most. Whoever trusts
+        everybody gets the right-most, the only one that the sender did not make up. The scheme is the value of the
+        same hop, counted from the right; with fewer values than hops, the one of the hop farthest away. A scheme that
+        is not in `known` is none.
         """
-        hosts = [host for item in forwarded.split(",") if (host := item.strip())]
-        if not hosts:
-            return ""
-        if self.everybody:
-            return hosts[-1]
-        return next((host for host in reversed(hosts) if host not in self), hosts[0])
+        hosts, schemes = _items(addresses), _items(protocols.lower())
+        hops = 1
+        if not self.everybody:
+            hops = next((hop for hop, host in enumerate(reversed(hosts), 1) if host not in self), max(len(hosts), 1))
+        host, port = _split(hosts[-hops]) if hosts else ("", 0)
+        scheme = schemes[-min(hops, len(schemes))] if schemes else ""
+        return Forwarded(host, port, scheme if scheme in known else "")
 
     def _add(self, name: str) -> None:
         if "/" in name:
@@ -105,11 +128,11 @@ class TrustedHosts:
 
 
 def _apply_to_scope(scope: Any, trusted: TrustedHosts) -> None:
-    client = trusted.client_of(_joined(scope["headers"], b"x-forwarded-for"))
-    if client:
-        scope["client"] = (client, 0)
-    scheme = _scheme_of(_joined(scope["headers"], b"x-forwarded-proto"), _SCHEMES)
-    if scheme:
+    headers = scope["headers"]
+    forwarded = trusted.look(_joined(headers, b"x-forwarded-for"), _joined(headers, b"x-forwarded-proto"), _SCHEMES)
+    if forwarded.host:
+        scope["client"] = (forwarded.host, forwarded.port)
+    if scheme := forwarded.scheme:
         scope["scheme"] = _WEBSOCKET_SCHEMES.get(scheme, scheme) if scope["type"] == "websocket" else scheme
 
 
@@ -117,10 +140,21 @@ def _joined(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str:
     return ",".join(value.decode("latin-1") for name, value in headers if name == wanted)
 
 
-def _scheme_of(forwarded: str, known: frozenset[str]) -> str:
-    """The first value that is a scheme."""
-    first = next((item for part in forwarded.split(",") if (item := part.strip().lower())), "")
-    return first if first in known else ""
+def _items(values: str) -> list[str]:
+    """What stands in a list header."""
+    return [item for part in values.split(",") if (item := part.strip())]
+
+
+def _split(host: str) -> tuple[str, int]:
+    """Address and port of `1.2.3.4`, `1.2.3.4:99`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:99`."""
+    bare = _bare(host)
+    try:
+        ipaddress.ip_address(bare)
+    except ValueError:
+        # A name, or what a proxy writes in the place of an address.
+        return host, 0
+    port = host.rpartition(":")[2] if host.startswith("[") or "." in host else ""
+    return bare, int(port) if port.isdecimal() and port.isascii() and int(port) <= MAX_PORT else 0
 
 
 def _bare(host: str) -> str:
@@ -130,6 +164,7 @@ def _bare(host: str) -> str:
     return host.partition(":")[0] if host.count(":") == 1 else host
 
 
+MAX_PORT = 65_535
 _HTTP_SCHEMES = frozenset({"http", "https"})
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}

@@ -79,7 +79,8 @@ def test_strangers_are_not_believed(seen):
         ("127.0.0.1,10.0.0.0/8", ["10.1.1.1, 10.9.9.9"], "10.1.1.1"),
         ("127.0.0.1,fd00::/8", ["2001:db8::1, fd00::2"], "2001:db8::1"),
         ("127.0.0.1,proxy", ["1.2.3.4, proxy"], "1.2.3.4"),
-        ("127.0.0.1", ["1.2.3.4:99"], "1.2.3.4:99"),
+        ("127.0.0.1,10.0.0.1", ["1.2.3.4, 10.0.0.1:80"], "1.2.3.4"),
+        ("127.0.0.1", ["unknown"], "unknown"),
         ("127.0.0.1", ["6.6.6.6", "1.2.3.4"], "1.2.3.4"),
         ("127.0.0.1", [" , "], "127.0.0.1"),
         # What a client has written itself stands on the left.
@@ -145,3 +146,70 @@ def test_names_are_no_addresses():
 def test_trusted_addresses_with_a_port_or_brackets(seen):
     assert seen("127.0.0.1,10.0.0.1", **{"for": ["1.2.3.4, 10.0.0.1:99"]})[0] == "1.2.3.4"
     assert seen("127.0.0.1,fd00::1", **{"for": ["1.2.3.4, [fd00::1]:99"]})[0] == "1.2.3.4"
+
+
+def client_of(forwarded, trusted="127.0.0.1"):
+    """The client's address and port as both interfaces have them."""
+    seen = {}
+
+    async def app(scope, receive, send):
+        seen["asgi"] = scope["client"]
+
+    def wsgi_app(environ, start_response):
+        seen["wsgi"] = environ["REMOTE_ADDR"], int(environ["REMOTE_PORT"])
+        return []
+
+    scope = {"type": "http", "client": ("127.0.0.1", 5), "headers": [(b"x-forwarded-for", forwarded.encode())]}
+    asyncio.run(wrap_asgi_with_proxy_headers(app, trusted)(scope, None, None))
+    environ = {"REMOTE_ADDR": "127.0.0.1", "REMOTE_PORT": "5", "HTTP_X_FORWARDED_FOR": forwarded}
+    wrap_wsgi_with_proxy_headers(wsgi_app, trusted)(environ, None)
+    assert seen["asgi"] == seen["wsgi"]
+    return seen["asgi"]
+
+
+@pytest.mark.parametrize(
+    ("forwarded", "client"),
+    [
+        ("1.2.3.4", ("1.2.3.4", 0)),
+        ("1.2.3.4:5678", ("1.2.3.4", 5678)),
+        ("6.6.6.6:1, 1.2.3.4:5678", ("1.2.3.4", 5678)),
+        ("2001:db8::1", ("2001:db8::1", 0)),
+        ("2001:db8::1:443", ("2001:db8::1:443", 0)),
+        ("[2001:db8::1]", ("2001:db8::1", 0)),
+        ("[2001:db8::1]:443", ("2001:db8::1", 443)),
+        ("::ffff:1.2.3.4", ("::ffff:1.2.3.4", 0)),
+        ("[::ffff:1.2.3.4]:443", ("::ffff:1.2.3.4", 443)),
+        ("1.2.3.4:", ("1.2.3.4", 0)),
+        ("1.2.3.4:65536", ("1.2.3.4", 0)),
+        ("1.2.3.4:http", ("1.2.3.4", 0)),
+        ("a.host:99", ("a.host:99", 0)),
+        ("_hidden", ("_hidden", 0)),
+    ],
+)
+def test_ports_and_brackets_are_no_part_of_the_address(forwarded, client):
+    assert client_of(forwarded) == client
+    assert client_of(forwarded, "*") == client
+
+
+@both
+@pytest.mark.parametrize(
+    ("trusted", "forwarded", "proto", "scheme"),
+    [
+        # The client has written the first value, its proxy has appended the second.
+        ("127.0.0.1", ["1.2.3.4"], ["https, http"], "http"),
+        ("127.0.0.1", ["1.2.3.4"], ["http", "https"], "https"),
+        ("127.0.0.1", ["6.6.6.6, 1.2.3.4"], ["https, http"], "http"),
+        ("127.0.0.1", [], ["https, http"], "http"),
+        ("*", ["1.2.3.4, 10.0.0.1"], ["https, http"], "http"),
+        # Two trusted proxies: the one that the client has talked to.
+        ("127.0.0.1,10.0.0.1", ["1.2.3.4, 10.0.0.1"], ["https, http"], "https"),
+        ("127.0.0.1,10.0.0.1", ["6.6.6.6, 1.2.3.4, 10.0.0.1"], ["gopher, https, http"], "https"),
+        ("127.0.0.1,10.0.0.1", ["6.6.6.6, 1.2.3.4, 10.0.0.1"], ["https, http, http"], "http"),
+        # Only the first of them tells.
+        ("127.0.0.1,10.0.0.1", ["1.2.3.4, 10.0.0.1"], ["https"], "https"),
+        ("127.0.0.1", ["1.2.3.4"], ["https, "], "https"),
+        ("127.0.0.1", ["1.2.3.4"], ["https, gopher"], "http"),
+    ],
+)
+def test_scheme_of_the_nearest_trusted_proxy(seen, trusted, forwarded, proto, scheme):
+    assert seen(trusted, **{"for": forwarded, "proto": proto})[1] == scheme
