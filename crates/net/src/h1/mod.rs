@@ -4,13 +4,15 @@
 //! One task, one connection, no locks of its own. What is legal is the engine's business; what
 //! time it is, how full a buffer may get and when to close is decided here.
 
+mod end;
 mod input;
 mod replies;
+mod request;
+mod source;
 mod upgrade;
 
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -232,36 +234,6 @@ impl<S: Stream> Connection<S> {
             Stage::Draining => self.engine.disable_keep_alive(),
             Stage::Cancelled => self.phase = Phase::Closed,
         }
-    }
-
-    /// A worker that drains has no use for a connection without a request, but waits a moment for
-    /// one that is on its way: its peer could not know.
-    fn close_if_drained(&mut self, cx: &mut Context<'_>) {
-        if self
-            .drain_deadline()
-            .is_some_and(|until| until <= self.handle.now())
-        {
-            self.close(cx);
-        }
-    }
-
-    /// Closes a connection on which nothing is due. With TLS the peer is told (RFC 8446, 6.1).
-    fn close(&mut self, cx: &mut Context<'_>) {
-        self.phase = if Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
-            Phase::Closed
-        } else {
-            // The next step sees to how long that may take.
-            cx.waker().wake_by_ref();
-            Phase::Flushing
-        };
-    }
-
-    fn drain_deadline(&self) -> Option<Instant> {
-        if !self.is_idle() {
-            return None;
-        }
-        let is_due = !self.engine.is_idle() || !self.has_served || !self.input.is_empty();
-        self.service.drain_grace(is_due)
     }
 
     fn is_idle(&self) -> bool {

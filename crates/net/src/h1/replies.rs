@@ -131,20 +131,6 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Cuts the connection behind what is queued: the peer must not take it for a whole response.
-    fn abort(&mut self) {
-        self.cut_if_close_delimited();
-        self.finish(Over::Disconnected);
-        self.phase = Phase::Flushing;
-    }
-
-    pub(super) fn cut_if_close_delimited(&mut self) {
-        if self.engine.is_close_delimited() {
-            self.io.reset_on_close();
-            self.is_cut = true;
-        }
-    }
-
     pub(super) fn finish(&mut self, over: Over) {
         if let Some(current) = self.current.take() {
             current.exchange.finish(over);

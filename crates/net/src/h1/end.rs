@@ -1,0 +1,137 @@
+//! How a connection comes to its end: refused, aborted, closed while idle, flushed and lingered on.
+
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Buf;
+use granian_proto::{Event, PeerError};
+
+use super::{Connection, Phase, Step};
+use crate::bounds::LINGER;
+use crate::exchange::Over;
+use crate::stream::socket::{Stream, poll_read_buf};
+
+impl<S: Stream> Connection<S> {
+    /// A worker that drains has no use for a connection without a request, but waits a moment for
+    /// one that is on its way: its peer could not know.
+    pub(super) fn close_if_drained(&mut self, cx: &mut Context<'_>) {
+        if self
+            .drain_deadline()
+            .is_some_and(|until| until <= self.handle.now())
+        {
+            self.close(cx);
+        }
+    }
+
+    /// Closes a connection on which nothing is due. With TLS the peer is told (RFC 8446, 6.1).
+    pub(super) fn close(&mut self, cx: &mut Context<'_>) {
+        self.phase = if Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
+            Phase::Closed
+        } else {
+            // The next step sees to how long that may take.
+            cx.waker().wake_by_ref();
+            Phase::Flushing
+        };
+    }
+
+    pub(super) fn drain_deadline(&self) -> Option<Instant> {
+        if !self.is_idle() {
+            return None;
+        }
+        let is_due = !self.engine.is_idle() || !self.has_served || !self.input.is_empty();
+        self.service.drain_grace(is_due)
+    }
+
+    /// Cuts the connection behind what is queued: the peer must not take it for a whole response.
+    pub(super) fn abort(&mut self) {
+        self.cut_if_close_delimited();
+        self.finish(Over::Disconnected);
+        self.phase = Phase::Flushing;
+    }
+
+    fn cut_if_close_delimited(&mut self) {
+        if self.engine.is_close_delimited() {
+            self.io.reset_on_close();
+            self.is_cut = true;
+        }
+    }
+
+    /// A peer that speaks HTTP/1 learns that it may not; one that speaks nothing, nothing.
+    pub(super) fn refuse_http1(&mut self, event: &Event) {
+        match event {
+            Event::Request(_) => self.refuse(PeerError::Version),
+            _ => self.phase = Phase::Flushing,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, error: PeerError) {
+        if self.current.is_none() {
+            self.service.app.journal().refused(&self.peer, error);
+        }
+        let date = self.service.date(self.handle.now());
+        let is_told = self.engine.send_refusal(error, &date, self.output.tail());
+        self.cut_if_close_delimited();
+        self.held = None;
+        self.finish(match is_told {
+            true => Over::Refused(error.status()),
+            false => Over::Disconnected,
+        });
+        self.phase = Phase::Flushing;
+    }
+
+    pub(super) fn step_flushing(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.output.is_empty() {
+            return Step::Wait;
+        }
+        if self.is_cut {
+            self.phase = Phase::Closed;
+            return Step::Again;
+        }
+        // Of a peer that has ended its side nothing more comes, nor should anything where it has sent
+        // all that it may; one look tells.
+        let is_over = self.ended || (self.engine.is_satisfied() && self.input.is_empty());
+        let closes = self.ended || (is_over && !self.io.has_input());
+        // The stream says at its next read what went wrong, if anything did.
+        if Pin::new(&mut self.io).poll_shutdown(cx).is_pending() {
+            if self.stall.is_clear() {
+                self.stall
+                    .start(self.handle.now(), self.service.limits.write_timeout);
+            }
+            return Step::Wait;
+        }
+        self.stall.clear();
+        let now = self.handle.now();
+        self.phase = if closes {
+            Phase::Closed
+        } else if is_over {
+            Phase::Lingering(now)
+        } else {
+            Phase::Lingering(now + LINGER)
+        };
+        Step::Again
+    }
+
+    pub(super) fn step_lingering(&mut self, cx: &mut Context<'_>, until: Instant) -> Step {
+        let now = self.handle.now();
+        self.input.clear();
+        match poll_read_buf(&mut self.io, cx, &mut self.input) {
+            Poll::Pending if until <= now => {
+                self.phase = Phase::Closed;
+                Step::Again
+            }
+            Poll::Pending => Step::Wait,
+            Poll::Ready(Ok(count)) if count > 0 => {
+                self.input.advance(count);
+                if until <= now {
+                    self.phase = Phase::Lingering(now + LINGER);
+                }
+                Step::Again
+            }
+            Poll::Ready(_) => {
+                self.phase = Phase::Closed;
+                Step::Again
+            }
+        }
+    }
+}

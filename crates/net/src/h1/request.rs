@@ -1,0 +1,170 @@
+//! From the engine's events to a call of the application: a request is held until it may start, its body goes
+//! into the exchange.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use granian_proto::{BodyLength, Event, PeerError, ws};
+
+use super::{Connection, Current, Held, Phase, Step};
+use crate::exchange::Exchange;
+use crate::exchange::app::Request;
+use crate::exchange::messages::{Opening, WebSocket};
+use crate::limits::Versions;
+use crate::service::Permit;
+use crate::stream::socket::Stream;
+
+impl<S: Stream> Connection<S> {
+    pub(super) fn handle_event(&mut self, cx: &mut Context<'_>, event: Event) {
+        if self.service.limits.versions == Versions::Http2 {
+            return self.refuse_http1(&event);
+        }
+        match event {
+            Event::Request(request) => self.take_request(cx, request),
+            Event::Data(data) => self.handle_data(data),
+            Event::End(_) => {
+                if let Some(held) = &mut self.held {
+                    held.body_complete = true;
+                    held.is_ready = true;
+                    held.exchange.end_body();
+                } else if let Some(current) = &mut self.current {
+                    current.body_complete = true;
+                    current.exchange.end_body();
+                    if self.ended {
+                        self.tell_end();
+                    }
+                }
+            }
+            Event::Refused(error) => self.refuse(error),
+        }
+    }
+
+    fn handle_data(&mut self, data: Bytes) {
+        match (&mut self.held, &self.current) {
+            (Some(held), _) if self.service.app.wants_whole_body() => {
+                if held.exchange.spool_body(data).is_err() {
+                    self.phase = Phase::Flushing; // no room on the disk: nothing can be promised
+                }
+            }
+            (Some(held), _) => held.exchange.push_body(data),
+            (None, Some(current)) => current.exchange.push_body(data),
+            (None, None) => {}
+        }
+    }
+
+    /// Takes in what has already come of the body, so that the application finds it there.
+    fn take_request(&mut self, cx: &mut Context<'_>, request: granian_proto::Request) {
+        let websocket = match self.opening(&request) {
+            Ok(websocket) => websocket,
+            Err(error) => return self.refuse(error),
+        };
+        if websocket.is_none() && self.upgrade_to_http2(&request) {
+            return;
+        }
+        let has_body = request.body != BodyLength::Empty;
+        let whole = self.service.app.wants_whole_body();
+        if whole && request.expect_continue {
+            self.engine.send_continue(self.output.tail());
+        }
+        let window = self.service.limits.window;
+        // One of unknown length may be meant to be read as it comes, as one that is asked for is.
+        let is_small = matches!(request.body, BodyLength::Sized(length) if length < window as u64);
+        let waits =
+            whole || (is_small && !request.expect_continue && self.service.app.wants_small_body());
+        let exchange = Arc::new(Exchange::new(has_body, window));
+        let held = Held {
+            request,
+            exchange: Arc::clone(&exchange),
+            websocket,
+            body_complete: !has_body,
+            is_ready: !(has_body && waits),
+        };
+        // What is queued leaves first: the application may take its time.
+        let starts_now = !has_body && self.output.is_empty() && self.service.app.may_start();
+        if starts_now && let Poll::Ready(permit) = self.poll_enter(cx) {
+            return self.start(held, permit);
+        }
+        self.held = Some(Box::new(held));
+        while has_body && exchange.has_body_room() && self.held.is_some() {
+            match self.engine.poll_event(self.handle.now(), &mut self.input) {
+                Some(Event::End(trailers)) => return self.handle_event(cx, Event::End(trailers)),
+                Some(event) => self.handle_event(cx, event),
+                None => return,
+            }
+        }
+    }
+
+    /// What the request opens, if it is for a WebSocket connection.
+    fn opening(&self, request: &granian_proto::Request) -> Result<Option<Opening>, PeerError> {
+        let limits = &self.service.limits;
+        let is_offered = request.upgrade
+            && limits.websocket.enabled
+            && self.service.app.speaks_websocket()
+            && ws::Handshake::is_offered(&request.head);
+        if !is_offered {
+            return Ok(None);
+        }
+        if request.body != BodyLength::Empty {
+            return Err(PeerError::Handshake);
+        }
+        let handshake = ws::Handshake::parse(&request.head, limits.websocket.deflate)?;
+        Ok(Some(Opening {
+            handshake: Arc::new(handshake),
+            socket: Arc::new(WebSocket::new(limits.websocket.queue, limits.window)),
+        }))
+    }
+
+    pub(super) fn start_held(&mut self, cx: &mut Context<'_>) -> Step {
+        if !self.service.app.may_start() {
+            cx.waker().wake_by_ref();
+            return Step::Wait;
+        }
+        let Poll::Ready(permit) = self.poll_enter(cx) else {
+            return self.wait_or_close();
+        };
+        if let Some(held) = self.held.take() {
+            self.start(*held, permit);
+        }
+        Step::Again
+    }
+
+    fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Permit> {
+        let now = self.handle.now();
+        self.service.poll_enter(cx, &mut self.ticket, now)
+    }
+
+    /// Calls the application.
+    fn start(&mut self, held: Held, permit: Permit) {
+        self.has_served = true;
+        let Held {
+            request,
+            exchange,
+            websocket,
+            body_complete,
+            ..
+        } = held;
+        self.current = Some(Current {
+            exchange: Arc::clone(&exchange),
+            _permit: permit,
+            replies: VecDeque::new(),
+            source: None,
+            expects_continue: request.expect_continue && !body_complete,
+            body_complete,
+            websocket: websocket.clone(),
+            head_deadline: None,
+        });
+        let source = self.service.app.call(Request {
+            head: request.head,
+            peer: Rc::clone(&self.peer),
+            exchange,
+            websocket,
+            accepts_push: false,
+        });
+        if let Some(current) = &mut self.current {
+            current.source = source;
+        }
+    }
+}
