@@ -3,6 +3,7 @@
 
 mod admission;
 mod bounds;
+pub mod close;
 pub mod exchange;
 mod h1;
 pub mod h2;

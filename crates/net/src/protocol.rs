@@ -10,6 +10,7 @@ use std::time::Instant;
 
 use bytes::BytesMut;
 
+use crate::close::CloseCause;
 use crate::exchange::app::Peer;
 use crate::h1::{Connection, Next};
 use crate::h2;
@@ -40,7 +41,10 @@ async fn serve_tls(
     let handshake = session::accept(io, tls);
     let (session, info) = match in_time(Box::pin(handshake), until, &service, &handle).await {
         Ok(agreed) => agreed,
-        Err(error) => return service.app.journal().unsecured(&peer, &error),
+        Err(error) => {
+            service.app.journal().unsecured(&peer, &error);
+            return service.note_closed(&peer, CloseCause::HandshakeFailed);
+        }
     };
     peer.scheme = "https";
     peer.tls = Some(info);

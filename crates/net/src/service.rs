@@ -14,7 +14,8 @@ use crate::admission::load::Load;
 use crate::admission::queue::Semaphore;
 pub(crate) use crate::admission::queue::{Permit, Ticket};
 use crate::bounds::READ_SIZE;
-use crate::exchange::app::App;
+use crate::close::{CloseCause, CloseCounts};
+use crate::exchange::app::{App, Peer};
 use crate::limits::Limits;
 use crate::stream::early::EarlyWriter;
 use crate::tls::config::TlsConfig;
@@ -36,6 +37,8 @@ pub struct Service {
     tls: RefCell<Option<Arc<TlsConfig>>>,
     /// Open connections.
     pub connections: Cell<usize>,
+    /// Connections that have ended.
+    pub closed: CloseCounts,
     /// For exchanges that the application has been called for and whose response has not left.
     permits: Semaphore,
     /// Responses that have left.
@@ -77,6 +80,7 @@ impl Service {
             sequel: Cell::new(Sequel::Nothing),
             tls: RefCell::new(None),
             connections: Cell::new(0),
+            closed: CloseCounts::default(),
             permits: Semaphore::new(
                 limits.active,
                 Gate::new(limits.shares_lock.then(Load::default)),
@@ -125,6 +129,12 @@ impl Service {
     pub(crate) fn drain_grace(&self, is_due: bool) -> Option<Instant> {
         let grace = if is_due { DUE_GRACE } else { IDLE_GRACE };
         self.draining_since.get().map(|since| since + grace)
+    }
+
+    /// A connection to `peer` has ended.
+    pub(crate) fn note_closed(&self, peer: &Peer, cause: CloseCause) {
+        self.closed.add(cause);
+        self.app.journal().closed(peer, cause);
     }
 
     /// The `date` field's value at `now` (RFC 9110, 5.6.7), made twice a second at most.

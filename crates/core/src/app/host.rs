@@ -13,6 +13,7 @@ use slab::Slab;
 
 use crate::options::Options;
 use crate::python::EventLoop;
+use granian_net::close::CloseCause;
 use granian_net::exchange::app::{Address, Journal, Peer};
 use granian_net::runtime::waker::lock;
 
@@ -21,6 +22,8 @@ pub(crate) struct Host {
     pub(crate) event_loop: Arc<EventLoop>,
     on_exception: Py<PyAny>,
     pub(crate) access_log: Option<Py<PyAny>>,
+    /// The server's log takes lines of level DEBUG, as the worker's start found it.
+    logs_debug: bool,
     /// Tasks that have suspended; asyncio itself keeps weak references only. Application threads
     /// of WSGI meet the loop's thread here.
     tasks: Mutex<Tasks>,
@@ -41,6 +44,7 @@ impl Host {
             event_loop,
             on_exception: options.on_exception.clone_ref(py),
             access_log: options.access_log.as_ref().map(|log| log.clone_ref(py)),
+            logs_debug: logs_debug(py),
             tasks: Mutex::new(Tasks::default()),
             cancels: AtomicBool::new(false),
         }
@@ -179,9 +183,36 @@ impl Journal for Host {
         Python::attach(|py| self.say(py, "debug", &message));
     }
 
+    /// At level DEBUG, which is seldom on: nothing of Python's is called where it is not.
+    fn closed(&self, peer: &Peer, cause: CloseCause) {
+        // A failed handshake has had its line.
+        if !self.logs_debug || cause == CloseCause::HandshakeFailed {
+            return;
+        }
+        let message = match &peer.remote {
+            Address::Ip(addr) => format!("Connection from {addr} closed: {cause}"),
+            Address::Unix(_) => format!("Connection closed: {cause}"),
+        };
+        Python::attach(|py| self.say(py, "debug", &message));
+    }
+
     /// At level WARNING.
     fn starved(&self, error: &io::Error) {
         let message = format!("Cannot accept connections for now: {error}");
         Python::attach(|py| self.say(py, "warning", &message));
     }
 }
+
+/// True if the server's log takes lines of level DEBUG.
+fn logs_debug(py: Python<'_>) -> bool {
+    let asked = || -> PyResult<bool> {
+        let logger = py.import("granian.log")?.getattr("logger")?;
+        logger
+            .call_method1("isEnabledFor", (DEBUG,))?
+            .extract::<bool>()
+    };
+    asked().unwrap_or(false)
+}
+
+/// `logging.DEBUG`.
+const DEBUG: u32 = 10;

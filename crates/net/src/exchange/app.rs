@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use granian_proto::{PeerError, RequestHead};
 
+use crate::close::CloseCause;
 use crate::exchange::Exchange;
 use crate::exchange::messages::Opening;
 pub use crate::tls::info::TlsInfo;
@@ -52,6 +53,9 @@ pub trait Journal {
 
     /// A client and this server could not agree on a TLS session.
     fn unsecured(&self, _peer: &Peer, _error: &io::Error) {}
+
+    /// A connection has ended.
+    fn closed(&self, _peer: &Peer, _cause: CloseCause) {}
 
     /// Connections wait to be accepted, because of this.
     fn starved(&self, _error: &io::Error) {}

@@ -1,0 +1,144 @@
+//! `CloseCause`: why a connection ended. Every end has one; the first that applies stays.
+
+use std::cell::Cell;
+use std::fmt;
+
+use granian_proto::PeerError;
+
+/// Why a connection ended. A change of protocol on the same stream is no end.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum CloseCause {
+    /// The peer ended its side while nothing was due to it.
+    PeerClosed,
+    /// The connection was reset, or a read or a write failed.
+    PeerLost,
+    /// The last response has left: the peer or the application wanted no further request.
+    Answered,
+    /// Nothing came for too long, between requests or before the first one, or no WebSocket message.
+    IdleTimeout,
+    /// A request's head, or an HTTP/2 header section, was not complete in time.
+    HeadTimeout,
+    /// A request's body stopped for too long.
+    BodyTimeout,
+    /// The peer took nothing of what waited for it for too long.
+    WriteTimeout,
+    /// A ping (WebSocket, HTTP/2) brought no answer, or a WebSocket Close none.
+    PingTimeout,
+    /// The peer broke a rule of HTTP/1 or asked for what there is not; it was answered, if that was possible.
+    Refused(PeerError),
+    /// The peer broke a rule of HTTP/2 or of the WebSocket protocol.
+    ProtocolError,
+    /// The peer sent HTTP/2 frames that cost more than they bring, faster than any client needs.
+    Flood,
+    /// The two sides agreed on no TLS session, or not in time.
+    HandshakeFailed,
+    /// The application's response was cut off: it broke its promised length or order, or gave up.
+    Aborted,
+    /// A request's body that was to be spooled found no room on the disk.
+    SpoolFailed,
+    /// A WebSocket connection's closing handshake is complete.
+    WebSocketClosed,
+    /// The worker stops, and nothing was under way.
+    Drained,
+    /// The worker stops, and what was under way was cut.
+    Cancelled,
+}
+
+impl CloseCause {
+    /// The names of all causes, in the order of [`CloseCause::index`]; all errors of a peer's are `refused`.
+    pub const NAMES: [&str; 17] = [
+        "peer_closed",
+        "peer_lost",
+        "answered",
+        "idle_timeout",
+        "head_timeout",
+        "body_timeout",
+        "write_timeout",
+        "ping_timeout",
+        "refused",
+        "protocol_error",
+        "flood",
+        "handshake_failed",
+        "aborted",
+        "spool_failed",
+        "websocket_closed",
+        "drained",
+        "cancelled",
+    ];
+
+    /// Where [`CloseCause::NAMES`] has its name, and [`CloseCounts`] its counter.
+    pub fn index(self) -> usize {
+        match self {
+            Self::PeerClosed => 0,
+            Self::PeerLost => 1,
+            Self::Answered => 2,
+            Self::IdleTimeout => 3,
+            Self::HeadTimeout => 4,
+            Self::BodyTimeout => 5,
+            Self::WriteTimeout => 6,
+            Self::PingTimeout => 7,
+            Self::Refused(_) => 8,
+            Self::ProtocolError => 9,
+            Self::Flood => 10,
+            Self::HandshakeFailed => 11,
+            Self::Aborted => 12,
+            Self::SpoolFailed => 13,
+            Self::WebSocketClosed => 14,
+            Self::Drained => 15,
+            Self::Cancelled => 16,
+        }
+    }
+
+    /// Its name, for logs and metrics.
+    pub fn name(self) -> &'static str {
+        Self::NAMES[self.index()]
+    }
+}
+
+impl fmt::Display for CloseCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => write!(f, "{} ({error})", self.name()),
+            _ => f.write_str(self.name()),
+        }
+    }
+}
+
+/// How many connections of a service have ended, by cause.
+#[derive(Default)]
+pub struct CloseCounts([Cell<u64>; CloseCause::NAMES.len()]);
+
+impl CloseCounts {
+    pub(crate) fn add(&self, cause: CloseCause) {
+        let counter = &self.0[cause.index()];
+        counter.set(counter.get() + 1);
+    }
+
+    /// Each cause's name and number.
+    pub fn iter(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let counts = self.0.iter().map(Cell::get);
+        CloseCause::NAMES.into_iter().zip(counts)
+    }
+
+    /// The number of those that ended by `cause`; all errors of peers are one cause.
+    pub fn of(&self, cause: CloseCause) -> u64 {
+        self.0[cause.index()].get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_stand_under_the_name_of_their_cause() {
+        let counts = CloseCounts::default();
+        counts.add(CloseCause::Refused(PeerError::Host));
+        counts.add(CloseCause::Refused(PeerError::Field));
+        counts.add(CloseCause::Cancelled);
+        let counted: Vec<_> = counts.iter().filter(|(_, count)| *count > 0).collect();
+        assert_eq!(counted, [("refused", 2), ("cancelled", 1)]);
+        assert_eq!(counts.of(CloseCause::Cancelled), 1);
+        assert_eq!(CloseCause::HandshakeFailed.name(), "handshake_failed");
+    }
+}
