@@ -153,6 +153,16 @@ def test_status_without_body(probe, code):
         assert wire.request("GET", "/").response().body == b"hello"
 
 
+def test_reset_content_has_an_empty_body(probe):
+    """RFC 9110, 15.3.6: whatever the application sends and declares."""
+    with probe.connect() as wire:
+        for fields in ("[]", "[(b'content-length', b'9')]"):
+            steps = (f"await start(205, {fields})", "await body(b'hello')")
+            response = wire.request("GET", "/script", script(*steps)).response()
+            assert (response.status, response.header("content-length")) == (205, "0")
+        assert wire.request("GET", "/").response().body == b"hello"
+
+
 @pytest.mark.parametrize("code", [200, 201, 299, 404, 418, 499, 500, 599, 600, 999])
 def test_any_final_status(probe, code):
     response = probe.get(f"/status?code={code}")

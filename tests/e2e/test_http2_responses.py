@@ -45,6 +45,13 @@ def test_statuses_without_a_body(wire: H2Wire, code: int) -> None:
     assert (answer.status, answer.body, answer.header("content-length")) == (code, b"", None)
 
 
+@pytest.mark.parametrize("fields", ["[]", "[(b'content-length', b'9')]"])
+def test_reset_content_has_an_empty_body(wire: H2Wire, fields: str) -> None:
+    answer = wire.request("GET", "/script", steps(f"await start(205, {fields})", "await body(b'hello')"))
+    assert (answer.status, answer.body, answer.header("content-length")) == (205, b"", "0")
+    assert answer.ended
+
+
 def test_streamed_chunks_leave_as_they_are_made(wire: H2Wire) -> None:
     number = wire.start("GET", "/chunks?gate=h2chunks")
     for index in range(3):

@@ -185,3 +185,19 @@ def test_no_bytes_are_counted_where_no_body_goes(server):
     probe.wait_line("^HEAD 0$", mark)
     assert probe.get("/").body == b"hello"
     probe.wait_line("^GET 5$", mark)
+
+
+ANSWERS = {
+    "asgi": ["await start({})", "await body(b'hello')"],
+    "rsgi": ["protocol.response_str({}, [], 'hello')"],
+    "wsgi": ["start_response('{} Oh', [])", "result = [b'hello']"],
+}
+
+
+@pytest.mark.parametrize("code", [204, 205, 304])
+def test_no_bytes_are_counted_with_a_status_without_body(server, target, code):
+    probe = server(*target, "--access-log", "--access-log-fmt", "%(status)d %(body_bytes)d")
+    mark = probe.mark()
+    steps = [step.format(code) for step in ANSWERS[target[0].partition("_")[0]]]
+    assert probe.get("/script", script(*steps)).status == code
+    probe.wait_line(f"^{code} 0$", mark)

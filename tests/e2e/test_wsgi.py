@@ -286,3 +286,16 @@ def test_head_of_an_endless_body(probe):
         assert wire.request("HEAD", "/stream?n=1000000000&name=endless").response("HEAD").status == 200
         probe.note("endless.closed", mark)
         assert wire.request("GET", "/").response().body == b"hello"
+
+
+@pytest.mark.parametrize("code", [204, 205, 304])
+def test_endless_body_with_a_status_that_has_none(probe, code):
+    mark = probe.mark()
+    steps = [
+        f"start_response('{code} Oh', [])",
+        "result = Closing('endless', iter(lambda: b'x' * 1024, None))",
+    ]
+    with probe.connect() as wire:
+        assert wire.request("GET", "/script", script(*steps)).response().status == code
+        probe.note("endless.closed", mark)
+        assert wire.request("GET", "/").response().body == b"hello"

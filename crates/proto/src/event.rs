@@ -54,6 +54,17 @@ pub enum Content {
     None,
 }
 
+impl Content {
+    /// Bytes of the body, if all of it is there.
+    pub(crate) fn whole(self) -> Option<u64> {
+        match self {
+            Self::Length(length) => Some(length),
+            Self::None => Some(0),
+            Self::Stream => None,
+        }
+    }
+}
+
 /// What a deadline that passed means.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Timeout {

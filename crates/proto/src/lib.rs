@@ -8,6 +8,7 @@
 //!   [`h2::Promise`] is one that a server makes in its client's place.
 //! - [`Event`] is what engines report; [`Request`] and [`RequestHead`] are what they found.
 //! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
+//! - [`ResponsePlan`] says which response has a body and how long that is.
 //! - [`PeerError`] says what the peer did wrong, [`SendError`] and [`HeadError`] what the
 //!   application did.
 
@@ -19,10 +20,12 @@ mod field;
 pub mod h1;
 pub mod h2;
 mod head;
+mod plan;
 mod response;
 pub mod ws;
 
 pub use error::{HeadError, PeerError, SendError};
 pub use event::{BodyLength, Content, Event, Request, Timeout};
 pub use head::{RequestHead, RequestHeadBuilder, Version};
+pub use plan::{Announced, ResponsePlan};
 pub use response::{ResponseHead, Trailers, reason};

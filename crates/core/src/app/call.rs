@@ -215,7 +215,7 @@ impl Call {
         lock(&self.response).progress()
     }
 
-    /// True once a head has been sent that no body follows: HEAD, 204, 304.
+    /// True once a head has been sent that no body follows: HEAD, 204, 205, 304.
     pub(crate) fn is_bodiless(&self) -> bool {
         lock(&self.response).is_bodiless()
     }

@@ -9,7 +9,7 @@
 //! state does not change.
 
 use granian_proto::h2::Promise;
-use granian_proto::{ResponseHead, Trailers};
+use granian_proto::{ResponseHead, ResponsePlan, Trailers};
 use thiserror::Error;
 
 use granian_net::exchange::reply::Reply;
@@ -17,7 +17,7 @@ use granian_net::exchange::reply::Reply;
 /// The state of one response.
 pub(crate) struct Response {
     state: State,
-    /// No body goes on the wire whatever is sent: HEAD, 204, 304.
+    /// No body goes on the wire whatever is sent: HEAD, 204, 205, 304.
     bodiless: bool,
     is_head_request: bool,
     /// The application ends the body by returning.
@@ -86,8 +86,10 @@ impl Response {
         match self.state {
             State::Idle => {
                 self.status = head.status();
-                self.bodiless = self.is_head_request || matches!(self.status, 204 | 304);
-                self.state = State::Started(head.content_length().filter(|_| !self.bodiless));
+                let declared = head.content_length();
+                let plan = ResponsePlan::of(self.is_head_request, self.status, declared, None);
+                self.bodiless = plan.is_bodiless;
+                self.state = State::Started(plan.body_length());
                 Ok(Reply::Head(head))
             }
             State::Started(_) | State::Streaming(_) | State::Trailing => {
@@ -240,7 +242,7 @@ impl Response {
         self.status
     }
 
-    /// Bytes of the body sent.
+    /// Bytes of the body sent to the peer; those of a body that does not go out do not count.
     pub(crate) fn sent(&self) -> u64 {
         if self.bodiless { 0 } else { self.sent }
     }

@@ -4,7 +4,7 @@
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use granian_proto::{ResponseHead, Trailers};
+use granian_proto::{ResponseHead, ResponsePlan, Trailers};
 use h2::{Reason, SendStream};
 use http::Request;
 
@@ -29,7 +29,7 @@ enum State {
         /// What is left of the declared length.
         left: Option<u64>,
     },
-    /// The stream has ended with its head: HEAD, 204, 304.
+    /// The stream has ended with its head: HEAD, 204, 205, 304.
     Bodiless(SendStream<Bytes>),
     Ended,
 }
@@ -130,16 +130,9 @@ impl Outgoing {
             _ => None,
         };
         let declared = head.content_length();
-        let is_head = self.is_head_request;
-        // What belongs to which status: see granian-proto, h1/encode.rs, which quotes RFC 9110.
-        let (length, is_bodiless) = match head.status() {
-            204 => (None, true),
-            205 => (Some(0), true),
-            304 => (declared, true),
-            _ if is_head => (declared.or(whole.filter(|length| *length > 0)), true),
-            _ => (declared.or(whole), false),
-        };
-        let ends = is_bodiless || (length == Some(0) && whole == Some(0));
+        let plan = ResponsePlan::of(self.is_head_request, head.status(), declared, whole);
+        let length = plan.content_length();
+        let ends = plan.is_bodiless || (length == Some(0) && whole == Some(0));
         let response = head::response(head, length, date);
         match self.respond.send(response, ends) {
             Some(stream) if ends => self.state = State::Bodiless(stream),

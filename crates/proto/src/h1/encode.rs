@@ -4,6 +4,7 @@ use super::state::Exchange;
 use crate::error::{PeerError, SendError};
 use crate::event::Content;
 use crate::head::Version;
+use crate::plan::{Announced, ResponsePlan};
 use crate::response::{ResponseHead, Trailers, reason};
 
 /// How the body of a response is delimited.
@@ -35,37 +36,22 @@ impl Framing {
         head: &ResponseHead,
         content: Content,
     ) -> (Self, FramingLine) {
-        let is_chunkable = exchange.version != Version::Http10;
-        let line = match (head.content_length(), content) {
-            (Some(length), _) | (None, Content::Length(length)) => FramingLine::Length(length),
-            (None, Content::None) => FramingLine::Length(0),
-            (None, Content::Stream) if is_chunkable => FramingLine::Chunked,
-            (None, Content::Stream) => FramingLine::None,
+        let declared = head.content_length();
+        let plan = ResponsePlan::of(exchange.is_head, head.status(), declared, content.whole());
+        let line = match plan.announced {
+            Announced::Nothing => FramingLine::None,
+            Announced::Length(length) => FramingLine::Length(length),
+            // HTTP/1.0 has no chunks (RFC 9112, 6.1).
+            Announced::Stream if exchange.version == Version::Http10 => FramingLine::None,
+            Announced::Stream => FramingLine::Chunked,
         };
-        match (head.status(), line) {
-            // > A server MUST NOT send a Content-Length header field in any response with a status
-            // > code of 1xx (Informational) or 204 (No Content). — RFC 9110, 8.6
-            (204, _) => (Self::Swallow, FramingLine::None),
-            // > a server MUST NOT generate content in a 205 response — RFC 9110, 15.3.6
-            (205, _) => (Self::Swallow, FramingLine::Length(0)),
-            // > a server MUST NOT send Content-Length in such a response unless its field value
-            // > equals the decimal number of octets that would have been sent in the content of a
-            // > 200 (OK) response to the same request — RFC 9110, 8.6
-            (304, _) => {
-                let line = head
-                    .content_length()
-                    .map_or(FramingLine::None, FramingLine::Length);
-                (Self::Swallow, line)
-            }
-            // The same holds for HEAD, and what an application leaves out is not known to be empty.
-            (_, FramingLine::Length(0)) if exchange.is_head && head.content_length().is_none() => {
-                (Self::Swallow, FramingLine::None)
-            }
-            _ if exchange.is_head => (Self::Swallow, line),
-            (_, FramingLine::Length(length)) => (Self::Length(length), line),
-            (_, FramingLine::Chunked) => (Self::Chunked { is_open: false }, line),
-            (_, FramingLine::None) => (Self::Close, line),
-        }
+        let framing = match line {
+            _ if plan.is_bodiless => Self::Swallow,
+            FramingLine::Length(length) => Self::Length(length),
+            FramingLine::Chunked => Self::Chunked { is_open: false },
+            FramingLine::None => Self::Close,
+        };
+        (framing, line)
     }
 
     /// Goes before `len` bytes of the body. Returns how many of them go out.
