@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import sys
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any, TypeVar
@@ -77,39 +76,26 @@ loops = BuilderRegistry()
 
 @loops.register("asyncio")
 def build_asyncio_loop() -> asyncio.AbstractEventLoop:
-    """asyncio's own loop, the proactor on Windows."""
-    if sys.platform == "win32":
-        loop: asyncio.AbstractEventLoop = asyncio.ProactorEventLoop()
-    else:
-        loop = asyncio.new_event_loop()
-    asyncio.set_event_loop(loop)
-    return loop
+    """asyncio's own loop."""
+    return _current(asyncio.new_event_loop())
 
 
-if sys.platform != "win32":
+@loops.register("rloop", packages=["rloop"])
+def build_rloop(rloop: Any) -> asyncio.AbstractEventLoop:
+    """rloop's loop."""
+    return _current(rloop.new_event_loop())
 
-    @loops.register("rloop", packages=["rloop"])
-    def build_rloop(rloop: Any) -> asyncio.AbstractEventLoop:
-        """rloop's loop."""
-        return _current(rloop.new_event_loop())
 
-    @loops.register("uvloop", packages=["uvloop"])
-    def build_uvloop(uvloop: Any) -> asyncio.AbstractEventLoop:
-        """uvloop's loop."""
-        return _current(uvloop.new_event_loop())
-
-else:
-
-    @loops.register("winloop", packages=["winloop"])
-    def build_winloop(winloop: Any) -> asyncio.AbstractEventLoop:
-        """winloop's loop."""
-        return _current(winloop.new_event_loop())
+@loops.register("uvloop", packages=["uvloop"])
+def build_uvloop(uvloop: Any) -> asyncio.AbstractEventLoop:
+    """uvloop's loop."""
+    return _current(uvloop.new_event_loop())
 
 
 @loops.register("auto")
 def build_auto_loop() -> asyncio.AbstractEventLoop:
     """The first of the loops that is installed."""
-    for key in ("rloop", "uvloop", "winloop"):
+    for key in ("rloop", "uvloop"):
         if key in loops:
             loop: asyncio.AbstractEventLoop = loops.get(key)
             return loop

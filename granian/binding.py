@@ -103,9 +103,8 @@ def bind_tcp(address: Address, backlog: int) -> list[socket.socket]:
 def _listen_tcp(family: int, where: tuple[str | int, ...], backlog: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM)
     try:
-        if os.name != "nt":
-            # On Windows the option would let a second server in; elsewhere it lets one start anew.
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # A server may start again while connections of the one before it are in TIME_WAIT.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(where[0] != "::"))
         # Without SO_REUSEPORT yet: an address that is served already is refused.

@@ -42,7 +42,10 @@ class RuntimeModes(StrEnum):
 
 
 class Loops(StrEnum):
-    """Event loops; `auto`, the default, is the first one installed of rloop, uvloop, winloop, asyncio."""
+    """Event loops; `auto`, the default, is the first one installed of rloop, uvloop, asyncio.
+
+    `winloop` is Granian 2's name for a loop on Windows. This server does not run there and refuses it at start.
+    """
 
     auto = "auto"
     asyncio = "asyncio"

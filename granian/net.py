@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import socket
-import sys
 from typing import Any
 
 
@@ -42,8 +41,7 @@ class SocketSpec:
         """Binds and listens; raises `OSError`."""
         family = socket.AF_INET6 if ":" in self.host else socket.AF_INET
         with socket.socket(family, socket.SOCK_STREAM) as listener:
-            if os.name != "nt":
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind((self.host, self.port))
             return _listening(listener, self.backlog, uds=False)
 
@@ -80,4 +78,5 @@ def _listening(listener: socket.socket, backlog: int, uds: bool) -> SocketHolder
     return SocketHolder(fd, uds, backlog)
 
 
-UnixSocketSpec = _UnixSocketSpec if sys.platform != "win32" else None
+# The public name; programs written for Granian 2 compare it with None, which it was on Windows.
+UnixSocketSpec = _UnixSocketSpec

@@ -112,11 +112,6 @@ def _check_access_log(config: Config) -> None:
         log_request_builder(config.log_access_format)
 
 
-def _check_system(config: Config) -> None:
-    if config.uds is not None and os.name == "nt":
-        raise ConfigurationError("uds", "Unix sockets are not available on Windows")
-
-
 def _remark(config: Config) -> None:
     """Says what is odd, if the log is to show it."""
 
@@ -144,5 +139,4 @@ CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_threads,
     _check_access_log,
     _check_extras,
-    _check_system,
 )

@@ -17,7 +17,9 @@ HTTP1_OPTIONS = {
         "--http1-header-read-timeout", Number(1, 60_000), "Time to receive a request's head, and to stay idle (ms)"
     ),
     "keep_alive": Option("--http1-keep-alive", Flag(), "Keep HTTP/1 connections open between requests"),
-    "pipeline_flush": Option("--http1-pipeline-flush", Flag(), "Flush the responses of pipelined requests together"),
+    "pipeline_flush": Option(
+        "--http1-pipeline-flush", Flag(), "Without effect: pipelined responses that are ready leave together anyway"
+    ),
 }
 
 HTTP2_OPTIONS = {

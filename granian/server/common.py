@@ -34,7 +34,7 @@ from .surface import Surface
 
 
 class AbstractServer(Surface, FormerNames, ABC):
-    """Options as keywords of the constructor, see the settings page; every option is also an attribute."""
+    """Options as keywords of the constructor, see docs/settings.md; every option is also an attribute."""
 
     def __init__(self, target: str, *arguments: Any, **options: Any) -> None:
         FormerNames.__init__(self)
@@ -77,11 +77,11 @@ class AbstractServer(Surface, FormerNames, ABC):
 
     def stop(self) -> None:
         """Ends `serve()`; from any thread."""
-        self._interrupt("SIGTERM")
+        self._interrupt(signal.SIGTERM)
 
     def reload(self) -> None:
         """Replaces the workers; from any thread."""
-        self._interrupt("SIGHUP")
+        self._interrupt(signal.SIGHUP)
 
     def _run(
         self, spawn_target: Callable[..., None] | None, target_loader: Callable[..., Any] | None, wrap_loader: bool
@@ -196,10 +196,10 @@ class AbstractServer(Surface, FormerNames, ABC):
         set_title(title)
         return title
 
-    def _interrupt(self, name: str) -> None:
+    def _interrupt(self, signum: signal.Signals) -> None:
         if self._supervisor is None:
             raise RuntimeError("the server does not serve")
-        self._supervisor.interrupt(getattr(signal, name, signal.SIGTERM))
+        self._supervisor.interrupt(signum)
 
 
 def addresses_of(config: Config) -> list[Address]:

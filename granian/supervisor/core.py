@@ -120,7 +120,7 @@ class Supervisor:
         self.timers.run()
 
     def _handle_signal(self, signum: int) -> None:
-        if signum in (signal.SIGTERM, signal.SIGINT, getattr(signal, "SIGBREAK", None)):
+        if signum in (signal.SIGTERM, signal.SIGINT):
             return self.stop()
         match NAMES.get(signum):
             case "SIGUSR1":

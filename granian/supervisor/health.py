@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import resource
 import subprocess
 import time
 from pathlib import Path
@@ -97,16 +98,7 @@ def resident_bytes(pid: int) -> int | None:
         return None
 
 
-def _page_size() -> int:
-    import resource
-
-    return resource.getpagesize()
-
-
-try:
-    PAGE = _page_size()
-except ImportError:
-    PAGE = 4096
+PAGE = resource.getpagesize()
 # So many looks go into the time that makes a worker stuck.
 CHECKS = 4
 # For the stacks to be written.

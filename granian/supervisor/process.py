@@ -68,12 +68,10 @@ class ProcessHandle(WorkerHandle):
         self._process.kill()
 
     def dump(self) -> None:
-        if hasattr(signal, "SIGUSR2"):
-            self._signal(signal.SIGUSR2)
+        self._signal(signal.SIGUSR2)
 
     def reopen_logs(self) -> None:
-        if hasattr(signal, "SIGUSR1"):
-            self._signal(signal.SIGUSR1)
+        self._signal(signal.SIGUSR1)
 
     def _listen(self, position: int, listener: socket.socket) -> bool:
         if self.pipe is None:
@@ -147,8 +145,13 @@ class Sentinel:
 
 
 _PARENTS_OWN: weakref.WeakSet[HasDescriptor] = weakref.WeakSet()
-BLOCKED = [
-    getattr(signal, name)
-    for name in ("SIGTERM", "SIGINT", "SIGHUP", "SIGCHLD", "SIGUSR1", "SIGUSR2", "SIGTTIN", "SIGTTOU")
-    if hasattr(signal, name)
-]
+BLOCKED = (
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+)

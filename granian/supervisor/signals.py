@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,7 +41,7 @@ class SignalWatch:
         if threading.current_thread() is threading.main_thread() and not self.is_active:
             self.is_active = True
             self._previous_descriptor = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
-            for signum in _numbers(WATCHED):
+            for signum in WATCHED:
                 self._previous[signum] = signal.signal(signum, ignore)
         keep_from_workers(self._reader)
         keep_from_workers(self._writer)
@@ -64,31 +63,30 @@ class SignalWatch:
         if not self.is_active:
             yield
             return
-        numbers = [*_numbers(STOPS)]
         noticed = threading.Event()
 
         def interrupt(signum: int, frame: FrameType | None) -> None:
             noticed.set()
             raise Interrupted
 
-        for signum in numbers:
+        for signum in STOPS:
             signal.signal(signum, interrupt)
-        insisting = threading.Thread(target=self._insist, args=(numbers, noticed), name="signals", daemon=True)
+        insisting = threading.Thread(target=self._insist, args=(noticed,), name="signals", daemon=True)
         insisting.start()
         try:
             yield
         finally:
             noticed.set()
-            for signum in numbers:
+            for signum in STOPS:
                 signal.signal(signum, ignore)
             insisting.join()
 
-    def _insist(self, numbers: list[int], noticed: threading.Event) -> None:
+    def _insist(self, noticed: threading.Event) -> None:
         """Sends a signal again that came right before a system call: Python looks at it when that returns."""
         main = threading.main_thread().ident
-        while main is not None and sys.platform != "win32" and not noticed.wait(INSIST_EVERY):
+        while main is not None and not noticed.wait(INSIST_EVERY):
             came = self._receive(socket.MSG_PEEK)
-            if (signum := next((number for number in came if number in numbers), None)) is not None:
+            if (signum := next((number for number in came if number in STOPS), None)) is not None:
                 signal.pthread_kill(main, signum)
 
     def fileno(self) -> int:
@@ -112,12 +110,16 @@ class SignalWatch:
             return b""
 
 
-def _numbers(names: tuple[str, ...]) -> Iterator[int]:
-    return (getattr(signal, name) for name in names if hasattr(signal, name))
-
-
-STOPS = ("SIGTERM", "SIGINT", "SIGBREAK")
-WATCHED = (*STOPS, "SIGHUP", "SIGCHLD", "SIGTTIN", "SIGTTOU", "SIGUSR1", "SIGUSR2")
+STOPS = (signal.SIGTERM, signal.SIGINT)
+WATCHED = (
+    *STOPS,
+    signal.SIGHUP,
+    signal.SIGCHLD,
+    signal.SIGTTIN,
+    signal.SIGTTOU,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+)
 CHUNK = 4096
 # Seconds.
 INSIST_EVERY = 0.2

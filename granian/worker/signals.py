@@ -18,15 +18,13 @@ from .logfiles import reopen_log_files
 def reset_signals() -> None:
     """Undoes the supervisor's handlers: until the application is loaded, a signal ends this process at once."""
     signal.set_wakeup_fd(-1)
-    for name in ("SIGTERM", "SIGINT", "SIGCHLD", "SIGBREAK"):
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), signal.SIG_DFL)
-    for name in ("SIGHUP", "SIGTTIN", "SIGTTOU"):
-        # Meant for the supervisor, even if the whole group gets it. SIG_IGN would go on to what the application starts.
-        if hasattr(signal, name):
-            signal.signal(getattr(signal, name), ignore)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_SETMASK, ())
+    for signum in (signal.SIGTERM, signal.SIGINT, signal.SIGCHLD):
+        signal.signal(signum, signal.SIG_DFL)
+    for signum in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):
+        # Meant for the supervisor, even if the whole group gets it. Programs that the application starts would inherit
+        # SIG_IGN; they do not inherit a handler.
+        signal.signal(signum, ignore)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
 def ignore(signum: int, frame: FrameType | None) -> None:
@@ -60,23 +58,18 @@ def handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         signal.signal(signum, handle_stop)
-    if hasattr(signal, "SIGBREAK"):
-        signal.signal(signal.SIGBREAK, handle_stop)
-    if hasattr(signal, "SIGUSR1"):
-        signal.signal(signal.SIGUSR1, lambda signum, frame: life.call_soon(reopen_log_files))
+    signal.signal(signal.SIGUSR1, lambda signum, frame: life.call_soon(reopen_log_files))
 
 
 def handle_dumps(life: WorkerLife) -> None:
     """USR2 writes the stacks of all threads, even of those that never come back to Python, and of all tasks."""
-    if not hasattr(signal, "SIGUSR2"):
-        return
 
     def handle_dump(signum: int, frame: FrameType | None) -> None:
         try:
             _dump(life)
         except Exception:
-            # It may have interrupted somebody who was just writing there, which is refused; and what tasks wait for may
-            # be anything. Whoever was interrupted has no part in this.
+            # The interrupted code may have been writing to the same stream, which refuses a second writer, and the
+            # representation of a task runs code of the application. The interrupted code gets no error from here.
             pass
 
     signal.signal(signal.SIGUSR2, handle_dump)

@@ -29,7 +29,6 @@ def test_an_address_in_use_leaves_nothing_open():
 
 @pytest.mark.parametrize(("permissions", "mode"), [(0o600, 0o600), (None, None)])
 def test_unix(tmp_path, permissions, mode):
-    assert UnixSocketSpec is not None
     path = str(tmp_path / "socket")
     spec = UnixSocketSpec(path, 128, permissions)
     assert spec.is_uds()

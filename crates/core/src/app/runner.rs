@@ -23,7 +23,8 @@ pub(crate) struct Runner {
     ended: AtomicBool,
 }
 
-/// Calls the application through `call_app` and runs what it returns as a task of its own.
+/// Runs `awaitable`, which the application's call returned, as a task of its own. An error of that
+/// call ends the exchange as an error of the task would.
 pub(crate) fn run<'py>(py: Python<'py>, call: Arc<Call>, awaitable: PyResult<Bound<'py, PyAny>>) {
     let coroutine = match awaitable.and_then(into_iterator) {
         Ok(coroutine) => coroutine,

@@ -72,7 +72,7 @@ impl Http {
     ) -> PyResult<Bound<'py, PyAny>> {
         let _attention = attend();
         match self.call.whole(head, body) {
-            // A second response is nobody's, as it always was.
+            // RSGI 4.2: a second response does nothing.
             Ok(()) | Err(OrderError::AlreadyStarted | OrderError::AlreadyFinished) => done(py),
             Err(error) => Err(protocol_error(py, &error.to_string())),
         }

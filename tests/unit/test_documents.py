@@ -1,0 +1,37 @@
+"""The documents against the code: every option is named in one of them, and none names an option that there is not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from granian.config import Config, options_of, protocol_options
+
+ROOT = Path(__file__).parents[2]
+FLAGS = sorted({option.flag for _, option, _ in [*options_of(Config), *protocol_options()]})
+TEXTS = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]}
+# A flag between backticks. `--ws-...` stands for several and names none.
+NAMED = re.compile(r"`(--[a-z0-9-]*[a-z0-9])(?!\.\.\.)[ `=]")
+
+
+@pytest.mark.parametrize("flag", FLAGS)
+def test_every_option_is_in_a_document(flag):
+    word = re.compile(rf"(?<![\w-]){re.escape(flag)}(?![\w-])")
+    assert any(word.search(text) for text in TEXTS.values()), f"document {flag}, in docs/settings.md or a page it links"
+
+
+def test_the_settings_page_names_no_option_that_there_is_not():
+    found = set(NAMED.findall(TEXTS[ROOT / "docs" / "settings.md"]))
+    assert found
+    assert not found - set(FLAGS)
+
+
+def test_links_between_documents_lead_somewhere():
+    broken = []
+    for path, text in TEXTS.items():
+        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
+            if not (path.parent / target).exists():
+                broken.append(f"{path.relative_to(ROOT)}: {target}")
+    assert not broken
