@@ -12,6 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::app::asgi::Asgi;
+use crate::app::coroutines::Coroutines;
 use crate::app::host::Host;
 use crate::app::rsgi::Rsgi;
 use crate::app::wsgi::Wsgi;
@@ -267,8 +268,11 @@ fn interface(
 ) -> PyResult<Rc<dyn App>> {
     let (host, reactor) = (Arc::clone(host), reactor.clone());
     Ok(match options.interface {
-        Interface::Asgi => Rc::new(Asgi::new(app, options, host, reactor)?),
-        Interface::Rsgi => Rc::new(Rsgi::new(app, host, reactor)),
+        Interface::Asgi => {
+            let asgi = Asgi::new(app.py(), options)?;
+            Rc::new(Coroutines::new(app, asgi, host, reactor))
+        }
+        Interface::Rsgi => Rc::new(Coroutines::new(app, Rsgi, host, reactor)),
         Interface::Wsgi => Rc::new(Wsgi::new(app, options, host, reactor)?),
     })
 }

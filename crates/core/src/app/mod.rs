@@ -4,6 +4,7 @@
 pub(crate) mod asgi;
 pub(crate) mod awaitable;
 pub(crate) mod call;
+pub(crate) mod coroutines;
 pub(crate) mod fields;
 pub(crate) mod host;
 pub(crate) mod payload;

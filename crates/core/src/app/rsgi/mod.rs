@@ -21,65 +21,26 @@ pub(crate) use self::transport::Transport;
 pub(crate) use self::ws::{Message, Transport as WebSocketTransport, WebSocket};
 use super::awaitable::{Awaitable, Ready};
 use super::call::Call;
-use super::host::Host;
-use super::runner;
-use granian_net::exchange::app::{App, Journal, Request, Source};
-use granian_net::runtime::reactor::Reactor;
+use super::coroutines::CoroutineInterface;
+use granian_net::exchange::app::Request;
 
-/// An RSGI application.
-pub(crate) struct Rsgi {
-    callable: Py<PyAny>,
-    host: Arc<Host>,
-    reactor: Reactor,
-}
+/// RSGI's part of [`Coroutines`](super::coroutines::Coroutines).
+pub(crate) struct Rsgi;
 
-impl Rsgi {
-    pub(crate) fn new(callable: Bound<'_, PyAny>, host: Arc<Host>, reactor: Reactor) -> Self {
-        Self {
-            callable: callable.unbind(),
-            host,
-            reactor,
-        }
-    }
-
-    fn start(&self, py: Python<'_>, request: Request) {
-        let call = Call::new(&request, Arc::clone(&self.host));
-        let awaitable = self.call_app(py, request, &call);
-        runner::run(py, call, awaitable);
-    }
-
-    fn call_app<'py>(
+impl CoroutineInterface for Rsgi {
+    fn call<'py>(
         &self,
-        py: Python<'py>,
+        callable: &Bound<'py, PyAny>,
         request: Request,
         call: &Arc<Call>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let py = callable.py();
         let protocol = match request.websocket.clone() {
             None => Bound::new(py, Http::new(Arc::clone(call)))?.into_any(),
             Some(opening) => Bound::new(py, WebSocket::new(Arc::clone(call), opening))?.into_any(),
         };
         let scope = Bound::new(py, Scope::new(request))?;
-        self.callable.bind(py).call1((scope, protocol))
-    }
-}
-
-impl App for Rsgi {
-    /// Only within a turn: a task started inside another one's step would run in its context.
-    fn may_start(&self) -> bool {
-        self.reactor.is_in_turn()
-    }
-
-    fn speaks_websocket(&self) -> bool {
-        true
-    }
-
-    fn call(&self, request: Request) -> Option<Box<dyn Source>> {
-        Python::attach(|py| self.start(py, request));
-        None
-    }
-
-    fn journal(&self) -> &dyn Journal {
-        &*self.host
+        callable.call1((scope, protocol))
     }
 }
 

@@ -1,0 +1,74 @@
+//! `Coroutines`: the application of an interface whose callables return awaitables. What ASGI and RSGI do in the same
+//! way stands here; what they call their applications with, in `CoroutineInterface`.
+
+use std::sync::Arc;
+
+use pyo3::prelude::*;
+
+use super::call::Call;
+use super::host::Host;
+use super::runner;
+use granian_net::exchange::app::{App, Journal, Request, Source};
+use granian_net::runtime::reactor::Reactor;
+
+/// What an interface makes of a request.
+pub(crate) trait CoroutineInterface {
+    /// Calls `callable` for `request`, whose reply goes through `call`; gives what it returned.
+    ///
+    /// # Errors
+    /// What the application raised, and what making its arguments raised.
+    fn call<'py>(
+        &self,
+        callable: &Bound<'py, PyAny>,
+        request: Request,
+        call: &Arc<Call>,
+    ) -> PyResult<Bound<'py, PyAny>>;
+}
+
+/// See the module's documentation.
+pub(crate) struct Coroutines<I> {
+    callable: Py<PyAny>,
+    interface: I,
+    host: Arc<Host>,
+    reactor: Reactor,
+}
+
+impl<I: CoroutineInterface> Coroutines<I> {
+    pub(crate) fn new(
+        callable: Bound<'_, PyAny>,
+        interface: I,
+        host: Arc<Host>,
+        reactor: Reactor,
+    ) -> Self {
+        Self {
+            callable: callable.unbind(),
+            interface,
+            host,
+            reactor,
+        }
+    }
+}
+
+impl<I: CoroutineInterface> App for Coroutines<I> {
+    /// Only within a turn: a task started inside another one's step would run in its context.
+    fn may_start(&self) -> bool {
+        self.reactor.is_in_turn()
+    }
+
+    fn speaks_websocket(&self) -> bool {
+        true
+    }
+
+    fn call(&self, request: Request) -> Option<Box<dyn Source>> {
+        Python::attach(|py| {
+            let call = Call::new(&request, Arc::clone(&self.host));
+            let awaitable = self.interface.call(self.callable.bind(py), request, &call);
+            runner::run(py, call, awaitable);
+        });
+        None
+    }
+
+    fn journal(&self) -> &dyn Journal {
+        &*self.host
+    }
+}
