@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from .h2wire import H2Wire
 from .server import Server, script
 from .wire import Incomplete
 
@@ -130,3 +131,26 @@ def test_upload_reset_is_an_error(server):
     size, error = probe.note("upload", mark)
     assert size == 0
     assert error
+
+
+def test_slow_uploads_do_not_take_the_threads(server):
+    """A thread that reads a body waits for its peer: small bodies are there before the application is called."""
+    probe = server("wsgi_probe:app", "wsgi", "--blocking-threads", "2")
+    with probe.connect() as one, probe.connect() as two, probe.connect() as quick:
+        for slow in (one, two):
+            slow.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nab")
+        assert quick.request("GET", "/").response().body == b"hello"
+        for slow in (one, two):
+            assert slow.send(b"cd").response().body == b"abcd"
+
+
+def test_slow_uploads_over_http2_do_not_take_the_threads(server):
+    probe = server("wsgi_probe:app", "wsgi", "--blocking-threads", "2")
+    with H2Wire(probe.address) as wire:
+        slow = [wire.start("POST", "/echo", ("content-length", "4"), end=False) for _ in range(2)]
+        for number in slow:
+            wire.data(number, b"ab")
+        assert wire.request("GET", "/").body == b"hello"
+        for number in slow:
+            wire.data(number, b"cd", end=True)
+            assert wire.answer(number).body == b"abcd"

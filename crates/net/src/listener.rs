@@ -145,7 +145,7 @@ impl Acceptor {
             remote,
             scheme: "http",
             tls: None,
-            memo: std::cell::OnceCell::new(),
+            memo: std::sync::OnceLock::new(),
         };
         let service = Rc::clone(&self.service);
         // A connection that can't be watched is closed by being dropped.

@@ -24,7 +24,7 @@ use crate::ws;
 /// Serves `io` until it is closed.
 pub(crate) async fn serve(io: Io, peer: Peer, service: Rc<Service>, handle: TaskHandle) {
     match service.tls() {
-        None => serve_http(io, Rc::new(peer), service, handle).await,
+        None => serve_http(io, Arc::new(peer), service, handle).await,
         // Boxed, as all that follows: a plain connection has no room for what that needs.
         Some(tls) => Box::pin(serve_tls(io, tls, peer, service, handle)).await,
     }
@@ -48,7 +48,7 @@ async fn serve_tls(
     };
     peer.scheme = "https";
     peer.tls = Some(info);
-    let peer = Rc::new(peer);
+    let peer = Arc::new(peer);
     // Without ALPN the first bytes tell, as on a plain socket.
     if session.alpn() == Some(ALPN_HTTP2) {
         let opened = h2::Opened {
@@ -62,8 +62,8 @@ async fn serve_tls(
     }
 }
 
-async fn serve_http<S: Stream>(io: S, peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) {
-    let http1 = Connection::new(io, Rc::clone(&peer), Rc::clone(&service), handle.clone());
+async fn serve_http<S: Stream>(io: S, peer: Arc<Peer>, service: Rc<Service>, handle: TaskHandle) {
+    let http1 = Connection::new(io, Arc::clone(&peer), Rc::clone(&service), handle.clone());
     // Each protocol's state is on the heap by itself, so that none pays for the largest one.
     match Box::pin(http1.run()).await {
         Next::Close => {}

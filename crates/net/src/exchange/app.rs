@@ -1,12 +1,10 @@
 //! `App`: what a connection knows of the application, and what it hands over with a request.
 
 use std::any::Any;
-use std::cell::OnceCell;
 use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use granian_proto::{PeerError, RequestHead};
 
@@ -20,14 +18,9 @@ pub trait App {
     /// True when a request may be started now; otherwise the connection asks again next turn.
     fn may_start(&self) -> bool;
 
-    /// True if requests are to be started only when their body is there to its end.
-    fn wants_whole_body(&self) -> bool {
-        false
-    }
-
-    /// True if requests whose body is small are to be started when it is there.
-    fn wants_small_body(&self) -> bool {
-        false
+    /// How much of this request's body must have come before `call`. Asked once for each request that has one.
+    fn wants(&self, _head: &RequestHead) -> BodyWish {
+        BodyWish::Nothing
     }
 
     /// True if requests may be for a WebSocket connection.
@@ -67,12 +60,41 @@ pub trait Source {
     fn pull(&mut self) -> bool;
 }
 
-/// One request, as handed to the application.
+/// How much of a request's body must have come before the application is called.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum BodyWish {
+    /// None of it: the application reads it as it comes.
+    Nothing,
+    /// All of it where its length is declared and less than the exchange holds (`Limits::window`), and the peer does
+    /// not wait to be asked for it; else none.
+    Small,
+    /// All of it, at any length; it waits in a temporary file where it is large.
+    Whole,
+}
+
+impl BodyWish {
+    /// True if a body of this length, where one is declared, is waited for to its end. `expects_continue`: the peer
+    /// sends it only when asked.
+    pub(crate) fn is_waiting(
+        self,
+        length: Option<u64>,
+        window: usize,
+        expects_continue: bool,
+    ) -> bool {
+        match self {
+            Self::Nothing => false,
+            Self::Small => !expects_continue && length.is_some_and(|length| length < window as u64),
+            Self::Whole => true,
+        }
+    }
+}
+
+/// One request, as handed to the application, on whichever thread that is.
 pub struct Request {
     /// The request line and the fields.
     pub head: RequestHead,
     /// The connection that it came on.
-    pub peer: Rc<Peer>,
+    pub peer: Arc<Peer>,
     /// Its body, and where the replies go.
     pub exchange: Arc<Exchange>,
     /// The request is for a WebSocket connection.
@@ -92,7 +114,7 @@ pub struct Peer {
     /// What is known of the TLS session, if there is one.
     pub tls: Option<Arc<TlsInfo>>,
     /// What the interface keeps for the connection's life, such as its address as an object.
-    pub memo: OnceCell<Box<dyn Any>>,
+    pub memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// A socket address.
@@ -103,3 +125,9 @@ pub enum Address {
     /// A Unix socket's path; `None` if it has no name, as clients' have not.
     Unix(Option<PathBuf>),
 }
+
+/// An application may answer on a thread of its own.
+const _: () = {
+    const fn assert_send<T: Send>() {}
+    assert_send::<Request>();
+};

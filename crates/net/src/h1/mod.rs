@@ -22,7 +22,7 @@ use bytes::BytesMut;
 use granian_proto::{Timeout, h1};
 
 use crate::bounds::STEPS_PER_TURN;
-use crate::exchange::app::{Peer, Source};
+use crate::exchange::app::{BodyWish, Peer, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over};
@@ -75,7 +75,7 @@ pub(crate) struct Connection<S> {
     upgrade: Option<Box<h2::Upgrade>>,
     /// The connection has shown that it speaks HTTP/1.
     is_http1: bool,
-    peer: Rc<Peer>,
+    peer: Arc<Peer>,
     service: Rc<Service>,
     handle: TaskHandle,
 }
@@ -98,7 +98,9 @@ struct Held {
     exchange: Arc<Exchange>,
     websocket: Option<Opening>,
     body_complete: bool,
-    /// As much of the body has come as the application wants to start with.
+    /// How much of the body the application wants to start with.
+    wish: BodyWish,
+    /// That much has come.
     is_ready: bool,
 }
 
@@ -126,7 +128,7 @@ enum Step {
 impl<S: Stream> Connection<S> {
     pub(crate) fn new(
         io: S,
-        peer: Rc<Peer>,
+        peer: Arc<Peer>,
         service: Rc<Service>,
         handle: TaskHandle,
     ) -> Box<Self> {

@@ -2,7 +2,6 @@
 //! into the exchange.
 
 use std::collections::VecDeque;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -11,7 +10,7 @@ use granian_proto::{BodyLength, Event, PeerError, ws};
 
 use super::{Connection, Current, Held, Phase, Step};
 use crate::exchange::Exchange;
-use crate::exchange::app::Request;
+use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{Opening, WebSocket};
 use crate::limits::Versions;
 use crate::service::Permit;
@@ -44,7 +43,7 @@ impl<S: Stream> Connection<S> {
 
     fn handle_data(&mut self, data: Bytes) {
         match (&mut self.held, &self.current) {
-            (Some(held), _) if self.service.app.wants_whole_body() => {
+            (Some(held), _) if held.wish == BodyWish::Whole => {
                 if held.exchange.spool_body(data).is_err() {
                     self.phase = Phase::Flushing; // no room on the disk: nothing can be promised
                 }
@@ -65,22 +64,27 @@ impl<S: Stream> Connection<S> {
             return;
         }
         let has_body = request.body != BodyLength::Empty;
-        let whole = self.service.app.wants_whole_body();
-        if whole && request.expect_continue {
+        let wish = match has_body {
+            true => self.service.app.wants(&request.head),
+            false => BodyWish::Nothing,
+        };
+        if wish == BodyWish::Whole && request.expect_continue {
             self.engine.send_continue(self.output.tail());
         }
         let window = self.service.limits.window;
-        // One of unknown length may be meant to be read as it comes, as one that is asked for is.
-        let is_small = matches!(request.body, BodyLength::Sized(length) if length < window as u64);
-        let waits =
-            whole || (is_small && !request.expect_continue && self.service.app.wants_small_body());
+        let length = match request.body {
+            BodyLength::Sized(length) => Some(length),
+            _ => None,
+        };
+        let waits = wish.is_waiting(length, window, request.expect_continue);
         let exchange = Arc::new(Exchange::new(has_body, window));
         let held = Held {
             request,
             exchange: Arc::clone(&exchange),
             websocket,
             body_complete: !has_body,
-            is_ready: !(has_body && waits),
+            wish,
+            is_ready: !waits,
         };
         // What is queued leaves first: the application may take its time.
         let starts_now = !has_body && self.output.is_empty() && self.service.app.may_start();
@@ -158,7 +162,7 @@ impl<S: Stream> Connection<S> {
         });
         let source = self.service.app.call(Request {
             head: request.head,
-            peer: Rc::clone(&self.peer),
+            peer: Arc::clone(&self.peer),
             exchange,
             websocket,
             accepts_push: false,

@@ -36,7 +36,7 @@ use crate::stream::stall::Stall;
 /// Serves HTTP/2 on a stream until it is closed.
 pub(crate) async fn serve<S: Stream>(
     opened: Opened<S>,
-    peer: Rc<Peer>,
+    peer: Arc<Peer>,
     service: Rc<Service>,
     handle: TaskHandle,
 ) {

@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use crate::service::Service;
 
 /// One per connection.
 pub(super) struct Shared {
-    pub(super) peer: Rc<Peer>,
+    pub(super) peer: Arc<Peer>,
     pub(super) service: Rc<Service>,
     pub(super) handle: TaskHandle,
     /// The stream under the codec takes less than is made for it.
@@ -28,7 +29,7 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    pub(super) fn new(peer: Rc<Peer>, service: Rc<Service>, handle: TaskHandle) -> Rc<Self> {
+    pub(super) fn new(peer: Arc<Peer>, service: Rc<Service>, handle: TaskHandle) -> Rc<Self> {
         Rc::new(Self {
             peer,
             service,

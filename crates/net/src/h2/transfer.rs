@@ -25,7 +25,7 @@ use super::respond::Respond;
 use super::shared::{Alarm, Shared};
 use super::tunnel::Tunnel;
 use crate::bounds::HEAD_HOLD;
-use crate::exchange::app::{Request, Source};
+use crate::exchange::app::{BodyWish, Request, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over};
@@ -55,8 +55,9 @@ pub(super) struct Transfer {
 }
 
 enum Phase {
-    /// The request waits for its turn or for a place among the active ones.
-    Held(RequestHead, Ticket),
+    /// The request waits for what the application wants of its body, for its turn, or for a place among the active
+    /// ones.
+    Held(Held),
     /// The application was called.
     Called(#[expect(dead_code, reason = "it is held")] Permit),
     /// The response is complete and the request is not: the rest is thrown away for a moment
@@ -64,6 +65,14 @@ enum Phase {
     Ebbing { until: Instant },
     /// The stream carries a WebSocket connection.
     Opened(Box<ws::Connection<Tunnel>>),
+}
+
+struct Held {
+    head: RequestHead,
+    ticket: Ticket,
+    wish: BodyWish,
+    /// The application is called when the body is whole.
+    awaits_body: bool,
 }
 
 enum Step {
@@ -89,6 +98,7 @@ impl Transfer {
         let mut transfer = Self::held(shared, head, Respond::Asked(respond), has_body);
         if has_body {
             transfer.exchange.tell_taking();
+            transfer.ask_wish();
         }
         transfer.incoming = (has_body || opening.is_some()).then_some(incoming);
         transfer.opening = opening;
@@ -107,7 +117,12 @@ impl Transfer {
         Self {
             exchange: Arc::new(Exchange::new(has_body, shared.service.limits.window)),
             outgoing: Outgoing::new(respond, head.method() == "HEAD"),
-            phase: Phase::Held(head, Ticket::default()),
+            phase: Phase::Held(Held {
+                head,
+                ticket: Ticket::default(),
+                wish: BodyWish::Nothing,
+                awaits_body: false,
+            }),
             incoming: None,
             opening: None,
             authority: None,
@@ -121,13 +136,26 @@ impl Transfer {
         }
     }
 
+    /// Asks the application how much of the body it wants to start with.
+    fn ask_wish(&mut self) {
+        let service = &self.shared.service;
+        if let Phase::Held(held) = &mut self.phase {
+            let length = held.head.field(b"content-length");
+            let length = length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+            let expects_continue = held.head.field(b"expect").is_some();
+            held.wish = service.app.wants(&held.head);
+            held.awaits_body =
+                held.wish
+                    .is_waiting(length, service.limits.window, expects_continue);
+        }
+    }
+
     /// Takes the body in. False if the stream broke.
     fn receive(&mut self, cx: &mut Context<'_>) -> bool {
         if self.opening.is_some() {
             return true;
         }
-        let is_held = matches!(self.phase, Phase::Held(..));
-        let spools = is_held && self.shared.service.app.wants_whole_body();
+        let spools = matches!(&self.phase, Phase::Held(held) if held.wish == BodyWish::Whole);
         let now = self.shared.now();
         self.incoming
             .as_mut()
@@ -136,25 +164,26 @@ impl Transfer {
 
     /// Calls the application when it is time. False if it was not yet.
     fn begin(&mut self, cx: &mut Context<'_>) -> bool {
-        let Phase::Held(_, ticket) = &mut self.phase else {
+        let Phase::Held(held) = &mut self.phase else {
             return true;
         };
         let service = &self.shared.service;
         let is_whole = self.incoming.as_ref().is_none_or(Incoming::is_complete);
-        if service.app.wants_whole_body() && !is_whole {
+        if held.awaits_body && !is_whole {
             return false;
         }
         if !service.app.may_start() {
             cx.waker().wake_by_ref();
             return false;
         }
-        let Poll::Ready(permit) = service.poll_enter(cx, ticket, self.shared.now()) else {
+        let Poll::Ready(permit) = service.poll_enter(cx, &mut held.ticket, self.shared.now())
+        else {
             return false;
         };
-        if let Phase::Held(head, _) = std::mem::replace(&mut self.phase, Phase::Called(permit)) {
+        if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called(permit)) {
             self.source = service.app.call(Request {
-                head,
-                peer: Rc::clone(&self.shared.peer),
+                head: held.head,
+                peer: Arc::clone(&self.shared.peer),
                 exchange: Arc::clone(&self.exchange),
                 websocket: self.opening.clone(),
                 accepts_push: self.authority.is_some(),

@@ -1,6 +1,5 @@
 //! `scope`: what an RSGI application is told of its request.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use granian_proto::{RequestHead, Version};
@@ -31,7 +30,7 @@ pub(crate) struct Scope {
 
 impl Scope {
     pub(crate) fn new(request: Request) -> Self {
-        let peer: Rc<Peer> = request.peer;
+        let peer: Arc<Peer> = request.peer;
         Self {
             head: Arc::new(request.head),
             local: peer.local.clone(),

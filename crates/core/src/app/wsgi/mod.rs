@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use granian_proto::RequestHead;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -22,7 +23,7 @@ pub(crate) use self::start::{FileWrapper, Response};
 use super::call::{Call, Outcome};
 use super::host::Host;
 use crate::options::Options;
-use granian_net::exchange::app::{App, Journal, Request, Source};
+use granian_net::exchange::app::{App, BodyWish, Journal, Request, Source};
 use granian_net::runtime::reactor::Reactor;
 
 /// A WSGI application.
@@ -101,14 +102,12 @@ impl App for Wsgi {
     }
 
     /// Inline, nobody could wait for the rest of a body: the thread that waits is the one that
-    /// reads it.
-    fn wants_whole_body(&self) -> bool {
-        self.pool.is_none()
-    }
-
-    /// A thread that reads a body waits for its peer; slow ones would soon have all of them.
-    fn wants_small_body(&self) -> bool {
-        true
+    /// reads it. A thread of the pool that reads a body waits for its peer; slow peers would soon have all threads.
+    fn wants(&self, _head: &RequestHead) -> BodyWish {
+        match self.pool {
+            None => BodyWish::Whole,
+            Some(_) => BodyWish::Small,
+        }
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
