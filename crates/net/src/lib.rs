@@ -15,4 +15,5 @@ pub mod runtime;
 pub mod service;
 pub mod stream;
 pub mod tls;
+mod transfer;
 mod ws;

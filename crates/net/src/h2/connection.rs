@@ -12,6 +12,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream as _};
+use granian_proto::Version;
 use h2::server::{Builder, Handshake, SendResponse};
 use h2::{Reason, RecvStream};
 use http::request::Parts;
@@ -19,19 +20,17 @@ use http::{Method, Request, StatusCode};
 use tokio::io::AsyncWrite;
 
 use super::Opened;
-use super::bell::Bell;
-use super::head;
 use super::pings::{Pings, Verdict};
 use super::pipe::Pipe;
-use super::shared::Shared;
-use super::transfer::Transfer;
-use super::tunnel;
+use super::push::Pushes;
+use super::stream::Http2Stream;
 use crate::bounds::{LINGER, STEPS_PER_TURN};
 use crate::exchange::app::Peer;
 use crate::runtime::reactor::TaskHandle;
 use crate::service::Service;
 use crate::stream::socket::Stream;
 use crate::stream::stall::Stall;
+use crate::transfer::{CoalescingWaker, Shared, Transfer, head, tunnel};
 
 /// Serves HTTP/2 on a stream until it is closed.
 pub(crate) async fn serve<S: Stream>(
@@ -47,9 +46,11 @@ pub(crate) async fn serve<S: Stream>(
 struct Connection<S> {
     pipe: Pipe<S>,
     phase: Phase<S>,
-    transfers: FuturesUnordered<Transfer>,
+    transfers: FuturesUnordered<Transfer<Http2Stream>>,
+    pushes: Rc<Pushes>,
     pings: Option<Pings>,
-    bell: Option<(Arc<Bell>, Waker)>,
+    /// What the codec and the transfers wake the connection through, from its first poll on.
+    coalescing: Option<(Arc<CoalescingWaker>, Waker)>,
     since: Instant,
     has_served: bool,
     stall: Stall,
@@ -74,8 +75,9 @@ impl<S: Stream> Connection<S> {
             phase: Phase::Preface(builder(&shared.service).handshake(pipe.share())),
             pipe,
             transfers: FuturesUnordered::new(),
+            pushes: Pushes::new(Rc::clone(&shared)),
             pings: None,
-            bell: None,
+            coalescing: None,
             since: shared.now(),
             has_served: false,
             stall: Stall::default(),
@@ -84,16 +86,16 @@ impl<S: Stream> Connection<S> {
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let (bell, waker) = self.bell.take().unwrap_or_else(|| {
-            let bell = Bell::new(cx.waker().clone());
-            let waker = Waker::from(Arc::clone(&bell));
-            (bell, waker)
+        let (coalescing, waker) = self.coalescing.take().unwrap_or_else(|| {
+            let coalescing = CoalescingWaker::new(cx.waker().clone());
+            let waker = Waker::from(Arc::clone(&coalescing));
+            (coalescing, waker)
         });
-        bell.attend();
+        coalescing.begin();
         self.pipe.begin_turn();
-        self.drive(&mut Context::from_waker(&waker), &bell);
-        bell.leave();
-        self.bell = Some((bell, waker));
+        self.drive(&mut Context::from_waker(&waker), &coalescing);
+        coalescing.end();
+        self.coalescing = Some((coalescing, waker));
         if matches!(self.phase, Phase::Closed) {
             return Poll::Ready(());
         }
@@ -104,11 +106,11 @@ impl<S: Stream> Connection<S> {
         Poll::Pending
     }
 
-    fn drive(&mut self, cx: &mut Context<'_>, bell: &Bell) {
+    fn drive(&mut self, cx: &mut Context<'_>, coalescing: &CoalescingWaker) {
         self.handle_stage();
         self.handle_deadlines();
         for _ in 0..STEPS_PER_TURN {
-            bell.take();
+            coalescing.take_note();
             self.poll_protocol(cx);
             // Behind the reading: this thread may have been busy past the deadline.
             if self.handle_input_deadline() {
@@ -116,16 +118,16 @@ impl<S: Stream> Connection<S> {
             }
             self.poll_pings(cx);
             while let Poll::Ready(Some(())) = Pin::new(&mut self.transfers).poll_next(cx) {}
-            if self.shared.pushes.is_due() {
+            if self.shared.is_held() {
                 self.push(cx);
             }
             if self.shared.has_pulled.take() {
                 self.flush(cx);
             }
-            if !bell.take() {
+            if !coalescing.take_note() {
                 break;
             }
-            // What rang is looked after in the next step.
+            // Whoever was woken is polled in the next step.
             Waker::wake_by_ref(cx.waker());
         }
         self.flush(cx);
@@ -184,8 +186,8 @@ impl<S: Stream> Connection<S> {
             return; // taken back already: nobody waits for the application
         }
         let (parts, body) = request.into_parts();
-        self.shared.pushes.set_limit(self.push_limit());
-        if tunnel::is_enabled(&self.shared.service) && tunnel::is_asked_for(&parts) {
+        self.pushes.set_limit(self.push_limit());
+        if tunnel::is_enabled(&self.shared.service) && asks_for_websocket(&parts) {
             return self.start_websocket(parts, body, respond);
         }
         if parts.method == Method::CONNECT {
@@ -194,11 +196,12 @@ impl<S: Stream> Connection<S> {
             let _ = respond.send_response(head::empty(StatusCode::NOT_IMPLEMENTED), true);
             return;
         }
-        match head::request(&parts) {
+        match head::request(Version::Http2, &parts) {
             Ok(head) => {
+                let mut io = Http2Stream::asked(body, respond);
+                io.enable_push(&head, &self.pushes);
                 let shared = Rc::clone(&self.shared);
-                self.transfers
-                    .push(Transfer::new(shared, head, None, body, respond));
+                self.transfers.push(Transfer::new(shared, head, None, io));
             }
             Err(head::Malformed) => respond.send_reset(Reason::PROTOCOL_ERROR),
         }
@@ -222,13 +225,14 @@ impl<S: Stream> Connection<S> {
         mut respond: SendResponse<Bytes>,
     ) {
         parts.method = Method::GET;
-        let Ok(head) = head::request(&parts) else {
+        let Ok(head) = head::request(Version::Http2, &parts) else {
             return respond.send_reset(Reason::PROTOCOL_ERROR);
         };
         let shared = Rc::clone(&self.shared);
         match tunnel::opening(&shared.service, &head) {
             Ok(opening) => {
-                let transfer = Transfer::new(shared, head, Some(opening), body, respond);
+                let io = Http2Stream::asked(body, respond);
+                let transfer = Transfer::new(shared, head, Some(opening), io);
                 self.transfers.push(transfer);
             }
             Err(error) => {
@@ -244,10 +248,11 @@ impl<S: Stream> Connection<S> {
         self.pipe.begin_writing();
         self.poll_protocol(cx);
         self.pipe.end_writing();
-        for promised in self.shared.pushes.take() {
+        for promised in self.pushes.take() {
             if let Phase::Serving(_) | Phase::Draining(_) = self.phase {
+                let (head, io) = Http2Stream::promised(promised);
                 let shared = Rc::clone(&self.shared);
-                self.transfers.push(Transfer::pushed(shared, promised));
+                self.transfers.push(Transfer::new(shared, head, None, io));
             }
         }
         cx.waker().wake_by_ref(); // what has waited for it goes on
@@ -308,6 +313,17 @@ impl<S: Stream> Connection<S> {
         self.transfers.clear();
         self.phase = Phase::Closed;
     }
+}
+
+/// > The :protocol pseudo-header field MUST be included in the CONNECT request, and it MUST have a
+/// > value of "websocket" to initiate a WebSocket connection on an HTTP/2 stream.
+/// > — RFC 8441, 5 <https://www.rfc-editor.org/rfc/rfc8441#section-5>
+fn asks_for_websocket(parts: &Parts) -> bool {
+    parts.method == Method::CONNECT
+        && parts
+            .extensions
+            .get::<h2::ext::Protocol>()
+            .is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
 }
 
 fn builder(service: &Service) -> Builder {

@@ -1,23 +1,15 @@
 //! HTTP/2 over any stream: the `h2` crate's codec and flow control, driven as one task of the
-//! reactor. Every stream is an exchange, and a future among those of its connection.
+//! reactor. Every stream is an exchange: a `Transfer` among those of its connection.
 //!
-//! `pipe` is the stream under the codec, `transfer` one exchange (`incoming` its request's body,
-//! `outgoing` its response), `tunnel` a stream that became a WebSocket connection, `head` the
-//! translation of heads, `pings` keep-alive and measurement, `push` requests that the server makes itself, `shared` and `bell` what these tell
-//! each other.
+//! `connection` drives, `pipe` is the byte stream under the codec, `stream` and `respond` are one stream for its
+//! transfer, `pings` keeps alive and measures, `push` makes requests in the client's place.
 
-mod bell;
 mod connection;
-mod head;
-mod incoming;
-mod outgoing;
 mod pings;
 mod pipe;
 mod push;
 mod respond;
-mod shared;
-mod transfer;
-mod tunnel;
+mod stream;
 
 use bytes::BytesMut;
 

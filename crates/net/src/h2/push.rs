@@ -1,10 +1,10 @@
 //! `Pushes`: requests that a connection's applications make in the client's place, from the promise
 //! to the transfer (RFC 9113, 8.4 <https://www.rfc-editor.org/rfc/rfc9113#section-8.4>).
 //!
-//! The codec counts on a promised stream to be there when its promise leaves, and takes a reset that
-//! comes before the response's head has left for the client's error. So both leave before anything
-//! more is read and before any other transfer goes on: who makes them asks for that with
-//! `leave_first`.
+//! The codec has two demands on a promised stream. The stream must exist when its promise leaves, and
+//! it must not be reset before its response's head has left: the codec takes that reset for the client's
+//! error. So the promise leaves, and later the head, before anything more is read and before any other
+//! transfer goes on. `Pushes::leave_first` asks the connection for that.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -12,17 +12,16 @@ use std::rc::Rc;
 use granian_proto::RequestHead;
 
 use super::respond::Respond;
-use super::shared::Shared;
+use crate::transfer::Shared;
 
-/// See the module's documentation.
-#[derive(Default)]
+/// See the module's documentation. One per connection.
 pub(super) struct Pushes {
     promised: RefCell<Vec<Promised>>,
     /// Promised streams that are not over.
     open: Cell<usize>,
     /// How many the client takes at once.
     limit: Cell<usize>,
-    is_due: Cell<bool>,
+    shared: Rc<Shared>,
 }
 
 /// A request that was promised and not started.
@@ -33,9 +32,23 @@ pub(super) struct Promised {
 }
 
 /// One of the streams that the client takes at once, until dropped.
-pub(super) struct Place(Rc<Shared>);
+pub(super) struct Place(Rc<Pushes>);
 
 impl Pushes {
+    pub(super) fn new(shared: Rc<Shared>) -> Rc<Self> {
+        Rc::new(Self {
+            promised: RefCell::default(),
+            open: Cell::default(),
+            limit: Cell::default(),
+            shared,
+        })
+    }
+
+    /// What the connection and its transfers share.
+    pub(super) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     /// The client takes as many streams as `limit`.
     pub(super) fn set_limit(&self, limit: usize) {
         self.limit.set(limit.min(MAX_PUSHES));
@@ -53,35 +66,34 @@ impl Pushes {
 
     /// What the codec was handed is to leave before anything else happens.
     pub(super) fn leave_first(&self) {
-        self.is_due.set(true);
-    }
-
-    pub(super) fn is_due(&self) -> bool {
-        self.is_due.get()
+        self.shared.set_held(true);
     }
 
     /// What was promised. All of it has left.
     pub(super) fn take(&self) -> Vec<Promised> {
-        self.is_due.set(false);
+        self.shared.set_held(false);
         self.promised.take()
     }
 }
 
 impl Place {
     /// `None` if the client takes no more.
-    pub(super) fn take(shared: &Rc<Shared>) -> Option<Self> {
-        let pushes = &shared.pushes;
+    pub(super) fn take(pushes: &Rc<Pushes>) -> Option<Self> {
         if pushes.open.get() >= pushes.limit.get() {
             return None;
         }
         pushes.open.set(pushes.open.get() + 1);
-        Some(Self(Rc::clone(shared)))
+        Some(Self(Rc::clone(pushes)))
+    }
+
+    pub(super) fn pushes(&self) -> &Pushes {
+        &self.0
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let open = &self.0.pushes.open;
+        let open = &self.0.open;
         open.set(open.get() - 1);
     }
 }

@@ -14,19 +14,25 @@ pub(super) enum Respond {
 }
 
 impl Respond {
-    /// The head; the response is complete with it if `ends`. `None` if the stream is closed.
-    pub(super) fn send(&mut self, head: Response<()>, ends: bool) -> Option<SendStream<Bytes>> {
+    /// Sends the head; the response is complete with it if `ends`.
+    ///
+    /// # Errors
+    /// When the stream is closed.
+    pub(super) fn send(
+        &mut self,
+        head: Response<()>,
+        ends: bool,
+    ) -> Result<SendStream<Bytes>, h2::Error> {
         match self {
             Self::Asked(respond) => respond.send_response(head, ends),
             Self::Promised(respond) => respond.send_response(head, ends),
         }
-        .ok()
     }
 
-    /// An informational head. The codec has none for promised requests, which nobody waits for.
+    /// Sends an informational head. The codec has none for promised requests, which nobody waits for.
     pub(super) fn inform(&mut self, head: Response<()>) {
         if let Self::Asked(respond) = self {
-            // Fails only when the stream is closed, which is seen elsewhere.
+            // Fails only when the stream is closed, which `poll_reset` tells.
             let _ = respond.send_informational(head);
         }
     }

@@ -3,58 +3,59 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use slab::Slab;
 
-use super::push::Pushes;
 use crate::exchange::app::Peer;
 use crate::runtime::reactor::TaskHandle;
 use crate::runtime::waker::register;
 use crate::service::Service;
 
 /// One per connection.
-pub(super) struct Shared {
-    pub(super) peer: Arc<Peer>,
-    pub(super) service: Rc<Service>,
-    pub(super) handle: TaskHandle,
-    /// The stream under the codec takes less than is made for it.
+pub(crate) struct Shared {
+    pub(crate) peer: Arc<Peer>,
+    pub(crate) service: Rc<Service>,
+    pub(crate) handle: TaskHandle,
+    /// The connection's socket takes less than the transfers make for it.
     is_clogged: Cell<bool>,
     clogged: RefCell<Vec<Waker>>,
+    /// What was handed to the protocol has to leave before any transfer goes on.
+    is_held: Cell<bool>,
     /// A source was pulled from: what it gave is to be written before it is asked for more.
-    pub(super) has_pulled: Cell<bool>,
-    pub(super) pushes: Pushes,
+    pub(crate) has_pulled: Cell<bool>,
     alarms: RefCell<Slab<(Option<Instant>, Waker)>>,
 }
 
 impl Shared {
-    pub(super) fn new(peer: Arc<Peer>, service: Rc<Service>, handle: TaskHandle) -> Rc<Self> {
+    pub(crate) fn new(peer: Arc<Peer>, service: Rc<Service>, handle: TaskHandle) -> Rc<Self> {
         Rc::new(Self {
             peer,
             service,
             handle,
             is_clogged: Cell::new(false),
             clogged: RefCell::new(Vec::new()),
+            is_held: Cell::new(false),
             has_pulled: Cell::new(false),
-            pushes: Pushes::default(),
             alarms: RefCell::new(Slab::new()),
         })
     }
 
-    pub(super) fn now(&self) -> Instant {
+    pub(crate) fn now(&self) -> Instant {
         self.handle.now()
     }
 
-    /// True if nothing more is to be handed to the codec now; `cx` is woken when it may.
-    pub(super) fn waits_for_stream(&self, cx: &mut Context<'_>) -> bool {
+    /// Ready while the protocol may be handed more; otherwise `cx` is woken when it may.
+    pub(crate) fn poll_unclogged(&self, cx: &mut Context<'_>) -> Poll<()> {
         if self.is_clogged.get() {
             register(&mut self.clogged.borrow_mut(), cx);
+            return Poll::Pending;
         }
-        self.is_clogged.get()
+        Poll::Ready(())
     }
 
-    pub(super) fn set_clogged(&self, is_clogged: bool) {
+    pub(crate) fn set_clogged(&self, is_clogged: bool) {
         self.is_clogged.set(is_clogged);
         if !is_clogged && !self.clogged.borrow().is_empty() {
             let waiting = std::mem::take(&mut *self.clogged.borrow_mut());
@@ -62,8 +63,18 @@ impl Shared {
         }
     }
 
+    /// True while no transfer may go on.
+    pub(crate) fn is_held(&self) -> bool {
+        self.is_held.get()
+    }
+
+    /// Holds every transfer, or lets them go on. Those that were polled meanwhile have woken the connection.
+    pub(crate) fn set_held(&self, is_held: bool) {
+        self.is_held.set(is_held);
+    }
+
     /// When the next alarm rings.
-    pub(super) fn next_alarm(&self) -> Option<Instant> {
+    pub(crate) fn next_alarm(&self) -> Option<Instant> {
         self.alarms
             .borrow()
             .iter()
@@ -71,8 +82,8 @@ impl Shared {
             .min()
     }
 
-    /// Wakes whoever's alarm has rung.
-    pub(super) fn ring_alarms(&self) {
+    /// Wakes every transfer whose alarm has rung.
+    pub(crate) fn ring_alarms(&self) {
         let now = self.now();
         for (_, (at, waker)) in self.alarms.borrow().iter() {
             if at.is_some_and(|at| at <= now) {
@@ -81,8 +92,8 @@ impl Shared {
         }
     }
 
-    /// Wakes whoever has an alarm: the worker's stage has changed.
-    pub(super) fn ring_all(&self) {
+    /// Wakes every transfer that has an alarm: the worker's stage has changed.
+    pub(crate) fn ring_all(&self) {
         for (_, (_, waker)) in self.alarms.borrow().iter() {
             waker.wake_by_ref();
         }
@@ -90,25 +101,25 @@ impl Shared {
 }
 
 /// A transfer's alarm; off when dropped.
-pub(super) struct Alarm {
+pub(crate) struct Alarm {
     shared: Rc<Shared>,
     key: Option<usize>,
 }
 
 impl Alarm {
-    pub(super) fn new(shared: Rc<Shared>) -> Self {
+    pub(crate) fn new(shared: Rc<Shared>) -> Self {
         Self { shared, key: None }
     }
 
-    pub(super) fn set(&mut self, cx: &mut Context<'_>, at: Option<Instant>) {
+    pub(crate) fn set(&mut self, cx: &mut Context<'_>, at: Option<Instant>) {
         if at.is_none() {
             return self.clear();
         }
         self.keep(cx, at);
     }
 
-    /// Like `set`, for one who is to be rung when the worker's stage changes, too.
-    pub(super) fn keep(&mut self, cx: &mut Context<'_>, at: Option<Instant>) {
+    /// Like `set`, for a transfer that is to be woken when the worker's stage changes, too.
+    pub(crate) fn keep(&mut self, cx: &mut Context<'_>, at: Option<Instant>) {
         let mut alarms = self.shared.alarms.borrow_mut();
         match self.key.and_then(|key| alarms.get_mut(key)) {
             Some(alarm) => alarm.0 = at,

@@ -1,5 +1,5 @@
-//! `Tunnel`: the bytes of one stream that an extended CONNECT has opened (RFC 8441), as a stream
-//! for the WebSocket protocol; and what opens it.
+//! `Tunnel`: the bytes of one stream that an extended CONNECT has opened (RFC 8441, RFC 9220), as a
+//! stream for the WebSocket protocol; and the handshake before it.
 
 use std::io;
 use std::pin::Pin;
@@ -9,38 +9,26 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 use granian_proto::{PeerError, RequestHead, ws};
-use h2::{Reason, RecvStream, SendStream};
-use http::request::Parts;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::head;
 use super::shared::Shared;
+use super::stream_io::{ResetReason, StreamIo};
 use crate::exchange::messages::{Opening, WebSocket};
 use crate::service::Service;
 use crate::stream::socket::Stream;
 
 /// True if peers are told that they may open WebSocket connections on streams.
-pub(super) fn is_enabled(service: &Service) -> bool {
+pub(crate) fn is_enabled(service: &Service) -> bool {
     service.limits.websocket.enabled && service.app.speaks_websocket()
 }
 
-/// > The :protocol pseudo-header field MUST be included in the CONNECT request, and it MUST have a
-/// > value of "websocket" to initiate a WebSocket connection on an HTTP/2 stream.
-/// > — RFC 8441, 5 <https://www.rfc-editor.org/rfc/rfc8441#section-5>
-pub(super) fn is_asked_for(parts: &Parts) -> bool {
-    parts.method == Method::CONNECT
-        && parts
-            .extensions
-            .get::<h2::ext::Protocol>()
-            .is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
-}
-
-/// What a request that asks for it opens.
+/// What a request for a WebSocket connection opens.
 ///
 /// # Errors
 /// What is to be answered in place of the application.
-pub(super) fn opening(service: &Service, head: &RequestHead) -> Result<Opening, PeerError> {
+pub(crate) fn opening(service: &Service, head: &RequestHead) -> Result<Opening, PeerError> {
     let limits = &service.limits;
     let handshake = ws::Handshake::parse(head, limits.websocket.deflate)?;
     Ok(Opening {
@@ -54,7 +42,7 @@ pub(super) fn opening(service: &Service, head: &RequestHead) -> Result<Opening, 
 /// > If the [version] doesn't match a version understood by the server, the server MUST [...] send
 /// > an appropriate HTTP error code [...] and a |Sec-WebSocket-Version| header field
 /// > — RFC 6455, 4.2.2 <https://www.rfc-editor.org/rfc/rfc6455#section-4.2.2>
-pub(super) fn refusal() -> Response<()> {
+pub(crate) fn refusal() -> Response<()> {
     let mut response = head::empty(StatusCode::BAD_REQUEST);
     let version = http::HeaderValue::from_static("13");
     response
@@ -64,23 +52,17 @@ pub(super) fn refusal() -> Response<()> {
 }
 
 /// See the module's documentation.
-pub(super) struct Tunnel {
-    outgoing: SendStream<Bytes>,
-    incoming: RecvStream,
+pub(super) struct Tunnel<S> {
+    io: S,
     /// What has come and was not read.
     rest: Bytes,
     shared: Rc<Shared>,
 }
 
-impl Tunnel {
-    pub(super) fn new(
-        outgoing: SendStream<Bytes>,
-        incoming: RecvStream,
-        shared: Rc<Shared>,
-    ) -> Self {
+impl<S: StreamIo> Tunnel<S> {
+    pub(super) fn new(io: S, shared: Rc<Shared>) -> Self {
         Self {
-            outgoing,
-            incoming,
+            io,
             rest: Bytes::new(),
             shared,
         }
@@ -88,48 +70,32 @@ impl Tunnel {
 
     /// Ready when the peer has reset the stream or the connection is gone.
     pub(super) fn poll_reset(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.outgoing.poll_reset(cx).map(|_| ())
-    }
-
-    fn poll_capacity(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>> {
-        self.outgoing.reserve_capacity(wanted);
-        loop {
-            let capacity = self.outgoing.capacity();
-            if capacity > 0 {
-                return Poll::Ready(Ok(capacity));
-            }
-            match ready!(self.outgoing.poll_capacity(cx)) {
-                Some(Ok(_)) => {}
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
-                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
-            }
-        }
+        self.io.poll_reset(cx)
     }
 }
 
-impl AsyncRead for Tunnel {
+impl<S: StreamIo> AsyncRead for Tunnel<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         while self.rest.is_empty() {
-            match ready!(self.incoming.poll_data(cx)) {
-                Some(Ok(data)) => self.rest = data,
-                Some(Err(error)) => return Poll::Ready(Err(broken(error))),
+            match ready!(self.io.poll_data(cx)) {
+                Some(data) => self.rest = data?,
                 None => return Poll::Ready(Ok(())),
             }
         }
         let count = self.rest.len().min(buf.remaining());
         buf.put_slice(&self.rest[..count]);
         self.rest.advance(count);
-        // The window opens as the bytes are taken. That fails only for a stream that is closed.
-        let _ = self.incoming.flow_control().release_capacity(count);
+        // The window opens as the bytes are taken.
+        self.io.open_window(count);
         Poll::Ready(Ok(()))
     }
 }
 
-impl AsyncWrite for Tunnel {
+impl<S: StreamIo> AsyncWrite for Tunnel<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -138,27 +104,24 @@ impl AsyncWrite for Tunnel {
         if bytes.is_empty() {
             return Poll::Ready(Ok(0));
         }
-        if self.shared.waits_for_stream(cx) {
-            return Poll::Pending;
-        }
-        let count = ready!(self.poll_capacity(cx, bytes.len()))?.min(bytes.len());
+        ready!(self.shared.poll_unclogged(cx));
+        let count = ready!(self.io.poll_capacity(cx, bytes.len()))?.min(bytes.len());
         let data = Bytes::copy_from_slice(&bytes[..count]);
-        let sent = self.outgoing.send_data(data, false);
-        Poll::Ready(sent.map(|()| count).map_err(broken))
+        Poll::Ready(self.io.send_data(data, false).map(|()| count))
     }
 
-    /// Nothing: the HTTP/2 connection flushes when its turn is over.
+    /// Nothing: the connection flushes when its turn is over.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
 
     /// > Orderly TCP-level closures are represented as END_STREAM flags — RFC 8441, 5
     fn poll_shutdown(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.outgoing.send_data(Bytes::new(), true).map_err(broken))
+        Poll::Ready(self.io.send_data(Bytes::new(), true))
     }
 }
 
-impl Stream for Tunnel {
+impl<S: StreamIo> Stream for Tunnel<S> {
     /// A reset is looked for with `poll_reset`.
     fn is_hung_up(&self) -> bool {
         false
@@ -171,10 +134,6 @@ impl Stream for Tunnel {
     /// > RST exceptions are represented with the RST_STREAM frame with the CANCEL error code
     /// > — RFC 8441, 5
     fn reset_on_close(&mut self) {
-        self.outgoing.send_reset(Reason::CANCEL);
+        self.io.reset(ResetReason::Cancelled);
     }
-}
-
-fn broken(error: h2::Error) -> io::Error {
-    io::Error::new(io::ErrorKind::ConnectionReset, error)
 }

@@ -1,5 +1,5 @@
-//! Heads between the codec's form and the one that all protocols share, with the rules of
-//! RFC 9113, 8 that the codec leaves to its user.
+//! Heads between the `http` crate's form, which codecs of HTTP/2 and HTTP/3 speak, and the one that all
+//! protocols share, with the rules of RFC 9113, 8 that a codec leaves to its user. Those of RFC 9114, 4 are the same.
 
 use granian_proto::h2::Promise;
 use granian_proto::{RequestHead, RequestHeadBuilder, ResponseHead, Trailers, Version};
@@ -10,10 +10,10 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
 
 /// The request is malformed (RFC 9113, 8.1.1): its stream is reset with `PROTOCOL_ERROR`.
-pub(super) struct Malformed;
+pub(crate) struct Malformed;
 
 /// The head of a request, as the interfaces see it.
-pub(super) fn request(parts: &Parts) -> Result<RequestHead, Malformed> {
+pub(crate) fn request(version: Version, parts: &Parts) -> Result<RequestHead, Malformed> {
     let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     // > The ":path" pseudo-header field [...] MUST NOT be empty for "http" or "https" URIs [...]
     // > The exceptions [...] are an OPTIONS request [...] with a value of '*'
@@ -23,7 +23,7 @@ pub(super) fn request(parts: &Parts) -> Result<RequestHead, Malformed> {
         return Err(Malformed);
     }
     let method = parts.method.as_str();
-    let mut head = RequestHeadBuilder::new(Version::Http2, method, target.as_bytes());
+    let mut head = RequestHeadBuilder::new(version, method, target.as_bytes());
     let authority = authority(parts)?;
     if let Some(authority) = authority {
         head.set_authority(authority);
@@ -53,7 +53,7 @@ pub(super) fn request(parts: &Parts) -> Result<RequestHead, Malformed> {
 
 /// A request that is made in the client's place, for the origin of one of its own. `None` if it can't
 /// be made for that.
-pub(super) fn promised(promise: &Promise, scheme: &str, authority: &str) -> Option<Request<()>> {
+pub(crate) fn promised(promise: &Promise, scheme: &str, authority: &str) -> Option<Request<()>> {
     let uri = Uri::builder()
         .scheme(scheme)
         .authority(authority)
@@ -92,7 +92,7 @@ fn is_host(value: &[u8]) -> bool {
 }
 
 /// Declared lengths that `head` is to have, whatever it says itself.
-pub(super) fn response(head: &ResponseHead, length: Option<u64>, date: &[u8; 29]) -> Response<()> {
+pub(crate) fn response(head: &ResponseHead, length: Option<u64>, date: &[u8; 29]) -> Response<()> {
     let mut fields = fields(head.fields(), 4);
     if let Some(length) = length {
         fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
@@ -108,16 +108,16 @@ pub(super) fn response(head: &ResponseHead, length: Option<u64>, date: &[u8; 29]
     with_status(head.status(), fields)
 }
 
-pub(super) fn informational(head: &ResponseHead) -> Response<()> {
+pub(crate) fn informational(head: &ResponseHead) -> Response<()> {
     with_status(head.status(), fields(head.fields(), 0))
 }
 
-pub(super) fn trailers(trailers: &Trailers) -> HeaderMap {
+pub(crate) fn trailers(trailers: &Trailers) -> HeaderMap {
     fields(trailers.fields(), 0)
 }
 
 /// A response without a body.
-pub(super) fn empty(status: StatusCode) -> Response<()> {
+pub(crate) fn empty(status: StatusCode) -> Response<()> {
     with_status(status.as_u16(), HeaderMap::new())
 }
 

@@ -1,0 +1,404 @@
+//! `Answering`: an exchange from its request's head until the response and the rest of the request are over.
+
+use std::collections::VecDeque;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use granian_proto::RequestHead;
+
+use super::after_response::{self, OpenWebSocket};
+use super::incoming::{Incoming, Intake};
+use super::outgoing::{HeadContext, Outgoing, Sent};
+use super::shared::{Alarm, Shared};
+use super::stream_io::{ResetReason, StreamIo};
+use crate::bounds::HEAD_HOLD;
+use crate::exchange::app::{BodyWish, Request, Source};
+use crate::exchange::messages::Opening;
+use crate::exchange::reply::Reply;
+use crate::exchange::{Exchange, Over};
+use crate::service::{Permit, Service, Ticket};
+
+/// See the module's documentation.
+pub(super) struct Answering<S: StreamIo> {
+    shared: Rc<Shared>,
+    ends: Ends,
+    phase: Phase,
+    io: S,
+    /// The request's body; `None` if it has none.
+    incoming: Option<Incoming>,
+    outgoing: Outgoing,
+    replies: VecDeque<Reply>,
+    source: Option<Box<dyn Source>>,
+    /// A head waits for what follows it until then.
+    head_deadline: Option<Instant>,
+    /// Since when the peer has taken nothing of what waits for it.
+    blocked_since: Option<Instant>,
+    alarm: Alarm,
+}
+
+enum Phase {
+    /// The request waits for what the application wants of its body, for its turn, or for a place among the active
+    /// ones.
+    Held(Held),
+    /// The application was called.
+    Called(#[expect(dead_code, reason = "it is held")] Permit),
+    /// The response is complete and the request is not: the rest is thrown away for a moment
+    /// before the stream is reset, which some clients take for a failure.
+    Discarding { until: Instant },
+}
+
+struct Held {
+    head: RequestHead,
+    ticket: Ticket,
+    wish: BodyWish,
+    /// The application is called when the body is whole.
+    awaits_body: bool,
+}
+
+/// What the application holds the other ends of. The application is told when this is dropped.
+struct Ends {
+    exchange: Arc<Exchange>,
+    /// What the request opens, until it does.
+    opening: Option<Opening>,
+}
+
+/// What a poll has come to.
+pub(super) enum Progress {
+    Wait,
+    Over,
+    /// The stream is the WebSocket protocol's now.
+    Opened,
+}
+
+enum Step {
+    Again,
+    Wait,
+    Over,
+    Opened,
+}
+
+impl<S: StreamIo> Answering<S> {
+    pub(super) fn new(
+        shared: Rc<Shared>,
+        head: RequestHead,
+        opening: Option<Opening>,
+        io: S,
+    ) -> Self {
+        let is_whole = io.is_end_stream();
+        // What comes for a WebSocket connection stays with the protocol until it is open.
+        let has_body = !is_whole && opening.is_none();
+        let exchange = Arc::new(Exchange::new(has_body, shared.service.limits.window));
+        if has_body {
+            exchange.tell_taking();
+        }
+        let has_input = has_body || opening.is_some();
+        let is_head_request = head.method() == "HEAD";
+        let held = Held::new(head, has_body, &shared.service);
+        Self {
+            incoming: has_input.then(|| Incoming::new(is_whole, shared.now())),
+            outgoing: Outgoing::new(is_head_request),
+            phase: Phase::Held(held),
+            ends: Ends { exchange, opening },
+            io,
+            replies: VecDeque::new(),
+            source: None,
+            head_deadline: None,
+            blocked_since: None,
+            alarm: Alarm::new(Rc::clone(&shared)),
+            shared,
+        }
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Progress {
+        if let Phase::Discarding { until } = self.phase {
+            return self.poll_discard(cx, until);
+        }
+        if self.receive(cx).is_err() {
+            return self.cut(ResetReason::Internal);
+        }
+        if self.begin(cx) {
+            // Bounded by what the application has made: a pull is not repeated in here.
+            loop {
+                match self.respond(cx) {
+                    Step::Again => {}
+                    Step::Wait => break,
+                    Step::Over => return Progress::Over,
+                    Step::Opened => return Progress::Opened,
+                }
+            }
+        }
+        if let Phase::Discarding { until } = self.phase {
+            return self.poll_discard(cx, until);
+        }
+        // What the application has taken meanwhile it took without a wake-up for this future.
+        let is_behind = |incoming: &Incoming| incoming.is_behind(&self.ends.exchange);
+        if self.incoming.as_ref().is_some_and(is_behind) && self.receive(cx).is_err() {
+            return self.cut(ResetReason::Internal);
+        }
+        if self.outgoing.poll_reset(cx, &mut self.io).is_ready() {
+            return Progress::Over;
+        }
+        if self.has_expired() {
+            return self.cut(ResetReason::Cancelled);
+        }
+        let deadline = self.deadline();
+        self.alarm.set(cx, deadline);
+        Progress::Wait
+    }
+
+    /// What the stream carries from here on, which is no active exchange. `None` if that cannot be.
+    pub(super) fn into_websocket(mut self) -> Option<OpenWebSocket<S>> {
+        let opening = self.ends.opening.take()?;
+        self.ends.exchange.finish(Over::Answered);
+        Some(OpenWebSocket::new(
+            self.io,
+            opening,
+            &self.shared,
+            self.alarm,
+        ))
+    }
+
+    fn cut(&mut self, reason: ResetReason) -> Progress {
+        self.outgoing.cut(&mut self.io, reason);
+        Progress::Over
+    }
+
+    /// Takes the body in.
+    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        let Some(incoming) = self.incoming.as_mut() else {
+            return Ok(());
+        };
+        if self.ends.opening.is_some() {
+            return Ok(());
+        }
+        let intake = Intake {
+            spools: matches!(&self.phase, Phase::Held(held) if held.wish == BodyWish::Whole),
+            now: self.shared.now(),
+        };
+        incoming.forward(cx, &mut self.io, &self.ends.exchange, intake)
+    }
+
+    /// Calls the application when it is time. False if it was not yet.
+    fn begin(&mut self, cx: &mut Context<'_>) -> bool {
+        let Phase::Held(held) = &mut self.phase else {
+            return true;
+        };
+        let service = &self.shared.service;
+        let is_whole = self.incoming.as_ref().is_none_or(Incoming::is_complete);
+        if held.awaits_body && !is_whole {
+            return false;
+        }
+        if !service.app.may_start() {
+            cx.waker().wake_by_ref();
+            return false;
+        }
+        let Poll::Ready(permit) = service.poll_enter(cx, &mut held.ticket, self.shared.now())
+        else {
+            return false;
+        };
+        if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called(permit)) {
+            self.source = service.app.call(Request {
+                head: held.head,
+                peer: Arc::clone(&self.shared.peer),
+                exchange: Arc::clone(&self.ends.exchange),
+                websocket: self.ends.opening.clone(),
+                accepts_push: self.io.accepts_push(),
+            });
+        }
+        true
+    }
+
+    /// Moves replies on as far as the peer takes them.
+    fn respond(&mut self, cx: &mut Context<'_>) -> Step {
+        if self.shared.poll_unclogged(cx).is_pending() {
+            // The connection's own deadline watches over that.
+            self.blocked_since = None;
+            return Step::Wait;
+        }
+        if self.replies.is_empty() {
+            self.take_replies(cx);
+        }
+        if self.replies.is_empty() {
+            self.blocked_since = None;
+            return self.pull(cx);
+        }
+        let date = self.shared.service.date(self.shared.now());
+        while let Some(reply) = self.replies.pop_front() {
+            let before = left_of(&reply);
+            if let Reply::Push(promise) = &reply {
+                if self.outgoing.push(cx, &mut self.io, promise) {
+                    cx.waker().wake_by_ref();
+                    return Step::Wait;
+                }
+                continue;
+            }
+            let beside = HeadContext {
+                next: self.replies.front(),
+                date: &date,
+            };
+            match self.outgoing.send(cx, &mut self.io, reply, beside) {
+                Sent::All => self.blocked_since = None,
+                Sent::Last => {
+                    self.ends.exchange.finish(Over::Answered);
+                    let handled = &self.shared.service.handled;
+                    handled.set(handled.get() + 1);
+                    return self.discard();
+                }
+                Sent::Blocked(rest) => {
+                    if self.blocked_since.is_none() || left_of(&rest) < before {
+                        self.blocked_since = Some(self.shared.now());
+                    }
+                    self.replies.push_front(rest);
+                    self.report_unsent();
+                    return Step::Wait;
+                }
+                Sent::Opened => return Step::Opened,
+                Sent::Cut => return Step::Over,
+            }
+        }
+        self.report_unsent();
+        Step::Again
+    }
+
+    /// Nothing more goes out. What comes in is looked at only if it is to be waited for.
+    fn discard(&mut self) -> Step {
+        if self.incoming.as_ref().is_none_or(Incoming::is_complete) {
+            return Step::Over;
+        }
+        let until = self.shared.now() + after_response::DISCARD_TIME;
+        self.phase = Phase::Discarding { until };
+        Step::Wait
+    }
+
+    fn poll_discard(&mut self, cx: &mut Context<'_>, until: Instant) -> Progress {
+        let Some(incoming) = &mut self.incoming else {
+            return Progress::Over;
+        };
+        let limit = after_response::DISCARD_LIMIT;
+        let is_late = until <= self.shared.now();
+        if is_late || incoming.poll_discard(cx, &mut self.io, limit).is_ready() {
+            return Progress::Over;
+        }
+        self.alarm.set(cx, Some(until));
+        Progress::Wait
+    }
+
+    fn take_replies(&mut self, cx: &mut Context<'_>) {
+        let now = self.shared.now();
+        let head_too = self.head_deadline.is_some_and(|deadline| deadline <= now);
+        if self
+            .ends
+            .exchange
+            .poll_replies(cx, &mut self.replies, head_too)
+        {
+            self.head_deadline.get_or_insert(now + HEAD_HOLD);
+        } else {
+            self.head_deadline = None;
+        }
+        // > The server SHOULD send PUSH_PROMISE (Section 6.6) frames prior to sending any frames
+        // > that reference the promised responses.
+        // > — RFC 9113, 8.4.1 <https://www.rfc-editor.org/rfc/rfc9113#section-8.4.1>
+        if self.io.accepts_push() {
+            let is_last = |reply: &Reply| !matches!(reply, Reply::Push(_));
+            self.replies.make_contiguous().sort_by_key(is_last);
+        }
+    }
+
+    /// Asks the source for more, after what it gave before was written.
+    fn pull(&mut self, cx: &mut Context<'_>) -> Step {
+        let Some(mut source) = self.source.take() else {
+            return Step::Wait;
+        };
+        if self.shared.has_pulled.get() || !self.shared.service.app.may_start() {
+            cx.waker().wake_by_ref();
+            self.source = Some(source);
+            return Step::Wait;
+        }
+        self.shared.has_pulled.set(true);
+        if source.pull() {
+            self.source = Some(source);
+        }
+        Step::Again
+    }
+
+    fn report_unsent(&self) {
+        self.ends
+            .exchange
+            .set_unsent(self.replies.iter().map(Reply::weight).sum());
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        let limits = &self.shared.service.limits;
+        let write = self.blocked_since.map(|since| since + limits.write_timeout);
+        let head = self.head_deadline.filter(|at| *at > self.shared.now());
+        [head, write, self.body_deadline()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// By when the peer must send something of the body that is waited for.
+    fn body_deadline(&self) -> Option<Instant> {
+        let incoming = self.incoming.as_ref()?;
+        if self.ends.opening.is_some() {
+            return None;
+        }
+        let exchange = &self.ends.exchange;
+        let is_awaited = matches!(self.phase, Phase::Held(..)) || exchange.wants_body();
+        let waits = !incoming.is_complete() && is_awaited && exchange.body_held() == 0;
+        let timeout = self.shared.service.limits.http1.body_timeout?;
+        waits.then(|| incoming.last_data_at() + timeout)
+    }
+
+    fn has_expired(&self) -> bool {
+        let now = self.shared.now();
+        let limits = &self.shared.service.limits;
+        self.body_deadline().is_some_and(|deadline| deadline <= now)
+            || self
+                .blocked_since
+                .is_some_and(|since| since + limits.write_timeout <= now)
+    }
+}
+
+impl Held {
+    /// Asks the application how much of the body it wants to start with.
+    fn new(head: RequestHead, has_body: bool, service: &Service) -> Self {
+        let mut held = Self {
+            head,
+            ticket: Ticket::default(),
+            wish: BodyWish::Nothing,
+            awaits_body: false,
+        };
+        if has_body {
+            let length = held.head.field(b"content-length");
+            let length = length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+            let expects_continue = held.head.field(b"expect").is_some();
+            held.wish = service.app.wants(&held.head);
+            held.awaits_body =
+                held.wish
+                    .is_waiting(length, service.limits.window, expects_continue);
+        }
+        held
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        if let Some(opening) = &self.opening {
+            opening.socket.lose();
+        }
+        // Answered exchanges are finished already; this one is cut off.
+        self.exchange.finish(Over::Disconnected);
+    }
+}
+
+/// Bytes to send.
+fn left_of(reply: &Reply) -> u64 {
+    match reply {
+        Reply::File { file, .. } => file.len,
+        reply => reply.weight() as u64,
+    }
+}

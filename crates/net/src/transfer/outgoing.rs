@@ -1,0 +1,268 @@
+//! `Outgoing`: a response on its way from the replies of an application to the stream, no faster
+//! than the peer's windows open.
+
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use granian_proto::h2::Promise;
+use granian_proto::{ResponseHead, ResponsePlan, Trailers};
+
+use super::head;
+use super::stream_io::{ResetReason, StreamIo};
+use crate::exchange::reply::Reply;
+use crate::stream::region::{FileRegion, read_region};
+
+/// See the module's documentation.
+pub(super) struct Outgoing {
+    state: State,
+    is_head_request: bool,
+    /// Something of the body is with the protocol, and may wait there for the peer's window.
+    has_sent_data: bool,
+}
+
+enum State {
+    Head,
+    Body {
+        /// What is left of the declared length, bytes.
+        left: Option<u64>,
+    },
+    /// The stream has ended with its head: HEAD, 204, 205, 304.
+    Bodiless,
+    Ended,
+}
+
+/// What a response's head depends on besides itself.
+#[derive(Clone, Copy)]
+pub(super) struct HeadContext<'a> {
+    /// The reply behind the head, if that is there already.
+    pub(super) next: Option<&'a Reply>,
+    /// The `date` field's value.
+    pub(super) date: &'a [u8; 29],
+}
+
+/// What became of one reply.
+pub(super) enum Sent {
+    /// It is with the protocol.
+    All,
+    /// The response is complete.
+    Last,
+    /// The peer's window is shut; this is left.
+    Blocked(Reply),
+    /// The stream is the WebSocket protocol's now.
+    Opened,
+    /// The response can't be completed; the stream was reset.
+    Cut,
+}
+
+impl Outgoing {
+    pub(super) fn new(is_head_request: bool) -> Self {
+        Self {
+            state: State::Head,
+            is_head_request,
+            has_sent_data: false,
+        }
+    }
+
+    /// Sends one reply, a head with what `beside` says.
+    pub(super) fn send<S: StreamIo>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut S,
+        reply: Reply,
+        beside: HeadContext<'_>,
+    ) -> Sent {
+        match reply {
+            Reply::Informational(head) => {
+                if let State::Head = self.state {
+                    io.send_informational(head::informational(&head));
+                }
+                Sent::All
+            }
+            Reply::Head(head) => self.start(io, &head, beside),
+            Reply::Data { data, last } => self.send_data(cx, io, data, last),
+            Reply::File { file, last } => self.send_file(cx, io, file, last),
+            Reply::End(trailers) => self.end(io, trailers.as_ref()),
+            Reply::Upgrade(head) => self.open(io, &head, beside.date),
+            Reply::Abort => self.cut(io, ResetReason::Internal),
+            Reply::Push(_) => Sent::All, // the transfer's business
+        }
+    }
+
+    /// Promises the response to a further request, if there is a place for that. True if it was promised.
+    pub(super) fn push<S: StreamIo>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut S,
+        promise: &Promise,
+    ) -> bool {
+        let is_open = matches!(self.state, State::Head | State::Body { .. });
+        // Behind data that waits for a window the promise would wait, too.
+        is_open && !self.has_sent_data && io.poll_reset(cx).is_pending() && io.push(promise)
+    }
+
+    /// Ready when the peer has reset the stream or the connection is gone.
+    pub(super) fn poll_reset<S: StreamIo>(&mut self, cx: &mut Context<'_>, io: &mut S) -> Poll<()> {
+        match self.state {
+            State::Ended => Poll::Ready(()),
+            // A body that is swallowed needs no peer, but the application is told.
+            State::Head | State::Body { .. } | State::Bodiless => io.poll_reset(cx),
+        }
+    }
+
+    /// Resets the stream.
+    pub(super) fn cut<S: StreamIo>(&mut self, io: &mut S, reason: ResetReason) -> Sent {
+        match std::mem::replace(&mut self.state, State::Ended) {
+            State::Head | State::Body { .. } => io.reset(reason),
+            State::Bodiless | State::Ended => {}
+        }
+        Sent::Cut
+    }
+
+    fn start<S: StreamIo>(
+        &mut self,
+        io: &mut S,
+        head: &ResponseHead,
+        beside: HeadContext<'_>,
+    ) -> Sent {
+        if !matches!(self.state, State::Head) {
+            return self.cut(io, ResetReason::Internal);
+        }
+        let whole = match beside.next {
+            Some(Reply::Data { data, last: true }) => Some(data.len() as u64),
+            Some(Reply::File { file, last: true }) => Some(file.len),
+            Some(Reply::End(None)) => Some(0),
+            _ => None,
+        };
+        let declared = head.content_length();
+        let plan = ResponsePlan::of(self.is_head_request, head.status(), declared, whole);
+        let length = plan.content_length();
+        let ends = plan.is_bodiless || (length == Some(0) && whole == Some(0));
+        let response = head::response(head, length, beside.date);
+        if io.send_head(response, ends).is_err() {
+            return self.cut(io, ResetReason::Internal);
+        }
+        self.state = match ends {
+            true => State::Bodiless,
+            false => State::Body { left: length },
+        };
+        Sent::All
+    }
+
+    fn open<S: StreamIo>(&mut self, io: &mut S, head: &ResponseHead, date: &[u8; 29]) -> Sent {
+        let is_first = matches!(self.state, State::Head);
+        if !is_first
+            || io
+                .send_head(head::response(head, None, date), false)
+                .is_err()
+        {
+            return self.cut(io, ResetReason::Internal);
+        }
+        self.state = State::Ended;
+        Sent::Opened
+    }
+
+    fn send_data<S: StreamIo>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut S,
+        mut data: Bytes,
+        last: bool,
+    ) -> Sent {
+        let State::Body { left } = &mut self.state else {
+            return self.swallow(io, last);
+        };
+        if left
+            .is_some_and(|left| (data.len() as u64) > left || (last && (data.len() as u64) < left))
+        {
+            return self.cut(io, ResetReason::Internal);
+        }
+        while !data.is_empty() {
+            let capacity = match io.poll_capacity(cx, data.len()) {
+                Poll::Pending => return Sent::Blocked(Reply::Data { data, last }),
+                Poll::Ready(Ok(capacity)) => capacity,
+                Poll::Ready(Err(_)) => return self.cut(io, ResetReason::Internal),
+            };
+            let piece = data.split_to(capacity.min(data.len()));
+            if let Some(left) = left {
+                *left -= piece.len() as u64;
+            }
+            let ends = last && data.is_empty();
+            self.has_sent_data = true;
+            if io.send_data(piece, ends).is_err() {
+                return self.cut(io, ResetReason::Internal);
+            }
+            if ends {
+                return self.complete();
+            }
+        }
+        if last { self.end(io, None) } else { Sent::All }
+    }
+
+    fn send_file<S: StreamIo>(
+        &mut self,
+        cx: &mut Context<'_>,
+        io: &mut S,
+        mut file: FileRegion,
+        last: bool,
+    ) -> Sent {
+        if !matches!(self.state, State::Body { .. }) {
+            return self.swallow(io, last);
+        }
+        while file.len > 0 {
+            let step = usize::try_from(file.len)
+                .unwrap_or(FILE_STEP)
+                .min(FILE_STEP);
+            // An error is `send_data`'s to tell.
+            if io.poll_capacity(cx, step).is_pending() {
+                return Sent::Blocked(Reply::File { file, last });
+            }
+            let Ok(data) = read_region(&mut file, step) else {
+                return self.cut(io, ResetReason::Internal);
+            };
+            match self.send_data(cx, io, data, last && file.len == 0) {
+                Sent::All => {}
+                // At most one step is in memory, and the rest waits behind it.
+                Sent::Blocked(Reply::Data { data, .. }) => {
+                    file.offset -= data.len() as u64;
+                    file.len += data.len() as u64;
+                    return Sent::Blocked(Reply::File { file, last });
+                }
+                other => return other,
+            }
+        }
+        if last { self.end(io, None) } else { Sent::All }
+    }
+
+    fn end<S: StreamIo>(&mut self, io: &mut S, trailers: Option<&Trailers>) -> Sent {
+        let State::Body { left } = self.state else {
+            return self.swallow(io, true);
+        };
+        let is_short = left.is_some_and(|left| left > 0);
+        let sent = match trailers {
+            _ if is_short => return self.cut(io, ResetReason::Internal),
+            Some(trailers) if !trailers.is_empty() => io.send_trailers(head::trailers(trailers)),
+            _ => io.send_data(Bytes::new(), true),
+        };
+        match sent {
+            Ok(()) => self.complete(),
+            Err(_) => self.cut(io, ResetReason::Internal),
+        }
+    }
+
+    /// A piece of a body that does not go out.
+    fn swallow<S: StreamIo>(&mut self, io: &mut S, last: bool) -> Sent {
+        match self.state {
+            State::Head => self.cut(io, ResetReason::Internal),
+            _ if last => self.complete(),
+            _ => Sent::All,
+        }
+    }
+
+    fn complete(&mut self) -> Sent {
+        self.state = State::Ended;
+        Sent::Last
+    }
+}
+
+/// Most bytes of one file in memory at a time.
+const FILE_STEP: usize = 128 * 1024;
