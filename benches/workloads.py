@@ -63,7 +63,7 @@ WORKLOADS = (
     Workload("tls-hello-rsgi", "rsgi", "rsgi_app:hello", HELLO, Goal(0.60), secure=True),
     Workload("tls-h2-asgi", "asgi", "asgi_app:hello", HELLO, Goal(0.75), load="h2load", streams=10, secure=True),
     Workload("tls-h2-rsgi", "rsgi", "rsgi_app:hello", HELLO, Goal(0.85), load="h2load", streams=10, secure=True),
-    Workload("tls-handshake-full", "asgi", "asgi_app:hello", HELLO, Goal(0.67), load="full", secure=True),
+    Workload("tls-handshake-full", "asgi", "asgi_app:hello", HELLO, Goal(0.70), load="full", secure=True),
     Workload("tls-handshake-resumed", "asgi", "asgi_app:hello", HELLO, Goal(0.67), load="resumed", secure=True),
     Workload("tls-h2-download", "asgi", "asgi_app:download", LARGE, Goal(0.70), load="transfer", secure=True),
     Workload(

@@ -19,7 +19,6 @@ use thiserror::Error;
 
 use super::certificate;
 use super::info::Teller;
-use super::schedule::with_direct_schedule;
 use super::tickets::Tickets;
 
 /// What a worker is told of TLS.
@@ -289,9 +288,6 @@ fn versions(versions: TlsVersions) -> &'static [&'static SupportedProtocolVersio
 
 fn provider(ciphers: &[String]) -> Result<CryptoProvider, TlsError> {
     let mut provider = default_provider();
-    for suite in &mut provider.cipher_suites {
-        *suite = with_direct_schedule(*suite);
-    }
     if ciphers.is_empty() {
         provider.cipher_suites.sort_by_key(|suite| {
             let place = FAST_TLS13.iter().position(|fast| *fast == suite.suite());

@@ -4,6 +4,5 @@
 pub(crate) mod certificate;
 pub mod config;
 pub mod info;
-mod schedule;
 pub(crate) mod session;
 mod tickets;
