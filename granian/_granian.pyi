@@ -25,6 +25,7 @@ __all__ = [
     "__version__",
     "check_tls",
     "load_tls",
+    "set_allocator_parameters",
 ]
 
 __version__: str
@@ -54,6 +55,8 @@ class Worker:
 
 def check_tls(options: Any) -> None: ...
 def load_tls(options: Any) -> LoadedTls: ...
+def set_allocator_parameters() -> None:
+    """Sets the parameters of glibc's allocator for this process; for worker processes only."""
 
 @final
 class LoadedTls:

@@ -9,6 +9,7 @@ import signal
 import sys
 from multiprocessing.connection import Connection
 
+from .._granian import set_allocator_parameters
 from ..log import configure_logging
 from ..title import set_title
 from .exit import ExitGuard
@@ -26,6 +27,7 @@ def run_worker(spec: WorkerSpec, pipe: Connection, inherited: list[int]) -> None
         os.close(descriptor)
     die_with_parent(spec.supervisor)
     os.environ.update(spec.environment)
+    set_allocator_parameters()
     set_title(spec.title)
     config = spec.config
     configure_logging(config.log_level, config.log_dictconfig, config.log_enabled)
