@@ -31,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     peers = _available(_chosen_peers(arguments.only), python, arguments.ours_env)
     if not peers:
         return 1
-    versions = {peer.name: environments.installed_version(bin, peer.distribution) for peer, bin in peers.items()}
+    versions = {peer.name: environments.version_of(peer, bin) for peer, bin in peers.items()}
     rows = _race(peers, arguments) if not arguments.no_race else []
     found = _memory(peers, arguments.interface) if not arguments.no_memory else []
     crowds = _crowds(peers) if not arguments.no_memory else []
-    report = Report(_machine(next(iter(peers.values())), arguments), versions, rows, found, crowds)
+    report = Report(_machine(_interpreted(peers), arguments), versions, rows, found, crowds)
     if arguments.update:
         report = report.over(Report.read(arguments.output / "results.json"))
     report.write(arguments.output)
@@ -141,6 +141,11 @@ def _plot(results: Path, python: str) -> None:
         return
     script = Path(__file__).resolve().parent / "plot.py"
     subprocess.run([str(environment / "bin" / "python"), str(script), str(results)], check=False)
+
+
+def _interpreted(peers: dict[Peer, Path]) -> Path:
+    """The environment of a server that Python runs, if there is one."""
+    return next((bin for peer, bin in peers.items() if not peer.program), Path(sys.executable).parent)
 
 
 def _machine(bin_directory: Path, arguments: argparse.Namespace) -> dict[str, str]:

@@ -30,7 +30,12 @@ def find_python() -> str:
 
 
 def prepare(peer: Peer, python: str) -> Path:
-    """The bin directory of the server's environment, made or brought up to date."""
+    """The bin directory of the server's environment, made or brought up to date; empty for a program."""
+    if peer.program:
+        if shutil.which(peer.program) is None:
+            raise Unavailable(f"{peer.program} is not installed.")
+        (ENVIRONMENTS / peer.name).mkdir(parents=True, exist_ok=True)
+        return ENVIRONMENTS / peer.name
     directory = make_environment(peer.name, peer.requirements, python)
     if peer.name == OURS:
         _build_ours(directory)
@@ -49,6 +54,13 @@ def make_environment(name: str, requirements: tuple[str, ...], python: str) -> P
     _run([str(directory / "bin" / "python"), "-m", "pip", "install", "--quiet", *requirements])
     stamp.write_text(wanted)
     return directory
+
+
+def version_of(peer: Peer, bin_directory: Path) -> str:
+    if peer.program:
+        done = subprocess.run([peer.program, "-v"], capture_output=True, text=True, check=False)
+        return (done.stdout + done.stderr).strip().rpartition("/")[2]
+    return installed_version(bin_directory, peer.distribution)
 
 
 def installed_version(bin_directory: Path, distribution: str) -> str:

@@ -35,6 +35,8 @@ class Peer:
     """Arguments without which the server refuses thousands of connections."""
     tls: tuple[str, str] | None = None
     """The options that take a certificate and its key, for servers that are measured with them."""
+    program: str = ""
+    """What runs if the server is no Python package; there is nothing to install then."""
     needs: str = ""
     """What to say when the environment is there but the server does not run in it."""
 
@@ -87,6 +89,28 @@ def _socketify(launch: Launch) -> list[str]:
     return [*command, "--host", "127.0.0.1", "--port", str(launch.port), "--workers", "1", *launch.arguments]
 
 
+def _nginx(launch: Launch) -> list[str]:
+    """Its configuration is a file of its own in the server's folder; blocks cannot be given as arguments."""
+    configuration = launch.bin / f"nginx-{launch.port}.conf"
+    configuration.write_text(_NGINX % {"folder": launch.bin, "port": launch.port})
+    return ["nginx", "-p", str(launch.bin), "-c", str(configuration)]
+
+
+_NGINX = """
+daemon off;
+worker_processes 1;
+pid %(folder)s/nginx-%(port)d.pid;
+error_log stderr crit;
+events { worker_connections 16384; }
+http {
+    access_log off;
+    keepalive_requests 1000000000;
+    server {
+        listen 127.0.0.1:%(port)d;
+        location / { default_type text/plain; return 200 "Hello, world!"; }
+    }
+}
+"""
 _LOOPS: Settings = {"asyncio": ("--loop", "asyncio"), "uvloop": ("--loop", "uvloop")}
 _THREADS: Settings = {"1 thread": ("--blocking-threads", "1"), "default threads": ()}
 _GRANIAN = {
@@ -109,7 +133,7 @@ _MANY = ("--backlog", "8192", "--backpressure", "8192")
 
 PEERS = (
     Peer(OURS, "granian", ("maturin>=1.10,<2", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY, _TLS),
-    Peer(REFERENCE, "granian", ("granian==2.8.7", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY, _TLS),
+    Peer(REFERENCE, "granian", ("granian==2.8.9", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY, _TLS),
     Peer("uvicorn", "uvicorn", ("uvicorn[standard]", "wsproto", "fastapi"), _uvicorn, _UVICORN),
     Peer(
         "fastpysgi",
@@ -148,5 +172,14 @@ PEERS = (
         _socketify,
         {"asgi": {"default": ()}, "wsgi": {"default": ()}},
         needs="its wheel needs the system's libuv (Debian: apt install libuv1)",
+    ),
+    Peer(
+        "nginx",
+        "",
+        (),
+        _nginx,
+        {"native": {"return 200": ()}},
+        program="nginx",
+        needs="(Debian: apt install nginx-light)",
     ),
 )

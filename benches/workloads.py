@@ -12,7 +12,7 @@ JSON = b'{"message":"Hello, world!","items":[1,2,3]}'
 
 @dataclass(frozen=True)
 class Goal:
-    """Factors of granian 2.8.7 in the same run, and peers not to fall behind."""
+    """Factors of granian 2.8.9 in the same run, and peers not to fall behind."""
 
     must: float | None = None
     aim: float | None = None
@@ -22,7 +22,7 @@ class Goal:
 
 @dataclass(frozen=True)
 class Workload:
-    """One row: an application of benches/apps and the request that is repeated against it."""
+    """One row: an application of benches/apps (none if `native`) and the request that is repeated against it."""
 
     name: str
     interface: str
@@ -52,6 +52,8 @@ class Workload:
 
 
 WORKLOADS = (
+    # What a native server needs that has no application: how far there is to go below the hello rows.
+    Workload("native-hello", "native", "", HELLO, Goal()),
     Workload("asgi-hello", "asgi", "asgi_app:hello", HELLO, Goal(0.50, 0.40)),
     Workload("asgi-10k", "asgi", "asgi_app:body_10k", TEN_KIB, Goal(0.50, 0.40)),
     Workload("asgi-echo", "asgi", "asgi_app:echo", TEN_KIB, Goal(0.40, 0.30), upload=10240),
