@@ -178,7 +178,7 @@ impl Options {
             versions: self.http.0,
             websocket: self.websocket_limits(),
             active: self.backpressure,
-            shares_lock: cfg!(not(Py_GIL_DISABLED)),
+            has_gil: cfg!(not(Py_GIL_DISABLED)),
             window: WINDOW,
             write_timeout: WRITE_TIMEOUT,
         }

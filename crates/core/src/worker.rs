@@ -61,7 +61,7 @@ impl Worker {
         if let Some(tls) = options.ssl {
             service.set_tls(Arc::new(tls.load(py)?));
         }
-        tend_line(&reactor, &service)?;
+        patrol_queue(&reactor, &service)?;
         // Last of all: the thread keeps it until it is closed.
         let driver = Driver::new(reactor.clone(), event_loop);
         let worker = Self {
@@ -125,7 +125,7 @@ impl Worker {
     /// `OSError` if it is no such socket.
     fn listen_redirect(&self, fd: RawFd, port: u16) -> PyResult<()> {
         let limits = Limits {
-            shares_lock: false,
+            has_gil: false,
             ..self.limits
         };
         let service = Rc::new(Service::new(Rc::new(Redirect::new(port)), limits));
@@ -249,12 +249,12 @@ impl Worker {
     }
 }
 
-/// Starts the task that looks after requests in line.
-fn tend_line(reactor: &Reactor, service: &Rc<Service>) -> std::io::Result<()> {
+/// Starts the task that looks after the requests that wait to start.
+fn patrol_queue(reactor: &Reactor, service: &Rc<Service>) -> std::io::Result<()> {
     let service = Rc::clone(service);
     reactor.spawn(|handle| {
         Ok(poll_fn(move |cx| {
-            handle.set_deadline(service.tend_line(cx, handle.now()));
+            handle.set_deadline(service.queue.patrol(cx, handle.now()));
             Poll::<()>::Pending
         }))
     })

@@ -1,7 +1,7 @@
 //! `granian-net`: sockets, buffers, deadlines and the loop that drives one connection. Knows `App`, the trait
 //! that applications are called through, but neither Python nor any interface.
 
-mod admission;
+pub mod admission;
 mod bounds;
 pub mod close;
 pub mod exchange;

@@ -17,8 +17,8 @@ pub struct Limits {
     pub websocket: WebSocketLimits,
     /// Exchanges at once.
     pub active: usize,
-    /// Applications run on about one processor, however many calls there are at once.
-    pub shares_lock: bool,
+    /// The application runs under a GIL: all its calls together use about one processor.
+    pub has_gil: bool,
     /// Bytes that an exchange holds in each direction before it pushes back.
     pub window: usize,
     /// How long a peer may take nothing of what waits for it.

@@ -3,16 +3,14 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant, SystemTime};
 
 use bytes::BytesMut;
 use granian_proto::ws;
 
-use crate::admission::adaptive::Gate;
+use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::load::Load;
-use crate::admission::queue::Semaphore;
-pub(crate) use crate::admission::queue::{Permit, Ticket};
+use crate::admission::queue::Queue;
 use crate::bounds::READ_SIZE;
 use crate::close::{CloseCause, CloseCounts};
 use crate::exchange::app::{App, Peer};
@@ -40,7 +38,7 @@ pub struct Service {
     /// Connections that have ended.
     pub closed: CloseCounts,
     /// For exchanges that the application has been called for and whose response has not left.
-    permits: Semaphore,
+    pub queue: Queue,
     /// Responses that have left.
     pub handled: Cell<u64>,
     draining_since: Cell<Option<Instant>>,
@@ -81,9 +79,9 @@ impl Service {
             tls: RefCell::new(None),
             connections: Cell::new(0),
             closed: CloseCounts::default(),
-            permits: Semaphore::new(
+            queue: Queue::new(
                 limits.active,
-                Gate::new(limits.shares_lock.then(Load::default)),
+                AdaptiveLimit::new(limits.has_gil.then(Load::default)),
             ),
             handled: Cell::new(0),
             draining_since: Cell::new(None),
@@ -100,21 +98,6 @@ impl Service {
     /// Secures the connections that are accepted from now on; others keep what they have.
     pub fn set_tls(&self, config: Arc<TlsConfig>) {
         drop(self.tls.replace(Some(config))); // outside the borrow: it may hold Python objects
-    }
-
-    /// Takes a place among the active exchanges, or waits in line for one.
-    pub(crate) fn poll_enter(
-        &self,
-        cx: &mut Context<'_>,
-        ticket: &mut Ticket,
-        now: Instant,
-    ) -> Poll<Permit> {
-        self.permits.poll_acquire(cx, ticket, now)
-    }
-
-    /// Looks after those in line; when to do so again. See [`Semaphore::tend`].
-    pub fn tend_line(&self, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
-        self.permits.tend(cx, now)
     }
 
     /// Begins the drain.

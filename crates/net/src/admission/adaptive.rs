@@ -1,10 +1,9 @@
-//! `Gate`: whether more exchanges are begun beside those that are active, or wait for them to end.
+//! `AdaptiveLimit`: whether more requests start beside those that run, or wait for them to end.
 //!
-//! Where the process can't do more than it does, what is begun beside others is finished no sooner,
-//! and all of it together no longer fits into the processor's caches (`make bench`, fastapi-sync
-//! with 64 connections: 132 µs with 16 active ones, 159 with all). Whether that is so shows when it
-//! is tried: if the processor has time while others wait for the active ones, those wait as well,
-//! and the gate is left open for a good while.
+//! Once the process keeps a whole processor busy (one GIL), starting more requests finishes none
+//! sooner; it only evicts the caches of those that run (`make bench`, fastapi-sync with 64
+//! connections: 132 µs with 16 that run, 159 with all). So the limit applies. If the processor then
+//! idles while requests wait, the limit was wrong: it is lifted for 1 s, then 2 s, up to 60 s.
 
 use std::cell::Cell;
 use std::ops::RangeInclusive;
@@ -13,90 +12,92 @@ use std::time::{Duration, Instant};
 use crate::admission::load::{Answer, Load};
 
 /// See the module's documentation.
-pub(crate) struct Gate {
-    /// Absent where it is never closed.
+pub(crate) struct AdaptiveLimit {
+    /// Absent where the limit never applies.
     load: Option<Load>,
     state: Cell<State>,
-    /// For how long it was left open the last time.
+    /// For how long the limit was lifted the last time.
     rest: Cell<Duration>,
 }
 
 #[derive(Clone, Copy)]
 enum State {
-    Open,
-    Closed {
-        since: Instant,
-    },
-    /// Open until then, whatever the load.
-    Resting {
-        until: Instant,
-    },
+    /// Any number may start.
+    Off,
+    /// Requests wait for others to end.
+    Applied { since: Instant },
+    /// Any number may start until then, whatever the load.
+    Lifted { until: Instant },
 }
 
-impl Gate {
+impl AdaptiveLimit {
+    /// A limit by what `load` says; without one, it never applies.
     pub(crate) fn new(load: Option<Load>) -> Self {
         Self {
             load,
-            state: Cell::new(State::Open),
+            state: Cell::new(State::Off),
             rest: Cell::new(FIRST_REST),
         }
     }
 
-    /// True if one more may be begun. `is_awaited` if somebody waits for that already.
-    pub(crate) fn is_open(&self, now: Instant, is_awaited: bool) -> bool {
+    /// Follows the load up to `now`; false if the limit applies. `is_awaited` says that a request
+    /// waits for it already.
+    #[must_use]
+    pub(crate) fn follow(&self, now: Instant, is_awaited: bool) -> bool {
         let Some(load) = &self.load else {
             return true;
         };
         let state = match self.state.get() {
-            State::Open => while_open(load, now),
-            State::Closed { since } => self.while_closed(load, now, since, is_awaited),
-            State::Resting { until } if until <= now => while_open(load, now),
-            resting => resting,
+            State::Off => while_off(load, now),
+            State::Applied { since } => self.while_applied(load, now, since, is_awaited),
+            State::Lifted { until } if until <= now => while_off(load, now),
+            lifted => lifted,
         };
         self.state.set(state);
-        !matches!(state, State::Closed { .. })
+        !matches!(state, State::Applied { .. })
     }
 
-    fn while_closed(&self, load: &Load, now: Instant, since: Instant, is_awaited: bool) -> State {
-        match load.since(now, TRIAL) {
-            Answer::TooSoon => State::Closed { since },
+    fn while_applied(&self, load: &Load, now: Instant, since: Instant, is_awaited: bool) -> State {
+        match load.measure(now, TRIAL) {
+            Answer::TooSoon => State::Applied { since },
             Answer::Shares { process, .. } if STILL_FULL.contains(&process) => {
-                State::Closed { since }
+                State::Applied { since }
             }
-            Answer::Shares { .. } if is_awaited => self.rest(now, since),
-            // Nobody has waited, or even come.
-            Answer::Shares { .. } | Answer::TooLate => State::Open,
+            Answer::Shares { .. } if is_awaited => self.lift(now, since),
+            // No request has waited, or none has come.
+            Answer::Shares { .. } | Answer::TooLate => State::Off,
         }
     }
 
-    fn rest(&self, now: Instant, since: Instant) -> State {
+    fn lift(&self, now: Instant, since: Instant) -> State {
         let was_right = now.saturating_duration_since(since) > self.rest.get();
         let rest = match was_right {
             true => FIRST_REST,
             false => LONGEST_REST.min(2 * self.rest.get()),
         };
         self.rest.set(rest);
-        State::Resting { until: now + rest }
+        State::Lifted { until: now + rest }
     }
 }
 
-fn while_open(load: &Load, now: Instant) -> State {
-    match load.since(now, LOOK) {
+fn while_off(load: &Load, now: Instant) -> State {
+    match load.measure(now, LOOK) {
         Answer::Shares { process, thread } if FULL.contains(&process) && thread >= OWN => {
-            State::Closed { since: now }
+            State::Applied { since: now }
         }
-        _ => State::Open,
+        _ => State::Off,
     }
 }
 
-/// Busy processors, more or less the one that Python code under the global interpreter lock can
-/// use; waits for the lock and what the kernel does for other threads add to that. Code that does
-/// without the lock gains by company.
+/// Processors that the process keeps busy when it is limited by its GIL: about one. Waits for the GIL
+/// and the kernel's work for other threads add to that. Code that runs without the GIL is faster with
+/// more requests beside it, and uses more.
 const FULL: RangeInclusive<f64> = 0.95..=1.5;
 const STILL_FULL: RangeInclusive<f64> = 0.9..=1.6;
-/// The event loop's part of it, or it is not requests that the process is busy with.
+/// The event loop's thread uses this part of a processor at least, or requests are not what the
+/// process is busy with.
 const OWN: f64 = 0.25;
-/// What the load is judged by while the gate is open, and while it is closed.
+/// What the load is judged by while the limit is off, and while it applies.
 const LOOK: Duration = Duration::from_millis(50);
 const TRIAL: Duration = Duration::from_millis(10);
 const FIRST_REST: Duration = Duration::from_secs(1);
@@ -115,9 +116,9 @@ pub(crate) mod tests {
         });
     }
 
-    /// A gate of a process whose time and work are those of `work`.
-    pub(crate) fn gate() -> Gate {
-        Gate::new(Some(Load::new(|| SAMPLE.get())))
+    /// The limit of a process whose time and work are those of `work`.
+    pub(crate) fn limit() -> AdaptiveLimit {
+        AdaptiveLimit::new(Some(Load::new(|| SAMPLE.get())))
     }
 
     /// Lets time pass, in which the process and its loop use such shares of a processor. What time
@@ -131,75 +132,75 @@ pub(crate) mod tests {
         sample.at
     }
 
-    fn is_open_after(gate: &Gate, passed: Duration, share: f64, is_awaited: bool) -> bool {
-        gate.is_open(work(passed, share, share / 2.0), is_awaited)
+    fn is_off_after(limit: &AdaptiveLimit, passed: Duration, share: f64, is_awaited: bool) -> bool {
+        limit.follow(work(passed, share, share / 2.0), is_awaited)
     }
 
     #[test]
-    fn it_is_closed_while_one_processor_is_busy() {
-        let gate = gate();
-        assert!(is_open_after(&gate, LOOK, 0.9, false));
-        assert!(is_open_after(&gate, LOOK, 2.0, false));
+    fn it_applies_while_one_processor_is_busy() {
+        let limit = limit();
+        assert!(is_off_after(&limit, LOOK, 0.9, false));
+        assert!(is_off_after(&limit, LOOK, 2.0, false));
         assert!(
-            is_open_after(&gate, LOOK / 2, 1.0, false),
+            is_off_after(&limit, LOOK / 2, 1.0, false),
             "that is too short"
         );
-        assert!(!is_open_after(&gate, LOOK / 2, 1.0, false));
+        assert!(!is_off_after(&limit, LOOK / 2, 1.0, false));
         for _ in 0..1000 {
-            assert!(!is_open_after(&gate, TRIAL, 1.0, true));
+            assert!(!is_off_after(&limit, TRIAL, 1.0, true));
         }
-        assert!(!is_open_after(&gate, TRIAL / 2, 0.0, true));
-        assert!(is_open_after(&gate, TRIAL / 2, 0.0, false));
+        assert!(!is_off_after(&limit, TRIAL / 2, 0.0, true));
+        assert!(is_off_after(&limit, TRIAL / 2, 0.0, false));
         assert!(
-            !is_open_after(&gate, LOOK, 1.0, false),
+            !is_off_after(&limit, LOOK, 1.0, false),
             "nobody had waited in vain"
         );
     }
 
     #[test]
-    fn what_the_loop_has_no_part_in_does_not_close_it() {
-        let gate = gate();
-        assert!(gate.is_open(work(LOOK, 1.0, 0.1), false));
-        assert!(!gate.is_open(work(LOOK, 1.0, 0.5), false));
-        assert!(Gate::new(None).is_open(work(LOOK, 1.0, 0.5), false));
+    fn what_the_loop_has_no_part_in_does_not_apply_it() {
+        let limit = limit();
+        assert!(limit.follow(work(LOOK, 1.0, 0.1), false));
+        assert!(!limit.follow(work(LOOK, 1.0, 0.5), false));
+        assert!(AdaptiveLimit::new(None).follow(work(LOOK, 1.0, 0.5), false));
     }
 
     #[test]
     fn what_is_long_ago_says_nothing() {
-        let gate = gate();
-        assert!(is_open_after(&gate, 100 * LOOK, 1.0, false));
-        assert!(!is_open_after(&gate, LOOK, 1.0, false));
-        assert!(is_open_after(&gate, 100 * LOOK, 1.0, true));
-        assert!(!is_open_after(&gate, LOOK, 1.0, true), "it did not rest");
+        let limit = limit();
+        assert!(is_off_after(&limit, 100 * LOOK, 1.0, false));
+        assert!(!is_off_after(&limit, LOOK, 1.0, false));
+        assert!(is_off_after(&limit, 100 * LOOK, 1.0, true));
+        assert!(!is_off_after(&limit, LOOK, 1.0, true), "it did not rest");
     }
 
     #[test]
-    fn waiting_in_vain_opens_it_for_longer_each_time() {
-        let gate = gate();
+    fn waiting_in_vain_lifts_it_for_longer_each_time() {
+        let limit = limit();
         for rest in [2, 4, 8, 16, 32, 60, 60] {
             let rest = Duration::from_secs(rest);
-            assert!(!is_open_after(&gate, LOOK, 1.0, true));
-            assert!(is_open_after(&gate, TRIAL, 0.5, true));
-            assert!(is_open_after(&gate, rest - TRIAL, 1.0, true));
-            assert!(is_open_after(&gate, TRIAL, 1.0, true), "that is long ago");
+            assert!(!is_off_after(&limit, LOOK, 1.0, true));
+            assert!(is_off_after(&limit, TRIAL, 0.5, true));
+            assert!(is_off_after(&limit, rest - TRIAL, 1.0, true));
+            assert!(is_off_after(&limit, TRIAL, 1.0, true), "that is long ago");
         }
     }
 
     #[test]
     fn what_was_right_for_long_is_tried_again_soon() {
-        let gate = gate();
-        assert!(!is_open_after(&gate, LOOK, 1.0, true));
-        assert!(is_open_after(&gate, TRIAL, 0.5, true));
-        assert_eq!(gate.rest.get(), 2 * FIRST_REST);
-        assert!(is_open_after(&gate, 2 * FIRST_REST, 1.0, true));
+        let limit = limit();
+        assert!(!is_off_after(&limit, LOOK, 1.0, true));
+        assert!(is_off_after(&limit, TRIAL, 0.5, true));
+        assert_eq!(limit.rest.get(), 2 * FIRST_REST);
+        assert!(is_off_after(&limit, 2 * FIRST_REST, 1.0, true));
         let mut now = work(LOOK, 1.0, 1.0);
         let end = now + 3 * FIRST_REST;
         while now < end {
-            assert!(!gate.is_open(now, true));
+            assert!(!limit.follow(now, true));
             now = work(TRIAL, 1.0, 1.0);
         }
-        assert!(!gate.is_open(now, true));
-        assert!(is_open_after(&gate, TRIAL, 0.5, true));
-        assert_eq!(gate.rest.get(), FIRST_REST);
+        assert!(!limit.follow(now, true));
+        assert!(is_off_after(&limit, TRIAL, 0.5, true));
+        assert_eq!(limit.rest.get(), FIRST_REST);
     }
 }

@@ -5,13 +5,13 @@ use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// See the module's documentation. To be asked on one thread.
+/// See the module's documentation. One thread asks it.
 pub(crate) struct Load {
     last: Cell<Sample>,
     take: fn() -> Sample,
 }
 
-/// How long the processors had worked at a moment.
+/// The processor time that was used up to a moment.
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) at: Instant,
@@ -21,7 +21,7 @@ pub(crate) struct Sample {
     pub(crate) thread: Duration,
 }
 
-/// What became of a question.
+/// What a measurement says.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Answer {
     /// The last one is not long enough ago.
@@ -46,8 +46,9 @@ impl Load {
         }
     }
 
-    /// How many processors were busy since this was asked last, which is `span` ago or some more.
-    pub(crate) fn since(&self, now: Instant, span: Duration) -> Answer {
+    /// How many processors were busy since the last measurement, if that is `span` ago; this one is the
+    /// last then.
+    pub(crate) fn measure(&self, now: Instant, span: Duration) -> Answer {
         let last = self.last.get();
         if now.saturating_duration_since(last.at) < span {
             return Answer::TooSoon;
@@ -89,14 +90,17 @@ mod tests {
     fn a_busy_thread_keeps_a_processor_busy() {
         let (load, start) = (Load::default(), Instant::now());
         let span = Duration::from_millis(20);
-        assert_eq!(load.since(start, span), Answer::TooSoon);
+        assert_eq!(load.measure(start, span), Answer::TooSoon);
         while start.elapsed() < span {}
         // Other tests run beside this one, and other processes.
-        match load.since(Instant::now(), span) {
+        match load.measure(Instant::now(), span) {
             Answer::Shares { process, thread } => assert!(process >= thread && thread > 0.0),
             answer => assert_eq!(answer, Answer::TooLate),
         }
-        assert_eq!(load.since(Instant::now(), span), Answer::TooSoon);
-        assert_eq!(load.since(Instant::now(), Duration::ZERO), Answer::TooLate);
+        assert_eq!(load.measure(Instant::now(), span), Answer::TooSoon);
+        assert_eq!(
+            load.measure(Instant::now(), Duration::ZERO),
+            Answer::TooLate
+        );
     }
 }

@@ -2,4 +2,4 @@
 
 pub(crate) mod adaptive;
 pub(crate) mod load;
-pub(crate) mod queue;
+pub mod queue;

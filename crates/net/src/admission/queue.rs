@@ -1,11 +1,11 @@
-//! `Semaphore`: how many exchanges may be active at once, and the line of those that wait.
+//! `Queue`: how many requests may run at once, and the order in which the others wait.
 //!
-//! A permit that is given back belongs to the first in line from that moment on. If it were merely
-//! free, whoever comes along before the first in line runs would take it: a peer that pipelines
-//! would keep all others waiting.
+//! A permit that is given back belongs to the first in the queue from that moment on. If it were
+//! merely free, a request that comes before the first one is polled would take it: a peer that
+//! pipelines would keep all others waiting.
 //!
-//! When a few have begun of late and are not done, more are begun as the gate lets them, and none
-//! waits long for it.
+//! A permit is free while fewer than 16 requests that started in the last 20–40 ms are unfinished.
+//! Beyond that the adaptive limit decides, and no request waits for it longer than 20–30 ms.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -13,43 +13,46 @@ use std::rc::{Rc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
-use crate::admission::adaptive::Gate;
+use crate::admission::adaptive::AdaptiveLimit;
 
-/// One worker's permits.
-pub(crate) struct Semaphore(Rc<Line>);
+/// One worker's permits, and the requests that wait for them.
+pub struct Queue(Rc<Shared>);
 
-struct Line {
+struct Shared {
+    /// Permits there are.
     limit: usize,
-    gate: Gate,
+    adaptive: AdaptiveLimit,
     /// Permits that are taken or promised.
     taken: Cell<usize>,
-    /// Those of them that are of the present epoch, and of the one before.
+    /// How many of them were taken in the present epoch, and in the one before.
     young: Cell<[usize; 2]>,
     epoch: Cell<u32>,
-    /// When the epoch has begun. A new one begins when somebody wants to know.
+    /// When the epoch began.
     began: Cell<Instant>,
-    /// The time that was told last: by who waits, and by the keeper while anybody does.
+    /// The time that was told last: by a request that came, and by the patrol while any waits.
     now: Cell<Instant>,
     waiting: RefCell<VecDeque<Weak<Waiting>>>,
-    /// Those in line who have not left it.
+    /// Those in `waiting` that are still there.
     present: Cell<usize>,
-    /// Who looks after the line when nobody gives anything back, and whether he knows of it.
-    keeper: RefCell<Option<Waker>>,
-    is_kept: Cell<bool>,
+    /// Wakes the task that calls [`Queue::patrol`].
+    patrol: RefCell<Option<Waker>>,
+    /// That task was woken, or has a deadline.
+    is_patrolled: Cell<bool>,
 }
 
-/// To be active; given back when dropped.
+/// Lets one request run; given back when dropped.
 pub(crate) struct Permit {
-    line: Rc<Line>,
+    queue: Rc<Shared>,
     epoch: u32,
 }
 
-impl Semaphore {
-    pub(crate) fn new(limit: usize, gate: Gate) -> Self {
+impl Queue {
+    /// `limit` permits, as far as the adaptive limit lets them be taken.
+    pub(crate) fn new(limit: usize, adaptive: AdaptiveLimit) -> Self {
         let now = Instant::now();
-        Self(Rc::new(Line {
+        Self(Rc::new(Shared {
             limit,
-            gate,
+            adaptive,
             taken: Cell::new(0),
             young: Cell::new([0; 2]),
             epoch: Cell::new(0),
@@ -57,67 +60,74 @@ impl Semaphore {
             now: Cell::new(now),
             waiting: RefCell::default(),
             present: Cell::new(0),
-            keeper: RefCell::new(None),
-            is_kept: Cell::new(false),
+            patrol: RefCell::new(None),
+            is_patrolled: Cell::new(false),
         }))
     }
 
-    /// Takes a permit, or waits in line for one.
+    /// Takes a permit, or waits for one at `place`.
     pub(crate) fn poll_acquire(
         &self,
         cx: &mut Context<'_>,
-        ticket: &mut Ticket,
+        place: &mut Place,
         now: Instant,
     ) -> Poll<Permit> {
-        if let Some(waiting) = &ticket.0 {
+        if let Some(waiting) = &place.0 {
             return match waiting.permit.take() {
                 Some(permit) => {
-                    ticket.0 = None;
+                    place.0 = None;
                     Poll::Ready(permit)
                 }
                 None => Poll::Pending,
             };
         }
-        let line = &self.0;
-        if line.taken.get() < ENOUGH.min(line.limit) {
-            return Poll::Ready(line.permit());
+        let queue = &self.0;
+        if queue.taken.get() < ENOUGH.min(queue.limit) {
+            return Poll::Ready(queue.take());
         }
-        line.now.set(now);
-        line.advance();
-        if line.has_permit() {
-            return Poll::Ready(line.permit());
+        queue.now.set(now);
+        queue.advance();
+        if queue.follow_load() {
+            return Poll::Ready(queue.take());
         }
         let waiting = Rc::new(Waiting {
             waker: cx.waker().clone(),
             is_called: Cell::new(false),
             permit: Cell::new(None),
             since: now,
-            line: Rc::clone(line),
+            queue: Rc::clone(queue),
         });
-        line.queue(&waiting);
-        ticket.0 = Some(waiting);
+        queue.push(&waiting);
+        place.0 = Some(waiting);
         Poll::Pending
     }
 
-    /// Lets those go on who have waited for long enough, and says when to call it again; `cx` is
-    /// woken when that changes.
-    pub(crate) fn tend(&self, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
-        let line = &self.0;
-        line.keeper.replace(Some(cx.waker().clone()));
-        line.now.set(now);
-        line.advance();
-        line.is_kept.set(line.needs_keeper());
-        line.is_kept.get().then(|| now + LONGEST_WAIT / 2)
+    /// Gives permits to the requests that have waited for long enough, and says when to call it
+    /// again; `cx` is woken when that changes. For one task of the worker's own.
+    pub fn patrol(&self, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
+        let queue = &self.0;
+        queue.patrol.replace(Some(cx.waker().clone()));
+        queue.now.set(now);
+        queue.advance();
+        queue.is_patrolled.set(queue.needs_patrol());
+        queue.is_patrolled.get().then(|| now + LONGEST_WAIT / 2)
     }
 }
 
-impl Line {
-    /// True if there is a permit for one who has just come.
-    fn has_permit(&self) -> bool {
+impl Shared {
+    /// Begins a new epoch if one is over, and has the adaptive limit follow the load where it decides.
+    /// True if a permit is free.
+    fn follow_load(&self) -> bool {
         let now = self.now.get();
         if self.taken.get() >= self.limit {
             return false;
         }
+        self.turn_epoch(now);
+        let [these, those] = self.young.get();
+        these + those < ENOUGH || self.adaptive.follow(now, self.present.get() > 0)
+    }
+
+    fn turn_epoch(&self, now: Instant) {
         let passed = now.saturating_duration_since(self.began.get());
         if passed >= EPOCH {
             let [these, _] = self.young.get();
@@ -130,70 +140,69 @@ impl Line {
             self.epoch.set(self.epoch.get().wrapping_add(step));
             self.young.set([0, those]);
         }
-        let [these, those] = self.young.get();
-        these + those < ENOUGH || self.gate.is_open(now, self.present.get() > 0)
     }
 
-    fn permit(self: &Rc<Self>) -> Permit {
+    fn take(self: &Rc<Self>) -> Permit {
         self.taken.set(self.taken.get() + 1);
         let [these, those] = self.young.get();
         self.young.set([these + 1, those]);
         Permit {
-            line: Rc::clone(self),
+            queue: Rc::clone(self),
             epoch: self.epoch.get(),
         }
     }
 
-    fn queue(&self, waiting: &Rc<Waiting>) {
-        let mut line = self.waiting.borrow_mut();
+    fn push(&self, waiting: &Rc<Waiting>) {
+        let mut queue = self.waiting.borrow_mut();
         self.present.set(self.present.get() + 1);
-        if line.len() >= 2 * self.present.get() + SPARE {
-            // Most have left the line since.
-            line.retain(|other| other.strong_count() > 0);
+        if queue.len() >= 2 * self.present.get() + SPARE {
+            // Most have left since.
+            queue.retain(|other| other.strong_count() > 0);
         }
-        line.push_back(Rc::downgrade(waiting));
-        drop(line);
-        self.call_keeper();
+        queue.push_back(Rc::downgrade(waiting));
+        drop(queue);
+        self.call_patrol();
     }
 
-    /// Who waits for the limit waits for others to give something back.
-    fn needs_keeper(&self) -> bool {
+    /// A request that waits because all permits are taken gets the next one that is given back;
+    /// any other needs the time to be looked at.
+    fn needs_patrol(&self) -> bool {
         self.present.get() > 0 && self.taken.get() < self.limit
     }
 
-    fn call_keeper(&self) {
-        if !self.needs_keeper() || self.is_kept.get() {
+    fn call_patrol(&self) {
+        if !self.needs_patrol() || self.is_patrolled.get() {
             return;
         }
-        let keeper = self.keeper.borrow().clone();
-        if let Some(keeper) = keeper {
-            self.is_kept.set(true);
-            keeper.wake();
+        let patrol = self.patrol.borrow().clone();
+        if let Some(patrol) = patrol {
+            self.is_patrolled.set(true);
+            patrol.wake();
         }
     }
 
-    /// Gives permits to those that are first in line, as far as there are any.
+    /// Gives permits to the first in the queue, as far as there are any.
     fn advance(self: &Rc<Self>) {
         let now = self.now.get();
         while self.taken.get() < self.limit
             && let Some(first) = self.first()
-            && (first.since + LONGEST_WAIT <= now || self.has_permit())
+            && (first.since + LONGEST_WAIT <= now || self.follow_load())
         {
             self.waiting.borrow_mut().pop_front();
             self.present.set(self.present.get() - 1);
             first.is_called.set(true);
-            first.permit.set(Some(self.permit()));
+            first.permit.set(Some(self.take()));
             first.waker.wake_by_ref();
         }
     }
 
-    /// The first in line that is still there.
+    /// The first in the queue that is still there.
     fn first(&self) -> Option<Rc<Waiting>> {
-        let mut line = self.waiting.borrow_mut();
+        let mut queue = self.waiting.borrow_mut();
         loop {
-            match line.front()?.upgrade() {
+            match queue.front()?.upgrade() {
                 Some(first) => return Some(first),
-                None => line.pop_front(),
+                None => queue.pop_front(),
             };
         }
     }
@@ -201,51 +210,51 @@ impl Line {
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let line = &self.line;
-        line.taken.set(line.taken.get().saturating_sub(1));
-        let age = line.epoch.get().wrapping_sub(self.epoch);
-        let mut young = line.young.get();
+        let queue = &self.queue;
+        queue.taken.set(queue.taken.get().saturating_sub(1));
+        let age = queue.epoch.get().wrapping_sub(self.epoch);
+        let mut young = queue.young.get();
         if let Some(count) = young.get_mut(age as usize) {
             *count = count.saturating_sub(1);
-            line.young.set(young);
+            queue.young.set(young);
         }
-        if line.present.get() > 0 {
-            line.advance();
-            line.call_keeper();
+        if queue.present.get() > 0 {
+            queue.advance();
+            queue.call_patrol();
         }
     }
 }
 
-/// A place in the line; given up when dropped.
+/// A place in the queue; given up when dropped.
 #[derive(Default)]
-pub(crate) struct Ticket(Option<Rc<Waiting>>);
+pub(crate) struct Place(Option<Rc<Waiting>>);
 
 struct Waiting {
     waker: Waker,
-    /// It has left the line with a permit, which is kept for it.
+    /// It has left the queue with a permit, which is kept for it.
     is_called: Cell<bool>,
     permit: Cell<Option<Permit>>,
     since: Instant,
-    line: Rc<Line>,
+    queue: Rc<Shared>,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.is_called.get() {
-            self.line.present.set(self.line.present.get() - 1);
+            self.queue.present.set(self.queue.present.get() - 1);
         }
     }
 }
 
-/// Active exchanges that keep a process busy, if any do. With 8 there is not always one that can go
-/// on (138 µs in the gate's measurement), with 32 most of the gain is gone (145).
+/// Running requests that keep a process busy, if any do. With 8 there is not always one that can go
+/// on (138 µs in the measurement of `AdaptiveLimit`), with 32 most of the gain is gone (145 µs).
 const ENOUGH: usize = 16;
-/// Who has been active for longer than this, or twice this, does not count among them: what lasts is
-/// mostly waiting for something.
+/// A request that has run for longer than this, or twice this, does not count among them: what lasts
+/// is mostly waiting for something.
 const EPOCH: Duration = Duration::from_millis(20);
-/// How long one waits for the gate, give or take the grain of the loop's timers.
+/// How long a request waits for the adaptive limit, give or take the grain of the loop's timers.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
-/// So many that have left are not worth the search.
+/// Fewer entries of requests that have left are not worth the search.
 const SPARE: usize = 64;
 
 #[cfg(test)]
@@ -255,7 +264,7 @@ mod tests {
     use std::task::Wake;
 
     use super::*;
-    use crate::admission::adaptive::tests::{gate, work};
+    use crate::admission::adaptive::tests::{limit, work};
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -268,17 +277,17 @@ mod tests {
 
     #[derive(Default)]
     struct Peer {
-        ticket: Ticket,
+        place: Place,
         permit: Option<Permit>,
         wakes: Arc<Count>,
     }
 
     impl Peer {
-        fn gets(&mut self, semaphore: &Semaphore) -> bool {
+        fn gets(&mut self, queue: &Queue) -> bool {
             let waker = Waker::from(Arc::clone(&self.wakes));
             let mut cx = Context::from_waker(&waker);
-            let now = semaphore.0.now.get();
-            let permit = semaphore.poll_acquire(&mut cx, &mut self.ticket, now);
+            let now = queue.0.now.get();
+            let permit = queue.poll_acquire(&mut cx, &mut self.place, now);
             if let Poll::Ready(permit) = permit {
                 self.permit = Some(permit);
             }
@@ -295,161 +304,157 @@ mod tests {
     }
 
     /// The first has the only permit, the others wait for it.
-    fn line() -> (Semaphore, [Peer; 3]) {
-        let semaphore = Semaphore::new(1, Gate::new(None));
+    fn full() -> (Queue, [Peer; 3]) {
+        let queue = Queue::new(1, AdaptiveLimit::new(None));
         let mut peers = <[Peer; 3]>::default();
-        assert!(peers[0].gets(&semaphore));
-        assert!(!peers[1].gets(&semaphore));
-        assert!(!peers[2].gets(&semaphore));
-        (semaphore, peers)
+        assert!(peers[0].gets(&queue));
+        assert!(!peers[1].gets(&queue));
+        assert!(!peers[2].gets(&queue));
+        (queue, peers)
     }
 
     #[test]
     fn permits_are_given_in_the_order_of_arrival() {
-        let (semaphore, [mut first, mut second, mut third]) = line();
+        let (queue, [mut first, mut second, mut third]) = full();
         first.gives_back();
         assert_eq!((second.wakes(), third.wakes()), (1, 0));
-        assert!(!first.gets(&semaphore), "it is the second one's");
-        assert!(second.gets(&semaphore));
+        assert!(!first.gets(&queue), "it is the second one's");
+        assert!(second.gets(&queue));
         second.gives_back();
-        assert!(third.gets(&semaphore));
+        assert!(third.gets(&queue));
         third.gives_back();
-        assert!(first.gets(&semaphore));
+        assert!(first.gets(&queue));
     }
 
     #[test]
     fn a_permit_outlives_those_who_leave() {
-        let (semaphore, [mut first, second, third]) = line();
+        let (queue, [mut first, second, third]) = full();
         first.gives_back();
         drop(second); // called, and gone before it came
         assert_eq!(third.wakes(), 1);
         drop(third);
-        assert!(first.gets(&semaphore), "there is nobody left in line");
+        assert!(first.gets(&queue), "no request is left");
     }
 
     #[test]
-    fn the_line_does_not_grow_with_those_who_have_left_it() {
-        let semaphore = Semaphore::new(0, Gate::new(None));
+    fn the_queue_does_not_grow_with_those_that_have_left_it() {
+        let queue = Queue::new(0, AdaptiveLimit::new(None));
         for _ in 0..10_000 {
-            assert!(!Peer::default().gets(&semaphore));
+            assert!(!Peer::default().gets(&queue));
         }
-        assert!(semaphore.0.waiting.borrow().len() <= SPARE + 2);
+        assert!(queue.0.waiting.borrow().len() <= SPARE + 2);
     }
 
     /// A process that keeps one processor busy, and so many peers.
-    fn crowd<const COUNT: usize>() -> (Semaphore, [Peer; COUNT]) {
-        let semaphore = Semaphore::new(LIMIT, gate());
-        semaphore.0.now.set(work(Duration::ZERO, 1.0, 1.0));
-        while semaphore.0.gate.is_open(semaphore.0.now.get(), false) {
-            pass(&semaphore, EPOCH);
+    fn crowd<const COUNT: usize>() -> (Queue, [Peer; COUNT]) {
+        let queue = Queue::new(LIMIT, limit());
+        queue.0.now.set(work(Duration::ZERO, 1.0, 1.0));
+        while queue.0.adaptive.follow(queue.0.now.get(), false) {
+            pass(&queue, EPOCH);
         }
-        semaphore.0.began.set(semaphore.0.now.get());
-        (semaphore, std::array::from_fn(|_| Peer::default()))
+        queue.0.began.set(queue.0.now.get());
+        (queue, std::array::from_fn(|_| Peer::default()))
     }
 
     /// One that counts how often it is called.
-    fn keeper() -> (impl Fn() -> usize, Waker) {
+    fn counted() -> (impl Fn() -> usize, Waker) {
         let calls = Arc::new(Count::default());
-        let keeper = Waker::from(Arc::clone(&calls));
-        (move || calls.0.load(Ordering::Relaxed), keeper)
+        let patrol = Waker::from(Arc::clone(&calls));
+        (move || calls.0.load(Ordering::Relaxed), patrol)
     }
 
     /// Lets time pass, in which one processor is busy.
-    fn pass(semaphore: &Semaphore, time: Duration) -> Option<Instant> {
-        tend(semaphore, time, Waker::noop())
+    fn pass(queue: &Queue, time: Duration) -> Option<Instant> {
+        patrol_after(queue, time, Waker::noop())
     }
 
-    fn tend(semaphore: &Semaphore, time: Duration, keeper: &Waker) -> Option<Instant> {
+    fn patrol_after(queue: &Queue, time: Duration, patrol: &Waker) -> Option<Instant> {
         let now = work(time, 1.0, 1.0);
-        semaphore.tend(&mut Context::from_waker(keeper), now)
+        queue.patrol(&mut Context::from_waker(patrol), now)
     }
 
     const LIMIT: usize = 50;
 
     #[test]
     fn a_busy_process_has_a_few_active_ones() {
-        let (semaphore, mut peers) = crowd::<{ ENOUGH + 2 }>();
+        let (queue, mut peers) = crowd::<{ ENOUGH + 2 }>();
         let [active @ .., next, last] = &mut peers;
-        assert!(active.iter_mut().all(|peer| peer.gets(&semaphore)));
-        assert!(!next.gets(&semaphore));
-        assert!(!last.gets(&semaphore));
+        assert!(active.iter_mut().all(|peer| peer.gets(&queue)));
+        assert!(!next.gets(&queue));
+        assert!(!last.gets(&queue));
         active[0].gives_back();
         assert_eq!((next.wakes(), last.wakes()), (1, 0));
-        assert!(next.gets(&semaphore));
+        assert!(next.gets(&queue));
     }
 
     #[test]
     fn what_lasts_does_not_count_among_the_active_ones() {
-        let (semaphore, mut peers) = crowd::<{ 2 * ENOUGH + 1 }>();
+        let (queue, mut peers) = crowd::<{ 2 * ENOUGH + 1 }>();
         let (lasting, others) = peers.split_at_mut(ENOUGH);
-        assert!(lasting.iter_mut().all(|peer| peer.gets(&semaphore)));
-        pass(&semaphore, EPOCH - LONGEST_WAIT / 2);
-        assert!(!others[0].gets(&semaphore));
-        pass(&semaphore, LONGEST_WAIT / 2);
-        assert!(!others[0].gets(&semaphore), "the epoch is just over");
-        pass(&semaphore, EPOCH);
+        assert!(lasting.iter_mut().all(|peer| peer.gets(&queue)));
+        pass(&queue, EPOCH - LONGEST_WAIT / 2);
+        assert!(!others[0].gets(&queue));
+        pass(&queue, LONGEST_WAIT / 2);
+        assert!(!others[0].gets(&queue), "the epoch is just over");
+        pass(&queue, EPOCH);
         let (last, others) = others.split_last_mut().unwrap();
-        assert!(others.iter_mut().all(|peer| peer.gets(&semaphore)));
-        assert!(!last.gets(&semaphore));
+        assert!(others.iter_mut().all(|peer| peer.gets(&queue)));
+        assert!(!last.gets(&queue));
         lasting[0].gives_back();
-        assert!(!last.gets(&semaphore));
+        assert!(!last.gets(&queue));
         others[0].gives_back();
-        assert!(last.gets(&semaphore));
+        assert!(last.gets(&queue));
     }
 
     #[test]
     fn nobody_waits_for_long_but_for_the_limit() {
-        let (semaphore, mut peers) = crowd::<{ LIMIT + 1 }>();
+        let (queue, mut peers) = crowd::<{ LIMIT + 1 }>();
         let active = peers
             .iter_mut()
-            .filter_map(|peer| peer.gets(&semaphore).then_some(()));
+            .filter_map(|peer| peer.gets(&queue).then_some(()));
         assert_eq!(active.count(), ENOUGH);
-        assert!(pass(&semaphore, LONGEST_WAIT / 2).is_some());
-        assert_eq!(
-            pass(&semaphore, LONGEST_WAIT / 2),
-            None,
-            "the limit is reached"
-        );
+        assert!(pass(&queue, LONGEST_WAIT / 2).is_some());
+        assert_eq!(pass(&queue, LONGEST_WAIT / 2), None, "the limit is reached");
         let (last, others) = peers.split_last_mut().unwrap();
-        assert!(others.iter_mut().all(|peer| peer.gets(&semaphore)));
-        assert!(!last.gets(&semaphore));
+        assert!(others.iter_mut().all(|peer| peer.gets(&queue)));
+        assert!(!last.gets(&queue));
         others[0].gives_back();
         others[1].gives_back();
-        pass(&semaphore, LONGEST_WAIT);
-        assert!(last.gets(&semaphore));
+        pass(&queue, LONGEST_WAIT);
+        assert!(last.gets(&queue));
     }
 
     #[test]
-    fn the_keeper_knows_whenever_somebody_waits() {
-        let (semaphore, mut peers) = crowd::<{ ENOUGH + 2 }>();
-        let (calls, keeper) = keeper();
-        assert_eq!(tend(&semaphore, Duration::ZERO, &keeper), None);
+    fn the_patrol_is_called_whenever_one_waits() {
+        let (queue, mut peers) = crowd::<{ ENOUGH + 2 }>();
+        let (calls, patrol) = counted();
+        assert_eq!(patrol_after(&queue, Duration::ZERO, &patrol), None);
         let [active @ .., next, last] = &mut peers;
-        assert!(active.iter_mut().all(|peer| peer.gets(&semaphore)));
+        assert!(active.iter_mut().all(|peer| peer.gets(&queue)));
         assert_eq!(calls(), 0);
-        assert!(!next.gets(&semaphore));
+        assert!(!next.gets(&queue));
         assert_eq!(calls(), 1);
-        assert!(tend(&semaphore, Duration::ZERO, &keeper).is_some());
-        // Called, and not there yet: the line is empty.
+        assert!(patrol_after(&queue, Duration::ZERO, &patrol).is_some());
+        // Called, and not there yet: the queue is empty.
         active[0].gives_back();
-        assert_eq!(tend(&semaphore, Duration::ZERO, &keeper), None);
-        assert!(!last.gets(&semaphore));
+        assert_eq!(patrol_after(&queue, Duration::ZERO, &patrol), None);
+        assert!(!last.gets(&queue));
         assert_eq!(calls(), 2);
-        assert!(next.gets(&semaphore));
+        assert!(next.gets(&queue));
     }
 
     #[test]
-    fn who_waits_for_the_limit_needs_no_keeper_until_it_is_not_reached() {
-        let (semaphore, mut peers) = crowd::<{ LIMIT + 3 }>();
-        let (calls, keeper) = keeper();
+    fn a_full_queue_needs_no_patrol_until_a_permit_is_back() {
+        let (queue, mut peers) = crowd::<{ LIMIT + 3 }>();
+        let (calls, patrol) = counted();
         let (last, others) = peers.split_at_mut(LIMIT);
         for peer in last.iter_mut() {
-            peer.gets(&semaphore);
+            peer.gets(&queue);
         }
-        tend(&semaphore, LONGEST_WAIT, &keeper);
-        assert!(last.iter_mut().all(|peer| peer.gets(&semaphore)));
-        assert!(others.iter_mut().all(|peer| !peer.gets(&semaphore)));
-        assert_eq!(tend(&semaphore, Duration::ZERO, &keeper), None);
+        patrol_after(&queue, LONGEST_WAIT, &patrol);
+        assert!(last.iter_mut().all(|peer| peer.gets(&queue)));
+        assert!(others.iter_mut().all(|peer| !peer.gets(&queue)));
+        assert_eq!(patrol_after(&queue, Duration::ZERO, &patrol), None);
         assert_eq!(calls(), 0);
         last[LIMIT - 1].gives_back();
         assert_eq!(calls(), 1);
@@ -457,9 +462,9 @@ mod tests {
 
     #[test]
     fn in_an_idle_process_nobody_waits_but_for_the_limit() {
-        let semaphore = Semaphore::new(LIMIT, gate());
+        let queue = Queue::new(LIMIT, limit());
         let mut peers: [Peer; LIMIT] = std::array::from_fn(|_| Peer::default());
-        assert!(peers.iter_mut().all(|peer| peer.gets(&semaphore)));
-        assert!(!Peer::default().gets(&semaphore));
+        assert!(peers.iter_mut().all(|peer| peer.gets(&queue)));
+        assert!(!Peer::default().gets(&queue));
     }
 }

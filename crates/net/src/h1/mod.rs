@@ -21,6 +21,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 use granian_proto::{Timeout, h1};
 
+use crate::admission::queue::{Permit, Place};
 use crate::bounds::STEPS_PER_TURN;
 use crate::exchange::app::{BodyWish, Peer, Source};
 use crate::exchange::messages::Opening;
@@ -29,7 +30,7 @@ use crate::exchange::{Exchange, Over};
 use crate::h2;
 use crate::limits::Versions;
 use crate::runtime::reactor::TaskHandle;
-use crate::service::{Permit, Service, Stage, Ticket};
+use crate::service::{Service, Stage};
 use crate::stream::output::Output;
 use crate::stream::socket::Stream;
 use crate::stream::stall::Stall;
@@ -68,7 +69,7 @@ pub(crate) struct Connection<S> {
     pull_deadline: Option<Instant>,
     /// A request has come.
     has_served: bool,
-    ticket: Ticket,
+    place: Place,
     /// What the connection was upgraded to.
     opened: Option<Opening>,
     /// The upgrade to HTTP/2.
@@ -147,7 +148,7 @@ impl<S: Stream> Connection<S> {
             puts_off: false,
             pull_deadline: None,
             has_served: false,
-            ticket: Ticket::default(),
+            place: Place::default(),
             opened: None,
             upgrade: None,
             is_http1: service.limits.versions == Versions::Http1,
@@ -217,7 +218,7 @@ impl<S: Stream> Connection<S> {
                 }
                 if self.may_put_off() {
                     self.puts_off = true;
-                    return self.handle.put_off();
+                    return self.handle.defer();
                 }
                 self.write(cx);
                 return self.close_if_drained(cx);
@@ -341,7 +342,7 @@ impl<S: Stream> Connection<S> {
             && self.output.left() <= PUT_OFF
             && !self.engine.is_closing()
             && self.service.stage.get() == Stage::Serving
-            && self.handle.may_put_off()
+            && self.handle.may_defer()
     }
 
     /// Answers to pipelined requests go out together while the next request is here already.

@@ -9,11 +9,11 @@ use bytes::Bytes;
 use granian_proto::{BodyLength, Event, PeerError, ws};
 
 use super::{Connection, Current, Held, Phase, Step};
+use crate::admission::queue::Permit;
 use crate::exchange::Exchange;
 use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{Opening, WebSocket};
 use crate::limits::Versions;
-use crate::service::Permit;
 use crate::stream::socket::Stream;
 
 impl<S: Stream> Connection<S> {
@@ -88,7 +88,7 @@ impl<S: Stream> Connection<S> {
         };
         // What is queued leaves first: the application may take its time.
         let starts_now = !has_body && self.output.is_empty() && self.service.app.may_start();
-        if starts_now && let Poll::Ready(permit) = self.poll_enter(cx) {
+        if starts_now && let Poll::Ready(permit) = self.poll_acquire(cx) {
             return self.start(held, permit);
         }
         self.held = Some(Box::new(held));
@@ -126,7 +126,7 @@ impl<S: Stream> Connection<S> {
             cx.waker().wake_by_ref();
             return Step::Wait;
         }
-        let Poll::Ready(permit) = self.poll_enter(cx) else {
+        let Poll::Ready(permit) = self.poll_acquire(cx) else {
             return self.wait_or_close();
         };
         if let Some(held) = self.held.take() {
@@ -135,9 +135,9 @@ impl<S: Stream> Connection<S> {
         Step::Again
     }
 
-    fn poll_enter(&mut self, cx: &mut Context<'_>) -> Poll<Permit> {
+    fn poll_acquire(&mut self, cx: &mut Context<'_>) -> Poll<Permit> {
         let now = self.handle.now();
-        self.service.poll_enter(cx, &mut self.ticket, now)
+        self.service.queue.poll_acquire(cx, &mut self.place, now)
     }
 
     /// Calls the application.

@@ -19,7 +19,7 @@ use mio::event::Source;
 use mio::{Events, Interest, Token};
 use slab::Slab;
 
-use super::deferred::Backlog;
+use super::deferred::DeferredWrites;
 use super::forks::ForkWatch;
 use super::readiness::Readiness;
 use super::timers::{Deadline, Timers};
@@ -48,7 +48,7 @@ struct Inner {
     has_ended: Cell<bool>,
     /// Tasks that run after the current one before the thread goes back to its owner.
     left: Cell<usize>,
-    backlog: Backlog,
+    deferred: DeferredWrites,
 }
 
 struct Slot {
@@ -85,7 +85,7 @@ impl Reactor {
             in_turn: Cell::new(false),
             has_ended: Cell::new(false),
             left: Cell::new(0),
-            backlog: Backlog::default(),
+            deferred: DeferredWrites::default(),
         })))
     }
 
@@ -175,10 +175,10 @@ impl Reactor {
     pub fn turn(&self) -> bool {
         self.0.in_turn.set(true);
         self.0.mailbox.attend(true);
-        if !self.0.backlog.is_empty() {
+        if !self.0.deferred.is_empty() {
             self.0.now.set(Instant::now());
-            self.0.backlog.note_gathered(self.0.now.get());
-            self.clear_backlog();
+            self.0.deferred.end_gathering(self.0.now.get());
+            self.run_deferred();
         }
         self.take_events();
         self.ring_alarms();
@@ -189,7 +189,7 @@ impl Reactor {
     }
 
     /// Runs what was woken by Python code outside a turn; then the thread attends no longer. True
-    /// if a turn is needed: for the rest, for what was put off until other Python code has run, or
+    /// if a turn is needed: for the rest, for writes that were deferred until other Python code has run, or
     /// for its owner to see that a task has ended.
     pub fn settle(&self) -> bool {
         self.0.now.set(Instant::now());
@@ -197,7 +197,7 @@ impl Reactor {
         self.run_ready();
         self.0.mailbox.attend(false);
         self.0.has_ended.get()
-            || !self.0.backlog.is_empty()
+            || !self.0.deferred.is_empty()
             || !self.0.ready.borrow().is_empty()
             || self.0.mailbox.has_mail()
     }
@@ -273,26 +273,30 @@ impl Reactor {
         self.0.mailbox.collect(&mut self.0.ready.borrow_mut());
         // Tasks woken from here on wait for the next turn, so that Python code is never starved.
         let count = self.0.ready.borrow().len();
-        let gathers = !self.is_in_turn() && self.0.backlog.may_gather();
+        let gathers = !self.is_in_turn() && self.0.deferred.begin_gathering();
         for left in (0..count).rev() {
             let Some(key) = self.0.ready.borrow_mut().pop_front() else {
                 break;
             };
             self.0.left.set(left + usize::from(gathers));
             self.poll_task(key);
-            if !self.0.backlog.is_empty() && self.0.backlog.is_due(Instant::now()) {
-                self.clear_backlog();
+            if !self.0.deferred.is_empty() {
+                let now = Instant::now();
+                self.0.deferred.note_duration(now);
+                if self.0.deferred.is_due(now) {
+                    self.run_deferred();
+                }
             }
         }
         self.0.left.set(0);
         if !gathers {
-            self.clear_backlog();
+            self.run_deferred();
         }
     }
 
-    fn clear_backlog(&self) {
+    fn run_deferred(&self) {
         let left = self.0.left.replace(0);
-        for key in self.0.backlog.take() {
+        for key in self.0.deferred.take() {
             self.poll_task(key);
         }
         self.0.left.set(left);
@@ -357,14 +361,14 @@ impl TaskHandle {
         timers.compact(tasks.len(), |key| tasks.get(key).map(|slot| &slot.deadline));
     }
 
-    /// True if a write may be put off: other tasks run now, and quickly.
-    pub fn may_put_off(&self) -> bool {
-        self.reactor.0.left.get() > 0 && self.reactor.0.backlog.is_open(self.now())
+    /// True if a write may be deferred: other tasks run now, and quickly.
+    pub fn may_defer(&self) -> bool {
+        self.reactor.0.left.get() > 0 && self.reactor.0.deferred.is_allowed(self.now())
     }
 
     /// Polls the task once more before the thread goes back to its owner, at the latest.
-    pub fn put_off(&self) {
-        self.reactor.0.backlog.push(self.key);
+    pub fn defer(&self) {
+        self.reactor.0.deferred.push(self.key);
     }
 
     /// Watches `source` for this task: that there is something to read, or an end, is told once

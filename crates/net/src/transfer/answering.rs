@@ -14,12 +14,13 @@ use super::incoming::{Incoming, Intake};
 use super::outgoing::{HeadContext, Outgoing, Sent};
 use super::shared::{Alarm, Shared};
 use super::stream_io::{ResetReason, StreamIo};
+use crate::admission::queue::{self, Permit};
 use crate::bounds::HEAD_HOLD;
 use crate::exchange::app::{BodyWish, Request, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over};
-use crate::service::{Permit, Service, Ticket};
+use crate::service::Service;
 
 /// See the module's documentation.
 pub(super) struct Answering<S: StreamIo> {
@@ -52,7 +53,7 @@ enum Phase {
 
 struct Held {
     head: RequestHead,
-    ticket: Ticket,
+    place: queue::Place,
     wish: BodyWish,
     /// The application is called when the body is whole.
     awaits_body: bool,
@@ -195,7 +196,10 @@ impl<S: StreamIo> Answering<S> {
             cx.waker().wake_by_ref();
             return false;
         }
-        let Poll::Ready(permit) = service.poll_enter(cx, &mut held.ticket, self.shared.now())
+        let Poll::Ready(permit) =
+            service
+                .queue
+                .poll_acquire(cx, &mut held.place, self.shared.now())
         else {
             return false;
         };
@@ -368,7 +372,7 @@ impl Held {
     fn new(head: RequestHead, has_body: bool, service: &Service) -> Self {
         let mut held = Self {
             head,
-            ticket: Ticket::default(),
+            place: queue::Place::default(),
             wish: BodyWish::Nothing,
             awaits_body: false,
         };
