@@ -3,8 +3,8 @@
 use bytes::{Buf, Bytes, BytesMut};
 use httparse::{EMPTY_HEADER, Status, parse_headers};
 
-use super::Options;
 use super::lines::Lines;
+use super::options::Options;
 use crate::error::{HeadError, PeerError};
 use crate::event::BodyLength;
 use crate::response::Trailers;

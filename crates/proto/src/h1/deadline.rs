@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::Options;
+use super::options::Options;
 use super::state::{Receive, State};
 
 /// What is waited for until when.

@@ -1,6 +1,6 @@
 //! Responses as bytes: heads, chunk framing, and how the body of a response is delimited.
 
-use super::state::Exchange;
+use super::terms::ResponseTerms;
 use crate::error::{PeerError, SendError};
 use crate::event::Content;
 use crate::head::Version;
@@ -32,17 +32,17 @@ impl Framing {
     /// How the body of this response is delimited, and what its head says of that
     /// (RFC 9112, 6.3 <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>).
     pub(super) fn of(
-        exchange: &Exchange,
+        terms: &ResponseTerms,
         head: &ResponseHead,
         content: Content,
     ) -> (Self, FramingLine) {
         let declared = head.content_length();
-        let plan = ResponsePlan::of(exchange.is_head, head.status(), declared, content.whole());
+        let plan = ResponsePlan::of(terms.is_head, head.status(), declared, content.whole());
         let line = match plan.announced {
             Announced::Nothing => FramingLine::None,
             Announced::Length(length) => FramingLine::Length(length),
             // HTTP/1.0 has no chunks (RFC 9112, 6.1).
-            Announced::Stream if exchange.version == Version::Http10 => FramingLine::None,
+            Announced::Stream if terms.version == Version::Http10 => FramingLine::None,
             Announced::Stream => FramingLine::Chunked,
         };
         let framing = match line {

@@ -1,20 +1,23 @@
 //! HTTP/1.1 and HTTP/1.0, server side: [`Connection`], the engine of one connection, and the
 //! [`Options`] it works within.
 //!
-//! `lines.rs` and `parse.rs` read heads, `target.rs` what they ask for, `facts.rs` what they say of
-//! the message, `body.rs` bodies; `encode.rs` writes responses; `state.rs` knows what may happen
-//! when, and `deadline.rs` by when.
+//! `lines.rs` finds lines and `parse.rs` makes heads of them; `target.rs` splits the request target,
+//! `facts.rs` holds what the fields say of the message, `body.rs` decodes bodies. `terms.rs` holds
+//! what a response depends on, `encode.rs` writes it. `state.rs` has the legal moves, `deadline.rs`
+//! the time that each wait may take.
 
 mod body;
 mod deadline;
 mod encode;
 mod facts;
 mod lines;
+mod options;
 mod parse;
 mod state;
 mod target;
+mod terms;
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use bytes::BytesMut;
 
@@ -23,33 +26,12 @@ use self::deadline::Deadline;
 use self::encode::{
     Additions, Framing, write_head, write_informational, write_refusal, write_upgrade,
 };
+pub use self::options::Options;
 use self::state::{Receive, Respond, State};
 use crate::error::{PeerError, SendError};
 use crate::event::{Content, Event, Timeout};
 use crate::head::Version;
 use crate::response::{ResponseHead, Trailers};
-
-/// The bounds that a connection works within.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Options {
-    /// Bytes of a request head, and of trailers.
-    pub max_head_size: usize,
-    /// Bytes of a request target.
-    pub max_target_size: usize,
-    /// Fields of a request, and of trailers.
-    pub max_fields: usize,
-    /// Bytes of a request body.
-    pub max_body_size: Option<u64>,
-    /// For a head to come in whole, counted from its first byte; on a new connection from the
-    /// start.
-    pub header_timeout: Duration,
-    /// For the next request to begin.
-    pub keep_alive_timeout: Duration,
-    /// For the next piece of a body that the caller waits for.
-    pub body_timeout: Option<Duration>,
-    /// Whether connections may serve more than one request.
-    pub keep_alive: bool,
-}
 
 /// The server's side of one HTTP/1 connection.
 ///
@@ -160,8 +142,8 @@ impl Connection {
                 Receive::Head(scan) => match scan.poll(input, &self.options) {
                     Ok(Some(parsed)) => {
                         let decoder = Decoder::new(parsed.request.body);
-                        self.is_last = !parsed.exchange.keep_alive;
-                        self.state.start_request(parsed.exchange, decoder);
+                        self.is_last = !parsed.terms.keep_alive;
+                        self.state.start_request(parsed.terms, decoder);
                         return Some(Event::Request(parsed.request));
                     }
                     Ok(None) => {
@@ -224,10 +206,10 @@ impl Connection {
     /// > of the content for the corresponding request
     /// > — RFC 9110, 10.1.1 <https://www.rfc-editor.org/rfc/rfc9110#section-10.1.1>
     pub fn send_continue(&mut self, out: &mut Vec<u8>) {
-        if let Ok(exchange) = self.state.due()
-            && exchange.awaits_continue
+        if let Ok(terms) = self.state.due()
+            && terms.awaits_continue
         {
-            exchange.awaits_continue = false;
+            terms.awaits_continue = false;
             out.extend_from_slice(b"HTTP/1.1 100 Continue\r\n\r\n");
         }
     }
@@ -241,11 +223,11 @@ impl Connection {
         head: &ResponseHead,
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        let exchange = self.state.due()?;
+        let terms = self.state.due()?;
         if !(102..200).contains(&head.status()) {
             return Err(SendError::WrongStatus);
         }
-        if exchange.version != Version::Http10 {
+        if terms.version != Version::Http10 {
             write_informational(head, out);
         }
         Ok(())
@@ -259,11 +241,11 @@ impl Connection {
         date: &[u8; 29],
         out: &mut Vec<u8>,
     ) -> Result<(), SendError> {
-        let exchange = *self.state.due()?;
+        let terms = *self.state.due()?;
         if head.status() < 200 {
             return Err(SendError::WrongStatus);
         }
-        let (framing, line) = Framing::of(&exchange, head, content);
+        let (framing, line) = Framing::of(&terms, head, content);
         // > A server that does not support persistent connections MUST send the "close" connection
         // > option in every response message that does not have a 1xx (Informational) status code.
         // > — RFC 9112, 9.3
@@ -271,13 +253,13 @@ impl Connection {
         // > A server that responds with a final status code before reading the entire request
         // > content SHOULD indicate whether it intends to close the connection or continue reading
         // > the request content. — RFC 9110, 10.1.1
-        let keep_alive = exchange.keep_alive
+        let keep_alive = terms.keep_alive
             && self.options.keep_alive
             && !head.asks_close()
             && framing != Framing::Close
-            && !exchange.awaits_continue
+            && !terms.awaits_continue
             && self.state.is_reusable();
-        let connection: Option<&'static [u8]> = match (keep_alive, exchange.version) {
+        let connection: Option<&'static [u8]> = match (keep_alive, terms.version) {
             (false, _) => Some(b"close"),
             (true, Version::Http10) => Some(b"keep-alive"),
             (true, _) => None,

@@ -4,11 +4,11 @@ use bytes::{Buf, BytesMut};
 use httparse::{EMPTY_HEADER, Header, Status, parse_headers};
 use memchr::memchr;
 
-use super::Options;
 use super::facts::Facts;
 use super::lines::Lines;
-use super::state::Exchange;
+use super::options::Options;
 use super::target::{Split, split};
+use super::terms::ResponseTerms;
 use crate::error::PeerError;
 use crate::event::{BodyLength, Request};
 use crate::field::{is_token, is_token_byte};
@@ -23,10 +23,10 @@ pub(super) struct HeadScan {
     is_started: bool,
 }
 
-/// A whole head, and what its exchange has to keep of it.
+/// A whole head, and the terms of the response to it.
 pub(super) struct Parsed {
     pub(super) request: Request,
-    pub(super) exchange: Exchange,
+    pub(super) terms: ResponseTerms,
 }
 
 impl HeadScan {
@@ -226,7 +226,7 @@ fn parse(block: &[u8], line: RequestLine, count: usize) -> Result<Parsed, PeerEr
     let body = facts.body_length(line.version)?;
     facts.check_host(line.version)?;
     let expect_continue = facts.expects_continue(line.version)? && body != BodyLength::Empty;
-    let exchange = Exchange {
+    let terms = ResponseTerms {
         version: line.version,
         is_head: &block[line.method.range()] == b"HEAD",
         keep_alive: facts.keeps_alive(line.version),
@@ -240,7 +240,7 @@ fn parse(block: &[u8], line: RequestLine, count: usize) -> Result<Parsed, PeerEr
             expect_continue,
             upgrade,
         },
-        exchange,
+        terms,
     })
 }
 

@@ -1,5 +1,5 @@
-//! What may happen when on an HTTP/1 connection: one state for what is received, one for what is
-//! sent, and every move between them.
+//! `State`: the states of an HTTP/1 connection and every legal move between them. Receiving and
+//! responding have one state each.
 //!
 //! ```text
 //! receive   Head ──request──▶ Body ──end──▶ Complete ──response over──▶ Head
@@ -21,8 +21,8 @@
 use super::body::Decoder;
 use super::encode::Framing;
 use super::parse::HeadScan;
+use super::terms::ResponseTerms;
 use crate::error::SendError;
-use crate::head::Version;
 
 /// Both sides of a connection.
 pub(super) struct State {
@@ -50,24 +50,13 @@ pub(super) enum Respond {
     /// Nothing: no request awaits a response.
     Idle,
     /// Informational heads, then the head of a response.
-    Due(Exchange),
+    Due(ResponseTerms),
     /// The body of the current response.
     Body { framing: Framing, keep_alive: bool },
     /// Nothing ever again: the response was given up.
     Cut { close_delimited: bool },
-    /// What another protocol says.
+    /// Bytes of another protocol, which this engine does not make.
     Upgraded,
-}
-
-/// What the response has to know of its request.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Exchange {
-    pub(super) version: Version,
-    pub(super) is_head: bool,
-    /// The peer wants the connection to persist.
-    pub(super) keep_alive: bool,
-    /// The peer holds the body back until it is told to go on.
-    pub(super) awaits_continue: bool,
 }
 
 impl State {
@@ -79,17 +68,17 @@ impl State {
     }
 
     /// A request head came.
-    pub(super) fn start_request(&mut self, exchange: Exchange, decoder: Decoder) {
+    pub(super) fn start_request(&mut self, terms: ResponseTerms, decoder: Decoder) {
         if let (Receive::Head(_), Respond::Idle) = (&self.receive, &self.respond) {
             self.receive = Receive::Body(decoder);
-            self.respond = Respond::Due(exchange);
+            self.respond = Respond::Due(terms);
         }
     }
 
     /// Something of the body came: whoever sends it awaits no 100 (Continue) any more.
     pub(super) fn note_body(&mut self) {
-        if let Respond::Due(exchange) = &mut self.respond {
-            exchange.awaits_continue = false;
+        if let Respond::Due(terms) = &mut self.respond {
+            terms.awaits_continue = false;
         }
     }
 
@@ -105,7 +94,7 @@ impl State {
     /// The peer erred. If that was in a head, the answer to it is due.
     pub(super) fn refuse_request(&mut self) {
         if let (Receive::Head(_), Respond::Idle) = (&self.receive, &self.respond) {
-            self.respond = Respond::Due(Exchange::refused());
+            self.respond = Respond::Due(ResponseTerms::refused());
         }
         self.receive = Receive::Closed;
     }
@@ -116,9 +105,9 @@ impl State {
     }
 
     /// The request that a response is due to.
-    pub(super) fn due(&mut self) -> Result<&mut Exchange, SendError> {
+    pub(super) fn due(&mut self) -> Result<&mut ResponseTerms, SendError> {
         match &mut self.respond {
-            Respond::Due(exchange) => Ok(exchange),
+            Respond::Due(terms) => Ok(terms),
             Respond::Idle => Err(SendError::NoRequest),
             Respond::Body { .. } => Err(SendError::AlreadyStarted),
             Respond::Cut { .. } | Respond::Upgraded => Err(SendError::Closed),
@@ -222,7 +211,7 @@ impl State {
 
     /// Whether the peer holds the body back until it is told to go on.
     pub(super) fn awaits_continue(&self) -> bool {
-        matches!(self.respond, Respond::Due(exchange) if exchange.awaits_continue)
+        matches!(self.respond, Respond::Due(terms) if terms.awaits_continue)
     }
 
     pub(super) fn is_idle(&self) -> bool {
@@ -259,18 +248,6 @@ impl State {
     }
 }
 
-impl Exchange {
-    /// Of a request that could not be understood.
-    fn refused() -> Self {
-        Self {
-            version: Version::Http11,
-            is_head: false,
-            keep_alive: false,
-            awaits_continue: false,
-        }
-    }
-}
-
 /// How much of an unread body is skipped to keep a connection; a new one costs less than more.
 const MAX_DISCARD: usize = 64 * 1024;
 
@@ -299,13 +276,13 @@ mod tests {
     }
 
     fn responds() -> [(&'static str, Respond); 7] {
-        let exchange = Exchange {
+        let terms = ResponseTerms {
             keep_alive: true,
-            ..Exchange::refused()
+            ..ResponseTerms::refused()
         };
         [
             ("idle", Respond::Idle),
-            ("due", Respond::Due(exchange)),
+            ("due", Respond::Due(terms)),
             (
                 "keep",
                 Respond::Body {
@@ -369,7 +346,7 @@ mod tests {
     fn moves() -> [(&'static str, Move); 10] {
         [
             ("start_request", |state| {
-                state.start_request(Exchange::refused(), Decoder::new(BodyLength::Sized(9)));
+                state.start_request(ResponseTerms::refused(), Decoder::new(BodyLength::Sized(9)));
                 Ok(())
             }),
             ("end_request", |state| {

@@ -1,8 +1,6 @@
-//! Close codes and reasons: which may stand in a Close frame, and how they do.
+//! Close frames: the codes and reasons that may stand in one, and their bytes.
 
 use bytes::Bytes;
-
-use super::frame::MAX_CONTROL_PAYLOAD;
 
 /// What a Close frame says.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
@@ -87,6 +85,10 @@ impl CloseReason {
     }
 }
 
+/// Bytes of a control frame's payload: Close, Ping and Pong.
+///
+/// > All control frames MUST have a payload length of 125 bytes or less — RFC 6455, 5.5
+pub(super) const MAX_CONTROL_PAYLOAD: usize = 125;
 const MAX_REASON: usize = MAX_CONTROL_PAYLOAD - 2;
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! Frames: their headers as bytes, and masking.
 //! <https://www.rfc-editor.org/rfc/rfc6455#section-5.2>
 
-use super::close::code;
+use super::close::{MAX_CONTROL_PAYLOAD, code};
 
 /// What a frame is for.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,12 +54,12 @@ pub(super) struct Header {
     pub(super) len: u64,
 }
 
-/// Why the connection fails: the close code and what it says.
+/// Why the connection fails: the close code, and the same in words.
 pub(super) type Failure = (u16, &'static str);
 
 impl Header {
     /// The header at the front of `input` and its own length; `None` while it is not complete.
-    /// What is wrong is said as soon as it can be seen.
+    /// An error is returned as soon as the bytes received so far show it.
     pub(super) fn parse(input: &[u8], deflate: bool) -> Result<Option<(Self, usize)>, Failure> {
         let [first, rest @ ..] = input else {
             return Ok(None);
@@ -164,9 +164,6 @@ pub(super) fn unmask(piece: &mut [u8], mask: [u8; 4], at: u64) {
         *byte ^= key;
     }
 }
-
-/// > All control frames MUST have a payload length of 125 bytes or less — RFC 6455, 5.5
-pub(super) const MAX_CONTROL_PAYLOAD: usize = 125;
 
 const FIN: u8 = 0x80;
 const RSV1: u8 = 0x40;

@@ -364,7 +364,7 @@ impl Connection {
     }
 
     fn send_control(&mut self, opcode: Opcode, payload: &[u8], out: &mut Vec<u8>) -> bool {
-        let fits = payload.len() <= frame::MAX_CONTROL_PAYLOAD;
+        let fits = payload.len() <= close::MAX_CONTROL_PAYLOAD;
         if !self.state.may_send() || !fits {
             return false;
         }
