@@ -2,7 +2,7 @@
 
 use thiserror::Error;
 
-/// What the peer did wrong. Its status is the answer.
+/// An error of the peer. [`status`](Self::status) is the status of the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Error)]
 #[non_exhaustive]
 pub enum PeerError {

@@ -1,4 +1,5 @@
-//! What engines report to their caller, and the few values that the caller passes in.
+//! `Event`: a step of the peer as an engine reports it; and the few values that the caller passes
+//! in.
 
 use bytes::Bytes;
 
@@ -24,7 +25,7 @@ pub enum Event {
 pub struct Request {
     /// Method, target and fields.
     pub head: RequestHead,
-    /// How long the body is going to be.
+    /// The length of the body.
     pub body: BodyLength,
     /// The peer waits for `100 Continue` before it sends the body.
     pub expect_continue: bool,
@@ -32,7 +33,7 @@ pub struct Request {
     pub upgrade: bool,
 }
 
-/// How long a request body is.
+/// The length of a request body.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum BodyLength {
     /// There is none.
@@ -43,12 +44,12 @@ pub enum BodyLength {
     Chunked,
 }
 
-/// What is known of a response body when its head is sent.
+/// The length of a response body, as far as it is known when the head is sent.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Content {
     /// All of it is there.
     Length(u64),
-    /// It comes bit by bit.
+    /// It arrives in pieces; the length is not known yet.
     Stream,
     /// There is none.
     None,
@@ -65,7 +66,7 @@ impl Content {
     }
 }
 
-/// What a deadline that passed means.
+/// A deadline that has passed, by its consequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Timeout {
     /// Nothing was under way: close without a word.

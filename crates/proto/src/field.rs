@@ -13,8 +13,8 @@ impl FieldLines {
         Self(Vec::with_capacity(capacity))
     }
 
-    /// Appends a field. `keep` sees its lower-case name and its trimmed value, and says whether
-    /// it stays.
+    /// Appends a field. `keep` gets the lower-case name and the trimmed value, and returns whether
+    /// the field stays.
     pub(crate) fn append(
         &mut self,
         name: &[u8],

@@ -1,6 +1,6 @@
 //! `RequestHead`: method, target and fields of a request in one allocation of bytes.
 //!
-//! It copies what it holds, so that no request keeps a connection's receive buffer alive.
+//! The bytes are a copy, so that no request keeps a connection's receive buffer alive.
 
 use std::ops::Range;
 
@@ -22,7 +22,7 @@ pub struct RequestHead {
     bytes: Vec<u8>,
     method: Span,
     target: Target,
-    /// Of each field: start and end of the name, start and end of the value.
+    /// Four numbers for each field: start and end of the name, start and end of the value.
     fields: Vec<u32>,
 }
 
@@ -169,13 +169,13 @@ impl RequestHeadBuilder {
         })
     }
 
-    /// Where method and target are in the block.
+    /// Sets the places of method and target in the block.
     pub(crate) fn set_line(&mut self, method: Span, target: Target) {
         self.0.method = method;
         self.0.target = target;
     }
 
-    /// Where a field is in the block. Makes its name lower-case, and returns name and value.
+    /// Adds a field by its places in the block. Makes the name lower-case; returns name and value.
     pub(crate) fn append_spans(&mut self, name: Span, value: Span) -> (&[u8], &[u8]) {
         self.0
             .fields
@@ -193,7 +193,7 @@ impl RequestHeadBuilder {
     }
 }
 
-/// Where the parts of a request target are.
+/// The places of the parts of a request target.
 #[derive(Clone, Copy, Default, Debug)]
 pub(crate) struct Target {
     pub(crate) whole: Span,
@@ -203,7 +203,7 @@ pub(crate) struct Target {
     pub(crate) scheme: Option<Span>,
 }
 
-/// A place in a block of bytes. Blocks are far below 4 GiB: engines limit them.
+/// A place in a block of bytes. A `u32` is enough: `Options::max_head_size` bounds a block.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(crate) struct Span {
     start: u32,

@@ -3,14 +3,15 @@
 //!
 //! - [`h1::Connection`] is the engine of one HTTP/1.x server connection.
 //! - [`ws::Connection`] is the engine of one WebSocket connection, [`ws::Handshake`] opens it.
-//! - [`h2::FrameWatch`] bounds what an HTTP/2 peer may send besides what the codec bounds;
-//!   [`h2::upgraded_request`] makes its request of one of HTTP/1.1 that asks for the upgrade;
-//!   [`h2::Promise`] is one that a server makes in its client's place.
-//! - [`Event`] is what engines report; [`Request`] and [`RequestHead`] are what they found.
+//! - [`h2::FrameWatch`] bounds an HTTP/2 peer where the codec does not. [`h2::upgraded_request`]
+//!   turns an HTTP/1.1 request that asks for the upgrade into one of HTTP/2. [`h2::Promise`] is a
+//!   pushed request.
+//! - [`Event`] is a report of an engine; [`Request`] and [`RequestHead`] are a request as it found
+//!   it.
 //! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
 //! - [`ResponsePlan`] says which response has a body and how long that is.
-//! - [`PeerError`] says what the peer did wrong, [`SendError`] and [`HeadError`] what the
-//!   application did.
+//! - [`PeerError`] is an error of the peer; [`SendError`] and [`HeadError`] are errors of the
+//!   application.
 
 #![forbid(unsafe_code)]
 

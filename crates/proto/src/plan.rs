@@ -1,24 +1,24 @@
 //! `ResponsePlan`: whether a response has a body, how long that is, and what its head says of the
 //! length. Decided here once, for every protocol and for whoever counts what leaves.
 
-/// What follows the head of a final response, and what the head announces of that.
+/// The body of a final response: whether one follows, and its length as the head announces it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct ResponsePlan {
-    /// What the head says about the length of the body.
+    /// The length of the body as the head announces it.
     pub announced: Announced,
     /// No byte of the body goes out, whatever the application sends.
     pub is_bodiless: bool,
 }
 
-/// What a response's head says about the length of its body.
+/// The length of a body as its head announces it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Announced {
-    /// Nothing at all.
+    /// No length and no framing.
     Nothing,
     /// A Content-Length, in bytes.
     Length(u64),
-    /// That the body is as long as it turns out to be: `Transfer-Encoding: chunked` where the
-    /// protocol has that, otherwise no word.
+    /// A length that is not known yet: `Transfer-Encoding: chunked` where the protocol has it,
+    /// otherwise no field.
     Stream,
 }
 
@@ -71,7 +71,7 @@ impl ResponsePlan {
         }
     }
 
-    /// How many bytes of body have to go out, if that is settled and any may.
+    /// Bytes of body that must go out. `None` if the length is not known, or no body goes out.
     pub fn body_length(&self) -> Option<u64> {
         self.content_length().filter(|_| !self.is_bodiless)
     }
@@ -91,7 +91,7 @@ mod tests {
         (false, 200, None, None, Stream, true),
         (false, 200, Some(5), None, Length(5), true),
         (false, 200, Some(0), None, Length(0), true),
-        // What was declared counts: a body of another length is the application's error.
+        // The declared length wins; a body of another length is the application's error.
         (false, 200, Some(5), Some(9), Length(5), true),
         (false, 404, None, Some(5), Length(5), true),
         (false, 999, None, None, Stream, true),

@@ -1,5 +1,5 @@
-//! `ResponseHead` and `Trailers`: what an application answers, validated field by field as it is
-//! made and kept as the lines that go on the wire.
+//! `ResponseHead` and `Trailers`: fields of an application's answer. Each field is validated when
+//! it is appended, and kept as the line that goes on the wire.
 
 use crate::error::HeadError;
 use crate::field::{FieldLines, is_value, list, parse_decimal};
@@ -22,7 +22,8 @@ impl ResponseHead {
     /// > Values outside the range 100..599 are invalid.
     /// > — RFC 9110, 15 <https://www.rfc-editor.org/rfc/rfc9110#section-15>
     ///
-    /// Codes from 600 are passed on nevertheless: applications use them behind proxies of their own.
+    /// Codes from 600 are passed on all the same: applications use them behind proxies of their
+    /// own.
     pub fn new(status: u16) -> Result<Self, HeadError> {
         match status {
             200..=999 => Ok(Self::with_status(status)),
@@ -55,8 +56,8 @@ impl ResponseHead {
         Ok(())
     }
 
-    /// Appends a field. Fields that belong to the connection are dropped, for the connection is
-    /// the engine's; `connection: close` is a wish that it follows.
+    /// Appends a field. Fields about the connection are dropped, since the engine writes its own;
+    /// `connection: close` is kept as a wish, which the engine follows.
     ///
     /// > intermediaries SHOULD remove or replace fields that are known to require removal before
     /// > forwarding, whether or not they appear as a connection-option
@@ -168,8 +169,8 @@ impl Trailers {
     /// > header field name's definition permits the field to be sent in trailers.
     /// > — RFC 9110, 6.5.1 <https://www.rfc-editor.org/rfc/rfc9110#section-6.5.1>
     ///
-    /// Refused are those whose definitions can't: message framing, routing, request modifiers,
-    /// authentication, content headers.
+    /// The fields that are refused are about message framing, routing, request modifiers,
+    /// authentication and content.
     pub fn append(&mut self, name: &[u8], value: &[u8]) -> Result<(), HeadError> {
         self.lines.append(name, value, |name, _| match name {
             b"transfer-encoding"

@@ -15,7 +15,7 @@ pub(super) enum Decoder {
     Chunked(Chunked),
 }
 
-/// What came of a body.
+/// A piece of a body.
 pub(super) enum Piece {
     Data(Bytes),
     End(Option<Trailers>),
@@ -30,7 +30,7 @@ impl Decoder {
         }
     }
 
-    /// How many bytes are known to be missing.
+    /// Bytes that are known to be missing; of a chunked body, those of the current chunk.
     pub(super) fn left(&self) -> u64 {
         match self {
             Self::Sized { left } => *left,
@@ -41,7 +41,7 @@ impl Decoder {
         }
     }
 
-    /// Whether nothing of it is missing.
+    /// Whether the whole body has arrived.
     pub(super) fn is_complete(&self) -> bool {
         matches!(self, Self::Sized { left: 0 })
     }
@@ -65,7 +65,7 @@ impl Decoder {
 pub(super) struct Chunked {
     step: Step,
     lines: Lines,
-    /// How much of extensions is still put up with.
+    /// Bytes of chunk extensions that are still accepted.
     extensions_left: usize,
     /// The sizes of all chunks so far.
     total: u64,
@@ -190,7 +190,7 @@ fn take(left: &mut u64, input: &mut BytesMut) -> Option<Bytes> {
 /// > chunk-ext  = *( BWS ";" BWS chunk-ext-name [ BWS "=" BWS chunk-ext-val ] )
 /// > — RFC 9112, 7.1 and 7.1.1 <https://www.rfc-editor.org/rfc/rfc9112#section-7.1>
 ///
-/// What an extension says is ignored, but control characters in it are not.
+/// The content of an extension is ignored, but a control character in it is an error.
 fn parse_size(line: &[u8]) -> Option<(u64, usize)> {
     let mut size = 0u64;
     let mut digits = 0;
@@ -234,7 +234,7 @@ fn parse_trailers(block: &[u8], count: usize) -> Result<Option<Trailers>, PeerEr
     Ok((!trailers.is_empty()).then_some(trailers))
 }
 
-/// As many as a `u64` has.
+/// A `u64` has sixteen hexadecimal digits.
 const MAX_SIZE_DIGITS: usize = 16;
 /// Bytes of chunk extensions in one body.
 const MAX_EXTENSIONS: usize = 16 * 1024;

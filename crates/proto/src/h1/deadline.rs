@@ -1,11 +1,11 @@
-//! `Deadline`: what a connection waits for, and until when.
+//! `Deadline`: what a connection waits for, and the time by which it must come.
 
 use std::time::{Duration, Instant};
 
 use super::options::Options;
 use super::state::{Receive, State};
 
-/// What is waited for until when.
+/// The awaited step of the peer, with the time by which it must come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Deadline {
     None,
@@ -27,7 +27,7 @@ impl Deadline {
         Self::after(now, options.header_timeout, Self::First)
     }
 
-    /// When it is.
+    /// The time.
     pub(super) fn at(self) -> Option<Instant> {
         match self {
             Self::None => None,
@@ -39,7 +39,7 @@ impl Deadline {
         }
     }
 
-    /// Waiting for the same thing as before goes on until the same time.
+    /// The deadline for `state`. A wait for the same step keeps its time.
     pub(super) fn next(self, state: &State, options: &Options, now: Instant) -> Self {
         match (&state.receive, self) {
             (Receive::Head(scan), Self::First(at)) if scan.is_started() => Self::Head(at),
@@ -49,7 +49,7 @@ impl Deadline {
             }
             (Receive::Head(_), Self::First(_) | Self::Idle(_)) => self,
             (Receive::Head(_), _) => Self::after(now, options.keep_alive_timeout, Self::Idle),
-            // The peer waits for us.
+            // The peer waits for 100 (Continue), which is the application's to ask for.
             (Receive::Body(_), _) if state.awaits_continue() => Self::None,
             (Receive::Body(_), Self::Body(_)) => self,
             (Receive::Body(_), _) => {
@@ -64,7 +64,7 @@ impl Deadline {
         }
     }
 
-    /// A time that no clock reaches is none.
+    /// No deadline, if the clock cannot count that far.
     fn after(now: Instant, time: Duration, make: fn(Instant) -> Self) -> Self {
         now.checked_add(time).map_or(Self::None, make)
     }

@@ -7,20 +7,20 @@ use crate::head::Version;
 use crate::plan::{Announced, ResponsePlan};
 use crate::response::{ResponseHead, Trailers, reason};
 
-/// How the body of a response is delimited.
+/// The way in which the body of a response is delimited.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Framing {
-    /// No byte of it goes out.
+    /// The body is swallowed: no byte of it goes out.
     Swallow,
-    /// By Content-Length; this much is left.
+    /// Content-Length; the value counts the bytes left.
     Length(u64),
-    /// In chunks.
+    /// Chunks; `is_open` between the size and the end of one.
     Chunked { is_open: bool },
-    /// By the end of the connection.
+    /// The end of the connection.
     Close,
 }
 
-/// What a head says about the length of the body.
+/// The field of a head that announces the body's framing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum FramingLine {
     None,
@@ -100,7 +100,7 @@ impl Framing {
     }
 }
 
-/// What the engine adds to a head.
+/// The fields that the engine adds to a head.
 pub(super) struct Additions<'a> {
     pub(super) framing: FramingLine,
     pub(super) date: &'a [u8; 29],

@@ -1,5 +1,5 @@
-//! `Facts`: what the fields of a request say about its own message: how long the body is, whether
-//! the connection persists, what the peer waits for.
+//! `Facts`: the fields of a request that are about the message itself: the length of the body, the
+//! persistence of the connection, expectations and upgrades.
 
 use super::target::is_host;
 use crate::error::PeerError;
@@ -7,7 +7,7 @@ use crate::event::BodyLength;
 use crate::field::{DecimalError, list, parse_decimal};
 use crate::head::Version;
 
-/// What the fields say about the message itself.
+/// See the module's documentation.
 #[derive(Default)]
 pub(super) struct Facts {
     hosts: usize,

@@ -7,7 +7,7 @@ use memchr::memchr;
 
 use crate::error::PeerError;
 
-/// How far the lines at the start of the input have been looked at.
+/// The state of a search for lines at the start of the input.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
 pub(super) struct Lines {
     scanned: usize,
@@ -22,7 +22,8 @@ impl Lines {
     /// > a recipient MAY recognize a single LF as a line terminator and ignore any preceding CR
     /// > — RFC 9112, 2.2 <https://www.rfc-editor.org/rfc/rfc9112#section-2.2>
     ///
-    /// This one does not: where others see a line end, a smuggled line begins.
+    /// This server does not: a second parser on the path could see another line there, and a
+    /// smuggled request in it.
     pub(super) fn next(
         &mut self,
         input: &[u8],
@@ -54,7 +55,7 @@ impl Lines {
         self.count
     }
 
-    /// Where the next line starts.
+    /// The place where the next line starts.
     pub(super) fn position(&self) -> usize {
         self.line_start
     }

@@ -1,10 +1,10 @@
 //! HTTP/1.1 and HTTP/1.0, server side: [`Connection`], the engine of one connection, and the
 //! [`Options`] it works within.
 //!
-//! `lines.rs` finds lines and `parse.rs` makes heads of them; `target.rs` splits the request target,
-//! `facts.rs` holds what the fields say of the message, `body.rs` decodes bodies. `terms.rs` holds
-//! what a response depends on, `encode.rs` writes it. `state.rs` has the legal moves, `deadline.rs`
-//! the time that each wait may take.
+//! `lines.rs` finds lines and `parse.rs` makes heads of them; `target.rs` splits the request
+//! target, `facts.rs` holds what the fields say of the message, `body.rs` decodes bodies.
+//! `terms.rs` holds what a response depends on, `encode.rs` writes it. `state.rs` has the legal
+//! moves, `deadline.rs` the time that each wait may take.
 
 mod body;
 mod deadline;
@@ -35,15 +35,15 @@ use crate::response::{ResponseHead, Trailers};
 
 /// The server's side of one HTTP/1 connection.
 ///
-/// - **What the peer did**: append what is received to a buffer, and call [`poll_event`] with it
-///   until it returns None, also after each complete response; it takes from the front what it
-///   can use. Not calling it is how to push back. [`handle_eof`] says that nothing more comes.
-/// - **What the application answers**: the `send_` methods write to a buffer what goes out around
-///   the body, whose bytes the caller puts between [`begin_data`] and [`end_data`].
-/// - **Time**: [`poll_timeout`] is the next deadline after each of these, [`handle_timeout`] what
-///   to call then.
-/// - **The end**: once [`is_closing`] is true, nothing is left to do but to send what is written,
-///   and close.
+/// - **Input**: append received bytes to a buffer, and call [`poll_event`] with it until it returns
+///   None, also after each complete response. It removes the bytes it has used from the front. A
+///   caller that pushes back does not call it. [`handle_eof`] says that the peer sends nothing
+///   more.
+/// - **Output**: the `send_` methods append the head and the framing to a buffer. The caller puts
+///   the bytes of the body between [`begin_data`] and [`end_data`].
+/// - **Time**: each of these may move the next deadline, which [`poll_timeout`] gives. Call
+///   [`handle_timeout`] when it has passed.
+/// - **The end**: once [`is_closing`] is true, send the bytes in the buffer and close the stream.
 ///
 /// [`poll_event`]: Self::poll_event
 /// [`handle_eof`]: Self::handle_eof
@@ -64,7 +64,7 @@ pub struct Connection {
     is_satisfied: bool,
 }
 
-/// What the peer did, and when.
+/// Input and time.
 impl Connection {
     /// The engine of a connection that was accepted at `now`.
     pub fn new(options: Options, now: Instant) -> Self {
@@ -78,8 +78,8 @@ impl Connection {
         }
     }
 
-    /// What the peer sent, if that is something whole. Takes from the front of `input` what it can
-    /// use; the caller keeps the rest there, and appends to it what is received.
+    /// The next event, if `input` holds a whole one. Its bytes are removed from the front of
+    /// `input`; the caller keeps the rest there and appends received bytes to it.
     ///
     /// The next request is not looked at before the response to this one is complete.
     pub fn poll_event(&mut self, now: Instant, input: &mut BytesMut) -> Option<Event> {
@@ -114,7 +114,7 @@ impl Connection {
         self.deadline.at()
     }
 
-    /// What to do, if a deadline has passed.
+    /// The deadline that has passed at `now`, if one has.
     ///
     /// > A server that receives an incomplete request message, usually due to a canceled request or
     /// > a triggered timeout exception, MAY send an error response prior to closing the connection.
@@ -175,7 +175,7 @@ impl Connection {
                     Ok(Some(Piece::Data(data))) if data.len() <= *budget => *budget -= data.len(),
                     Ok(Some(Piece::End(_))) => self.state.end_request(),
                     Ok(None) if !self.is_ended => return None,
-                    // The response is out, so there is nothing left to say to any of this.
+                    // The response is out: an error in the rest of the request gets no answer.
                     Ok(_) | Err(_) => self.state.close(),
                 },
                 Receive::Complete | Receive::Closed => return None,
@@ -183,7 +183,7 @@ impl Connection {
         }
     }
 
-    /// Nothing more comes, but more was to come, if `is_started`.
+    /// The peer's side ended; in the middle of a message if `is_started`.
     fn handle_cut_off(&mut self, is_started: bool) -> Option<Event> {
         if is_started {
             return Some(self.refuse(PeerError::Truncated));
@@ -198,7 +198,7 @@ impl Connection {
     }
 }
 
-/// What the application answers.
+/// Output.
 impl Connection {
     /// Tells the peer to send the body, if it waits for that. Call it when the body is wanted.
     ///

@@ -2,23 +2,23 @@
 
 use std::time::Duration;
 
-/// The bounds that a connection works within.
+/// The bounds of one connection. The values come from `granian_net::limits`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
-    /// Bytes of a request head, and of trailers.
+    /// Largest request head, and largest trailer section (bytes).
     pub max_head_size: usize,
-    /// Bytes of a request target.
+    /// Longest request target (bytes).
     pub max_target_size: usize,
-    /// Fields of a request, and of trailers.
+    /// Most fields of a head, and of a trailer section.
     pub max_fields: usize,
-    /// Bytes of a request body.
+    /// Largest request body (bytes); `None` for any.
     pub max_body_size: Option<u64>,
-    /// For a head to come in whole, counted from its first byte; on a new connection from the
-    /// start.
+    /// Time for a head to arrive whole. It counts from the head's first byte, and on a new
+    /// connection from the accept.
     pub header_timeout: Duration,
-    /// For the next request to begin.
+    /// Time for the next request to begin.
     pub keep_alive_timeout: Duration,
-    /// For the next piece of a body that the caller waits for.
+    /// Time for the next piece of a body that the caller waits for; `None` for any.
     pub body_timeout: Option<Duration>,
     /// Whether connections may serve more than one request.
     pub keep_alive: bool,

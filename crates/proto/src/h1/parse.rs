@@ -35,8 +35,8 @@ impl HeadScan {
         self.is_started
     }
 
-    /// Takes the head from the front of `input`, if it is all there. What is wrong is found in
-    /// the order of the bytes, so that it doesn't matter in which pieces they came.
+    /// Removes the head from the front of `input`, if it is complete. Errors are found in the order
+    /// of the bytes, so that the pieces in which they arrive make no difference.
     pub(super) fn poll(
         &mut self,
         input: &mut BytesMut,
@@ -114,13 +114,13 @@ impl HeadScan {
     }
 }
 
-/// What the first line of a head says, with places in the head.
+/// The request line, its parts as places in the head.
 #[derive(Clone, Copy)]
 struct RequestLine {
     version: Version,
     method: Span,
     split: Split,
-    /// Where the fields start.
+    /// The place where the fields start.
     end: usize,
 }
 

@@ -30,7 +30,7 @@ pub(super) struct State {
     pub(super) respond: Respond,
 }
 
-/// What is received next.
+/// The receiving side: what the next bytes from the peer are.
 pub(super) enum Receive {
     /// A request head.
     Head(HeadScan),
@@ -38,13 +38,13 @@ pub(super) enum Receive {
     Body(Decoder),
     /// Nothing: the request is complete, its response is not.
     Complete,
-    /// The rest of a body that nobody wants, for the sake of what comes after it.
+    /// The rest of a body whose response is over; it is skipped so that the connection can go on.
     Discard { decoder: Decoder, budget: usize },
-    /// Nothing ever again.
+    /// Nothing more, ever.
     Closed,
 }
 
-/// What is sent next.
+/// The sending side: what the caller may send next.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Respond {
     /// Nothing: no request awaits a response.
@@ -75,7 +75,7 @@ impl State {
         }
     }
 
-    /// Something of the body came: whoever sends it awaits no 100 (Continue) any more.
+    /// Bytes of the body came: the peer does not wait for 100 (Continue) any more.
     pub(super) fn note_body(&mut self) {
         if let Respond::Due(terms) = &mut self.respond {
             terms.awaits_continue = false;
@@ -91,7 +91,7 @@ impl State {
         }
     }
 
-    /// The peer erred. If that was in a head, the answer to it is due.
+    /// The peer erred. After an error in a head the refusal is due.
     pub(super) fn refuse_request(&mut self) {
         if let (Receive::Head(_), Respond::Idle) = (&self.receive, &self.respond) {
             self.respond = Respond::Due(ResponseTerms::refused());
@@ -104,7 +104,7 @@ impl State {
         self.receive = Receive::Closed;
     }
 
-    /// The request that a response is due to.
+    /// The terms of the response that is due.
     pub(super) fn due(&mut self) -> Result<&mut ResponseTerms, SendError> {
         match &mut self.respond {
             Respond::Due(terms) => Ok(terms),
@@ -128,7 +128,7 @@ impl State {
         Ok(())
     }
 
-    /// How the body of the current response goes out.
+    /// The framing of the current response.
     pub(super) fn framing(&mut self) -> Result<&mut Framing, SendError> {
         match &mut self.respond {
             Respond::Body { framing, .. } => Ok(framing),
@@ -248,7 +248,8 @@ impl State {
     }
 }
 
-/// How much of an unread body is skipped to keep a connection; a new one costs less than more.
+/// Bytes of an unread body that are skipped to keep a connection. Beyond that a new connection is
+/// cheaper than the bytes.
 const MAX_DISCARD: usize = 64 * 1024;
 
 #[cfg(test)]

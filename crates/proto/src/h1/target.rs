@@ -1,4 +1,4 @@
-//! Request targets: which of the forms one has, and where its parts are.
+//! Request targets: the form of one, and the places of its parts.
 
 use memchr::{memchr, memchr2, memchr3};
 
@@ -11,7 +11,7 @@ use crate::head::{Span, Target};
 /// > — RFC 9112, 3.2 <https://www.rfc-editor.org/rfc/rfc9112#section-3.2>
 ///
 /// The authority-form is for CONNECT only, which an origin server does not perform.
-/// The scheme comes apart: in the target it need not be in lower case.
+/// The scheme is returned apart from the other parts, since the target may have it in upper case.
 pub(super) fn split(method: &[u8], target: &[u8], start: usize) -> Result<Split, PeerError> {
     if !target
         .iter()
@@ -51,7 +51,7 @@ pub(super) fn split(method: &[u8], target: &[u8], start: usize) -> Result<Split,
     let (query, query_end) = match target.get(path_end) {
         Some(b'?') => {
             let query = &target[path_end + 1..];
-            // A fragment is for the user agent alone; what follows it is dropped.
+            // A fragment is for the user agent alone, so it is dropped.
             let len = memchr(b'#', query).unwrap_or(query.len());
             (path_end + 1, path_end + 1 + len)
         }

@@ -1,6 +1,6 @@
-//! What a server bounds in HTTP/2 besides what the codec does: `FrameWatch` sees a peer's bytes go
-//! by, counts the frames that cost more to receive than to send, and knows since when a header
-//! section has been open. Frames are not judged otherwise: that is the codec's.
+//! `FrameWatch`: bounds on an HTTP/2 peer that the codec does not set. It reads the peer's bytes
+//! beside the codec, counts the frames that cost more to receive than to send, and notes since when
+//! a header section has been open. All other rules about frames are the codec's.
 
 mod promise;
 mod upgrade;
@@ -40,7 +40,7 @@ pub struct FrameWatch {
     ends_section: bool,
     section_since: Option<Instant>,
     has_frame: bool,
-    /// The payload being skipped is that of SETTINGS, of which this much has come.
+    /// Bytes of a SETTINGS payload that have come, while one is being skipped.
     setting: Option<usize>,
     setting_bytes: [u8; SETTING_LEN],
     accepts_push: bool,
@@ -68,7 +68,7 @@ impl FrameWatch {
         }
     }
 
-    /// Takes note of received bytes.
+    /// Reads received bytes.
     ///
     /// # Errors
     /// When there are too many frames of a kind; the connection is to be closed.
@@ -97,13 +97,13 @@ impl FrameWatch {
         }
     }
 
-    /// Takes note of bytes that were sent: they are what windows are opened for.
+    /// Notes `count` bytes that were sent. A peer may answer them with WINDOW_UPDATE frames.
     pub fn handle_output(&mut self, count: usize) {
         self.windows
             .give(u32::try_from(count / OUTPUT_PER_WINDOW).unwrap_or(u32::MAX));
     }
 
-    /// Since when a header section has been incomplete.
+    /// The time at which the open header section began; `None` without one.
     pub fn section_since(&self) -> Option<Instant> {
         self.section_since
     }
@@ -117,13 +117,13 @@ impl FrameWatch {
         self.accepts_push
     }
 
-    /// The preface and the first frame, which are the client's to begin with, have come in whole,
-    /// and no more: here further frames can be put in between.
+    /// True if the input so far ends with a whole frame, behind the preface and the first frame. A
+    /// frame of the server's own can be inserted here.
     pub fn is_behind_first_frame(&self) -> bool {
         self.has_frame && self.head_len == 0 && self.skip == 0
     }
 
-    /// How many bytes are sure to come before the next place for `is_behind_first_frame`.
+    /// Bytes that must arrive before `is_behind_first_frame` can be true again.
     pub fn sure_len(&self) -> usize {
         match self.skip {
             0 => HEAD_LEN - self.head_len,
@@ -175,7 +175,7 @@ impl FrameWatch {
     }
 }
 
-/// So many at once, and one more each `step`.
+/// A token bucket: `burst` tokens at first, one more after each `step`.
 #[derive(Debug)]
 struct Bucket {
     tokens: u32,
@@ -223,11 +223,13 @@ const SETTING_LEN: usize = 6;
 const ACK: u8 = 1;
 const END_STREAM: u8 = 1;
 const END_HEADERS: u8 = 4;
-/// Control frames: a thousand at once, then as many as there are useful frames, and 100 a second.
+/// Control frames: a thousand at once. Each useful frame earns one more, and so does each
+/// `CONTROL_STEP`.
 const CONTROL_BURST: u32 = 1000;
 const CONTROL_STEP: Duration = Duration::from_millis(10);
-/// Two for each of the smallest DATA frames, one for its stream and one for the connection, which a
-/// peer may save up.
+/// The smallest DATA frame with data has 10 bytes, 9 of them its header. A peer may answer it with
+/// two WINDOW_UPDATE frames, one for the stream and one for the connection. So 5 sent bytes earn
+/// one token, and tokens are saved up to `WINDOW_BURST`.
 const OUTPUT_PER_WINDOW: usize = 5;
 const WINDOW_BURST: u32 = 20_000;
 /// Resets: what nghttp2 allows, a thousand at once and 33 a second.

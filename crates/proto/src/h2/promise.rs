@@ -81,7 +81,7 @@ pub(super) fn is_of_connection(name: &[u8]) -> bool {
     )
 }
 
-/// What stands in a path or query as it is (RFC 3986, 3.3 and 3.4), but for `%`.
+/// Bytes that a path or query may contain unencoded (RFC 3986, 3.3 and 3.4), without `%`.
 pub(super) fn is_target_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~:/?@!$&'()*+,;=".contains(&byte)
 }

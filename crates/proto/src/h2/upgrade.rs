@@ -58,7 +58,7 @@ fn is_asked_for(head: &RequestHead) -> bool {
 /// > more than one is present. [...] The content of the HTTP2-Settings header field is the payload
 /// > of a SETTINGS frame, encoded as a base64url string [...] — RFC 7540, 3.2.1
 ///
-/// What is in it is not made use of: the client's first frame says the same.
+/// The payload is checked and not used: the client's first frame repeats it.
 fn has_settings(head: &RequestHead) -> bool {
     let mut settings = head.values(b"http2-settings");
     let (Some(value), None) = (settings.next(), settings.next()) else {

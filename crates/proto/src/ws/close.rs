@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-/// What a Close frame says.
+/// The content of a Close frame.
 #[derive(Clone, Default, PartialEq, Eq, Debug)]
 pub struct CloseReason {
     /// The status code; `None` if the frame was empty.
@@ -41,8 +41,8 @@ pub mod code {
 /// > 1005 is a reserved value and MUST NOT be set as a status code in a Close control frame by an
 /// > endpoint. — RFC 6455, 7.4.1 <https://www.rfc-editor.org/rfc/rfc6455#section-7.4.1>
 ///
-/// The same goes for 1006 and 1015; 1004 means nothing yet, and 1012 to 1014 were registered later
-/// (<https://www.iana.org/assignments/websocket>).
+/// 1006 and 1015 are reserved in the same way, 1004 has no meaning yet, and 1012 to 1014 were
+/// registered later (<https://www.iana.org/assignments/websocket>).
 pub fn is_sendable(code: u16) -> bool {
     matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999)
 }

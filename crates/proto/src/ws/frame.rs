@@ -3,7 +3,7 @@
 
 use super::close::{MAX_CONTROL_PAYLOAD, code};
 
-/// What a frame is for.
+/// The kind of a frame.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Opcode {
     Continuation,

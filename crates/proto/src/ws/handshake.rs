@@ -36,7 +36,7 @@ impl Handshake {
     /// compressed.
     ///
     /// # Errors
-    /// What is to be answered in place of the application.
+    /// The refusal, which is sent in place of an answer of the application.
     pub fn parse(head: &RequestHead, deflate: bool) -> Result<Self, PeerError> {
         let accept = match head.version() {
             Version::Http2 => None,
@@ -75,7 +75,7 @@ impl Handshake {
         &self.protocols
     }
 
-    /// How messages are compressed, if they may be.
+    /// The parameters of compression; `None` if messages are not compressed.
     pub fn deflation(&self) -> Option<Deflation> {
         self.deflation
     }

@@ -22,7 +22,7 @@ struct Partial {
     frame: Option<Payload>,
 }
 
-/// What is missing of the current frame.
+/// The frame whose payload is arriving.
 struct Payload {
     fin: bool,
     mask: [u8; 4],
@@ -31,7 +31,7 @@ struct Payload {
 }
 
 impl Assembly {
-    /// Whether what comes next is payload.
+    /// Whether the next bytes are payload.
     pub(super) fn awaits_payload(&self) -> bool {
         self.message
             .as_ref()
@@ -59,7 +59,7 @@ impl Assembly {
                 .message
                 .as_ref()
                 .is_some_and(|message| message.inflater.is_some());
-        // What is compressed is measured when it is inflated.
+        // `Inflater::push` measures a compressed message.
         if !is_inflated && header.len > (limit - held.min(limit)) as u64 {
             return Err((code::TOO_BIG, "message too big"));
         }

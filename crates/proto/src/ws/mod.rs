@@ -2,7 +2,8 @@
 //! [`Handshake`], which opens it.
 //!
 //! `frame.rs` reads and writes frame headers, `message.rs` puts messages together, `deflate.rs`
-//! compresses, `utf8.rs` checks text, `close.rs` knows codes; `state.rs` what may happen when.
+//! compresses, `utf8.rs` checks text, `close.rs` has the close codes, `state.rs` the legal moves
+//! and `timer.rs` the deadlines.
 
 mod close;
 mod deflate;
@@ -33,11 +34,11 @@ pub struct Options {
     pub max_message_size: usize,
     /// A ping goes out when one side has been silent for this long.
     pub ping_interval: Option<Duration>,
-    /// For anything to come in after a ping.
+    /// Time within which something must arrive after a ping.
     pub ping_timeout: Option<Duration>,
-    /// For a message in either direction.
+    /// Longest time without a message in either direction.
     pub idle_timeout: Option<Duration>,
-    /// For the peer to answer a Close.
+    /// Time that the peer has to answer a Close.
     pub close_timeout: Duration,
 }
 
@@ -48,22 +49,22 @@ pub enum Event {
     Text(Bytes),
     /// A message of bytes.
     Binary(Bytes),
-    /// Is to be answered with [`Connection::send_pong`], unless another one has come meanwhile.
+    /// A ping. The caller answers the last one with [`Connection::send_pong`].
     Ping(Bytes),
-    /// Answers a ping, or nothing at all.
+    /// A pong, asked for or not.
     Pong(Bytes),
-    /// The peer closes: is to be answered with [`Connection::send_close`].
+    /// The peer closes. The caller answers with [`Connection::send_close`].
     Close(CloseReason),
-    /// The peer erred: it is to be told with [`Connection::send_close`]. Nothing more comes.
+    /// The peer erred. The caller says so with [`Connection::send_close`]; no more events follow.
     Failed {
         /// The close code.
         code: u16,
-        /// What was wrong.
+        /// The error in words.
         why: &'static str,
     },
 }
 
-/// What a deadline that passed means.
+/// A deadline that has passed, by its consequence.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Timeout {
     /// A ping is due.
@@ -78,14 +79,13 @@ pub enum Timeout {
 
 /// The server's side of one open WebSocket connection.
 ///
-/// - **What the peer did**: append what is received to a buffer, and call [`poll_event`] with it
-///   until it returns None. Not calling it is how to push back; then call [`handle_pause`], so that
-///   the peer is not blamed for the silence.
-/// - **What the application sends**: the `send_` methods append frames to a buffer.
-/// - **Time**: [`poll_timeout`] is the next deadline after each of these, [`handle_timeout`] what
-///   to call then.
-/// - **The end**: once [`is_closed`] is true, nothing is left to do but to send what is written,
-///   and close.
+/// - **Input**: append received bytes to a buffer, and call [`poll_event`] with it until it returns
+///   None. A caller that pushes back does not call it, but calls [`handle_pause`], so that the
+///   silence does not count against the peer.
+/// - **Output**: the `send_` methods append frames to a buffer.
+/// - **Time**: each of these may move the next deadline, which [`poll_timeout`] gives. Call
+///   [`handle_timeout`] when it has passed.
+/// - **The end**: once [`is_closed`] is true, send the bytes in the buffer and close the stream.
 ///
 /// [`poll_event`]: Self::poll_event
 /// [`handle_pause`]: Self::handle_pause
@@ -101,7 +101,7 @@ pub struct Connection {
     timers: Timers,
 }
 
-/// What the peer did, and when.
+/// Input and time.
 impl Connection {
     /// The engine of a connection that was opened at `now`.
     pub fn new(
@@ -120,8 +120,8 @@ impl Connection {
         }
     }
 
-    /// What the peer sent, if that is something whole. Takes from the front of `input` what it can
-    /// use; the caller keeps the rest there, and appends to it what is received.
+    /// The next event, if `input` holds a whole one. Its bytes are removed from the front of
+    /// `input`; the caller keeps the rest there and appends received bytes to it.
     pub fn poll_event(&mut self, now: Instant, input: &mut BytesMut) -> Option<Event> {
         if !self.state.may_receive() {
             input.clear();
@@ -149,7 +149,7 @@ impl Connection {
         }
     }
 
-    /// Nothing is read for the time being: the peer's silence means nothing.
+    /// Call this while nothing is read: the peer's silence then does not count.
     pub fn handle_pause(&mut self, now: Instant) {
         self.timers.note_received(now);
     }
@@ -163,7 +163,7 @@ impl Connection {
         }
     }
 
-    /// What to do, if a deadline has passed.
+    /// The deadline that has passed at `now`, if one has.
     pub fn handle_timeout(&mut self, now: Instant) -> Option<Timeout> {
         if self.poll_timeout().is_none_or(|deadline| deadline > now) {
             return None;
@@ -231,8 +231,7 @@ fn control_event(
     }))
 }
 
-/// What the application sends. Each method says whether the state lets it; if not, nothing was
-/// written.
+/// Output. Each method returns false, and writes nothing, if the state does not allow it.
 impl Connection {
     /// A message of text.
     pub fn send_text(&mut self, now: Instant, text: &[u8], out: &mut Vec<u8>) -> bool {
@@ -374,7 +373,8 @@ impl Connection {
     }
 }
 
-/// Smaller messages go out as they are: there is little to gain, and compressing has a fixed cost.
+/// Bytes from which messages are compressed. Compressing has a fixed cost, and small messages gain
+/// little.
 const COMPRESSED_FROM: usize = 256;
 
 #[cfg(test)]

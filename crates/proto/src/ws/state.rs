@@ -1,4 +1,4 @@
-//! What may happen when on a WebSocket connection.
+//! `State`: the states of a WebSocket connection and the legal moves between them.
 //!
 //! ```text
 //!          send close               receive close, fail

@@ -1,10 +1,10 @@
-//! The deadlines of a connection, worked out when they are asked for.
+//! `Timers`: the deadlines of a connection, computed when they are asked for.
 
 use std::time::{Duration, Instant};
 
 use super::{Options, Timeout};
 
-/// When things happened last, and how long the next ones may take.
+/// The times of the last events, and the limits that count from them.
 pub(super) struct Timers {
     ping_interval: Option<Duration>,
     ping_timeout: Option<Duration>,
@@ -13,7 +13,7 @@ pub(super) struct Timers {
     received: Instant,
     sent: Instant,
     message: Instant,
-    /// A ping went out, and nothing has come in since.
+    /// When the oldest unanswered ping went out.
     ping: Option<Instant>,
     close: Option<Instant>,
 }
@@ -84,7 +84,8 @@ impl Timers {
         Some(self.ping? + self.ping_timeout?)
     }
 
-    /// Silence of our own counts too: there may be a proxy that closes connections for it.
+    /// A ping is due after silence of either side: proxies close connections for one-sided silence
+    /// too.
     fn ping_at(&self) -> Option<Instant> {
         let silent = match self.ping {
             Some(_) => self.sent,

@@ -1,6 +1,7 @@
 //! UTF-8 that arrives in pieces, refused at the first byte that can't be right.
 
-/// What is known of a text so far: the bytes of a character that is not complete.
+/// The check of a text that arrives in pieces. It keeps the bytes of a character that is not
+/// complete.
 #[derive(Clone, Copy, Default, Debug)]
 pub(super) struct Utf8 {
     pending: [u8; 4],
