@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import logging.config
-import sys
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import Any
 
+from .console import Console
 from .errors import ConfigurationError
 
 
@@ -42,15 +43,15 @@ LOGGING_CONFIG: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {
         "generic": {
-            "()": "logging.Formatter",
+            "()": "granian.log.Formatter",
             "fmt": "[%(levelname)s] %(message)s",
             "datefmt": f"[{_DATE_FORMAT}]",
         },
         "access": {"()": "logging.Formatter", "fmt": "%(message)s", "datefmt": f"[{_DATE_FORMAT}]"},
     },
     "handlers": {
-        "console": {"formatter": "generic", "class": "logging.StreamHandler", "stream": "ext://sys.stdout"},
-        "access": {"formatter": "access", "class": "logging.StreamHandler", "stream": "ext://sys.stdout"},
+        "console": {"formatter": "generic", "class": "granian.console.Console", "stream": "ext://sys.stdout"},
+        "access": {"formatter": "access", "class": "granian.console.Console", "stream": "ext://sys.stdout"},
     },
     "loggers": {
         "_granian": {"handlers": ["console"], "level": "INFO", "propagate": False},
@@ -65,6 +66,15 @@ access_logger = logging.getLogger("granian.access")
 Headers = list[tuple[bytes, bytes]]
 # Address, method, decoded path, query string, scheme, protocol, status, seconds, bytes of the body, headers.
 AccessLog = Callable[[str, str, str, str, str, str, int, float, int, Headers], None]
+
+
+class Formatter(logging.Formatter):
+    """Formats records for people's eyes: what would command a terminal is escaped, in tracebacks too."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The line, or the lines where the record has several."""
+        text = super().format(record)
+        return text if text.isprintable() else "".join(map(_shown, text))
 
 
 def configure_logging(level: LogLevels | str, config: dict[str, Any] | None = None, enabled: bool = True) -> None:
@@ -85,6 +95,8 @@ def configure_logging(level: LogLevels | str, config: dict[str, Any] | None = No
         else:
             _set_up(logger, "generic", number)
             _set_up(access_logger, "access", logging.INFO)
+        for handler in {*logger.handlers, *access_logger.handlers}:
+            _keep_lines(handler)
     except (ValueError, TypeError, AttributeError, ImportError) as error:
         reason = f"{error}: {error.__cause__}" if error.__cause__ is not None else str(error)
         raise ConfigurationError("log_dictconfig", reason) from None
@@ -114,13 +126,13 @@ def log_request_builder(fmt: str | None) -> AccessLog:
             return
         addr, method, path, query_string, scheme, protocol, status, seconds, body_bytes, headers = facts
         atoms = {
-            "addr": _escaped(addr) or "-",
+            "addr": escaped(addr) or "-",
             "time": clock.text(),
             "dt_ms": seconds * 1000,
             "status": status,
-            "path": _escaped(path),
-            "query_string": _escaped(query_string),
-            "method": _escaped(method),
+            "path": escaped(path),
+            "query_string": escaped(query_string),
+            "method": escaped(method),
             "scheme": scheme,
             "protocol": protocol,
             "body_bytes": body_bytes,
@@ -184,27 +196,44 @@ def _header_name(atom: str) -> bytes:
 
 def _header(headers: Headers, wanted: bytes) -> str:
     values = [value.decode("latin-1") for name, value in headers if name.lower() == wanted and value]
-    return _escaped(", ".join(values)) or "-"
+    return escaped(", ".join(values)) or "-"
 
 
-def _escaped(text: str) -> str:
-    """The text without characters that end a line or command a terminal: nobody forges a line."""
-    if text.isprintable():
+def escaped(text: str) -> str:
+    r"""A value that comes from outside, as it may stand in a line of a log.
+
+    Nobody forges a line or a field with it: `"` and `\` are behind a backslash, and characters that are not printable,
+    such as line ends, terminals' commands and lone surrogates, are escapes of Python's (`\n`, `\x1b`, `\u2028`).
+    """
+    if text.isprintable() and '"' not in text and "\\" not in text:
         return text
-    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
+    return "".join(_ESCAPES.get(char) or _shown(char) for char in text)
+
+
+def _shown(char: str) -> str:
+    return char if char.isprintable() or char in "\n\t" else char.encode("unicode_escape").decode()
 
 
 def _set_up(target: logging.Logger, formatter: str, level: int) -> None:
     """What `LOGGING_CONFIG` says about one logger."""
-    handler = logging.StreamHandler(sys.stdout)
+    handler = Console()
     facts = LOGGING_CONFIG["formatters"][formatter]
-    handler.setFormatter(logging.Formatter(facts["fmt"], facts["datefmt"]))
+    kind = logging.Formatter if facts["()"] == "logging.Formatter" else Formatter
+    handler.setFormatter(kind(facts["fmt"], facts["datefmt"]))
     for former in [*target.handlers]:
         target.removeHandler(former)
     target.addHandler(handler)
     target.setLevel(level)
     target.propagate = False
     target.disabled = False
+
+
+def _keep_lines(handler: logging.Handler) -> None:
+    """Makes a log file of somebody's configuration take characters that its encoding does not have, as escapes."""
+    if isinstance(handler, logging.FileHandler) and handler.errors in (None, "strict"):
+        handler.errors = "backslashreplace"
+        if isinstance(handler.stream, io.TextIOWrapper):
+            handler.stream.reconfigure(errors=handler.errors)
 
 
 def _merged(base: Mapping[str, Any], extra: Mapping[str, Any]) -> Any:
@@ -230,6 +259,7 @@ def _copied(value: Any) -> Any:
 
 # To tell whether somebody has put something of their own into it.
 _PRISTINE = _copied(LOGGING_CONFIG)
+_ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 # Keys that make a formatter, handler or logger complete.
 COMPLETE = frozenset({"()", "class", "format", "handlers"})
 _SAMPLE: dict[str, Any] = {

@@ -16,7 +16,7 @@ from multiprocessing.connection import wait
 from ..certificates import CertificateWatch
 from ..config import Config
 from ..errors import ConfigurationError
-from ..log import logger
+from ..log import escaped, logger
 from ..systemd import Notifier
 from ..worker.logfiles import reopen_log_files
 from .crew import Crew, Plan
@@ -115,7 +115,7 @@ class Supervisor:
             if changes:
                 logger.info("Changes detected, reloading workers..")
                 for change in changes:
-                    logger.info(change)
+                    logger.info("%s", escaped(change))
                 self._reload()
         self.timers.run()
 

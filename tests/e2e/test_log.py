@@ -201,3 +201,14 @@ def test_no_bytes_are_counted_with_a_status_without_body(server, target, code):
     steps = [step.format(code) for step in ANSWERS[target[0].partition("_")[0]]]
     assert probe.get("/script", script(*steps)).status == code
     probe.wait_line(f"^{code} 0$", mark)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_output_whose_encoding_does_not_have_a_character(server, target, encoding):
+    """The line was lost, with a traceback in its place; `/a%22%20500%20x` forged a status."""
+    probe: Server = server(*target, "--access-log", env={"PYTHONIOENCODING": encoding})
+    mark = probe.mark()
+    assert probe.get("/%E6%97%A5%22%20500%20x%5C").status == 404
+    line = probe.wait_line(".* 404 .*", mark)[0]
+    assert re.search(r'"GET /(\\u65e5|\\x97).*\\" 500 x\\\\ HTTP/1.1" 404 ', line), line
+    assert "Traceback" not in probe.log(mark)

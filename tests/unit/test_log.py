@@ -3,12 +3,14 @@
 import copy
 import io
 import logging
+import sys
 
 import pytest
 
 from granian import log
 from granian.errors import ConfigurationError
 from granian.log import LogLevels, configure_logging, log_app_exception, log_request_builder
+from granian.worker.logfiles import reopen_log_files
 
 
 @pytest.fixture
@@ -90,6 +92,55 @@ def test_nobody_forges_a_line(output, fact, character):
     text = line(output, f"%({fact})s", **{fact: f"a{character}b"})
     assert text.isprintable()
     assert text.startswith("a\\")
+
+
+@pytest.mark.parametrize("fact", ["path", "query_string", "method", "addr"])
+@pytest.mark.parametrize(
+    ("value", "text"), [('a" 500 x', '"a\\" 500 x" 200'), ("a\\", '"a\\\\" 200'), ("a\tb", '"a\\tb" 200')]
+)
+def test_nobody_forges_a_field(output, fact, value, text):
+    """`GET /a%22%20500%20x` was a line with the status 500."""
+    assert line(output, f'"%({fact})s" %(status)d', **{fact: value}) == text
+
+
+def test_headers_forge_no_field_either(output):
+    fmt = '"%(header{user-agent})s" %(status)d'
+    assert line(output, fmt, headers=[(b"user-agent", b'x" 500 "y\\')]) == '"x\\" 500 \\"y\\\\" 200'
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1", "cp1252", "utf-8"])
+@pytest.mark.parametrize("configured", [False, True])
+def test_lines_that_the_encoding_cannot_hold(monkeypatch, tmp_path, encoding, configured):
+    """The line was lost, with a traceback in its place."""
+    with (tmp_path / "log").open("w", encoding=encoding) as stream:
+        monkeypatch.setattr(sys, "stdout", stream)
+        configure_logging(LogLevels.info, {"loggers": {"theirs": {}}} if configured else None)
+        log_request_builder("%(path)s")(*{**FACTS, "path": "/é\ud800日"}.values())
+        log.logger.error("é\ud800日")
+        log_app_exception(ValueError("日"))
+    text = (tmp_path / "log").read_text(encoding)
+    value = "é\\ud800日".encode(encoding, "backslashreplace").decode(encoding)
+    assert text.startswith(f"/{value}\n[ERROR] {value}\n[ERROR] Application callable")
+    assert text.endswith("ValueError: 日\n".encode(encoding, "backslashreplace").decode(encoding))
+
+
+def test_files_of_the_configuration_that_cannot_hold_a_line(tmp_path):
+    handler = {"class": "logging.FileHandler", "filename": str(tmp_path / "log"), "encoding": "ascii"}
+    configure_logging(LogLevels.info, {"handlers": {"console": {**handler, "formatter": "generic"}}})
+    try:
+        log.logger.error("日")
+        reopen_log_files()
+        log.logger.error("日")
+        assert (tmp_path / "log").read_text() == "[ERROR] \\u65e5\n" * 2
+    finally:
+        log.logger.handlers[0].close()
+        configure_logging(LogLevels.info)
+
+
+def test_nothing_commands_the_terminal(output):
+    configure_logging(LogLevels.info)
+    log_app_exception(ValueError("\x1b[2Jcleared\r\x9b1A\u202e"))
+    assert output.getvalue().splitlines()[-1] == "ValueError: \\x1b[2Jcleared\\r\\x9b1A\\u202e"
 
 
 def test_headers_forge_no_line_either(output):

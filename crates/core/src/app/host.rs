@@ -122,9 +122,11 @@ impl Host {
     }
 
     fn say(&self, py: Python<'_>, level: &str, message: &str) {
-        let said = py
-            .import("granian.log")
-            .and_then(|log| log.getattr("logger")?.call_method1(level, ("%s", message)));
+        let said = py.import("granian.log").and_then(|log| {
+            // A path, or what a peer has sent, may be part of it.
+            let escaped = log.getattr("escaped")?.call1((message,))?;
+            log.getattr("logger")?.call_method1(level, ("%s", escaped))
+        });
         if let Err(error) = said {
             error.write_unraisable(py, None);
         }
