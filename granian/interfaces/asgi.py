@@ -8,7 +8,7 @@ from enum import Enum
 from typing import Any
 
 from ..errors import FatalError
-from ..log import logger
+from ..log import escaped, logger
 
 Message = dict[str, Any]
 AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message], Awaitable[None]]], Awaitable[None]]
@@ -36,6 +36,8 @@ class LifespanProtocol:
         self._task: asyncio.Task[None] | None = None
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._moved = asyncio.Event()
+        # Whether the application has received or sent a message, which one without the protocol does not.
+        self._is_spoken = False
         self._failure: str = ""
         # What the application has raised after it said that it failed.
         self._error: Exception | None = None
@@ -106,6 +108,10 @@ class LifespanProtocol:
             case LifespanState.FAILED:
                 # That was said already, and here is why.
                 self._error = error
+            case LifespanState.STARTING if not self._is_spoken:
+                # As the specification has it for applications that do not know the protocol, such as Django's.
+                words = " ".join(f"{type(error).__name__}: {error}".split())
+                logger.debug("The application has no ASGI lifespan (%s)", escaped(words))
             case LifespanState.STARTING:
                 logger.warning(
                     "ASGI Lifespan errored, continuing without Lifespan support"
@@ -116,9 +122,11 @@ class LifespanProtocol:
                 logger.error("ASGI Lifespan errored", exc_info=error)
 
     async def _receive(self) -> Message:
+        self._is_spoken = True
         return await self._messages.get()
 
     async def _send(self, message: Message) -> None:
+        self._is_spoken = True
         kind = message["type"]
         match self.status, kind:
             case LifespanState.STARTING, "lifespan.startup.complete":

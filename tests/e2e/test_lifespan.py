@@ -44,7 +44,6 @@ def test_startup_failed(launch, mode):
 @pytest.mark.parametrize(
     ("mode", "error"),
     [
-        ("unsupported", ""),
         ("raise", "ValueError: startup broke"),
         ("nonsense", ""),
     ],
@@ -56,6 +55,25 @@ def test_broken_lifespan_is_told_and_done_without(server, mode, error):
     own.stop()
     assert error in own.log()
     assert "@shutdown" not in own.log()
+
+
+def test_application_without_lifespan_is_no_fault(server, loop):
+    own = server(TARGET, "asgi", "--log-level", "debug", loop=loop, fresh=True, env={"PROBE_MODE": "unsupported"})
+    assert own.get("/").status == 200
+    own.stop()
+    line = "[DEBUG] The application has no ASGI lifespan (NotImplementedError: no lifespan here)"
+    assert own.lines().count(line) == 1
+    assert "Traceback" not in own.log()
+    assert "[WARNING]" not in own.log()
+
+
+def test_django_says_nothing(server):
+    """Its ASGI handler refuses every scope but requests'."""
+    pytest.importorskip("django")
+    own = server("django_asgi:app", "asgi", fresh=True)
+    own.stop()
+    assert "Traceback" not in own.log()
+    assert not [line for line in own.lines() if not line.startswith("[INFO]")]
 
 
 def test_returning_lifespan_is_done(server):

@@ -80,17 +80,36 @@ def test_startup_failed_and_raised(loop, log):
 
 
 def test_unsupported(loop, log):
-    """The traceback is shown: what looks like no support may be a fault."""
+    """Every Django project printed a traceback per worker and start."""
 
     async def app(scope, receive, send):
-        raise ValueError("only http here")
+        raise ValueError("only\nhttp here")
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    lifespan.shutdown(loop)
+    assert [record.levelname for record in log.records] == ["DEBUG"]
+    assert log.messages == ["The application has no ASGI lifespan (ValueError: only http here)"]
+    assert log.records[0].exc_info is None
+
+
+@pytest.mark.parametrize("first", ["receive", "send"])
+def test_startup_that_breaks(loop, log, first):
+    """Who has begun to speak the protocol has a fault, and it is shown."""
+
+    async def app(scope, receive, send):
+        if first == "receive":
+            await receive()
+        else:
+            await send({"type": "lifespan.nonsense"})
+        raise ValueError("broke")
 
     lifespan = LifespanProtocol(app)
     lifespan.startup(loop)
     lifespan.shutdown(loop)
     assert [record.levelname for record in log.records] == ["WARNING"]
     assert "continuing without Lifespan support" in log.text
-    assert "ValueError: only http here" in log.text
+    assert "Traceback" in log.text
 
 
 def test_silent_return(loop, log):
