@@ -70,11 +70,12 @@ fmt: $(VENV)/.stamp-deps need-cargo ## format Rust and Python
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-check: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## every lint and type check
+check: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## every lint and type check, and the size of files and functions
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python tools/size.py
 	$(BIN)/mypy
 	$(BIN)/stubtest granian._granian --mypy-config-file pyproject.toml --allowlist tests/stubtest.allow
 

@@ -1,6 +1,6 @@
 """`Config`: every option of the server, in the order of the constructor of `Granian`.
 
-Longer than other files: it is one table.
+size: it is one table, with a row for each option.
 """
 # ruff: noqa: RUF009 (`option` makes a field)
 

@@ -14,7 +14,7 @@ use x509_cert::der::pem::{LineEnding, encode_string};
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 
-use super::config::{TlsError, option};
+use super::error::{TlsError, option};
 
 /// The certificates of a PEM file, one at least.
 pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {

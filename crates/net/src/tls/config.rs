@@ -1,6 +1,6 @@
 //! `TlsConfig`: how a worker presents itself and whom it lets in, made from `TlsOptions` once.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,9 +15,10 @@ use rustls::{
     CipherSuite, Error, InconsistentKeys, RootCertStore, ServerConfig, SupportedCipherSuite,
     SupportedProtocolVersion,
 };
-use thiserror::Error;
 
 use super::certificate;
+pub use super::error::TlsError;
+use super::error::option;
 use super::info::Teller;
 use super::tickets::Tickets;
 
@@ -62,37 +63,6 @@ pub enum TlsVersions {
     Only13,
     /// TLS 1.2 and 1.3.
     Both,
-}
-
-/// An option that a server must not start with.
-#[derive(Debug, Error)]
-#[error("{message}")]
-pub struct TlsError {
-    /// The option's name as a keyword.
-    pub option: &'static str,
-    message: String,
-}
-
-impl TlsError {
-    pub(crate) fn new(option: &'static str, path: &Path, fault: &str) -> Self {
-        let message = format!("{} {fault}", path.display());
-        Self { option, message }
-    }
-
-    fn of(option: &'static str, message: String) -> Self {
-        Self { option, message }
-    }
-
-    /// What is wrong with one of several identities: all but the first are given by one option.
-    fn of_identity(self, index: usize) -> Self {
-        match index {
-            0 => self,
-            _ => Self {
-                option: option::SNI,
-                ..self
-            },
-        }
-    }
 }
 
 /// See the module's documentation.
@@ -389,15 +359,3 @@ const TICKETS: usize = 1;
 
 static ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];
 static ONLY_13: &[&SupportedProtocolVersion] = &[&TLS13];
-
-/// The names of options in messages.
-pub(super) mod option {
-    pub(crate) const CERTIFICATE: &str = "ssl_cert";
-    pub(crate) const KEY: &str = "ssl_key";
-    pub(crate) const PASSWORD: &str = "ssl_key_password";
-    pub(crate) const SNI: &str = "ssl_sni";
-    pub(crate) const CA: &str = "ssl_ca";
-    pub(crate) const CRL: &str = "ssl_crl";
-    pub(crate) const VERIFY: &str = "ssl_client_verify";
-    pub(crate) const CIPHERS: &str = "ssl_ciphers";
-}

@@ -1,4 +1,7 @@
-//! `Answering`: an exchange from its request's head until the response and the rest of the request are over.
+//! `Answering`: an exchange from its request's head until the response and the rest of the request
+//! are over.
+//!
+//! size: one state machine; its arms share the exchange, both halves of the stream and the clock.
 
 use std::collections::VecDeque;
 use std::io;
