@@ -30,6 +30,15 @@ class Kind(Enum):
     FD = "fd"
 
 
+class Role(Enum):
+    """What the clients of a listening socket get. The core knows the same ones, by these values."""
+
+    # The application, secured if there is a certificate.
+    APP = "app"
+    # In plain: redirects to the secured address.
+    REDIRECT = "redirect"
+
+
 @dataclass(frozen=True)
 class Address:
     """Where to listen, as written."""
@@ -39,8 +48,7 @@ class Address:
     port: int = 0
     path: str = ""
     fd: int = -1
-    # In plain, for clients that are sent to the secured address.
-    redirects: bool = False
+    role: Role = Role.APP
     # What it was given by, if that is not the option for addresses of its kind.
     option: str | None = field(default=None, compare=False)
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from ._granian import Worker
-from .binding import Address, Kind, bind_abstract, bind_sibling, bind_tcp, bind_unix, take_given
+from .binding import Address, Kind, Role, bind_abstract, bind_sibling, bind_tcp, bind_unix, take_given
 from .errors import ConfigurationError
 
 
@@ -86,32 +86,30 @@ class Binding:
 
 
 @dataclass(frozen=True)
-class Redirects:
-    """Which sockets have nothing but redirects to the secured port for their clients."""
+class Roles:
+    """The role of each socket, as workers are told."""
 
-    port: int
-    # Numbers of bindings, and how many there are.
-    bindings: frozenset[int] = frozenset()
-    count: int = 1
+    # By the number of the binding.
+    of_bindings: tuple[Role, ...] = (Role.APP,)
+    # Where `Role.REDIRECT` sends clients to.
+    secured_port: int | None = None
 
     def listen(self, worker: Worker, position: int, listener: socket.socket) -> None:
-        """Makes `worker` accept on the socket of this number, in the way that is meant for it."""
-        if position % self.count in self.bindings:
-            worker.listen_redirect(listener.fileno(), self.port)
-        else:
-            worker.listen(listener.fileno())
+        """Makes `worker` accept on the socket of this number, in its role."""
+        role = self.of_bindings[position % len(self.of_bindings)]
+        worker.listen(listener.fileno(), role.value, self.secured_port)
 
 
 class Accepting:
     """What one worker accepts on: sockets of its own, and for a while those of workers that are gone."""
 
-    def __init__(self, worker: Worker, redirects: Redirects, own: dict[int, socket.socket]) -> None:
+    def __init__(self, worker: Worker, roles: Roles, own: dict[int, socket.socket]) -> None:
         self._worker = worker
-        self._redirects = redirects
+        self._roles = roles
         self._listeners = dict(own)
         self._adopted: dict[int, socket.socket] = {}
         for position, listener in own.items():
-            redirects.listen(worker, position, listener)
+            roles.listen(worker, position, listener)
 
     @property
     def listeners(self) -> Collection[socket.socket]:
@@ -122,7 +120,7 @@ class Accepting:
         if position in self._listeners:
             return listener.close()
         self._listeners[position] = self._adopted[position] = listener
-        self._redirects.listen(self._worker, position, listener)
+        self._roles.listen(self._worker, position, listener)
 
     def leave(self, position: int) -> None:
         """Accepts no more on a socket that has a worker of its own again; its queue stays with the supervisor."""
@@ -193,22 +191,25 @@ class Listeners:
         """Those that every slot has."""
         return {number: binding.sockets[0] for number, binding in enumerate(self.bindings) if not binding.spread}
 
-    def redirects(self, port: int | None) -> Redirects:
-        """Those to `port`, or else to the first secured one."""
-        numbers = frozenset(number for number, binding in enumerate(self.bindings) if binding.address.redirects)
-        ports = [binding.port for binding in self.bindings if not binding.address.redirects]
-        found = port or next((port for port in ports if port is not None), HTTPS_PORT)
-        return Redirects(found, numbers, max(len(self.bindings), 1))
+    def of_role(self, role: Role) -> list[Binding]:
+        """The bindings of one role, in their order."""
+        return [binding for binding in self.bindings if binding.address.role is role]
+
+    def roles(self, secured_port: int | None) -> Roles:
+        """Redirects lead to `secured_port`, or else to the first port of the application's own."""
+        ports = [binding.port for binding in self.of_role(Role.APP)]
+        found = secured_port or next((port for port in ports if port is not None), HTTPS_PORT)
+        return Roles(tuple(binding.address.role for binding in self.bindings), found)
 
     def urls(self, scheme: str) -> list[str]:
         """Where the application is."""
-        return [binding.url(scheme) for binding in self.bindings if not binding.address.redirects]
+        return [binding.url(scheme) for binding in self.of_role(Role.APP)]
 
     def announcements(self, scheme: str) -> list[str]:
         """A line for each address."""
         return [
             *(f"Listening at: {url}" for url in self.urls(scheme)),
-            *(f"Redirecting to https at: {one.url('http')}" for one in self.bindings if one.address.redirects),
+            *(f"Redirecting to https at: {one.url('http')}" for one in self.of_role(Role.REDIRECT)),
         ]
 
     def refuse(self) -> None:
@@ -252,8 +253,7 @@ def _bind(address: Address, backlog: int, permissions: int | None) -> list[Bindi
 
 
 FIRST_PASSED = 3
-NO_REDIRECTS = Redirects(port=0)
 # Where clients look without being told (RFC 9110, 4.2.2).
 HTTPS_PORT = 443
 
-__all__ = ["NO_REDIRECTS", "Accepting", "Address", "Binding", "Kind", "Listeners", "Redirects", "inherited_descriptors"]
+__all__ = ["Accepting", "Address", "Binding", "Kind", "Listeners", "Role", "Roles", "inherited_descriptors"]

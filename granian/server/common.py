@@ -19,7 +19,7 @@ from ..config import Config
 from ..errors import ConfigurationError, FatalError, PidFileError
 from ..importer import build_env_loader, load_target
 from ..log import LogLevels, configure_logging, logger
-from ..sockets import Address, Kind, Listeners, inherited_descriptors
+from ..sockets import Address, Kind, Listeners, Role, inherited_descriptors
 from ..start_errors import describe, tell
 from ..supervisor.core import Hooks, Supervisor
 from ..supervisor.crew import Plan
@@ -220,7 +220,7 @@ def addresses_of(config: Config) -> list[Address]:
         found.append(tcp)
     if config.ssl_redirect_port is not None:
         port, option = config.ssl_redirect_port, "ssl_redirect_port"
-        named.append(Address(Kind.TCP, host=config.address, port=port, redirects=True, option=option))
+        named.append(Address(Kind.TCP, host=config.address, port=port, role=Role.REDIRECT, option=option))
     return found + named
 
 

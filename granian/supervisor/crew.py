@@ -261,7 +261,7 @@ class Crew:
             config=config,
             drain_timeout=self._plan.drain_timeout,
             sockets=self._plan.listeners.sockets(slot.number - 1),
-            redirects=self._plan.listeners.redirects(config.ssl_redirect_to_port),
+            roles=self._plan.listeners.roles(config.ssl_redirect_to_port),
             title=f"{self._plan.title} {slot.name}" if self._plan.title else None,
             request_limit=config.max_requests + jitter if config.max_requests else None,
             environment=self.environment,

@@ -69,7 +69,7 @@ class AsyncWorker:
         config = self._config
         state = self._lifespan.state if self._lifespan is not None else None
         self._serving = Serving(self._app, self._interface, config, state, self._loop)
-        self._serving.listen(listeners.redirects(config.ssl_redirect_to_port), listeners.sockets(0))
+        self._serving.listen(listeners.roles(config.ssl_redirect_to_port), listeners.sockets(0))
         self._renewal = Renewal(self._serving.worker, config)
 
     def _close(self, serving: Serving) -> None:

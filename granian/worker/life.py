@@ -123,7 +123,7 @@ class WorkerLife:
         if self.spec.request_limit is not None:
             worker, limit = self._serving.worker, self.spec.request_limit
             self._serving.set_turn(counted_turn(worker, limit, lambda: self._pipe.report(Report.SPENT)))
-        self._serving.listen(self.spec.redirects, self.spec.sockets)
+        self._serving.listen(self.spec.roles, self.spec.sockets)
 
     def _find_app(self, loop: asyncio.AbstractEventLoop) -> Any:
         config = self.spec.config

@@ -13,7 +13,7 @@ from ..constants import Interfaces
 from ..errors import ConfigurationError
 from ..interfaces import served
 from ..log import log_app_exception, log_request_builder, logger
-from ..sockets import Accepting, Redirects
+from ..sockets import Accepting, Roles
 from ..tasks import resolve
 
 
@@ -49,9 +49,9 @@ class Serving:
         self.worker.set_turn(turn)
         self._loop.add_reader(self.worker.fileno(), turn)
 
-    def listen(self, redirects: Redirects, sockets: dict[int, socket.socket]) -> None:
+    def listen(self, roles: Roles, sockets: dict[int, socket.socket]) -> None:
         """Accepts from now on."""
-        self.accepting = Accepting(self.worker, redirects, sockets)
+        self.accepting = Accepting(self.worker, roles, sockets)
 
     def reload_tls(self) -> None:
         """Reads certificates and keys anew, for the connections to come."""

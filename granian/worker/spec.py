@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..config import Config
-from ..sockets import NO_REDIRECTS, Redirects
+from ..sockets import Roles
 
 
 @dataclass(frozen=True)
@@ -37,5 +37,5 @@ class WorkerSpec:
     # From environment files, for workers that do not inherit the supervisor's variables.
     environment: dict[str, str] = field(default_factory=dict)
     loader: Loader | None = None
-    redirects: Redirects = NO_REDIRECTS
+    roles: Roles = field(default_factory=Roles)
     supervisor: int = 0

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from granian._granian import Worker
+from granian.binding import Role
 from granian.config import Config, TlsOptions, WorkerOptions
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError
@@ -78,6 +79,36 @@ def test_drained_worker_hears_of_no_connection(start, listener):
     with socket.create_connection(listener.getsockname()):
         assert select.select([listener], [], [], 10)[0]
         assert not select.select([worker.fileno()], [], [], 0)[0]
+
+
+def test_listeners_of_every_role_end_with_the_worker(start, listener):
+    worker = start(None)
+    with socket.create_server(("127.0.0.1", 0)) as plain:
+        for role in Role:
+            worker.listen(plain.fileno(), role.value, 443)
+            worker.unlisten(plain.fileno())
+        worker.listen(plain.fileno(), Role.REDIRECT.value, 443)
+        with socket.create_connection(plain.getsockname()) as client:
+            client.sendall(b"GET /a?b HTTP/1.1\r\nHost: h:80\r\nConnection: close\r\n\r\n")
+            answer = b""
+            while b"\r\n\r\n" not in answer:
+                assert select.select([worker.fileno(), client], [], [], 10)[0]
+                worker.turn()
+                if select.select([client], [], [], 0)[0]:
+                    answer += client.recv(4096)
+        assert b" 308 " in answer
+        assert b"\r\nlocation: https://h/a?b\r\n" in answer
+        drained = []
+        worker.drain(lambda: drained.append(True))
+        while not drained:
+            assert select.select([worker.fileno()], [], [], 10)[0]
+            worker.turn()
+
+
+@pytest.mark.parametrize(("role", "port"), [("status", None), ("redirect", None)])
+def test_a_role_that_the_core_does_not_have(start, listener, role, port):
+    with pytest.raises(ValueError, match=role):
+        start(None).listen(listener.fileno(), role, port)
 
 
 @pytest.mark.parametrize("what", ["turn", "close", "cancel", "drain"])

@@ -49,7 +49,7 @@ class Listeners:
     def own(self, slot):
         return {slot: f"socket {slot}"}
 
-    def redirects(self, port):
+    def roles(self, port):
         return None
 
     def refuse(self):

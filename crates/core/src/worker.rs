@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use pyo3::exceptions::{PyOSError, PyRuntimeError};
+use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -32,8 +32,8 @@ pub(crate) struct Worker {
     reactor: Reactor,
     driver: Rc<Driver>,
     service: Rc<Service>,
-    /// Those of plain listeners that send their clients to the secured one.
-    redirects: RefCell<Vec<Rc<Service>>>,
+    /// Those of listeners in other roles than the application's.
+    others: RefCell<Vec<(Role, Rc<Service>)>>,
     /// By the descriptors that they were given as.
     listening: RefCell<Vec<(RawFd, Listening)>>,
     host: Arc<Host>,
@@ -68,7 +68,7 @@ impl Worker {
             reactor,
             driver: Rc::clone(&driver),
             service,
-            redirects: RefCell::default(),
+            others: RefCell::default(),
             listening: RefCell::default(),
             limits,
             host,
@@ -97,13 +97,16 @@ impl Worker {
         self.driver.set_turn(turn);
     }
 
-    /// Accepts on a listening, non-blocking socket; its descriptor is duplicated.
+    /// Accepts on a listening, non-blocking socket, whose descriptor is duplicated, in a role: `app` serves the
+    /// application, `redirect` sends every request in plain to `secured_port` of the same host over `https`.
     ///
     /// # Errors
-    /// `OSError` if it is no such socket.
-    fn listen(&self, fd: RawFd) -> PyResult<()> {
+    /// `OSError` if it is no such socket, `ValueError` for another role, or for `redirect` without a port.
+    #[pyo3(signature = (fd, role = "app", secured_port = None))]
+    fn listen(&self, fd: RawFd, role: &str, secured_port: Option<u16>) -> PyResult<()> {
+        let service = self.service_of(Role::new(role, secured_port)?);
         let listener = listener(duplicate(fd)?)?;
-        let listening = listen(&self.reactor, listener, Rc::clone(&self.service))?;
+        let listening = listen(&self.reactor, listener, service)?;
         self.listening.borrow_mut().push((fd, listening));
         Ok(())
     }
@@ -116,24 +119,6 @@ impl Worker {
         ended.for_each(|(_, listening)| listening.end());
         drop(listening);
         self.turn(py);
-    }
-
-    /// Accepts on such a socket in plain, and sends every request to `port` of the same host over
-    /// `https`.
-    ///
-    /// # Errors
-    /// `OSError` if it is no such socket.
-    fn listen_redirect(&self, fd: RawFd, port: u16) -> PyResult<()> {
-        let limits = Limits {
-            has_gil: false,
-            ..self.limits
-        };
-        let service = Rc::new(Service::new(Rc::new(Redirect::new(port)), limits));
-        let listener = listener(duplicate(fd)?)?;
-        let listening = listen(&self.reactor, listener, Rc::clone(&service))?;
-        self.listening.borrow_mut().push((fd, listening));
-        self.redirects.borrow_mut().push(service);
-        Ok(())
     }
 
     /// Secures the connections that are accepted from now on with what was loaded; those that are
@@ -202,6 +187,30 @@ impl Worker {
     }
 }
 
+/// What the clients of a listener get: `granian.binding.Role`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Role {
+    /// The application, secured if the worker is.
+    App,
+    /// In plain: redirects to the secured port of the same host.
+    Redirect { secured_port: u16 },
+}
+
+impl Role {
+    fn new(role: &str, secured_port: Option<u16>) -> PyResult<Self> {
+        match (role, secured_port) {
+            ("app", _) => Ok(Self::App),
+            ("redirect", Some(secured_port)) => Ok(Self::Redirect { secured_port }),
+            ("redirect", None) => Err(PyValueError::new_err(
+                "redirect: the secured port is missing",
+            )),
+            _ => Err(PyValueError::new_err(format!(
+                "role: {role:?} is none of app, redirect"
+            ))),
+        }
+    }
+}
+
 /// Reads and checks what a `granian.config.TlsOptions` names.
 ///
 /// # Errors
@@ -230,12 +239,28 @@ pub(crate) fn load_tls(py: Python<'_>, options: Tls) -> PyResult<LoadedTls> {
 
 impl Worker {
     fn services(&self) -> Vec<Rc<Service>> {
-        let redirects = self.redirects.borrow();
-        [&self.service]
-            .into_iter()
-            .chain(redirects.iter())
-            .cloned()
-            .collect()
+        let others = self.others.borrow();
+        let others = others.iter().map(|(_, service)| service);
+        [&self.service].into_iter().chain(others).cloned().collect()
+    }
+
+    /// What listeners in this role serve; one for all of them.
+    fn service_of(&self, role: Role) -> Rc<Service> {
+        let app: Rc<dyn App> = match role {
+            Role::App => return Rc::clone(&self.service),
+            Role::Redirect { secured_port } => Rc::new(Redirect::new(secured_port)),
+        };
+        let mut others = self.others.borrow_mut();
+        if let Some((_, service)) = others.iter().find(|(other, _)| *other == role) {
+            return Rc::clone(service);
+        }
+        let limits = Limits {
+            has_gil: false,
+            ..self.limits
+        };
+        let service = Rc::new(Service::new(app, limits));
+        others.push((role, Rc::clone(&service)));
+        service
     }
 
     fn check_drained(&self, py: Python<'_>) {
