@@ -4,6 +4,7 @@
 mod deadlines;
 
 use std::future::poll_fn;
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use super::pipe::Pipe;
 use super::push::Pushes;
 use super::stream::Http2Stream;
 use crate::bounds::{LINGER, STEPS_PER_TURN};
+use crate::close::CloseCause;
 use crate::exchange::app::Peer;
 use crate::runtime::reactor::TaskHandle;
 use crate::service::Service;
@@ -39,8 +41,11 @@ pub(crate) async fn serve<S: Stream>(
     service: Rc<Service>,
     handle: TaskHandle,
 ) {
-    let mut connection = Connection::new(opened, Shared::new(peer, service, handle));
-    poll_fn(|cx| connection.poll(cx)).await;
+    let shared = Shared::new(peer, service, handle);
+    let mut connection = Connection::new(opened, Rc::clone(&shared));
+    let cause = poll_fn(|cx| connection.poll(cx)).await;
+    drop(connection);
+    shared.service.note_closed(&shared.peer, cause);
 }
 
 struct Connection<S> {
@@ -51,7 +56,8 @@ struct Connection<S> {
     pings: Option<Pings>,
     /// What the codec and the transfers wake the connection through, from its first poll on.
     coalescing: Option<(Arc<CoalescingWaker>, Waker)>,
-    since: Instant,
+    opened_at: Instant,
+    /// A request has come.
     has_served: bool,
     stall: Stall,
     shared: Rc<Shared>,
@@ -59,13 +65,21 @@ struct Connection<S> {
 
 enum Phase<S> {
     Preface(Handshake<Pipe<S>, Bytes>),
-    Serving(h2::server::Connection<Pipe<S>, Bytes>),
+    Open(h2::server::Connection<Pipe<S>, Bytes>, Course),
+    /// The sending side is closed; what the peer still sends is thrown away until then, so that closing
+    /// does not reset what it has not read yet.
+    Lingering(Instant, CloseCause),
+    Closed(CloseCause),
+}
+
+/// Where an open connection is going.
+#[derive(Clone, Copy)]
+enum Course {
+    Serving,
     /// No new requests; the codec closes when those in flight are done.
-    Draining(h2::server::Connection<Pipe<S>, Bytes>),
-    /// The sending side is closed; what the peer still sends is thrown away, so that closing does
-    /// not reset what it has not read yet.
-    Lingering(Instant),
-    Closed,
+    Draining,
+    /// The codec closes as soon as its GOAWAY is written: all streams are reset.
+    Closing(CloseCause),
 }
 
 impl<S: Stream> Connection<S> {
@@ -78,14 +92,14 @@ impl<S: Stream> Connection<S> {
             pushes: Pushes::new(Rc::clone(&shared)),
             pings: None,
             coalescing: None,
-            since: shared.now(),
+            opened_at: shared.now(),
             has_served: false,
             stall: Stall::default(),
             shared,
         }
     }
 
-    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
         let (coalescing, waker) = self.coalescing.take().unwrap_or_else(|| {
             let coalescing = CoalescingWaker::new(cx.waker().clone());
             let waker = Waker::from(Arc::clone(&coalescing));
@@ -96,8 +110,8 @@ impl<S: Stream> Connection<S> {
         self.drive(&mut Context::from_waker(&waker), &coalescing);
         coalescing.end();
         self.coalescing = Some((coalescing, waker));
-        if matches!(self.phase, Phase::Closed) {
-            return Poll::Ready(());
+        if let Phase::Closed(cause) = self.phase {
+            return Poll::Ready(cause);
         }
         if self.pipe.is_starved() {
             cx.waker().wake_by_ref();
@@ -142,26 +156,45 @@ impl<S: Stream> Connection<S> {
                 Phase::Preface(handshake) => match Pin::new(handshake).poll(cx) {
                     Poll::Pending => return,
                     Poll::Ready(Ok(codec)) => self.open(codec),
-                    Poll::Ready(Err(_)) => return self.end(cx),
+                    Poll::Ready(Err(error)) => {
+                        let is_unused = error.get_io().is_some_and(is_end);
+                        let cause = match is_unused {
+                            true => CloseCause::PeerClosed,
+                            false => cause_of(&error),
+                        };
+                        return self.end(cx, cause);
+                    }
                 },
-                Phase::Serving(codec) | Phase::Draining(codec) => {
+                Phase::Open(codec, course) => {
                     if self.pipe.take_flood().is_some() {
                         codec.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                        *course = Course::Closing(CloseCause::Flood);
                     }
                     match codec.poll_accept(cx) {
                         Poll::Pending => return,
                         Poll::Ready(Some(Ok((request, respond)))) => {
                             self.start(cx, request, respond)
                         }
-                        Poll::Ready(Some(Err(_)) | None) => return self.end(cx),
+                        Poll::Ready(Some(Err(error))) => return self.end(cx, cause_of(&error)),
+                        Poll::Ready(None) => {
+                            let cause = match course {
+                                Course::Serving if self.transfers.is_empty() => {
+                                    CloseCause::PeerClosed
+                                }
+                                Course::Serving => CloseCause::PeerLost,
+                                // While it closes, the cause of that stays.
+                                Course::Draining | Course::Closing(_) => CloseCause::Drained,
+                            };
+                            return self.end(cx, cause);
+                        }
                     }
                 }
-                Phase::Lingering(_) => match self.pipe.poll_discard(cx) {
+                Phase::Lingering(_, cause) => match self.pipe.poll_discard(cx) {
                     Poll::Pending => return,
                     Poll::Ready(Ok(count)) if count > 0 => {}
-                    Poll::Ready(_) => self.phase = Phase::Closed,
+                    Poll::Ready(_) => self.phase = Phase::Closed(*cause),
                 },
-                Phase::Closed => return,
+                Phase::Closed(_) => return,
             }
         }
     }
@@ -171,7 +204,7 @@ impl<S: Stream> Connection<S> {
         self.pings = codec
             .ping_pong()
             .and_then(|pings| Pings::new(pings, options));
-        self.phase = Phase::Serving(codec);
+        self.phase = Phase::Open(codec, Course::Serving);
         self.handle_stage();
     }
 
@@ -210,7 +243,7 @@ impl<S: Stream> Connection<S> {
     /// How many streams of the server's own the peer takes at once.
     fn push_limit(&self) -> usize {
         match &self.phase {
-            Phase::Serving(codec) if self.pipe.accepts_push() => {
+            Phase::Open(codec, Course::Serving) if self.pipe.accepts_push() => {
                 codec.max_concurrent_send_streams()
             }
             _ => 0,
@@ -249,7 +282,7 @@ impl<S: Stream> Connection<S> {
         self.poll_protocol(cx);
         self.pipe.end_writing();
         for promised in self.pushes.take() {
-            if let Phase::Serving(_) | Phase::Draining(_) = self.phase {
+            if let Phase::Open(..) = self.phase {
                 let (head, io) = Http2Stream::promised(promised);
                 let shared = Rc::clone(&self.shared);
                 self.transfers.push(Transfer::new(shared, head, None, io));
@@ -259,9 +292,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn poll_pings(&mut self, cx: &mut Context<'_>) {
-        let (Some(pings), Phase::Serving(codec) | Phase::Draining(codec)) =
-            (&mut self.pings, &mut self.phase)
-        else {
+        let (Some(pings), Phase::Open(codec, _)) = (&mut self.pings, &mut self.phase) else {
             return;
         };
         let now = self.shared.now();
@@ -276,20 +307,20 @@ impl<S: Stream> Connection<S> {
             }
             Verdict::Dead => {
                 self.pipe.reset_on_close();
-                self.close();
+                self.close(CloseCause::PingTimeout);
             }
         }
     }
 
     fn flush(&mut self, cx: &mut Context<'_>) {
         match self.phase {
-            Phase::Closed => return,
+            Phase::Closed(_) => return,
             // As often as it takes: the last words may have found no room.
-            Phase::Lingering(_) => return self.shut_down(cx),
-            _ => {}
+            Phase::Lingering(..) => return self.shut_down(cx),
+            Phase::Preface(_) | Phase::Open(..) => {}
         }
         if let Poll::Ready(Err(_)) = self.pipe.poll_flush(cx) {
-            return self.close();
+            return self.close(CloseCause::PeerLost);
         }
         self.shared.set_clogged(self.pipe.is_clogged());
         if self.transfers.is_empty() {
@@ -298,10 +329,10 @@ impl<S: Stream> Connection<S> {
     }
 
     /// The codec is done: GOAWAY is written and everything that has been in flight is over.
-    fn end(&mut self, cx: &mut Context<'_>) {
+    fn end(&mut self, cx: &mut Context<'_>, cause: CloseCause) {
         self.transfers.clear();
         self.shut_down(cx);
-        self.phase = Phase::Lingering(self.shared.now() + LINGER);
+        self.phase = Phase::Lingering(self.shared.now() + LINGER, self.first_cause(cause));
     }
 
     fn shut_down(&mut self, cx: &mut Context<'_>) {
@@ -309,10 +340,36 @@ impl<S: Stream> Connection<S> {
         let _ = Pin::new(&mut self.pipe.share()).poll_shutdown(cx);
     }
 
-    fn close(&mut self) {
+    fn close(&mut self, cause: CloseCause) {
         self.transfers.clear();
-        self.phase = Phase::Closed;
+        self.phase = Phase::Closed(self.first_cause(cause));
     }
+
+    /// What ends the connection: `cause`, unless something before it did.
+    fn first_cause(&self, cause: CloseCause) -> CloseCause {
+        match self.phase {
+            Phase::Open(_, Course::Closing(first))
+            | Phase::Lingering(_, first)
+            | Phase::Closed(first) => first,
+            Phase::Preface(_) | Phase::Open(_, Course::Serving | Course::Draining) => cause,
+        }
+    }
+}
+
+/// The cause that an error of the codec's stands for.
+fn cause_of(error: &h2::Error) -> CloseCause {
+    if error.is_io() || error.is_remote() {
+        return CloseCause::PeerLost;
+    }
+    match error.reason() {
+        // The codec's own bounds: resets, empty frames, CONTINUATION frames.
+        Some(Reason::ENHANCE_YOUR_CALM) => CloseCause::Flood,
+        _ => CloseCause::ProtocolError,
+    }
+}
+
+fn is_end(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::UnexpectedEof
 }
 
 /// > The :protocol pseudo-header field MUST be included in the CONNECT request, and it MUST have a

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use h2::Reason;
 
-use super::{Connection, Phase};
+use super::{Connection, Course, Phase};
+use crate::close::CloseCause;
 use crate::service::Stage;
 use crate::stream::socket::Stream;
 
@@ -12,15 +13,14 @@ impl<S: Stream> Connection<S> {
     pub(super) fn handle_stage(&mut self) {
         match self.shared.service.stage.get() {
             Stage::Serving => {}
-            Stage::Draining => match std::mem::replace(&mut self.phase, Phase::Closed) {
-                Phase::Serving(mut codec) => {
+            Stage::Draining => {
+                if let Phase::Open(codec, course @ Course::Serving) = &mut self.phase {
                     codec.graceful_shutdown();
+                    *course = Course::Draining;
                     self.shared.ring_all();
-                    self.phase = Phase::Draining(codec);
                 }
-                other => self.phase = other,
-            },
-            Stage::Cancelled => self.close(),
+            }
+            Stage::Cancelled => self.close(CloseCause::Cancelled),
         }
     }
 
@@ -33,70 +33,65 @@ impl<S: Stream> Connection<S> {
             .is_over(now, timeout, || self.pipe.unacknowledged())
         {
             self.pipe.reset_on_close();
-            return self.close();
+            return self.close(CloseCause::WriteTimeout);
         }
-        if let Phase::Lingering(until) = self.phase
+        if let Phase::Lingering(until, cause) = self.phase
             && until <= now
         {
-            self.close();
+            self.close(cause);
         }
     }
 
     /// True if the codec has something to say.
     pub(super) fn handle_input_deadline(&mut self) -> bool {
         let now = self.shared.now();
-        if self.input_deadline().is_none_or(|at| at > now) {
+        let Some((_, cause)) = self.input_deadline().filter(|(at, _)| *at <= now) else {
             return false;
-        }
-        match &mut self.phase {
-            Phase::Preface(_) => self.close(),
-            Phase::Serving(codec) | Phase::Draining(codec) => {
+        };
+        if let Phase::Open(codec, course) = &mut self.phase {
+            codec.abrupt_shutdown(match cause {
+                CloseCause::HeadTimeout => Reason::ENHANCE_YOUR_CALM,
                 // The error of a peer that is merely silent is none.
-                let reason = if self.pipe.section_since().is_some() {
-                    Reason::ENHANCE_YOUR_CALM
-                } else {
-                    Reason::NO_ERROR
-                };
-                codec.abrupt_shutdown(reason);
-                return true;
-            }
-            _ => {}
+                _ => Reason::NO_ERROR,
+            });
+            *course = Course::Closing(cause);
+            return true;
         }
+        self.close(cause);
         false
     }
 
-    /// By when the peer must do something that keeps the connection open.
-    fn input_deadline(&self) -> Option<Instant> {
+    /// By when the peer must do something that keeps the connection open, and what it is closed for otherwise.
+    fn input_deadline(&self) -> Option<(Instant, CloseCause)> {
         let timeout = self.shared.service.limits.http2.header_timeout;
-        let section = self.pipe.section_since().map(|since| since + timeout);
-        let idle = match &self.phase {
-            Phase::Preface(_) => {
-                let grace = self.shared.service.drain_grace(true);
-                return [Some(self.since + timeout), grace]
-                    .into_iter()
-                    .flatten()
-                    .min();
-            }
-            _ if !self.transfers.is_empty() => None,
-            Phase::Serving(_) if !self.has_served => Some(self.since + timeout),
-            Phase::Serving(_) => Some(self.pipe.last_input() + IDLE_TIMEOUT),
-            // A peer that does not answer the codec's PING must not hold a worker that stops.
-            Phase::Draining(_) => self.shared.service.drain_grace(true),
-            Phase::Lingering(_) | Phase::Closed => None,
+        let grace = self.shared.service.drain_grace(true);
+        let drained = grace.map(|at| (at, CloseCause::Drained));
+        let first_request = (self.opened_at + timeout, CloseCause::IdleTimeout);
+        let course = match &self.phase {
+            Phase::Preface(_) => return earlier(Some(first_request), drained),
+            Phase::Open(_, course) => course,
+            Phase::Lingering(..) | Phase::Closed(_) => return None,
         };
-        [section, idle].into_iter().flatten().min()
+        let idle = match course {
+            Course::Closing(_) => return None,
+            _ if !self.transfers.is_empty() => None,
+            Course::Serving if !self.has_served => Some(first_request),
+            Course::Serving => {
+                let at = self.pipe.last_input() + IDLE_TIMEOUT;
+                Some((at, CloseCause::IdleTimeout))
+            }
+            // A peer that does not answer the codec's PING must not hold a worker that stops.
+            Course::Draining => drained,
+        };
+        let section = self.pipe.section_since();
+        let section = section.map(|since| (since + timeout, CloseCause::HeadTimeout));
+        earlier(section, idle)
     }
 
     pub(super) fn set_deadline(&self) {
-        let now = self.shared.now();
         let lingering = match self.phase {
-            Phase::Lingering(until) => Some(until),
+            Phase::Lingering(until, _) => Some(until),
             _ => None,
-        };
-        let input = match self.phase {
-            // Once it has passed, the codec is closing already.
-            Phase::Serving(_) | Phase::Draining(_) => self.input_deadline().filter(|at| *at > now),
-            _ => self.input_deadline(),
         };
         let pings = self
             .pings
@@ -104,7 +99,7 @@ impl<S: Stream> Connection<S> {
             .and_then(|pings| pings.deadline(self.pipe.last_input()));
         let next = [
             lingering,
-            input,
+            self.input_deadline().map(|(at, _)| at),
             pings,
             self.stall.deadline(),
             self.shared.next_alarm(),
@@ -113,6 +108,16 @@ impl<S: Stream> Connection<S> {
             .handle
             .set_deadline(next.into_iter().flatten().min());
     }
+}
+
+fn earlier(
+    first: Option<(Instant, CloseCause)>,
+    second: Option<(Instant, CloseCause)>,
+) -> Option<(Instant, CloseCause)> {
+    [first, second]
+        .into_iter()
+        .flatten()
+        .min_by_key(|(at, _)| *at)
 }
 
 /// A connection that has served requests and then neither sends nor is sent anything.
