@@ -2,9 +2,10 @@
 //! has to end.
 
 mod deadlines;
+mod end;
+mod requests;
 
 use std::future::poll_fn;
-use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -13,26 +14,23 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use futures_util::stream::{FuturesUnordered, Stream as _};
-use granian_proto::Version;
-use h2::server::{Builder, Handshake, SendResponse};
-use h2::{Reason, RecvStream};
-use http::request::Parts;
-use http::{Method, Request, StatusCode};
-use tokio::io::AsyncWrite;
+use h2::Reason;
+use h2::server::{Builder, Handshake};
 
+use self::end::{cause_before_open, cause_of};
 use super::Opened;
 use super::pings::{Pings, Verdict};
 use super::pipe::Pipe;
 use super::push::Pushes;
 use super::stream::Http2Stream;
-use crate::bounds::{LINGER, STEPS_PER_TURN};
+use crate::bounds::STEPS_PER_TURN;
 use crate::close::CloseCause;
 use crate::exchange::app::Peer;
 use crate::runtime::reactor::TaskHandle;
 use crate::service::Service;
 use crate::stream::socket::Stream;
 use crate::stream::stall::Stall;
-use crate::transfer::{CoalescingWaker, Shared, Transfer, head, tunnel};
+use crate::transfer::{CoalescingWaker, Shared, Transfer, tunnel};
 
 /// Serves HTTP/2 on a stream until it is closed.
 pub(crate) async fn serve<S: Stream>(
@@ -66,8 +64,8 @@ struct Connection<S> {
 enum Phase<S> {
     Preface(Handshake<Pipe<S>, Bytes>),
     Open(h2::server::Connection<Pipe<S>, Bytes>, Course),
-    /// The sending side is closed; what the peer still sends is thrown away until then, so that closing
-    /// does not reset what it has not read yet.
+    /// The sending side is closed. Input is thrown away until the given time: closing with unread input
+    /// would reset the connection, and the peer would lose output that it has not read yet.
     Lingering(Instant, CloseCause),
     Closed(CloseCause),
 }
@@ -126,7 +124,7 @@ impl<S: Stream> Connection<S> {
         for _ in 0..STEPS_PER_TURN {
             coalescing.take_note();
             self.poll_protocol(cx);
-            // Behind the reading: this thread may have been busy past the deadline.
+            // Deadlines of the input follow the reading: this thread may have been busy past one.
             if self.handle_input_deadline() {
                 self.poll_protocol(cx);
             }
@@ -141,7 +139,7 @@ impl<S: Stream> Connection<S> {
             if !coalescing.take_note() {
                 break;
             }
-            // Whoever was woken is polled in the next step.
+            // The next step polls what was woken.
             Waker::wake_by_ref(cx.waker());
         }
         self.flush(cx);
@@ -156,14 +154,7 @@ impl<S: Stream> Connection<S> {
                 Phase::Preface(handshake) => match Pin::new(handshake).poll(cx) {
                     Poll::Pending => return,
                     Poll::Ready(Ok(codec)) => self.open(codec),
-                    Poll::Ready(Err(error)) => {
-                        let is_unused = error.get_io().is_some_and(is_end);
-                        let cause = match is_unused {
-                            true => CloseCause::PeerClosed,
-                            false => cause_of(&error),
-                        };
-                        return self.end(cx, cause);
-                    }
+                    Poll::Ready(Err(error)) => return self.end(cx, cause_before_open(&error)),
                 },
                 Phase::Open(codec, course) => {
                     if self.pipe.take_flood().is_some() {
@@ -177,14 +168,7 @@ impl<S: Stream> Connection<S> {
                         }
                         Poll::Ready(Some(Err(error))) => return self.end(cx, cause_of(&error)),
                         Poll::Ready(None) => {
-                            let cause = match course {
-                                Course::Serving if self.transfers.is_empty() => {
-                                    CloseCause::PeerClosed
-                                }
-                                Course::Serving => CloseCause::PeerLost,
-                                // While it closes, the cause of that stays.
-                                Course::Draining | Course::Closing(_) => CloseCause::Drained,
-                            };
+                            let cause = self.cause_without_error();
                             return self.end(cx, cause);
                         }
                     }
@@ -208,89 +192,6 @@ impl<S: Stream> Connection<S> {
         self.handle_stage();
     }
 
-    fn start(
-        &mut self,
-        cx: &mut Context<'_>,
-        request: Request<RecvStream>,
-        mut respond: SendResponse<Bytes>,
-    ) {
-        self.has_served = true;
-        if respond.poll_reset(cx).is_ready() {
-            return; // taken back already: nobody waits for the application
-        }
-        let (parts, body) = request.into_parts();
-        self.pushes.set_limit(self.push_limit());
-        if tunnel::is_enabled(&self.shared.service) && asks_for_websocket(&parts) {
-            return self.start_websocket(parts, body, respond);
-        }
-        if parts.method == Method::CONNECT {
-            // No proxy (RFC 9110, 9.3.6), nor any protocol but WebSocket (RFC 9220, 3). It fails
-            // only on a closed stream.
-            let _ = respond.send_response(head::empty(StatusCode::NOT_IMPLEMENTED), true);
-            return;
-        }
-        match head::request(Version::Http2, &parts) {
-            Ok(head) => {
-                let mut io = Http2Stream::asked(body, respond);
-                io.enable_push(&head, &self.pushes);
-                let shared = Rc::clone(&self.shared);
-                self.transfers.push(Transfer::new(shared, head, None, io));
-            }
-            Err(head::Malformed) => respond.send_reset(Reason::PROTOCOL_ERROR),
-        }
-    }
-
-    /// How many streams of the server's own the peer takes at once.
-    fn push_limit(&self) -> usize {
-        match &self.phase {
-            Phase::Open(codec, Course::Serving) if self.pipe.accepts_push() => {
-                codec.max_concurrent_send_streams()
-            }
-            _ => 0,
-        }
-    }
-
-    /// The application sees the same request as over HTTP/1.1.
-    fn start_websocket(
-        &mut self,
-        mut parts: Parts,
-        body: RecvStream,
-        mut respond: SendResponse<Bytes>,
-    ) {
-        parts.method = Method::GET;
-        let Ok(head) = head::request(Version::Http2, &parts) else {
-            return respond.send_reset(Reason::PROTOCOL_ERROR);
-        };
-        let shared = Rc::clone(&self.shared);
-        match tunnel::opening(&shared.service, &head) {
-            Ok(opening) => {
-                let io = Http2Stream::asked(body, respond);
-                let transfer = Transfer::new(shared, head, Some(opening), io);
-                self.transfers.push(transfer);
-            }
-            Err(error) => {
-                shared.service.app.journal().refused(&shared.peer, error);
-                // It fails only on a closed stream.
-                let _ = respond.send_response(tunnel::refusal(), true);
-            }
-        }
-    }
-
-    /// Lets promises leave, and starts the requests that were promised.
-    fn push(&mut self, cx: &mut Context<'_>) {
-        self.pipe.begin_writing();
-        self.poll_protocol(cx);
-        self.pipe.end_writing();
-        for promised in self.pushes.take() {
-            if let Phase::Open(..) = self.phase {
-                let (head, io) = Http2Stream::promised(promised);
-                let shared = Rc::clone(&self.shared);
-                self.transfers.push(Transfer::new(shared, head, None, io));
-            }
-        }
-        cx.waker().wake_by_ref(); // what has waited for it goes on
-    }
-
     fn poll_pings(&mut self, cx: &mut Context<'_>) {
         let (Some(pings), Phase::Open(codec, _)) = (&mut self.pings, &mut self.phase) else {
             return;
@@ -302,7 +203,7 @@ impl<S: Stream> Connection<S> {
             Verdict::Widen(size) => {
                 let least = self.shared.service.limits.http2.connection_window;
                 codec.set_target_window_size(size.max(least));
-                // Fails while the peer has not acknowledged the size before; there is a next time.
+                // Fails while the peer has not acknowledged the size before. A later ping tries again.
                 let _ = codec.set_initial_window_size(size);
             }
             Verdict::Dead => {
@@ -315,7 +216,7 @@ impl<S: Stream> Connection<S> {
     fn flush(&mut self, cx: &mut Context<'_>) {
         match self.phase {
             Phase::Closed(_) => return,
-            // As often as it takes: the last words may have found no room.
+            // The shutdown waits for output that found no room, and is tried until it is done.
             Phase::Lingering(..) => return self.shut_down(cx),
             Phase::Preface(_) | Phase::Open(..) => {}
         }
@@ -327,60 +228,6 @@ impl<S: Stream> Connection<S> {
             self.pipe.release();
         }
     }
-
-    /// The codec is done: GOAWAY is written and everything that has been in flight is over.
-    fn end(&mut self, cx: &mut Context<'_>, cause: CloseCause) {
-        self.transfers.clear();
-        self.shut_down(cx);
-        self.phase = Phase::Lingering(self.shared.now() + LINGER, self.first_cause(cause));
-    }
-
-    fn shut_down(&mut self, cx: &mut Context<'_>) {
-        // The stream says at its next read what went wrong, if anything did.
-        let _ = Pin::new(&mut self.pipe.share()).poll_shutdown(cx);
-    }
-
-    fn close(&mut self, cause: CloseCause) {
-        self.transfers.clear();
-        self.phase = Phase::Closed(self.first_cause(cause));
-    }
-
-    /// What ends the connection: `cause`, unless something before it did.
-    fn first_cause(&self, cause: CloseCause) -> CloseCause {
-        match self.phase {
-            Phase::Open(_, Course::Closing(first))
-            | Phase::Lingering(_, first)
-            | Phase::Closed(first) => first,
-            Phase::Preface(_) | Phase::Open(_, Course::Serving | Course::Draining) => cause,
-        }
-    }
-}
-
-/// The cause that an error of the codec's stands for.
-fn cause_of(error: &h2::Error) -> CloseCause {
-    if error.is_io() || error.is_remote() {
-        return CloseCause::PeerLost;
-    }
-    match error.reason() {
-        // The codec's own bounds: resets, empty frames, CONTINUATION frames.
-        Some(Reason::ENHANCE_YOUR_CALM) => CloseCause::Flood,
-        _ => CloseCause::ProtocolError,
-    }
-}
-
-fn is_end(error: &io::Error) -> bool {
-    error.kind() == io::ErrorKind::UnexpectedEof
-}
-
-/// > The :protocol pseudo-header field MUST be included in the CONNECT request, and it MUST have a
-/// > value of "websocket" to initiate a WebSocket connection on an HTTP/2 stream.
-/// > — RFC 8441, 5 <https://www.rfc-editor.org/rfc/rfc8441#section-5>
-fn asks_for_websocket(parts: &Parts) -> bool {
-    parts.method == Method::CONNECT
-        && parts
-            .extensions
-            .get::<h2::ext::Protocol>()
-            .is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
 }
 
 fn builder(service: &Service) -> Builder {
@@ -392,8 +239,8 @@ fn builder(service: &Service) -> Builder {
         .max_concurrent_streams(options.max_concurrent_streams)
         .max_frame_size(options.max_frame_size)
         .max_header_list_size(options.max_header_list_size)
-        // Requests that are taken back before they were looked at, as by a browser's tab that is
-        // closed. Floods of them are seen by the pipe.
+        // A closed tab of a browser takes all its requests back, before the server has looked at them.
+        // `FrameWatch` knows a flood of them.
         .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)
         .max_send_buffer_size(options.max_send_buffer_size);
     if tunnel::is_enabled(service) {

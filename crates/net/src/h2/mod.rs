@@ -15,19 +15,19 @@ use bytes::BytesMut;
 
 pub(crate) use self::connection::serve;
 
-/// A stream that HTTP/2 begins on.
+/// A byte stream on which HTTP/2 begins.
 pub(crate) struct Opened<S> {
     pub(crate) io: S,
-    /// What was read of it before, first of all the preface.
+    /// Bytes read from `io` before; the preface comes first.
     pub(crate) input: BytesMut,
-    /// The connection was HTTP/1.1 before.
+    /// The upgrade that turned an HTTP/1.1 connection into this one, if one did.
     pub(crate) upgrade: Option<Box<Upgrade>>,
 }
 
-/// What an upgrade from HTTP/1.1 has left to do.
+/// The rest of an upgrade from HTTP/1.1.
 pub(crate) struct Upgrade {
-    /// The response that announces it, which has not left.
+    /// The 101 response, which has not left yet.
     pub(crate) response: Vec<u8>,
-    /// The request that asked for it, as frames.
+    /// The request that asked for the upgrade, as frames.
     pub(crate) request: Vec<u8>,
 }

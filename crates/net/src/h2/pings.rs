@@ -1,4 +1,4 @@
-//! `Pings`: asks whether a silent peer is still there, and how much the path to it holds.
+//! `Pings`: keep-alive pings to a silent peer, and pings that measure how many bytes the path holds.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
@@ -7,13 +7,13 @@ use h2::{Ping, PingPong};
 
 use crate::limits::Http2Limits;
 
-/// The pings of one connection; one is under way at a time.
+/// The pings of one connection. One is under way at a time.
 pub(super) struct Pings {
     codec: PingPong,
     interval: Option<Duration>,
     timeout: Duration,
     sent: Option<Instant>,
-    /// Bytes of bodies since the ping under way, if windows adapt.
+    /// The measured window; `None` if windows do not adapt.
     window: Option<Window>,
 }
 
@@ -22,17 +22,17 @@ struct Window {
     bytes: usize,
 }
 
-/// What there is to do for the connection.
+/// The connection's next step, as far as pings decide it.
 pub(super) enum Verdict {
     Nothing,
-    /// The path holds more than the windows allow: open them this far.
+    /// The path holds more than the windows allow: they are to be as large as this, in bytes.
     Widen(u32),
-    /// The peer is gone.
+    /// The peer has not answered in time.
     Dead,
 }
 
 impl Pings {
-    /// `None` if the options ask for none.
+    /// `None` if the options ask for neither keep-alive nor adaptive windows.
     pub(super) fn new(codec: PingPong, options: &Http2Limits) -> Option<Self> {
         if options.keep_alive_interval.is_none() && !options.adaptive_window {
             return None;
@@ -49,7 +49,7 @@ impl Pings {
         })
     }
 
-    /// So many bytes of bodies have come; their way is measured if windows adapt.
+    /// Counts received bytes. If windows adapt, the first of them start a measuring ping.
     pub(super) fn note_data(&mut self, now: Instant, count: usize) {
         let Some(window) = &mut self.window else {
             return;
@@ -82,8 +82,8 @@ impl Pings {
                     self.sent = None;
                     self.measure()
                 }
-                Poll::Ready(Err(_)) => Verdict::Nothing, // the codec says more to its user
-                // An answer may queue behind much that the peer sends.
+                Poll::Ready(Err(_)) => Verdict::Nothing, // the codec's next `poll_accept` has the error
+                // The peer's answer may queue behind data, so `timeout` starts anew with all input.
                 Poll::Pending
                     if self.interval.is_some() && sent.max(last_input) + self.timeout <= now =>
                 {
@@ -94,7 +94,7 @@ impl Pings {
         }
     }
 
-    /// When `poll` is to be called next.
+    /// The time at which `poll` is to be called again.
     pub(super) fn deadline(&self, last_input: Instant) -> Option<Instant> {
         let interval = self.interval?;
         Some(self.sent.map_or(last_input + interval, |sent| {
@@ -108,8 +108,8 @@ impl Pings {
         }
     }
 
-    /// What came between a ping and its answer is about what the path holds; a window much like
-    /// it may have been the bound.
+    /// The bytes between a ping and its answer are about what the path holds. If they fill two thirds of
+    /// the window, the window may have been the bound, and becomes twice as large as they are.
     fn measure(&mut self) -> Verdict {
         let Some(window) = &mut self.window else {
             return Verdict::Nothing;

@@ -1,6 +1,8 @@
-//! `Pipe`: the byte stream under the HTTP/2 codec. It gathers what the codec writes until the
-//! connection's turn is over, so that the answers to many requests leave in one write (but for large
-//! frames on a stream that does so itself), and keeps watch over what comes in.
+//! `Pipe`: the byte stream under the HTTP/2 codec.
+//!
+//! The output of the codec is gathered until the connection's turn is over, so that the answers to many requests
+//! leave in one write. A stream that queues output itself (TLS) gets full records of large frames at once. The input
+//! passes `FrameWatch`.
 
 use std::cell::RefCell;
 use std::io::{self, IoSlice};
@@ -17,33 +19,33 @@ use super::Opened;
 use crate::runtime::reactor::TaskHandle;
 use crate::stream::socket::{Stream, len_of, poll_read_buf};
 
-/// See the module's documentation. The codec owns one handle, the connection another.
+/// See the module's documentation. The codec and the connection own one handle each.
 pub(super) struct Pipe<S>(Rc<RefCell<Inner<S>>>);
 
 struct Inner<S> {
     io: S,
-    /// What was read before the codec took over, first of all the preface.
+    /// Bytes read before the codec took over; the preface comes first.
     replay: BytesMut,
-    /// The request that the connection was upgraded for. Its place is behind the first frame: the
-    /// client's settings, which it is answered by.
+    /// The request of an upgrade. It is inserted behind the first frame, the client's SETTINGS: the response must
+    /// obey them.
     request: Option<Vec<u8>>,
     output: BytesMut,
-    /// The stream holds back what it took: its records have not left.
+    /// `io` has taken output that it has not sent: records wait for a flush.
     is_held_back: bool,
-    /// Since when the stream has taken nothing of the output.
+    /// The time since when `io` has taken nothing of the output.
     blocked_since: Option<Instant>,
     broken: bool,
     watch: FrameWatch,
     flood: Option<Flood>,
     last_input: Instant,
-    /// Bytes that came since they were asked for.
+    /// Bytes that came since `take_received`.
     received: usize,
     /// Reads left in this turn.
     reads: u32,
     is_starved: bool,
-    /// Only what the codec has to say counts: nothing is read, and all of it finds room.
+    /// Set while a push promise is flushed: reads return `Pending`, writes are gathered without a bound.
     is_writing: bool,
-    /// Reads left when nothing is wanted any more.
+    /// Reads left for `poll_discard`.
     discards: u32,
     handle: TaskHandle,
 }
@@ -86,8 +88,8 @@ impl<S: Stream> Pipe<S> {
         inner.is_starved = false;
     }
 
-    /// From here on nothing is read, and what the codec writes is gathered without bounds: it holds
-    /// no more than it is bounded to.
+    /// From here on reads return `Pending` and writes are gathered without a bound of the pipe's own: the codec
+    /// holds no more than its own bounds allow.
     pub(super) fn begin_writing(&self) {
         self.0.borrow_mut().is_writing = true;
     }
@@ -96,22 +98,22 @@ impl<S: Stream> Pipe<S> {
         self.0.borrow_mut().is_writing = false;
     }
 
-    /// Whether the peer takes responses to requests that it has not made.
+    /// True if the peer takes pushed responses.
     pub(super) fn accepts_push(&self) -> bool {
         self.0.borrow().watch.accepts_push()
     }
 
-    /// There may be more to read, and the rest of the turn is for the others.
+    /// True if there may be more to read, but the connection has had its reads of this turn.
     pub(super) fn is_starved(&self) -> bool {
         self.0.borrow().is_starved
     }
 
-    /// Writes what was gathered, as far as the stream takes it.
+    /// Writes the gathered output, as far as `io` takes it.
     pub(super) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.0.borrow_mut().poll_flush(cx)
     }
 
-    /// Reads and throws away; 0 at the stream's end, or when it was enough.
+    /// Reads and throws away. Gives 0 at the end of `io`, and after `DISCARDS` reads.
     pub(super) fn poll_discard(&self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut inner = self.0.borrow_mut();
         let inner = &mut *inner;
@@ -128,7 +130,7 @@ impl<S: Stream> Pipe<S> {
         poll_read_buf(&mut inner.io, cx, &mut waste)
     }
 
-    /// The stream takes less than is made for it.
+    /// True if `io` takes less than the codec writes.
     pub(super) fn is_clogged(&self) -> bool {
         let inner = self.0.borrow();
         inner.blocked_since.is_some() && inner.output.len() >= OUTPUT_LIMIT / 2
@@ -146,12 +148,12 @@ impl<S: Stream> Pipe<S> {
         self.0.borrow().last_input
     }
 
-    /// How many bytes have come since this was asked.
+    /// Bytes that have come since this was called last.
     pub(super) fn take_received(&self) -> usize {
         std::mem::take(&mut self.0.borrow_mut().received)
     }
 
-    /// The peer has begun to flood; told once.
+    /// The flood that `FrameWatch` has seen; given once.
     pub(super) fn take_flood(&self) -> Option<Flood> {
         self.0.borrow_mut().flood.take()
     }
@@ -165,7 +167,7 @@ impl<S: Stream> Pipe<S> {
         self.0.borrow_mut().io.reset_on_close();
     }
 
-    /// Gives memory back: the connection goes idle.
+    /// Frees the output buffer of a connection that goes idle.
     pub(super) fn release(&self) {
         let mut inner = self.0.borrow_mut();
         if inner.output.is_empty() {
@@ -228,8 +230,8 @@ impl<S: Stream> Inner<S> {
         Poll::Ready(Ok(taken.len()))
     }
 
-    /// Passes full records on to a stream that queues them: large frames need not be copied into
-    /// the output first. How many bytes of `slices` it has taken; the rest is to be gathered.
+    /// Passes full records of `output` and `slices` to an `io` that queues them: large frames need not be copied
+    /// into `output` first. Returns the bytes of `slices` that were taken; the caller gathers the rest.
     fn pass(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> usize {
         let gathered = self.output.len();
         let all = gathered + len_of(slices);
@@ -260,7 +262,7 @@ impl<S: Stream> Inner<S> {
         }
     }
 
-    /// Puts the request of the upgrade into its place, once that is reached.
+    /// Inserts the request of the upgrade, once the first frame is read.
     fn insert_request(&mut self) {
         if self.watch.is_behind_first_frame()
             && let Some(request) = self.request.take()
@@ -270,8 +272,8 @@ impl<S: Stream> Inner<S> {
         }
     }
 
-    /// How much to read for one who has `room`: no further than to where the request may have its
-    /// place.
+    /// Bytes to read for a caller that has `room`. While the upgrade's request waits, a read ends where the request
+    /// may have to be inserted.
     fn wanted(&self, room: usize) -> usize {
         match self.request {
             Some(_) => room.min(self.watch.sure_len()).min(REQUEST_STEP),
@@ -299,7 +301,7 @@ impl<S: Stream> AsyncRead for Pipe<S> {
         let mut inner = self.0.borrow_mut();
         let inner = &mut *inner;
         if inner.is_writing {
-            return Poll::Pending; // whoever has ordered that comes back
+            return Poll::Pending; // `Connection::push` polls again behind `end_writing`
         }
         inner.insert_request();
         let wanted = inner.wanted(buf.remaining());
@@ -368,7 +370,7 @@ impl<S: Stream> AsyncWrite for Pipe<S> {
         true
     }
 
-    /// Nothing: the connection flushes when its turn is over.
+    /// Does nothing: the connection flushes when its turn is over.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }
@@ -380,16 +382,15 @@ impl<S: Stream> AsyncWrite for Pipe<S> {
     }
 }
 
-/// Bytes gathered before they are written in the middle of a turn.
+/// Gathered bytes that are written before the turn is over.
 const OUTPUT_LIMIT: usize = 64 * 1024;
-/// What streams queue is best passed on in multiples of this: the most that a TLS record holds
-/// (RFC 8446, 5.1).
+/// Bytes that a TLS record holds at most (RFC 8446, 5.1). A stream that queues gets multiples of it.
 const RECORD: usize = 16 * 1024;
-/// Slices that are passed on at once: the output, and the head and data of a frame.
+/// Slices of one write to a stream that queues: the output, and the head and data of a frame.
 const PARTS: usize = 3;
-/// Bytes read at once before an upgrade's request is in its place: the preface and a few settings.
+/// Bytes of one read before the upgrade's request is inserted: the preface and a few settings.
 const REQUEST_STEP: usize = 64;
-/// One connection's share of a turn; the codec reads about 8 KiB at a time.
+/// Reads of one connection in a turn. The codec reads about 8 KiB at a time.
 const READS_PER_TURN: u32 = 32;
-/// What is thrown away of a peer that goes on sending: 4 MiB.
+/// Reads of a lingering connection: about 4 MiB.
 const DISCARDS: u32 = 256;

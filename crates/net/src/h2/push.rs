@@ -17,9 +17,9 @@ use crate::transfer::Shared;
 /// See the module's documentation. One per connection.
 pub(super) struct Pushes {
     promised: RefCell<Vec<Promised>>,
-    /// Promised streams that are not over.
+    /// Promised streams whose `Place` is taken.
     open: Cell<usize>,
-    /// How many the client takes at once.
+    /// Promised streams that the client takes at once.
     limit: Cell<usize>,
     shared: Rc<Shared>,
 }
@@ -44,17 +44,17 @@ impl Pushes {
         })
     }
 
-    /// What the connection and its transfers share.
+    /// The state that the connection and its transfers share.
     pub(super) fn shared(&self) -> &Shared {
         &self.shared
     }
 
-    /// The client takes as many streams as `limit`.
+    /// Sets how many promised streams the client takes at once.
     pub(super) fn set_limit(&self, limit: usize) {
         self.limit.set(limit.min(MAX_PUSHES));
     }
 
-    /// True if the client takes any.
+    /// True if the client takes promised streams.
     pub(super) fn are_accepted(&self) -> bool {
         self.limit.get() > 0
     }
@@ -64,12 +64,12 @@ impl Pushes {
         self.leave_first();
     }
 
-    /// What the codec was handed is to leave before anything else happens.
+    /// The codec's output is to leave before anything else happens on the connection.
     pub(super) fn leave_first(&self) {
         self.shared.set_held(true);
     }
 
-    /// What was promised. All of it has left.
+    /// Takes the promised requests. All promises have left.
     pub(super) fn take(&self) -> Vec<Promised> {
         self.shared.set_held(false);
         self.promised.take()
@@ -77,7 +77,7 @@ impl Pushes {
 }
 
 impl Place {
-    /// `None` if the client takes no more.
+    /// Takes a place; `None` if the client takes no more streams.
     pub(super) fn take(pushes: &Rc<Pushes>) -> Option<Self> {
         if pushes.open.get() >= pushes.limit.get() {
             return None;
@@ -98,5 +98,5 @@ impl Drop for Place {
     }
 }
 
-/// Promised streams at once for a client that sets no limit, which is none by default.
+/// Promised streams at once, for a client that sets no limit of its own.
 const MAX_PUSHES: usize = 100;

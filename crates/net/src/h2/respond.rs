@@ -1,4 +1,4 @@
-//! `Respond`: what a response begins with, to a request of the client's or to a promised one.
+//! `Respond`: the `h2` crate's two ways to begin a response, to a client's request and to a promised one.
 
 use std::task::{Context, Poll};
 
@@ -29,7 +29,7 @@ impl Respond {
         }
     }
 
-    /// Sends an informational head. The codec has none for promised requests, which nobody waits for.
+    /// Sends an informational head. A promised request gets none: the codec has no call for it.
     pub(super) fn inform(&mut self, head: Response<()>) {
         if let Self::Asked(respond) = self {
             // Fails only when the stream is closed, which `poll_reset` tells.
@@ -37,8 +37,7 @@ impl Respond {
         }
     }
 
-    /// Promises the response to a further request, whose beginning that is. `None` if the peer takes
-    /// none.
+    /// Promises `request`, and gives the beginning of its response. `None` if the peer takes no promise.
     ///
     /// > PUSH_PROMISE frames MUST only be sent on a peer-initiated stream
     /// > — RFC 9113, 6.6 <https://www.rfc-editor.org/rfc/rfc9113#section-6.6>

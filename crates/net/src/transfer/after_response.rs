@@ -1,4 +1,5 @@
-//! What follows a response: the rest of a request that is not wanted, or a WebSocket connection.
+//! The time behind a response: bounds on the rest of a request that nobody wants, and the WebSocket
+//! connection that some responses open.
 
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -36,7 +37,7 @@ impl<S: StreamIo> OpenWebSocket<S> {
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // A connection that does not read for now would not see it.
+        // A connection that does not read for now would not see a reset.
         if self.connection.io_mut().poll_reset(cx).is_ready() {
             return Poll::Ready(());
         }
@@ -46,7 +47,6 @@ impl<S: StreamIo> OpenWebSocket<S> {
     }
 }
 
-/// How long, and for how many bytes, the rest of a request is waited for that has its response.
-/// Clients that are reset in the middle of an upload lose the response (httpx), or hang (curl 7).
+/// Time and bytes for which the rest of an answered request is read and thrown away. Clients that are reset in the middle of an upload lose the response (httpx), or hang (curl 7).
 pub(super) const DISCARD_TIME: Duration = Duration::from_secs(5);
 pub(super) const DISCARD_LIMIT: usize = 64 * 1024 * 1024;

@@ -36,9 +36,9 @@ pub(super) struct Answering<S: StreamIo> {
     outgoing: Outgoing,
     replies: VecDeque<Reply>,
     source: Option<Box<dyn Source>>,
-    /// A head waits for what follows it until then.
+    /// The time until which a head waits for its body.
     head_deadline: Option<Instant>,
-    /// Since when the peer has taken nothing of what waits for it.
+    /// The time since when the peer has taken nothing of the replies that wait for it.
     blocked_since: Option<Instant>,
     alarm: Alarm,
 }
@@ -49,8 +49,8 @@ enum Phase {
     Held(Held),
     /// The application was called.
     Called(#[expect(dead_code, reason = "it is held")] Permit),
-    /// The response is complete and the request is not: the rest is thrown away for a moment
-    /// before the stream is reset, which some clients take for a failure.
+    /// The response is complete and the request is not. The rest is thrown away for a moment before the
+    /// stream is reset: some clients take a reset for a failure.
     Discarding { until: Instant },
 }
 
@@ -62,14 +62,15 @@ struct Held {
     awaits_body: bool,
 }
 
-/// What the application holds the other ends of. The application is told when this is dropped.
+/// The connection's ends of the objects that the application holds, too. Dropping them tells the application that
+/// the peer is gone.
 struct Ends {
     exchange: Arc<Exchange>,
-    /// What the request opens, until it does.
+    /// The WebSocket connection that the request asks for, until it is open.
     opening: Option<Opening>,
 }
 
-/// What a poll has come to.
+/// The result of a poll.
 pub(super) enum Progress {
     Wait,
     Over,
@@ -92,7 +93,7 @@ impl<S: StreamIo> Answering<S> {
         io: S,
     ) -> Self {
         let is_whole = io.is_end_stream();
-        // What comes for a WebSocket connection stays with the protocol until it is open.
+        // Bytes for a WebSocket connection stay with the protocol until it is open.
         let has_body = !is_whole && opening.is_none();
         let exchange = Arc::new(Exchange::new(has_body, shared.service.limits.window));
         if has_body {
@@ -124,7 +125,7 @@ impl<S: StreamIo> Answering<S> {
             return self.cut(ResetReason::Internal);
         }
         if self.begin(cx) {
-            // Bounded by what the application has made: a pull is not repeated in here.
+            // The replies that the application has made bound the loop: a pull is not repeated in here.
             loop {
                 match self.respond(cx) {
                     Step::Again => {}
@@ -137,7 +138,7 @@ impl<S: StreamIo> Answering<S> {
         if let Phase::Discarding { until } = self.phase {
             return self.poll_discard(cx, until);
         }
-        // What the application has taken meanwhile it took without a wake-up for this future.
+        // The application takes body bytes meanwhile without waking this future.
         let is_behind = |incoming: &Incoming| incoming.is_behind(&self.ends.exchange);
         if self.incoming.as_ref().is_some_and(is_behind) && self.receive(cx).is_err() {
             return self.cut(ResetReason::Internal);
@@ -153,7 +154,7 @@ impl<S: StreamIo> Answering<S> {
         Progress::Wait
     }
 
-    /// What the stream carries from here on, which is no active exchange. `None` if that cannot be.
+    /// Turns into the WebSocket connection, which is no active exchange. `None` if the request asked for none.
     pub(super) fn into_websocket(mut self) -> Option<OpenWebSocket<S>> {
         let opening = self.ends.opening.take()?;
         self.ends.exchange.finish(Over::Answered);
@@ -270,7 +271,7 @@ impl<S: StreamIo> Answering<S> {
         Step::Again
     }
 
-    /// Nothing more goes out. What comes in is looked at only if it is to be waited for.
+    /// Ends the sending side. The rest of the request is thrown away, if there is one.
     fn discard(&mut self) -> Step {
         if self.incoming.as_ref().is_none_or(Incoming::is_complete) {
             return Step::Over;
@@ -347,7 +348,7 @@ impl<S: StreamIo> Answering<S> {
             .min()
     }
 
-    /// By when the peer must send something of the body that is waited for.
+    /// The time until which the peer must send more of a body that is waited for.
     fn body_deadline(&self) -> Option<Instant> {
         let incoming = self.incoming.as_ref()?;
         if self.ends.opening.is_some() {

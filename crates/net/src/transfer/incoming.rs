@@ -12,7 +12,7 @@ use crate::exchange::Exchange;
 /// See the module's documentation. All counts are bytes.
 pub(super) struct Incoming {
     received: usize,
-    /// For so much the window was opened again.
+    /// Bytes that the window was opened again for.
     released: usize,
     discarded: usize,
     /// Bytes that the exchange held when this was last looked at.
@@ -38,12 +38,12 @@ impl Incoming {
         self.is_complete
     }
 
-    /// When something of the body came last.
+    /// The time at which a piece of the body came last.
     pub(super) fn last_data_at(&self) -> Instant {
         self.last_data_at
     }
 
-    /// Moves what has come as far as the exchange has room; `spools` if all of it and to a file.
+    /// Moves received pieces to the exchange, as far as that has room.
     ///
     /// # Errors
     /// When the stream is broken, or the file cannot be written.
@@ -80,12 +80,12 @@ impl Incoming {
         Ok(())
     }
 
-    /// True if the application has taken something since: there may be room for more.
+    /// True if the application has taken something since `forward`: there may be room for more.
     pub(super) fn is_behind(&self, exchange: &Arc<Exchange>) -> bool {
         self.held > 0 && exchange.body_held() < self.held
     }
 
-    /// Throws away what has come. Ready when the body is complete or broken, or after `limit` bytes.
+    /// Throws away received pieces. Ready when the body is complete or broken, or after `limit` bytes.
     pub(super) fn poll_discard<S: StreamIo>(
         &mut self,
         cx: &mut Context<'_>,
@@ -106,7 +106,7 @@ impl Incoming {
         Poll::Pending
     }
 
-    /// Opens the window for all that has come but the `held` bytes.
+    /// Opens the window for all received bytes but `held` ones.
     fn release<S: StreamIo>(&mut self, io: &mut S, held: usize) {
         let taken = self.received.saturating_sub(held);
         if taken > self.released {

@@ -63,7 +63,7 @@ impl Outgoing {
         }
     }
 
-    /// Sends one reply, a head with what `beside` says.
+    /// Sends one reply. `beside` is for heads only.
     pub(super) fn send<S: StreamIo>(
         &mut self,
         cx: &mut Context<'_>,
@@ -96,7 +96,7 @@ impl Outgoing {
         promise: &Promise,
     ) -> bool {
         let is_open = matches!(self.state, State::Head | State::Body { .. });
-        // Behind data that waits for a window the promise would wait, too.
+        // A promise would wait behind data that waits for a window.
         is_open && !self.has_sent_data && io.poll_reset(cx).is_pending() && io.push(promise)
     }
 

@@ -1,4 +1,4 @@
-//! `Shared`: what a connection and the transfers on it tell each other.
+//! `Shared`: the state of a connection that its transfers see and set.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -21,9 +21,9 @@ pub(crate) struct Shared {
     /// The connection's socket takes less than the transfers make for it.
     is_clogged: Cell<bool>,
     clogged: RefCell<Vec<Waker>>,
-    /// What was handed to the protocol has to leave before any transfer goes on.
+    /// Output that was handed to the protocol has to leave before any transfer goes on.
     is_held: Cell<bool>,
-    /// A source was pulled from: what it gave is to be written before it is asked for more.
+    /// A source was pulled from: its replies are written before any source is asked again.
     pub(crate) has_pulled: Cell<bool>,
     alarms: RefCell<Slab<(Option<Instant>, Waker)>>,
 }
@@ -73,7 +73,7 @@ impl Shared {
         self.is_held.set(is_held);
     }
 
-    /// When the next alarm rings.
+    /// The time of the next alarm.
     pub(crate) fn next_alarm(&self) -> Option<Instant> {
         self.alarms
             .borrow()

@@ -1,4 +1,4 @@
-//! `StreamIo`: what a transfer needs of its stream, whichever protocol the stream belongs to.
+//! `StreamIo`: the operations that a transfer needs of its stream, whichever protocol the stream belongs to.
 
 use std::io;
 use std::task::{Context, Poll};

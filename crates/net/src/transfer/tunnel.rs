@@ -24,10 +24,10 @@ pub(crate) fn is_enabled(service: &Service) -> bool {
     service.limits.websocket.enabled && service.app.speaks_websocket()
 }
 
-/// What a request for a WebSocket connection opens.
+/// Checks a request for a WebSocket connection, and makes what it is to open.
 ///
 /// # Errors
-/// What is to be answered in place of the application.
+/// When the handshake has a fault. The answer is `refusal`, in place of the application's.
 pub(crate) fn opening(service: &Service, head: &RequestHead) -> Result<Opening, PeerError> {
     let limits = &service.limits;
     let handshake = ws::Handshake::parse(head, limits.websocket.deflate)?;
@@ -54,7 +54,7 @@ pub(crate) fn refusal() -> Response<()> {
 /// See the module's documentation.
 pub(super) struct Tunnel<S> {
     io: S,
-    /// What has come and was not read.
+    /// Received bytes that were not read.
     rest: Bytes,
     shared: Rc<Shared>,
 }
@@ -110,7 +110,7 @@ impl<S: StreamIo> AsyncWrite for Tunnel<S> {
         Poll::Ready(self.io.send_data(data, false).map(|()| count))
     }
 
-    /// Nothing: the connection flushes when its turn is over.
+    /// Does nothing: the connection flushes when its turn is over.
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(Ok(()))
     }

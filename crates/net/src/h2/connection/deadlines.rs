@@ -1,4 +1,4 @@
-//! When a connection has to end: the worker stops, or a time is over.
+//! Deadlines of a connection, and the end that the worker's stage brings.
 
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// True if the codec has something to say.
+    /// Ends the connection if an input deadline has passed. True if the codec has a GOAWAY to write.
     pub(super) fn handle_input_deadline(&mut self) -> bool {
         let now = self.shared.now();
         let Some((_, cause)) = self.input_deadline().filter(|(at, _)| *at <= now) else {
@@ -51,7 +51,7 @@ impl<S: Stream> Connection<S> {
         if let Phase::Open(codec, course) = &mut self.phase {
             codec.abrupt_shutdown(match cause {
                 CloseCause::HeadTimeout => Reason::ENHANCE_YOUR_CALM,
-                // The error of a peer that is merely silent is none.
+                // A silent peer has made no error.
                 _ => Reason::NO_ERROR,
             });
             *course = Course::Closing(cause);
@@ -61,7 +61,7 @@ impl<S: Stream> Connection<S> {
         false
     }
 
-    /// By when the peer must do something that keeps the connection open, and what it is closed for otherwise.
+    /// The time until which input must come, and the cause that the connection is closed for otherwise.
     fn input_deadline(&self) -> Option<(Instant, CloseCause)> {
         let timeout = self.shared.service.limits.http2.header_timeout;
         let grace = self.shared.service.drain_grace(true);
@@ -80,7 +80,7 @@ impl<S: Stream> Connection<S> {
                 let at = self.pipe.last_input() + IDLE_TIMEOUT;
                 Some((at, CloseCause::IdleTimeout))
             }
-            // A peer that does not answer the codec's PING must not hold a worker that stops.
+            // The codec drains behind a PING. A peer that does not answer it must not hold the worker.
             Course::Draining => drained,
         };
         let section = self.pipe.section_since();
@@ -120,5 +120,5 @@ fn earlier(
         .min_by_key(|(at, _)| *at)
 }
 
-/// A connection that has served requests and then neither sends nor is sent anything.
+/// Time that a connection without a request stays open for, once it has served one.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(180);

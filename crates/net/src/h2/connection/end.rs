@@ -1,0 +1,71 @@
+//! How a connection ends, and the cause that this is noted with.
+
+use std::io;
+use std::pin::Pin;
+use std::task::Context;
+
+use h2::Reason;
+use tokio::io::AsyncWrite;
+
+use super::{Connection, Course, Phase};
+use crate::bounds::LINGER;
+use crate::close::CloseCause;
+use crate::stream::socket::Stream;
+
+impl<S: Stream> Connection<S> {
+    /// The codec is done: its GOAWAY is written and no stream is left. The connection lingers.
+    pub(super) fn end(&mut self, cx: &mut Context<'_>, cause: CloseCause) {
+        self.transfers.clear();
+        self.shut_down(cx);
+        self.phase = Phase::Lingering(self.shared.now() + LINGER, self.first_cause(cause));
+    }
+
+    pub(super) fn shut_down(&mut self, cx: &mut Context<'_>) {
+        // An error shows at the next read, too.
+        let _ = Pin::new(&mut self.pipe.share()).poll_shutdown(cx);
+    }
+
+    pub(super) fn close(&mut self, cause: CloseCause) {
+        self.transfers.clear();
+        self.phase = Phase::Closed(self.first_cause(cause));
+    }
+
+    /// `cause`, unless the connection had one before.
+    fn first_cause(&self, cause: CloseCause) -> CloseCause {
+        match self.phase {
+            Phase::Open(_, Course::Closing(first))
+            | Phase::Lingering(_, first)
+            | Phase::Closed(first) => first,
+            Phase::Preface(_) | Phase::Open(_, Course::Serving | Course::Draining) => cause,
+        }
+    }
+
+    /// The cause where the codec ends without an error.
+    pub(super) fn cause_without_error(&self) -> CloseCause {
+        match self.phase {
+            Phase::Open(_, Course::Draining) => CloseCause::Drained,
+            _ if self.transfers.is_empty() => CloseCause::PeerClosed,
+            _ => CloseCause::PeerLost,
+        }
+    }
+}
+
+/// The cause that an error of the codec stands for.
+pub(super) fn cause_of(error: &h2::Error) -> CloseCause {
+    if error.is_io() || error.is_remote() {
+        return CloseCause::PeerLost;
+    }
+    match error.reason() {
+        // The codec has bounds of its own, on resets, empty frames and CONTINUATION frames.
+        Some(Reason::ENHANCE_YOUR_CALM) => CloseCause::Flood,
+        _ => CloseCause::ProtocolError,
+    }
+}
+
+/// The same before the preface is complete: a peer that ends the stream there asked for nothing.
+pub(super) fn cause_before_open(error: &h2::Error) -> CloseCause {
+    match error.get_io().map(io::Error::kind) {
+        Some(io::ErrorKind::UnexpectedEof) => CloseCause::PeerClosed,
+        _ => cause_of(error),
+    }
+}

@@ -1,0 +1,112 @@
+//! How requests start: the client's own, those for a WebSocket connection, and promised ones.
+
+use std::rc::Rc;
+use std::task::Context;
+
+use bytes::Bytes;
+use granian_proto::Version;
+use h2::server::SendResponse;
+use h2::{Reason, RecvStream};
+use http::request::Parts;
+use http::{Method, Request, StatusCode};
+
+use super::{Connection, Course, Phase};
+use crate::h2::stream::Http2Stream;
+use crate::stream::socket::Stream;
+use crate::transfer::{Transfer, head, tunnel};
+
+impl<S: Stream> Connection<S> {
+    pub(super) fn start(
+        &mut self,
+        cx: &mut Context<'_>,
+        request: Request<RecvStream>,
+        mut respond: SendResponse<Bytes>,
+    ) {
+        self.has_served = true;
+        if respond.poll_reset(cx).is_ready() {
+            return; // the client has taken the request back already
+        }
+        let (parts, body) = request.into_parts();
+        self.pushes.set_limit(self.push_limit());
+        if tunnel::is_enabled(&self.shared.service) && asks_for_websocket(&parts) {
+            return self.start_websocket(parts, body, respond);
+        }
+        if parts.method == Method::CONNECT {
+            // The server is no proxy (RFC 9110, 9.3.6), and speaks no protocol but WebSocket on a
+            // stream (RFC 9220, 3). Sending fails only on a closed stream.
+            let _ = respond.send_response(head::empty(StatusCode::NOT_IMPLEMENTED), true);
+            return;
+        }
+        match head::request(Version::Http2, &parts) {
+            Ok(head) => {
+                let mut io = Http2Stream::asked(body, respond);
+                io.enable_push(&head, &self.pushes);
+                let shared = Rc::clone(&self.shared);
+                self.transfers.push(Transfer::new(shared, head, None, io));
+            }
+            Err(head::Malformed) => respond.send_reset(Reason::PROTOCOL_ERROR),
+        }
+    }
+
+    /// How many streams of the server's own the peer takes at once.
+    fn push_limit(&self) -> usize {
+        match &self.phase {
+            Phase::Open(codec, Course::Serving) if self.pipe.accepts_push() => {
+                codec.max_concurrent_send_streams()
+            }
+            _ => 0,
+        }
+    }
+
+    /// Starts a request for a WebSocket connection. The application sees it as a GET, as over HTTP/1.1.
+    fn start_websocket(
+        &mut self,
+        mut parts: Parts,
+        body: RecvStream,
+        mut respond: SendResponse<Bytes>,
+    ) {
+        parts.method = Method::GET;
+        let Ok(head) = head::request(Version::Http2, &parts) else {
+            return respond.send_reset(Reason::PROTOCOL_ERROR);
+        };
+        let shared = Rc::clone(&self.shared);
+        match tunnel::opening(&shared.service, &head) {
+            Ok(opening) => {
+                let io = Http2Stream::asked(body, respond);
+                let transfer = Transfer::new(shared, head, Some(opening), io);
+                self.transfers.push(transfer);
+            }
+            Err(error) => {
+                shared.service.app.journal().refused(&shared.peer, error);
+                // Sending fails only on a closed stream.
+                let _ = respond.send_response(tunnel::refusal(), true);
+            }
+        }
+    }
+
+    /// Lets promises leave, and starts the requests that were promised.
+    pub(super) fn push(&mut self, cx: &mut Context<'_>) {
+        self.pipe.begin_writing();
+        self.poll_protocol(cx);
+        self.pipe.end_writing();
+        for promised in self.pushes.take() {
+            if let Phase::Open(..) = self.phase {
+                let (head, io) = Http2Stream::promised(promised);
+                let shared = Rc::clone(&self.shared);
+                self.transfers.push(Transfer::new(shared, head, None, io));
+            }
+        }
+        cx.waker().wake_by_ref(); // the transfers that were held go on
+    }
+}
+
+/// > The :protocol pseudo-header field MUST be included in the CONNECT request, and it MUST have a
+/// > value of "websocket" to initiate a WebSocket connection on an HTTP/2 stream.
+/// > — RFC 8441, 5 <https://www.rfc-editor.org/rfc/rfc8441#section-5>
+fn asks_for_websocket(parts: &Parts) -> bool {
+    parts.method == Method::CONNECT
+        && parts
+            .extensions
+            .get::<h2::ext::Protocol>()
+            .is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
+}
