@@ -6,7 +6,7 @@ from ._loops import loops
 from ._procinfo import ProcInfoCollector
 from .server import Server as Granian
 
-# Where other projects look for it.
+# Other projects import it from there.
 vars(_granian)["ProcInfoCollector"] = ProcInfoCollector
 
 __all__ = ["Granian", "__version__", "loops"]

@@ -1,4 +1,4 @@
-"""The core of the server. One `Worker` per event loop; the other classes are what applications get."""
+"""The core of the server: one `Worker` per event loop, and the classes of the objects that applications get."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
@@ -36,24 +36,57 @@ class Worker:
     """Owns listeners, connections and exchanges; lives on its event loop's thread."""
 
     def __new__(cls, app: Any, options: Any, loop: asyncio.AbstractEventLoop) -> Worker: ...
-    def fileno(self, /) -> int: ...
-    def turn(self, /) -> None: ...
-    def set_turn(self, /, turn: Callable[[], None]) -> None: ...
-    def listen(self, /, fd: int, role: str = "app", secured_port: int | None = None) -> None: ...
-    def unlisten(self, /, fd: int) -> None: ...
-    def set_tls(self, /, loaded: LoadedTls) -> None: ...
-    def drain(self, /, on_drained: Callable[[], object], is_replaced: bool = False) -> None: ...
-    def cancel(self, /) -> None: ...
-    def close(self, /) -> None: ...
-    @property
-    def connections(self, /) -> int: ...
-    @property
-    def requests(self, /) -> int: ...
-    @property
-    def handled(self, /) -> int: ...
+    def fileno(self, /) -> int:
+        """The poller's descriptor: when it is readable, the loop calls `turn`."""
 
-def check_tls(options: Any) -> None: ...
-def load_tls(options: Any) -> LoadedTls: ...
+    def turn(self, /) -> None:
+        """Runs every connection that has an event, then returns. It never waits."""
+
+    def set_turn(self, /, turn: Callable[[], None]) -> None:
+        """Makes the core schedule `turn`, a wrapper of `Worker.turn`, when it needs a turn of its own."""
+
+    def listen(self, /, fd: int, role: str = "app", secured_port: int | None = None) -> None:
+        """Accepts on a listening socket, whose descriptor is duplicated; `OSError` if it is none.
+
+        `role` is a value of `granian.binding.Role`; `secured_port` is the target of redirects.
+        """
+
+    def unlisten(self, /, fd: int) -> None:
+        """Stops accepting on the socket; connections that it has accepted stay."""
+
+    def set_tls(self, /, loaded: LoadedTls) -> None:
+        """Secures new connections with these certificates; open connections keep theirs."""
+
+    def drain(self, /, on_drained: Callable[[], object], is_replaced: bool = False) -> None:
+        """Stops accepting, closes idle connections, and calls `on_drained` once the last one has ended.
+
+        `is_replaced`: another worker has its place, so websockets close with 1012 and not with 1001.
+        """
+
+    def cancel(self, /) -> None:
+        """Cancels the requests that still run, and cuts their connections."""
+
+    def close(self, /) -> None:
+        """Closes every socket. The worker is of no use afterwards."""
+
+    @property
+    def connections(self, /) -> int:
+        """Open connections."""
+
+    @property
+    def requests(self, /) -> int:
+        """Requests whose application call has not ended."""
+
+    @property
+    def handled(self, /) -> int:
+        """Responses completed since the start."""
+
+def check_tls(options: Any) -> None:
+    """Reads and checks the files that a `TlsOptions` names; `ConfigurationError` for the first wrong option."""
+
+def load_tls(options: Any) -> LoadedTls:
+    """Reads the files that a `TlsOptions` names; `ConfigurationError` for the first wrong option."""
+
 def set_allocator_parameters() -> None:
     """Sets the parameters of glibc's allocator for this process; for worker processes only."""
 
@@ -91,7 +124,7 @@ class RSGIHeaders:
 
 @final
 class RSGIHTTPScope:
-    """What an RSGI application is told of its request."""
+    """The request of an RSGI application, without its body."""
 
     @property
     def proto(self, /) -> str: ...
@@ -181,7 +214,7 @@ class RSGIWebsocketTransport:
 
 @final
 class WebsocketInboundMessage:
-    """What `receive` gives: a message, or how the websocket was closed."""
+    """A message of a websocket, or its close."""
 
     @property
     def kind(self, /) -> int: ...

@@ -22,7 +22,7 @@ from .errors import ConfigurationError
 
 
 class Kind(Enum):
-    """What an address names."""
+    """The kind of an address."""
 
     TCP = "tcp"
     UNIX = "unix"
@@ -31,17 +31,17 @@ class Kind(Enum):
 
 
 class Role(Enum):
-    """What the clients of a listening socket get. The core knows the same ones, by these values."""
+    """The service that the clients of a listening socket get. The core knows the same roles by these values."""
 
     # The application, secured if there is a certificate.
     APP = "app"
-    # In plain: redirects to the secured address.
+    # Plain connections, whose requests are redirected to the secured address.
     REDIRECT = "redirect"
 
 
 @dataclass(frozen=True)
 class Address:
-    """Where to listen, as written."""
+    """An address to listen on."""
 
     kind: Kind
     host: str = ""
@@ -49,7 +49,7 @@ class Address:
     path: str = ""
     fd: int = -1
     role: Role = Role.APP
-    # What it was given by, if that is not the option for addresses of its kind.
+    # The option that gave it, if that is not the usual one of its kind.
     option: str | None = field(default=None, compare=False)
 
     @classmethod
@@ -76,12 +76,12 @@ class Address:
 
 
 def fail(option: str, message: str) -> NoReturn:
-    """For the one who has chosen the option."""
+    """Raises the error of an option."""
     raise ConfigurationError(option, message)
 
 
 def bind_tcp(address: Address, backlog: int) -> list[socket.socket]:
-    """One socket for every address that the host's name stands for."""
+    """Binds one socket for every address of the host's name."""
     if not 0 <= address.port <= MAX_PORT:
         fail("port", f"The port {address.port} is not between 0 and {MAX_PORT}")
     try:
@@ -115,7 +115,7 @@ def _listen_tcp(family: int, where: tuple[str | int, ...], backlog: int) -> sock
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(where[0] != "::"))
-        # Without SO_REUSEPORT yet: an address that is served already is refused.
+        # SO_REUSEPORT is set after the bind, so that an address in use is refused.
         listener.bind(where)
         if sys.platform == "linux":
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
@@ -152,11 +152,11 @@ def _do_not_pace(listener: socket.socket) -> None:
     """Congestion control without timers, for clients that can only be on this machine, such as a proxy.
 
     Where the system's choice is BBR, the kernel spaces segments out by a timer each, which between two
-    processes is work for nothing: `make bench`, tls-h2-download 49 ms of CPU with it, 31 without.
+    processes is useless work: `make bench`, tls-h2-download 49 ms of CPU with it, 31 without.
     """
     name = listener.getsockname()[0].partition("%")[0]
     if sys.platform == "linux" and ipaddress.ip_address(name).is_loopback:
-        # The kernel always has this one, and connections get it from their listener.
+        # Every kernel has reno, and a connection inherits it from its listener.
         with suppress(OSError):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")
 
@@ -166,7 +166,7 @@ def bind_unix(path: str, backlog: int, permissions: int | None) -> socket.socket
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         listener.bind(path)
-        # Nobody can connect before `listen`, so there is no moment with other permissions.
+        # No client can connect before `listen`, so the permissions hold from the first connection.
         if permissions is not None:
             os.chmod(path, permissions)
         listener.listen(backlog)

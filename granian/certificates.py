@@ -1,4 +1,4 @@
-"""The files of certificates, keys, authorities and revocation lists: whether there is something new in them."""
+"""`CertificateWatch`: notices changes of certificates, keys, authorities and revocation lists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .config import Config, TlsOptions
 from .errors import ConfigurationError
 from .log import logger
 
-# Of each file: device, inode, size, time of the last change; None if it is not there.
+# For each file: device, inode, size, time of the last change; None if it does not exist.
 State = list[tuple[int, int, int, int] | None]
 
 
@@ -21,16 +21,16 @@ class CertificateWatch:
         self._options = TlsOptions.from_config(config)
         self.paths = paths_of(self._options) if self._options is not None else []
         self._state = self._look()
-        # What was wrong with, and has been wrong once before: files are often changed one after the other.
+        # The state that failed the checks at the last look: files often change one after the other. `_said` was logged.
         self._refused: State | None = None
         self._said: State | None = None
 
     def has_changed(self) -> bool:
-        """True if the files are others than those that were taken."""
+        """True if the files have changed since they were last taken."""
         return self._look() != self._state
 
     def has_news(self) -> bool:
-        """True if the files have changed and are sound."""
+        """True if the files have changed and pass the checks."""
         state = self._look()
         if state == self._state or self._options is None:
             return False
@@ -47,7 +47,7 @@ class CertificateWatch:
 
     @property
     def options(self) -> TlsOptions | None:
-        """What names the files."""
+        """The options that name the files."""
         return self._options
 
     def _look(self) -> State:

@@ -85,7 +85,7 @@ def option(*declarations: str, **attributes: Any) -> Callable[[Any], Any]:
 
 
 def entrypoint() -> None:
-    """What the command `granian` runs."""
+    """The entry point of the command `granian`."""
     cli()
 
 
@@ -98,7 +98,7 @@ def cli(app: str, threads: int | None, opt: bool, **values: Any) -> None:
         values["runtime_threads"] = threads
     values["http1_settings"] = HTTP1Settings(**_taken(values, "http1_"))
     values["http2_settings"] = HTTP2Settings(**_taken(values, "http2_"))
-    # What the logging configuration names may be there.
+    # The logging configuration may name modules of the working directory.
     patch_pypath(values["working_dir"])
     # Late, so that tests and programs can put another one there.
     from . import server
@@ -111,12 +111,12 @@ def cli(app: str, threads: int | None, opt: bool, **values: Any) -> None:
         _complain(error)
         sys.exit(1)
     except FatalError:
-        # It is in the log.
+        # The log has the error already.
         sys.exit(1)
 
 
 def _complain(error: FatalError) -> None:
-    """One line about an error that nobody has logged, even if there is no log."""
+    """Logs an error in one line, if nothing has logged it yet; with `--no-log` too."""
     if error.is_logged and logger.isEnabledFor(logging.ERROR):
         return
     message = str(error)
@@ -130,7 +130,7 @@ def _complain(error: FatalError) -> None:
 
 
 def _flags() -> dict[str, str]:
-    """How options are written here, by their names in the constructor."""
+    """The flag of each option, by its name in the constructor."""
     return {name: one.flag for name, one, _ in options_of(Config)}
 
 
@@ -229,5 +229,5 @@ FOLLOWERS = {
     "factory": "preload",
 }
 cli.params[1:1] = [_declare(name, one, default) for name, one, default in _all_options()]
-# What guides for other versions name; the first is --runtime-threads, the second has no effect.
+# Options of older versions that guides still name. `--threads` means `--runtime-threads`, `--opt` has no effect.
 cli.params += [click.Option(["--threads"], type=int, hidden=True), click.Option(["--opt/--no-opt"], hidden=True)]

@@ -1,4 +1,4 @@
-"""The values that options choose from. All are strings, so that a plain string does as well."""
+"""The values that options choose from. All are strings, so a plain string is accepted as well."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class StrEnum(str, Enum):
 
 
 class Interfaces(StrEnum):
-    """How the server talks to the application; `auto`, the default, looks at it, `asginl` is ASGI without lifespan."""
+    """Interfaces to the application. `auto`, the default, looks at it; `asginl` is ASGI without lifespan."""
 
     AUTO = "auto"
     ASGI = "asgi"
@@ -55,7 +55,7 @@ class Loops(StrEnum):
 
 
 class TaskImpl(StrEnum):
-    """Kept for compatibility: tasks are asyncio's own, started eagerly where CPython can."""
+    """Kept for compatibility, without effect: tasks are asyncio's own, started eagerly where CPython can."""
 
     asyncio = "asyncio"
     rust = "rust"

@@ -1,7 +1,6 @@
 """Finds the application that a target names: its module, its attribute, its factory.
 
-Owns the target syntax and the messages of what can go wrong on the way. Everything here runs in the
-process that will serve the application.
+Owns the syntax of targets and the messages of its errors. It runs in the process that serves the application.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ def load_target(target: str, wd: Path | str | None = None, factory: bool = False
 
 
 def finish_factory(factory: Any, loop: asyncio.AbstractEventLoop) -> Any:
-    """What the factory makes; an asynchronous one is awaited on the loop, which must be at rest."""
+    """The application that the factory makes. An asynchronous factory is awaited on the loop, which must not run."""
     made = factory()
     return loop.run_until_complete(_awaited(made)) if inspect.isawaitable(made) else made
 

@@ -117,7 +117,7 @@ def log_request_builder(fmt: str | None) -> AccessLog:
     """
     template = fmt or DEFAULT_ACCESSLOG_FMT
     header_atoms = {atom: _header_name(atom) for atom in _check(template)}
-    # As for `log_app_exception`: whoever builds this wants the lines.
+    # An application that configures logging by a dictionary disables the loggers that are not in it.
     access_logger.disabled = False
     clock = Clock()
 
@@ -148,7 +148,7 @@ class Clock:
     """The time as the access log writes it, made once a second."""
 
     def __init__(self) -> None:
-        # One tuple, so that threads see a second and its text together.
+        # One tuple, so that no thread sees a second with the text of another one.
         self._last = (0, "")
 
     def text(self) -> str:
@@ -215,7 +215,7 @@ def _shown(char: str) -> str:
 
 
 def _set_up(target: logging.Logger, formatter: str, level: int) -> None:
-    """What `LOGGING_CONFIG` says about one logger."""
+    """Sets up one logger as `LOGGING_CONFIG` has it."""
     handler = Console()
     facts = LOGGING_CONFIG["formatters"][formatter]
     kind = logging.Formatter if facts["()"] == "logging.Formatter" else Formatter
@@ -257,7 +257,7 @@ def _copied(value: Any) -> Any:
     return [*map(_copied, value)] if isinstance(value, list) else value
 
 
-# To tell whether somebody has put something of their own into it.
+# The dictionary as shipped: programs may change `LOGGING_CONFIG`, and `configure_logging` must notice.
 _PRISTINE = _copied(LOGGING_CONFIG)
 _ESCAPES = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 # Keys that make a formatter, handler or logger complete.

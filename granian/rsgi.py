@@ -25,7 +25,7 @@ class ProtocolClosed(RuntimeError):
 
 
 class Scope(ABC):
-    """What an application is told of its request; all attributes are read-only."""
+    """The request without its body; all attributes are read-only."""
 
     proto: str
     http_version: str
@@ -50,11 +50,11 @@ class WebsocketMessageType(IntEnum):
 
 
 class WebsocketMessage(ABC):
-    """What `receive` gives. The data of a close is its reason."""
+    """A message, or the close, whose data is its reason."""
 
     kind: WebsocketMessageType
     data: bytes | str
-    # Of a close.
+    # Of a close; None in other messages.
     code: int | None
     reason: str | None
 
@@ -88,7 +88,7 @@ if TYPE_CHECKING:
 
     @runtime_checkable
     class HTTPStreamTransport(Protocol):
-        """What `response_stream` gives."""
+        """The stream that `response_stream` returns."""
 
         def send_bytes(self, data: bytes) -> Awaitable[None]: ...
 
@@ -134,7 +134,7 @@ if TYPE_CHECKING:
 
     @runtime_checkable
     class WebsocketTransport(Protocol):
-        """What `accept` gives."""
+        """The open websocket that `accept` gives."""
 
         def receive(self) -> Awaitable[WebsocketMessage]: ...
 

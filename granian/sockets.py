@@ -19,7 +19,7 @@ from .errors import ConfigurationError
 
 
 class Binding:
-    """One address and its sockets: one per worker slot, or one for all of them."""
+    """An address with its sockets: one per worker slot, or one for all slots."""
 
     def __init__(self, address: Address, sockets: list[socket.socket], spread: bool, backlog: int) -> None:
         self.address = address
@@ -42,14 +42,14 @@ class Binding:
             self._sockets.pop().close()
 
     def refuse(self) -> None:
-        """Lets nobody connect any more, whoever else has the sockets; those that were given are not ours to end."""
+        """Refuses new connections, in other processes too. Sockets that were passed are left alone."""
         if self.address.kind is Kind.FD:
             return
         for item in self._sockets:
             try:
                 item.shutdown(socket.SHUT_RDWR)
             except OSError:
-                # It is done already, or cannot be done here: they end with the process.
+                # It was shut down before, or the system cannot: then the sockets end with the process.
                 pass
 
     @property
@@ -58,7 +58,7 @@ class Binding:
 
     @property
     def port(self) -> int | None:
-        """The one that the system gave."""
+        """The bound port."""
         bound = self._sockets[0].getsockname()
         return int(bound[1]) if isinstance(bound, tuple) else None
 
@@ -101,7 +101,7 @@ class Roles:
 
 
 class Accepting:
-    """What one worker accepts on: sockets of its own, and for a while those of workers that are gone."""
+    """The sockets that one worker accepts on: its own, and for a while those of workers that have ended."""
 
     def __init__(self, worker: Worker, roles: Roles, own: dict[int, socket.socket]) -> None:
         self._worker = worker
@@ -137,7 +137,7 @@ class Accepting:
 
 
 class Listeners:
-    """All that a service listens on."""
+    """All bindings of a service."""
 
     def __init__(self, bindings: list[Binding]) -> None:
         self.bindings = bindings
@@ -176,11 +176,11 @@ class Listeners:
         self.slots = max(self.slots, slots)
 
     def sockets(self, slot: int) -> dict[int, socket.socket]:
-        """Those that a slot, counted from 0, accepts on, by a number of their own."""
+        """The sockets that a slot, counted from 0, accepts on, by their numbers."""
         return {**self.shared(), **self.own(slot)}
 
     def own(self, slot: int) -> dict[int, socket.socket]:
-        """Those that no other slot has."""
+        """The sockets of this slot alone."""
         found = {}
         for number, binding in enumerate(self.bindings):
             if binding.spread:
@@ -188,7 +188,7 @@ class Listeners:
         return found
 
     def shared(self) -> dict[int, socket.socket]:
-        """Those that every slot has."""
+        """The sockets that all slots share."""
         return {number: binding.sockets[0] for number, binding in enumerate(self.bindings) if not binding.spread}
 
     def of_role(self, role: Role) -> list[Binding]:
@@ -196,13 +196,13 @@ class Listeners:
         return [binding for binding in self.bindings if binding.address.role is role]
 
     def roles(self, secured_port: int | None) -> Roles:
-        """Redirects lead to `secured_port`, or else to the first port of the application's own."""
+        """The role of each binding. Redirects lead to `secured_port`, or else to the first port of the application."""
         ports = [binding.port for binding in self.of_role(Role.APP)]
         found = secured_port or next((port for port in ports if port is not None), HTTPS_PORT)
         return Roles(tuple(binding.address.role for binding in self.bindings), found)
 
     def urls(self, scheme: str) -> list[str]:
-        """Where the application is."""
+        """The URLs of the application."""
         return [binding.url(scheme) for binding in self.of_role(Role.APP)]
 
     def announcements(self, scheme: str) -> list[str]:
@@ -223,7 +223,7 @@ class Listeners:
 
 
 def inherited_descriptors() -> list[int]:
-    """What systemd has passed (`LISTEN_FDS`), if it was meant for this process."""
+    """The descriptors that systemd has passed (`LISTEN_FDS`), if they are meant for this process."""
     count, pid = os.environ.get("LISTEN_FDS", ""), os.environ.get("LISTEN_PID", "")
     if not count.isdecimal() or pid != str(os.getpid()):
         return []

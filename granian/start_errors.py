@@ -1,4 +1,4 @@
-"""Errors at start as the log tells them: in one line what is ours, with its own traceback what is the application's."""
+"""The log of errors at start: one line for an error of the server, the traceback for one of the application."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from .log import logger
 
 
 def tell(message: str) -> None:
-    """Logs an error that ends a start; where the log does not show it, the standard error does."""
+    """Logs an error that ends a start, or writes it to the standard error if the log does not show errors."""
     logger.error("%s", message)
     if not logger.isEnabledFor(logging.ERROR) and sys.stderr is not None:
         print(message, file=sys.stderr, flush=True)
 
 
 def describe(error: BaseException) -> str:
-    """An error at start for the log: the traceback if it is the application's, else its message."""
+    """The text of an error at start: its traceback if the application raised it, else its message."""
     if isinstance(error, FatalError):
         return str(error) if error.__cause__ is None else f"{error}\n{describe(error.__cause__)}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -35,10 +35,10 @@ def describe(error: BaseException) -> str:
 
 
 def _is_machinery(file: str) -> bool:
-    """Whether the code is this package's or the import system's: the application's begins behind it."""
+    """Whether the frame is this package's or the import system's; the application's frames follow them."""
     return file.startswith((_PACKAGE, "<frozen importlib")) or file == importlib.__file__
 
 
 _PACKAGE = os.path.join(os.path.dirname(__file__), "")
-# What is raised in these files says all that there is to say.
+# An error raised in these files needs no traceback.
 _OWN_WORDS = (find_target.__code__.co_filename, type(loops).get.__code__.co_filename)

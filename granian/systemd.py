@@ -1,4 +1,4 @@
-"""Tells systemd how the service is (`sd_notify`), if it asks (`NOTIFY_SOCKET`)."""
+"""`Notifier`: reports the state of the service to systemd (`sd_notify`), if `NOTIFY_SOCKET` is set."""
 
 from __future__ import annotations
 

@@ -77,5 +77,5 @@ def stack_of(task: asyncio.Task[Any]) -> str:
 
 
 DEEPEST = 100
-# Of the loop; dozens of connections are accepted in each.
+# Turns of the loop; each accepts dozens of connections.
 TURNS = 64

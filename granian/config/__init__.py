@@ -1,4 +1,4 @@
-"""What a server can be told: one field per option, and the few values made from them."""
+"""The options of a server: one field per option, and the few values made from them."""
 
 from .checks import UNAVAILABLE
 from .config import Config

@@ -1,4 +1,4 @@
-"""From the keywords of `Granian` to a config: conversions, options that exclude each other, remarks."""
+"""`checked()`: keywords of `Granian` to a config, with conversions, rules about several options, and remarks."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 AnyConfig = TypeVar("AnyConfig", bound="Config")
 
-# Options whose function the core does not have, and what that is. To use one is an error: a server that
-# leaves out TLS, say, without a word is worse than none.
+# Options of features that the core does not have, with the feature. To use one is an error: a server that silently
+# leaves out a feature, such as TLS, is worse than none.
 UNAVAILABLE = {
     "static_path_route": "serving static files",
     "static_path_mount": "serving static files",
@@ -34,7 +34,7 @@ def checked(kind: type[AnyConfig], values: dict[str, Any]) -> AnyConfig:
     """The config of `values`.
 
     # Errors
-    `ConfigurationError` with the option's name first; `TypeError` for an option that there is not.
+    `ConfigurationError` with the option's name first; `TypeError` for an unknown option.
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := values.keys() - fields.keys():
@@ -113,7 +113,7 @@ def _check_access_log(config: Config) -> None:
 
 
 def _remark(config: Config) -> None:
-    """Says what is odd, if the log is to show it."""
+    """Logs remarks about odd combinations."""
 
     def say(level: LogLevels, message: str, *arguments: Any) -> None:
         number = log_levels_map[level]

@@ -37,10 +37,10 @@ from .kinds import (
 class Config:
     """All options; made by `from_kwargs`, which converts and checks them.
 
-    The order is that of the constructor's positional arguments; of the order of the help, `granian.cli` knows.
+    The order of the fields is that of the constructor's positional arguments. `granian.cli` has the order of the help.
     """
 
-    # Where, and what.
+    # Addresses, the application, and processes.
     target: str
     address: str = option("127.0.0.1", "--host", Text(), "Address or name of the host to bind to")
     port: int = option(8000, "--port", Number(0, 65_535, is_hard=True), "Port to bind to, 0 for any")
@@ -250,7 +250,7 @@ class Config:
         "Secured port as clients see it",
         default_text="the one that is bound",
     )
-    # What all workers derive the keys of session tickets from.
+    # The secret from which all workers derive the keys of session tickets.
     ssl_ticket_seed: bytes = dataclasses.field(default_factory=partial(os.urandom, 32), repr=False, compare=False)
 
     @classmethod
@@ -269,7 +269,7 @@ class Config:
 
     @property
     def blocking_threads_effective(self) -> int:
-        """Threads of a worker that call the application, as far as the interface is known."""
+        """Threads of a worker that call the application; one while the interface is `auto`."""
         return self.blocking_threads_for(self.interface)
 
     def blocking_threads_for(self, interface: Interfaces) -> int:
@@ -280,9 +280,9 @@ class Config:
 
     @property
     def drain_timeout_effective(self) -> float:
-        """Seconds for requests to end; few where somebody waits for new code.
+        """Seconds for requests to end; 3 with `reload`, where a developer waits for new code.
 
-        Whoever says only when workers are killed gets the time until then, but for a second to leave in.
+        With only `workers_kill_timeout` given, the drain ends a second before workers are killed.
         """
         if self.drain_timeout is not None:
             return self.drain_timeout
@@ -293,7 +293,7 @@ class Config:
 
     @property
     def runtime_blocking_threads_effective(self) -> int:
-        """As older code reads it; without effect."""
+        """The number that granian 2 would use; without effect."""
         return self.runtime_blocking_threads or 512
 
     @property
@@ -303,7 +303,7 @@ class Config:
 
     @property
     def ssl_ctx(self) -> tuple[Any, ...]:
-        """TLS as older code reads it."""
+        """The options of TLS as granian 2 has them in one tuple."""
         return (
             self.ssl_cert is not None,
             self.ssl_cert,
@@ -317,7 +317,7 @@ class Config:
 
 
 def many_threads() -> int:
-    """More threads of a worker than this hinder each other more than they help."""
+    """The most threads of a worker that help each other more than they hinder."""
     return max(32, 2 * (os.cpu_count() or 1) + 1)
 
 

@@ -1,4 +1,4 @@
-"""`option()`: everything about one option in one place: value, flag, environment name, help."""
+"""`option()`: one option in one place, with its default, flag, environment name and help."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from .kinds import Flag, Kind
 
 @dataclass(frozen=True)
 class Option:
-    """One option, on the command line and in the environment."""
+    """An option of the command line and the environment."""
 
     flag: str
     kind: Kind
     help: str
-    # Without the prefix; made from the flag unless given.
+    # The name of the variable without its prefix; made from the flag unless given.
     env: str = ""
     is_multiple: bool = False
-    # For the help, where the default itself says too little.
+    # The default as the help shows it, where the value itself does not explain it.
     default_text: str | None = None
 
     @property
@@ -30,11 +30,11 @@ class Option:
 
     @property
     def flags(self) -> str:
-        """As it is declared to click."""
+        """The declaration for click."""
         return f"{self.flag}/--no-{self.flag.removeprefix('--')}" if isinstance(self.kind, Flag) else self.flag
 
     def convert(self, value: Any) -> Any:
-        """The value to keep; one where several may stand is taken for a list of one.
+        """The value to keep. For an option that may be repeated, one value is a list of one.
 
         Raises `ValueError`.
         """

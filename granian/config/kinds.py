@@ -1,6 +1,6 @@
-"""The kinds of values that options take, and how they are read from what Python code hands over.
+"""`Kind`: the kinds of values that options take, and their conversion from Python values.
 
-What a text on the command line or in the environment means is for `granian.cli` to say.
+`granian.cli` converts texts of the command line and the environment.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 
 class Kind:
-    """Of one value; `convert` gives the value to keep, and raises `ValueError` with what is wrong."""
+    """The kind of one value. `convert` returns the value to keep, and raises `ValueError` with the fault."""
 
     def convert(self, value: Any) -> Any:
         return value
@@ -60,9 +60,9 @@ class Number(Kind):
 
     minimum: int | None = None
     maximum: int | None = None
-    # Too little counts as the minimum in Python code.
+    # In Python code a smaller value counts as the minimum.
     is_raised: bool = False
-    # Python code may go below the minimum, down to this; what is less, but not negative, counts as this.
+    # In Python code the minimum is this; a smaller value that is not negative counts as this.
     least: float | None = None
     # The maximum holds in Python code as well, not only on the command line.
     is_hard: bool = False
@@ -114,7 +114,7 @@ class Choice(Kind):
     """A member of an enum of strings."""
 
     members: type[Enum]
-    # Other strings mean something that Python code has registered.
+    # Other strings may be names that Python code has registered.
     is_open: bool = False
 
     def convert(self, value: Any) -> Any:
@@ -128,7 +128,7 @@ class Choice(Kind):
 
 
 class Presence(Enum):
-    """What must be where a path leads."""
+    """The file that must exist at a path."""
 
     ANYTHING = "anything"
     EXISTING = "existing"

@@ -1,4 +1,4 @@
-"""`TlsOptions`: what the core reads of the `ssl_*` options."""
+"""`TlsOptions`: the `ssl_*` options in the form that the core reads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TlsOptions:
     ca: Path | None
     crl: list[Path]
     client_verify: bool
-    # What every worker derives the keys of session tickets from.
+    # The secret from which every worker derives the keys of session tickets.
     ticket_seed: bytes | None
     # s
     handshake_timeout: float = 10
@@ -57,7 +57,7 @@ class TlsOptions:
 
 
 def further(pair: str, password: str | None) -> tuple[Path, Path, str | None]:
-    """What `CERTIFICATE,KEY` names."""
+    """The certificate, the key and its password that `CERTIFICATE,KEY` names."""
     certificate, _, key = pair.partition(",")
     if not key:
         raise ConfigurationError("ssl_sni", f"{pair!r} is not CERTIFICATE,KEY")

@@ -1,4 +1,4 @@
-"""The interfaces between server and application, as far as they are Python: one lifespan each.
+"""The Python part of the interfaces: one lifespan each.
 
 A lifespan has `startup()` before the worker accepts and `shutdown()` after it has drained. The
 messages of the connections themselves are the core's.
@@ -16,7 +16,7 @@ from .wsgi import WSGILifespan
 
 
 class Lifespan(Protocol):
-    """What a worker does around serving."""
+    """The application's start and end around serving."""
 
     state: dict[str, Any] | None
 
@@ -37,7 +37,7 @@ def lifespan_of(app: Any, interface: Interfaces) -> Lifespan:
 
 
 def served(app: Any, interface: Interfaces) -> Any:
-    """What the core calls per request."""
+    """The callable that the core calls for each request."""
     if interface == Interfaces.WSGI:
         return app
     return callable_of(app) if interface == Interfaces.RSGI else coroutine_function_of(app)

@@ -15,7 +15,7 @@ AsgiApp = Callable[[Message, Callable[[], Awaitable[Message]], Callable[[Message
 
 
 class LifespanState(Enum):
-    """How far the application has come."""
+    """The progress of the application's lifespan."""
 
     STARTING = "starting"
     SERVING = "serving"
@@ -39,7 +39,7 @@ class LifespanProtocol:
         # Whether the application has received or sent a message, which one without the protocol does not.
         self._is_spoken = False
         self._failure: str = ""
-        # What the application has raised after it said that it failed.
+        # The exception that the application raised after it had reported a failure.
         self._error: Exception | None = None
 
     def startup(self, loop: asyncio.AbstractEventLoop) -> None:
@@ -47,7 +47,7 @@ class LifespanProtocol:
         try:
             loop.run_until_complete(self.wait_startup())
         except (SystemExit, KeyboardInterrupt):
-            # It has gone through the loop already: nobody asks the task for it.
+            # The loop has raised it already. To ask the task for it avoids asyncio's warning.
             self._task_exception()
             raise
 
@@ -62,7 +62,7 @@ class LifespanProtocol:
         try:
             await self._moved.wait()
         except asyncio.CancelledError:
-            # What has been opened so far is closed by the application itself.
+            # The cancelled application closes its resources itself.
             await self._end_task()
             raise
         if self.status is LifespanState.FAILED:
@@ -79,7 +79,7 @@ class LifespanProtocol:
         self._moved.clear()
         self._messages.put_nowait({"type": "lifespan.shutdown"})
         try:
-            # It ends by itself: the code behind `shutdown.complete` still belongs to the application's end.
+            # Waits for the task and not for `shutdown.complete`: code after that message must run too.
             await asyncio.wait([self._task], timeout=timeout)
             if not self._moved.is_set():
                 logger.warning("The application's lifespan did not end in time")
@@ -106,10 +106,10 @@ class LifespanProtocol:
     def _handle_error(self, error: Exception) -> None:
         match self.status:
             case LifespanState.FAILED:
-                # That was said already, and here is why.
+                # The failure is reported already; this is its cause.
                 self._error = error
             case LifespanState.STARTING if not self._is_spoken:
-                # As the specification has it for applications that do not know the protocol, such as Django's.
+                # The specification allows this for applications without the protocol, such as Django's.
                 words = " ".join(f"{type(error).__name__}: {error}".split())
                 logger.debug("The application has no ASGI lifespan (%s)", escaped(words))
             case LifespanState.STARTING:

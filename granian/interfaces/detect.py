@@ -1,4 +1,4 @@
-"""`--interface auto`: tells an application's interface from what it is and what it takes."""
+"""`--interface auto`: tells an application's interface by its type and its parameters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ..log import logger
 
 
 def detect(app: Any) -> Interfaces:
-    """The interface of `app`; one that cannot be told is taken for RSGI, with a line in the log."""
+    """The interface of `app`. If it cannot be told, RSGI is assumed, with a line in the log."""
     found = _find(app)
     if found is None:
         logger.info("The interface of the application cannot be told, taking it for RSGI (see --interface)")
@@ -74,8 +74,8 @@ def _by_signature(app: Any) -> Interfaces | None:
 
 
 def _function_of(app: Any) -> Callable[..., Any]:
-    """What is called in the end: behind instances, classes are taken by what their instances do not change."""
-    # The signature of a partial is its own; whether it is asynchronous is its function's affair.
+    """The function behind the application: its own, or `__call__` of an instance."""
+    # A partial has a signature of its own; `_is_async` looks at its function.
     direct = isinstance(app, functools.partial) or inspect.isroutine(app) or inspect.isclass(app)
     function: Callable[..., Any] = app if direct or not callable(app) else app.__call__
     return function

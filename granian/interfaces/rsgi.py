@@ -26,15 +26,14 @@ class RSGILifespan:
 
 
 def callable_of(app: Any) -> Any:
-    """What the core calls per request: the application's `__rsgi__`, or itself."""
+    """The callable that the core calls for each request: the application's `__rsgi__`, or the application."""
     return coroutine_function_of(getattr(app, "__rsgi__", app))
 
 
 def coroutine_function_of(function: Callable[..., Any]) -> Callable[..., Any]:
     """The function itself if all of it runs in the request's task, else one around it that does.
 
-    What a plain function does before it has its coroutine, such as setting a context variable, is the
-    request's as well.
+    A plain function may set a context variable before it returns its coroutine, and that must happen in the task too.
     """
     called = type(function).__call__
     if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called):

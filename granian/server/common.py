@@ -1,6 +1,6 @@
 """A server as Python code sees it: options, hooks, `serve()`, and the order of start and end.
 
-How workers run is for the kinds of server to say (`mp`, `mt`); what becomes of them, for the supervisor.
+`mp` and `mt` start workers as processes or threads; the supervisor replaces and stops them.
 """
 
 from __future__ import annotations
@@ -39,11 +39,11 @@ class AbstractServer(Surface, FormerNames, ABC):
     def __init__(self, target: str, *arguments: Any, **options: Any) -> None:
         FormerNames.__init__(self)
         self._supervisor: Supervisor | None = None
-        # For what the configuration itself may have to say.
+        # Before the configuration, which may have something to log.
         configure_logging(LogLevels.info)
         Surface.__init__(self, self._configure(target, arguments, options))
         self.pid: int | None = None
-        # What options are called in errors, if not as in the constructor.
+        # Names of options in errors, where they are not those of the constructor.
         self.option_names: dict[str, str] = {}
         self._load_env = build_env_loader()
         configure_logging(self.config.log_level, self.config.log_dictconfig, self.config.log_enabled)
@@ -113,13 +113,13 @@ class AbstractServer(Surface, FormerNames, ABC):
 
     @abstractmethod
     def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[WorkerSpec], WorkerHandle]:
-        """What starts a worker."""
+        """The function that starts a worker."""
 
     def _check(self) -> None:
-        """Refuses what this kind of server cannot do."""
+        """Refuses options that this kind of server does not have."""
 
     def _make_loader(self, loader: Loader | None) -> Loader | None:
-        """How workers get the application."""
+        """The loader of the application for workers; `None` if they import the target."""
         return loader
 
     def _load_here(self, loader: Loader | None) -> Loader:
@@ -149,7 +149,7 @@ class AbstractServer(Surface, FormerNames, ABC):
 
     def _serve(self, spawn_target: Callable[..., None] | None, loader: Loader | None, signals: SignalWatch) -> int:
         config = self.config
-        # An application that is loaded here may change to another folder.
+        # Before the application is loaded here: it may change the working directory.
         addresses = addresses_of(config)
         try:
             with signals.interrupting():
@@ -203,10 +203,10 @@ class AbstractServer(Surface, FormerNames, ABC):
 
 
 def addresses_of(config: Config) -> list[Address]:
-    """Where to listen: what was passed, else a socket file, else host and port; and what is named besides.
+    """The addresses: passed descriptors, else the socket file, else host and port; then `bind` and the redirect port.
 
-    A host and port that are the default count as not given, even if somebody has written them out: beside `bind` they
-    are left out. Whoever wants both names both there.
+    A host and port that equal the default count as not given, even if they were: beside `bind` they are left out. To
+    have both, name both in `bind`.
     """
     named = [Address.parse(text) for text in config.bind or ()]
     found = [Address(Kind.FD, fd=fd) for fd in inherited_descriptors()]

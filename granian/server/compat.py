@@ -1,6 +1,6 @@
-"""What code written for granian 2 reads and sets on a server, on top of the options.
+"""Names of granian 2 that programs read and set on a server, beside the options.
 
-Thin: each name leads to what the server has under a name of its own.
+Each leads to the server's own name for the same thing.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class LoopInterrupt(threading.Event):
-    """An event whose setting makes the server look at its flags."""
+    """An event; to set it makes the server act on its flags."""
 
     def __init__(self, look: Callable[[], None]) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class FormerNames:
     def __init__(self) -> None:
         self.interrupt_signal = False
         self.reload_signal = False
-        # Planned replacements are the supervisor's alone: these only exist.
+        # Without effect: the supervisor plans replacements.
         self.lifetime_signal = False
         self.rss_signal = False
         self.interrupt_children: list[int] = []
@@ -71,7 +71,7 @@ class FormerNames:
             self.reload()
 
 
-# Options that have had another name, or a value that is worked out from others.
+# Former names of options, and options whose value is computed from others.
 FORMER_OPTIONS: dict[str, str] = {
     "bind_addr": "address",
     "bind_port": "port",
@@ -85,5 +85,5 @@ FORMER_OPTIONS: dict[str, str] = {
 
 
 def former(config: Config, name: str) -> Any:
-    """The option, by its name of today or before."""
+    """The option of this present or former name."""
     return getattr(config, FORMER_OPTIONS.get(name, name))

@@ -22,7 +22,7 @@ from .surface import Surface
 
 
 class Wish:
-    """Something that is asked for from any thread, remembered until the server takes it."""
+    """A request from any thread, kept until the server takes it."""
 
     def __init__(self) -> None:
         self._is_made = False
@@ -37,13 +37,13 @@ class Wish:
         try:
             loop.call_soon_threadsafe(news.set)
         except RuntimeError:
-            # The loop is closed: there is nobody left to take it.
+            # The loop is closed, and the server with it.
             pass
 
     async def take(self) -> None:
         """Waits for it."""
         news = asyncio.Event()
-        # Before the look: whoever asks from now on wakes this loop.
+        # Set before the check below: a `make` from now on wakes this loop.
         self._taker = asyncio.get_running_loop(), news
         if not self._is_made:
             await news.wait()
@@ -57,7 +57,8 @@ class Server(Surface):
     those of `Granian` as far as they concern one worker; `backlog` is 128 unless given.
 
     # Errors
-    `ConfigurationError` for an option that is wrong, or of no use here; `TypeError` for one that there is not.
+    `ConfigurationError` for an option that is wrong, or that an embedded server does not have; `TypeError` for an
+    unknown one.
     """
 
     def __init__(self, target: Any, *arguments: Any, **options: Any) -> None:
@@ -73,7 +74,7 @@ class Server(Surface):
         self._reload_wish = Wish()
         self._is_over = False
         self._worker: AsyncWorker | None = None
-        # The drain of a worker that has a successor.
+        # The drain of a replaced worker.
         self._retirement: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Event | None = None
@@ -159,10 +160,10 @@ class Server(Surface):
         try:
             await asyncio.wait([keeper, stop], return_when=asyncio.FIRST_COMPLETED)
             if keeper.done():
-                # It goes on for ever, unless it fails.
+                # `_keep` only ends with an error.
                 return keeper.result()
             logger.info("Shutting down granian")
-            # Whoever is starting is not waited for.
+            # A worker that is starting is not waited for.
             await _cancelled(keeper)
             await self._drain()
         finally:
@@ -170,7 +171,7 @@ class Server(Surface):
             try:
                 await _cancelled(keeper)
             finally:
-                # Where the task was cancelled there is no time to drain; after a stop there is nothing left.
+                # A cancelled task has no time to drain. After a stop there is nothing left to cut.
                 await self._cut()
 
     async def _keep(self, make: Callable[[], AsyncWorker], listeners: Listeners) -> None:
@@ -203,7 +204,7 @@ class Server(Surface):
         logger.info("Stopping old worker-1")
         old.is_replaced = True
         self._retirement = asyncio.ensure_future(old.stop(self.config.drain_timeout_effective))
-        # Not cancelled with this: a stop lets it have its time as well.
+        # `wait` does not cancel it: a stop leaves it its time as well.
         await asyncio.wait([self._retirement])
         logger.info("Stopped old worker-1")
 
@@ -253,7 +254,7 @@ def _run(hooks: list[Callable[[], Any]]) -> None:
 
 
 async def _cancelled(task: asyncio.Future[None]) -> None:
-    """Cancels and waits; what the task has raised is for others to say."""
+    """Cancels the task and waits for its end; its exception is not raised here."""
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
 
@@ -266,7 +267,7 @@ POSITIONAL = (
     *("ssl_key", "ssl_key_password", "ssl_protocol_min", "ssl_ca", "ssl_crl", "ssl_client_verify", "url_path_prefix"),
     *("factory", "static_path_route", "static_path_mount", "static_path_dir_to_file", "static_path_expires"),
 )
-# These, and all of websockets and TLS.
+# Keywords, beside all of websockets and TLS.
 BY_NAME = ("bind", "fd", "uds_permissions", "drain_timeout")
 
 __all__ = ["AsyncWorker", "Server"]

@@ -41,13 +41,13 @@ class MPServer(AbstractServer):
         started = sorted(thread.name for thread in set(threading.enumerate()) - before)
         if started:
             raise ConfigurationError("preload", f"a fork would lose the application's threads: {', '.join(started)}")
-        # What is there now is left where it is, in memory that all workers share.
+        # Objects that exist now stay in place, in memory that all workers share.
         gc.collect()
         gc.freeze()
         return loader
 
     def _check_passing(self, loader: Loader | None) -> None:
-        """Refuses what cannot be sent to a process that does not begin as a copy of this one."""
+        """Refuses values that cannot be pickled, which workers that are not forked need."""
         values: dict[str, Any] = {field.name: getattr(self.config, field.name) for field in dataclasses.fields(Config)}
         for name, value in {**values, "target_loader": loader}.items():
             try:

@@ -1,4 +1,4 @@
-"""`Surface`: what every kind of server shows to Python code beside `serve()`: options as attributes, and hooks."""
+"""`Surface`: the attributes of every kind of server beside `serve()`: its options, and hooks."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ from .timers import Timers
 
 
 class Phase(Enum):
-    """Of the whole service."""
+    """The phase of the whole service."""
 
     RUNNING = "running"
     STOPPING = "stopping"
@@ -35,7 +35,7 @@ class Phase(Enum):
 
 @dataclass(frozen=True)
 class Hooks:
-    """What the supervisor calls back for."""
+    """Functions that the supervisor calls."""
 
     # Reads environment files again; gives what they set.
     load_environment: Callable[[], dict[str, str]]
@@ -100,7 +100,7 @@ class Supervisor:
 
     def _turn(self) -> None:
         watched = [self._signals, *self.crew.waitables()]
-        # It is read as long as something comes of it: a pipe that is readable and not read would keep this loop busy.
+        # Only while it is read as well: a readable pipe that is not read would keep this loop busy.
         if self._files is not None and self._files.pipe is not None and self._phase is Phase.RUNNING:
             watched.append(self._files.pipe)
         wait(watched, self._patience())
@@ -136,7 +136,7 @@ class Supervisor:
                 self._handle_wish(name)
 
     def _handle_wish(self, name: str | None) -> None:
-        """For other workers; there are none any more once the service stops."""
+        """Acts on a signal that asks for other workers, while the service runs."""
         match name:
             case "SIGHUP":
                 logger.info("HUP signal received, gracefully respawning workers..")
@@ -170,7 +170,7 @@ class Supervisor:
         left = self.timers.left()
         if self._signals.is_active:
             return left
-        # No SIGCHLD tells of a worker's end, and a process that it has left behind keeps its pipes open.
+        # Without handlers there is no SIGCHLD, and a child of the worker may keep its pipes open.
         return POLL if left is None else min(left, POLL)
 
     def _handle_fatal(self) -> None:
@@ -178,7 +178,7 @@ class Supervisor:
             self.stop(1)
 
     def _handle_complete(self) -> None:
-        """Every slot is served and none is to change."""
+        """Every slot has a serving worker, and no replacement waits."""
         count = len(self.crew.slots)
         self._notifier.ready(f"Serving with {count} worker{'s' if count > 1 else ''}")
 
@@ -189,7 +189,7 @@ class Supervisor:
             self.timers.after(self._notifier.watchdog_interval, self._beat)
 
     def _abort(self) -> None:
-        """Something here has failed: no worker is left behind."""
+        """Ends every worker after an error in this loop."""
         for worker in self.crew.workers():
             worker.kill()
             worker.release()
@@ -198,5 +198,5 @@ class Supervisor:
 # Certificates are renewed days before they expire.
 CERTIFICATE_INTERVAL = 1.0
 POLL = 0.5
-# Others may come, if the program has handlers for them.
+# Every signal: a program may have handlers for others than those watched here.
 NAMES = {item.value: item.name for item in signal.Signals}

@@ -29,7 +29,7 @@ from .timers import Timers
 
 @dataclass(frozen=True)
 class Plan:
-    """What every worker of the crew is started with."""
+    """The values that every worker of the crew is started with."""
 
     config: Config
     listeners: Listeners
@@ -48,7 +48,7 @@ class Crew:
         # All first workers have been ready once.
         self.has_served = False
         self.on_complete: Callable[[], None] = lambda: None
-        # A worker cannot start, or has died, and the service is to end for it.
+        # Called when a worker cannot start, or has died, and the service must end for it.
         self.on_fatal: Callable[[], None] = lambda: None
         self.on_ready: Callable[[Slot, WorkerHandle], None] = lambda slot, worker: None
         self._plan = plan
@@ -59,7 +59,7 @@ class Crew:
         self._is_stopping = False
         self._queue: deque[Slot] = deque()
 
-    # What there is.
+    # Queries.
 
     def workers(self) -> list[WorkerHandle]:
         return [*(worker for slot in self.slots for worker in slot.workers()), *self._leaving]
@@ -70,7 +70,7 @@ class Crew:
     def slot_of(self, worker: WorkerHandle) -> Slot | None:
         return next((slot for slot in self.slots if worker in slot.workers()), None)
 
-    # What can be asked for.
+    # Commands of the supervisor.
 
     def grow(self, count: int = 1) -> None:
         """Adds slots and starts their workers, if there are sockets to be had for them."""
@@ -100,7 +100,7 @@ class Crew:
         self._advance()
 
     def replace_all(self) -> None:
-        """Every worker makes room for a new one; what is just starting starts anew."""
+        """Replaces every worker; one that is starting is dropped and started anew."""
         for slot in self.slots:
             slot.failures = 0
             dropped = slot.abandon()
@@ -119,13 +119,13 @@ class Crew:
         self._advance()
 
     def reload_tls(self) -> None:
-        """New connections are secured with what is in the files now."""
+        """Makes every worker read the certificates again, for new connections."""
         for slot in self.slots:
             for worker in slot.workers():
                 worker.send(Command.RELOAD_TLS)
 
     def stop(self) -> None:
-        """Retires everybody."""
+        """Retires every worker."""
         self._is_stopping = True
         self._queue.clear()
         for slot in self.slots:
@@ -133,7 +133,7 @@ class Crew:
                 self._retire(worker)
 
     def hurry(self) -> None:
-        """Whoever is leaving leaves now."""
+        """Ends the drain of every leaving worker."""
         self._leaving.hurry()
 
     def kill(self, worker: WorkerHandle) -> None:
@@ -141,26 +141,26 @@ class Crew:
         if worker in self.workers():
             self._leaving.kill(worker)
 
-    # What happens.
+    # Events.
 
     def take_events(self) -> list[Event]:
-        """What workers have said, and who has ended, since the last time."""
+        """The reports of all workers since the last call, and which of them have ended."""
         found = []
         for worker in self.workers():
-            # Asked first: what has ended says nothing more.
+            # Asked before the pipe is read: after its end a worker writes nothing more.
             ended = not worker.is_alive()
             found.append(Event(worker, [report for report, _ in worker.reports()], ended))
         return found
 
     def handle_events(self, events: Iterable[Event]) -> None:
-        """Does what follows from them."""
+        """Acts on the events."""
         for event in events:
             for report in event.reports:
                 self._handle_report(event.worker, report)
             if event.ended:
                 self._handle_end(event.worker)
         if self._is_stopping and all(worker.is_draining for worker in self._leaving):
-            # Nobody accepts any more: a client that waited in a queue would wait for nothing.
+            # No worker accepts any more: a client in a queue would wait in vain.
             self._plan.listeners.refuse()
 
     def _handle_report(self, worker: WorkerHandle, report: Report) -> None:
@@ -184,11 +184,11 @@ class Crew:
 
     def _handle_draining(self, worker: WorkerHandle, slot: Slot | None) -> None:
         if slot is not None:
-            # Nobody here has asked for it; it finishes what it has while another one starts.
+            # It was not asked to stop. It finishes its requests while another one starts.
             logger.error("Unexpected exit from %s: %s", worker.name, worker.failure or "it was told to stop")
             slot.lose(worker)
             self._leaving.add(worker)
-            # A stop of the whole process group may have come to the worker first.
+            # A signal to the whole process group may have reached the worker first.
             self._replace_lost(slot, worker, fatal_after=MOMENT)
         logger.info("Stopping %s", worker.full_name)
 
@@ -277,20 +277,20 @@ class Crew:
         logger.info(worker.spawn_line)
 
     def _share_queues(self) -> None:
-        # The first workers all start at the same time: each finds its share when it is ready.
+        # The first workers start together, and each accepts from its own queue when it is ready.
         if self.has_served:
             self._queues.share(self.slots)
 
     def _retire(self, worker: WorkerHandle, old: bool = False, within: float | None = None) -> None:
         worker.retire(old)
         if worker.ready_at is None:
-            # One that serves says so itself, once it accepts no more.
+            # A serving worker reports its stop itself, once it has stopped accepting.
             logger.info("Stopping %s", worker.full_name)
         self._leaving.add(worker, within)
         worker.stop()
 
 
-# A worker that has lived so long did not fail at its start.
+# After this many seconds of life an end does not count as a failed start.
 LONG_LIFE = 10.0
 ABANDONED = 2.0
 MOMENT = 0.1

@@ -1,4 +1,4 @@
-"""What the supervisor knows of one worker, whether a process or a thread."""
+"""`WorkerHandle`: the supervisor's side of one worker, whether a process or a thread."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class WorkerHandle(ABC):
     def __init__(self, spec: WorkerSpec) -> None:
         self.spec = spec
         self.number = spec.number
-        # Why it could not start, or leaves.
+        # The reason of a failed start, or of an end that nobody asked for.
         self.failure: str | None = None
         self.replaced = False
-        # It accepts nothing any more.
+        # The worker has stopped accepting.
         self.is_draining = False
         self.ready_at: float | None = None
         self.last_beat: float | None = None
@@ -41,7 +41,7 @@ class WorkerHandle(ABC):
         return f"old {self.name}" if self.replaced else self.name
 
     def retire(self, replaced: bool) -> None:
-        """Its end is no surprise from now on."""
+        """Notes that the worker is to end; `replaced` if it has a successor."""
         self.replaced = replaced
         if replaced:
             self.send(Command.REPLACED)
@@ -49,7 +49,7 @@ class WorkerHandle(ABC):
     @property
     @abstractmethod
     def pid(self) -> int:
-        """Of the process that it is, or is in."""
+        """The id of the worker's process; a thread has that of this process."""
 
     @property
     @abstractmethod
@@ -58,7 +58,7 @@ class WorkerHandle(ABC):
 
     @abstractmethod
     def waitables(self) -> list[Any]:
-        """What becomes ready when the worker says something or ends."""
+        """Objects for `multiprocessing.connection.wait`: ready when the worker reports or ends."""
 
     @abstractmethod
     def is_alive(self) -> bool: ...
@@ -71,12 +71,12 @@ class WorkerHandle(ABC):
         """Asks it to drain."""
 
     def hurry(self) -> None:
-        """Ends its drain. No second signal says so: one to the whole process group would look the same."""
+        """Ends its drain, by a command: a second signal to the whole process group would look the same."""
         self.send(Command.CANCEL)
 
     @abstractmethod
     def kill(self) -> None:
-        """Ends it, whatever it does."""
+        """Ends it at once."""
 
     @abstractmethod
     def dump(self) -> None:
@@ -88,7 +88,7 @@ class WorkerHandle(ABC):
 
     @abstractmethod
     def release(self) -> None:
-        """Gives up what is left of a worker that has ended."""
+        """Closes the pipes of a worker that has ended."""
 
     def listen(self, position: int, listener: socket.socket) -> None:
         """Makes it accept on one more socket."""
@@ -112,7 +112,7 @@ class WorkerHandle(ABC):
                 pass
 
     def reports(self) -> Iterator[tuple[Report, str | None]]:
-        """What it has said since the last time."""
+        """The reports since the last call."""
         while self.pipe is not None:
             try:
                 if not self.pipe.poll():
@@ -141,7 +141,7 @@ class WorkerHandle(ABC):
 
 @dataclass(frozen=True)
 class Event:
-    """What one worker has said, and whether it has ended."""
+    """The new reports of one worker, and whether it has ended."""
 
     worker: WorkerHandle
     reports: list[Report]

@@ -1,4 +1,4 @@
-"""Looks after serving workers: their age, their memory, their pulse."""
+"""`Health`: watches the age, the memory and the pulse of serving workers."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Health:
         self._large = counts
 
     def _check_pulse(self) -> None:
-        """Kills what has been silent for too long, seen twice: the pipes are read between two looks."""
+        """Kills a worker that was silent in two checks in a row: between them the pipes are read."""
         timeout = self._config.hang_timeout
         assert timeout
         self._timers.after(timeout / CHECKS, self._check_pulse)
@@ -99,7 +99,7 @@ def resident_bytes(pid: int) -> int | None:
 
 
 PAGE = resource.getpagesize()
-# So many looks go into the time that makes a worker stuck.
+# Checks of the pulse within `hang_timeout`.
 CHECKS = 4
-# For the stacks to be written.
+# Seconds for the stacks to be written.
 DUMP_TIME = 0.5

@@ -12,7 +12,7 @@ from .timers import Timer, Timers
 
 
 class Leaving:
-    """Knows who is leaving; nobody comes back from here."""
+    """The leaving workers. A worker that was added never serves again."""
 
     def __init__(self, timers: Timers, drain_timeout: float, kill_timeout: float | None) -> None:
         self._timers = timers
@@ -36,7 +36,7 @@ class Leaving:
         return timer is not None
 
     def hurry(self) -> None:
-        """Whoever is leaving leaves now. Asked again and again, it takes no longer."""
+        """Ends the drain of every leaving worker. A second call does not prolong it."""
         for worker, timer in list(self._deadlines.items()):
             worker.hurry()
             if timer.when > time.monotonic() + HURRY:
@@ -46,7 +46,7 @@ class Leaving:
     def kill(self, worker: WorkerHandle) -> None:
         """Ends a worker, leaving or not."""
         worker.kill()
-        # The end of a thread that is given up wakes nobody.
+        # A thread that is given up makes no descriptor ready, so a timer wakes the loop.
         self._timers.after(0, lambda: None)
 
     def _expire(self, worker: WorkerHandle) -> None:
@@ -54,6 +54,6 @@ class Leaving:
         self.kill(worker)
 
 
-# Workers leave by themselves a moment before.
+# Workers end by themselves a moment before this.
 KILL_GRACE = 0.95
 HURRY = 0.7

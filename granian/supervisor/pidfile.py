@@ -46,7 +46,7 @@ class PidFile:
             pass
 
     def _read(self) -> int | None:
-        """Whose it is; nobody's if it is empty, as a start on a full disk leaves it."""
+        """The owner's process id; `None` for an empty file, which a start on a full disk leaves behind."""
         try:
             mode = os.lstat(self._path).st_mode
             if not stat.S_ISREG(mode):

@@ -77,13 +77,13 @@ class ProcessHandle(WorkerHandle):
         if self.pipe is None:
             return False
         try:
-            # First, as it may fail for want of descriptors: the worker waits for what has been announced.
+            # Before the command, since it may fail for want of descriptors: after the command the worker waits.
             with socket.fromfd(self.pipe.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as channel:
                 self.send(Command.LISTEN, (position, None))
                 sendfds(channel, [listener.fileno()])
             return True
         except OSError:
-            # It is ending, or descriptors are short: another one gets it, with the next change of the crew.
+            # The worker is ending, or there are no descriptors. The next change of the crew picks another one.
             return False
 
     def release(self) -> None:
@@ -108,7 +108,7 @@ def start_process(target: Callable[..., None], arguments: tuple[Any, ...], name:
     process: BaseProcess = context.Process(
         target=target, name=name, args=(*arguments, _parents_own() if is_fork else [])
     )
-    # Between the fork and its own handlers a child must not take a signal for the parent's.
+    # Until the child has handlers of its own, the parent's must not run in it.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED) if is_fork else None
     try:
         process.start()
@@ -129,13 +129,13 @@ def _parents_own() -> list[int]:
         try:
             found.append(item.fileno())
         except (OSError, ValueError):
-            # Closed meanwhile.
+            # It was closed meanwhile.
             continue
     return [descriptor for descriptor in found if descriptor >= 0]
 
 
 class Sentinel:
-    """What tells the parent of a process's end."""
+    """The descriptor that is readable once a process has ended."""
 
     def __init__(self, process: BaseProcess) -> None:
         self._process = process

@@ -15,10 +15,10 @@ class Queues:
         self._listeners = listeners
 
     def share(self, slots: Sequence[Slot]) -> None:
-        """Gives queues without a worker of their own to another one, and takes back those that have got one."""
+        """Assigns each queue without a worker to another worker, and takes it back once its own worker serves."""
         serving = [slot.serving for slot in slots if slot.serving is not None]
         for number in range(self._listeners.slots):
-            # A slot that was given up has left its queue: the kernel goes on filling it.
+            # The queue of a removed slot stays open, since the kernel goes on filling it.
             own = slots[number].serving if number < len(slots) else None
             for position, listener in self._listeners.own(number).items():
                 others = [worker for worker in serving if worker is not own and position in worker.listening]

@@ -59,13 +59,13 @@ class FileWatch:
 
 
 class Outputs:
-    """The files that this process writes to: each line about a reload would lead to the next reload."""
+    """The files that this process writes to. They are ignored: a line about a reload would cause the next one."""
 
     def __init__(self) -> None:
         self._files = {identity for number in (1, 2) if (identity := _identity(number)) is not None}
         loggers = [logging.getLogger(), *logging.root.manager.loggerDict.values()]
         handlers = [handler for one in loggers for handler in getattr(one, "handlers", ())]
-        # By their names: a rotated file is another one.
+        # By name, since a rotated log is another file.
         self._names = {os.path.realpath(one.baseFilename) for one in handlers if isinstance(one, logging.FileHandler)}
 
     def __contains__(self, path: str) -> bool:
@@ -103,7 +103,7 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
             return
         try:
             if not told:
-                # The watch has been set up once the first round is over.
+                # After the first round the watch is set up.
                 pipe.send(None)
                 told = True
             if changes:
@@ -113,9 +113,9 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
 
 
 def _is_deserted(pipe: Connection) -> bool:
-    """Whether nobody is left to read the pipe, which is to say that the supervisor is dead."""
+    """Whether the pipe has no reader any more: the supervisor is dead."""
     poll = select.poll()
-    # Errors are told even if nothing is asked.
+    # `poll` reports errors whatever the mask.
     poll.register(pipe.fileno(), 0)
     return bool(poll.poll(0))
 
@@ -139,5 +139,5 @@ def make_filter(config: Config, outputs: Outputs) -> Any:
     return Filter()
 
 
-# Milliseconds between two looks at whether the supervisor is still there.
+# Milliseconds between two checks that the supervisor lives.
 ROUND = 500

@@ -1,6 +1,6 @@
 """Signals as something to wait for: a descriptor that becomes readable, and the numbers behind it.
 
-While the application is loaded there is nobody to wait: a stop then interrupts the loading.
+While the application is being loaded the descriptor is not watched, so a stop interrupts the loading.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class SignalWatch:
         self._previous_descriptor = -1
 
     def __enter__(self) -> SignalWatch:
-        # Elsewhere Python allows no handlers: a server on another thread is stopped by its methods.
+        # Python allows handlers on the main thread only. A server on another thread is stopped by its methods.
         if threading.current_thread() is threading.main_thread() and not self.is_active:
             self.is_active = True
             self._previous_descriptor = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
@@ -82,7 +82,7 @@ class SignalWatch:
             insisting.join()
 
     def _insist(self, noticed: threading.Event) -> None:
-        """Sends a signal again that came right before a system call: Python looks at it when that returns."""
+        """Sends a signal again that came right before a system call, since Python handles it only after the call."""
         main = threading.main_thread().ident
         while main is not None and not noticed.wait(INSIST_EVERY):
             came = self._receive(socket.MSG_PEEK)
@@ -93,7 +93,7 @@ class SignalWatch:
         return self._reader.fileno()
 
     def wake(self, signum: int = 0) -> None:
-        """As if the signal had come; 0 only wakes. From any thread."""
+        """Acts as if the signal had come, from any thread; 0 only wakes."""
         try:
             self._writer.send(bytes([signum]))
         except OSError:

@@ -1,11 +1,11 @@
-"""One worker's place: which worker has it, which one is to follow, and what a start that fails leads to.
+"""`Slot`: one worker's place, with the worker that serves, its successor, and the waits after failed starts.
 
     EMPTY -> BOOTING -> SERVING <-> REPLACING
                 ^  |       |          |
                 |  v       v          v
                WAITING <- (crash)  RETRYING (the old worker serves on)
 
-A slot decides; the supervisor starts, stops and logs.
+A slot keeps the state; the crew starts, stops and logs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from .timers import Timer
 
 
 class SlotState(Enum):
-    """Who serves, and what is coming."""
+    """The worker that serves, and the one to come."""
 
     EMPTY = "empty"
     # The first worker, or one after a crash, is starting; nobody serves.
@@ -40,7 +40,7 @@ class Slot:
         self.state = SlotState.EMPTY
         self.serving: WorkerHandle | None = None
         self.coming: WorkerHandle | None = None
-        # Starts and short lives in a row that came to nothing.
+        # Failed starts and early deaths in a row.
         self.failures = 0
         self.retry: Timer | None = None
         # Why it is to be replaced, for the log.
@@ -71,7 +71,7 @@ class Slot:
         return old
 
     def abandon(self) -> WorkerHandle | None:
-        """The worker that is starting is not wanted any more; gives it."""
+        """Gives up the worker that is starting, and returns it."""
         self._drop_retry()
         dropped, self.coming = self.coming, None
         self._settle()
@@ -92,7 +92,7 @@ class Slot:
         self.state = SlotState.RETRYING if self.serving else SlotState.WAITING
 
     def close(self) -> list[WorkerHandle]:
-        """Gives the workers, which are to stop; none comes any more."""
+        """Closes the place, and returns its workers, which are to stop."""
         self._drop_retry()
         workers = self.workers()
         self.serving = self.coming = None

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 
 class Timer:
-    """One call to come."""
+    """One scheduled call."""
 
     def __init__(self, when: float, function: Callable[[], None]) -> None:
         self.when = when
@@ -38,7 +38,7 @@ class Timers:
         return max(self._heap[0][0] - time.monotonic(), 0) if self._heap else None
 
     def run(self) -> None:
-        """Makes the calls that are due; those that they add come at the next turn, at the earliest."""
+        """Makes the calls that are due. Calls that they add wait for the next turn at least."""
         now = time.monotonic()
         due = []
         while self._heap and self._heap[0][0] <= now:

@@ -76,7 +76,7 @@ class Forwarded:
 
 
 class TrustedHosts:
-    """Whom to believe."""
+    """The addresses, networks and names that are trusted."""
 
     def __init__(self, hosts: Sequence[str] | str) -> None:
         items = hosts.split(",") if isinstance(hosts, str) else hosts
@@ -141,7 +141,7 @@ def _joined(headers: Iterable[tuple[bytes, bytes]], wanted: bytes) -> str:
 
 
 def _items(values: str) -> list[str]:
-    """What stands in a list header."""
+    """The elements of a list header."""
     return [item for part in values.split(",") if (item := part.strip())]
 
 

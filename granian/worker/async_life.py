@@ -25,7 +25,7 @@ class AsyncWorker:
         self._lifespan = LifespanProtocol(app) if interface == Interfaces.ASGI else None
         self._callbacks = RSGILifespan(app) if interface == Interfaces.RSGI else None
         self._serving: Serving | None = None
-        # Another one is there by the time that it stops.
+        # True if another one has its place when it stops.
         self.is_replaced = False
         self._renewal: Renewal | None = None
 
@@ -84,5 +84,5 @@ class AsyncWorker:
             self._callbacks.shutdown(self._loop)
 
 
-# For what was cancelled to come to its end (s).
+# Seconds for cancelled requests to end.
 CANCEL_TIME = 0.5

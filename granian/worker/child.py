@@ -53,10 +53,10 @@ def die_with_parent(parent: int) -> None:
     except (OSError, AttributeError):
         return
     if parent and os.getppid() != parent and multiprocessing.get_start_method(allow_none=True) == "fork":
-        # It died before this was set.
+        # The parent died before prctl was called.
         os._exit(0)
 
 
 PR_SET_PDEATHSIG = 1
-# What non-daemon threads get after a worker has left without being asked.
+# Seconds for non-daemon threads to end after a worker has ended without being asked.
 THREADS_TIMEOUT = 5.0

@@ -37,7 +37,7 @@ class ExitGuard:
         while left := self.left():
             with self._changed:
                 self._changed.wait(min(left, GUARD_STEP))
-        # Whoever is stuck may hold a lock of the log: the last words have a thread of their own.
+        # A stuck thread may hold a lock of the log, so the last lines have a thread of their own.
         speaker = threading.Thread(target=_say_last_words, daemon=True)
         speaker.start()
         speaker.join(MOMENT)

@@ -37,7 +37,7 @@ class WorkerLife:
     def __init__(self, spec: WorkerSpec, pipe: Connection) -> None:
         self.spec = spec
         self.loop: asyncio.AbstractEventLoop | None = None
-        # What the process ends with, even if it is ended before `run` returns.
+        # The exit code of the process, even if it ends before `run` returns.
         self.exit_code = 0
         self._pipe = WorkerPipe(pipe)
         self._serving: Serving | None = None
@@ -46,20 +46,20 @@ class WorkerLife:
         self._starting = True
         self._stopping = False
         self._is_replaced = False
-        # Why it stops, if nobody has told it to.
+        # The reason of a stop that nobody asked for.
         self._reason: str | None = None
         self._stop = asyncio.Event()
         self._hurry: asyncio.Future[None]
         self._deadline = 0.0
         # Set by the process around this life: called when the end begins, with seconds until it must be over.
         self.on_stopping: Callable[[float], None] = lambda seconds: None
-        # And when the application is there, but has not started yet.
+        # Called when the application is loaded, before it starts.
         self.on_loaded: Callable[[], None] = lambda: None
-        # What was there before the first request belongs to the application's lifespan.
+        # Tasks from before the first request belong to the application's lifespan.
         self._startup_tasks: set[asyncio.Task[Any]] = set()
 
     def run(self) -> int:
-        """Lives; gives the exit code."""
+        """Runs the worker to its end; returns the exit code."""
         try:
             self._load()
         except BaseException as error:
@@ -102,7 +102,7 @@ class WorkerLife:
             if self.loop is not None:
                 self.loop.call_soon_threadsafe(function)
         except RuntimeError:
-            # The loop is closed: the end is near.
+            # The loop is closed, and the worker about to end.
             pass
 
     # Starting.
@@ -146,7 +146,7 @@ class WorkerLife:
             self.exit_code = 1
         if self.loop is not None:
             try:
-                # What has been started so far ends in order.
+                # Tasks of the start end in order.
                 self.loop.run_until_complete(asyncio.wait_for(self._end_tasks(), GRACE / 2))
             except (Exception, SystemExit, KeyboardInterrupt, asyncio.CancelledError) as second:
                 logger.debug("The tasks of a failed start did not end: %r", second)
@@ -202,7 +202,7 @@ class WorkerLife:
         await cancel_all(loop, self._kept_tasks(), GRACE / 4)
 
     async def _wait(self, future: asyncio.Future[None]) -> bool:
-        """Waits within the drain's time; whether it came to its end."""
+        """Waits for the future within the drain's time; returns whether it is done."""
         left = max(self._deadline - time.monotonic(), 0)
         await asyncio.wait([future, self._hurry], timeout=left, return_when=asyncio.FIRST_COMPLETED)
         return future.done()
@@ -264,16 +264,16 @@ class WorkerLife:
     def _close(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._serving is not None:
             self._serving.close()
-        # It must go on the thread that it has lived on.
+        # The worker must be dropped on its own thread.
         self._serving = None
         self._pipe.unwatch()
         loop.close()
 
 
-# Between the end of the drain and the end of everything.
+# Seconds between the end of the drain and the end of the process.
 GRACE = 0.8
-# After a second signal.
+# Seconds to end in after a second signal.
 FORCED = 0.5
 MOMENT = 0.1
-# So many heartbeats go into the time that makes a worker stuck.
+# Heartbeats within `hang_timeout`.
 BEATS = 4

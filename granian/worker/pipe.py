@@ -31,7 +31,7 @@ class WorkerPipe:
             pass
 
     def beat(self) -> None:
-        """One more sign of life, unless nobody has read the last ones: a supervisor that stands still stops nobody."""
+        """Sends a sign of life, unless the pipe is full: a supervisor that stands still must not stop its workers."""
         poll = select.poll()
         poll.register(self.fileno(), select.POLLOUT)
         if poll.poll(0):
@@ -40,7 +40,7 @@ class WorkerPipe:
     def watch(self, loop: asyncio.AbstractEventLoop, handle: Callable[[], Any]) -> None:
         self._loop = loop
         loop.add_reader(self.fileno(), handle)
-        # uvloop makes what it watches non-blocking; a message is read and written whole.
+        # uvloop makes a watched descriptor non-blocking, but messages are read and written whole.
         os.set_blocking(self.fileno(), True)
 
     def unwatch(self) -> None:
@@ -49,7 +49,7 @@ class WorkerPipe:
             loop.remove_reader(self.fileno())
 
     def commands(self) -> Iterator[tuple[Command, Any]]:
-        """Those that are there. What a loop has seen may have been taken since: reading without a look would block.
+        """The commands that have arrived. Each is polled for first, since the loop's event may be out of date.
 
         # Errors
         `EOFError` if the supervisor is dead.

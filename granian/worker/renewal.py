@@ -1,4 +1,4 @@
-"""`Renewal`: follows the files of certificates for a worker that no supervisor does that for."""
+"""`Renewal`: follows the files of certificates for the worker of an embedded server."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Renewal:
             self._timer = self._loop.call_later(INTERVAL, self._look)
 
     def close(self) -> None:
-        """What is being read is not taken any more."""
+        """Ends the watch; certificates that are being read are dropped."""
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
@@ -41,7 +41,7 @@ class Renewal:
         try:
             return load_tls(self._watch.options)
         except ConfigurationError as error:
-            # They were sound a moment ago: they change right now, and are looked at again.
+            # They passed the check a moment ago, so they are changing now, and the next look follows.
             logger.warning("The certificates stay as they were: %s", error)
             return None
 
@@ -54,5 +54,5 @@ class Renewal:
             self._worker.set_tls(tls)
 
 
-# How often the files are looked at (s).
+# Seconds between two looks at the files.
 INTERVAL = 1.0

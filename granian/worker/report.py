@@ -1,4 +1,4 @@
-"""What a worker and its supervisor tell each other over their pipe."""
+"""The messages between a worker and its supervisor over their pipe."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ class Report(Enum):
     BOOTING = "booting"
     READY = "ready"
     BEAT = "beat"
-    # It has served as many requests as it should.
+    # The worker has served its number of requests.
     SPENT = "spent"
-    # It accepts nothing any more; the text says why, if it has not been told to.
+    # The worker has stopped accepting. The text is the reason, if it was not told to.
     DRAINING = "draining"
-    # It could not start; the text is for the log.
+    # The worker could not start. The text is for the log.
     FAILED = "failed"
     GONE = "gone"
 
@@ -25,13 +25,13 @@ class Command(Enum):
 
     # Accept on one more socket: its number, and its descriptor, or None if that follows.
     LISTEN = "listen"
-    # Leave the socket of this number to others.
+    # Stop accepting on the socket of this number.
     UNLISTEN = "unlisten"
     # Read certificates and keys anew.
     RELOAD_TLS = "reload_tls"
     # Another worker is there in this one's place; comes before the stop.
     REPLACED = "replaced"
-    # For workers that no signal can be sent to.
+    # Drain: for a thread, which no signal can be sent to.
     STOP = "stop"
-    # Drain no longer: what still runs is cancelled.
+    # End the drain: requests that still run are cancelled.
     CANCEL = "cancel"

@@ -57,7 +57,7 @@ class Serving:
         """Reads certificates and keys anew, for the connections to come."""
         options = TlsOptions.from_config(self._config)
         if options is not None:
-            # To open an encrypted key takes longer than requests should wait.
+            # On a thread, since to open an encrypted key takes longer than requests should wait.
             self._tls = self._loop.run_in_executor(None, load_tls, options)
             self._tls.add_done_callback(self._take_tls)
 
@@ -84,7 +84,7 @@ class Serving:
             self.accepting.close()
 
     def _take_tls(self, loaded: asyncio.Future[LoadedTls]) -> None:
-        # Those that have been asked for last are read last.
+        # An older result than the last one asked for is dropped.
         if self._is_closed or loaded is not self._tls or loaded.cancelled():
             return
         try:

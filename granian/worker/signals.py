@@ -1,4 +1,4 @@
-"""The signals of a worker process: before the application is there, while it serves, and for a look inside."""
+"""The signals of a worker process: during the load, while it serves, and for a dump of its stacks."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ def reset_signals() -> None:
 
 
 def ignore(signum: int, frame: FrameType | None) -> None:
-    """The handler of signals that are somebody else's, or are told otherwise."""
+    """The handler of signals that this process ignores or learns of by its wake-up descriptor."""
 
 
 class SignalAlarm:
     """Wakes an event loop for every signal.
 
-    Python runs handlers between its own steps: a signal that comes when the loop is about to sleep, and has
-    looked already, would wait until something else wakes it.
+    Python runs handlers between its own steps. Without the alarm a signal that comes just before the loop sleeps would
+    wait until something else wakes the loop.
     """
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ def handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
         alarm.watch(life.loop)
 
     def handle_stop(signum: int, frame: FrameType | None) -> None:
-        # Again means nothing: a signal to the process group comes here from its sender and from the supervisor.
+        # A second signal does nothing: one to the process group arrives from its sender and from the supervisor.
         life.request_stop()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
@@ -62,7 +62,7 @@ def handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
 
 
 def handle_dumps(life: WorkerLife) -> None:
-    """USR2 writes the stacks of all threads, even of those that never come back to Python, and of all tasks."""
+    """Makes USR2 write the stacks of all threads, even of those that never return to Python, and of all tasks."""
 
     def handle_dump(signum: int, frame: FrameType | None) -> None:
         try:

@@ -1,4 +1,4 @@
-"""What a worker is started with."""
+"""`WorkerSpec`: the values that a worker is started with."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ..sockets import Roles
 
 @dataclass(frozen=True)
 class Loader:
-    """How a worker gets the application, if not by the target."""
+    """The function that gives a worker its application, in place of the target."""
 
     function: Callable[..., Any]
     with_target: bool
@@ -29,7 +29,7 @@ class WorkerSpec:
     number: int
     config: Config
     drain_timeout: float
-    # By their number among all of the service's.
+    # The listening sockets, by their number in the service.
     sockets: dict[int, socket.socket]
     title: str | None = None
     # After so many requests it reports itself spent.
