@@ -14,6 +14,8 @@ pub mod responders;
 pub mod runtime;
 pub mod service;
 pub mod stream;
+#[cfg(test)]
+mod testing;
 pub mod tls;
 mod transfer;
 mod ws;

@@ -154,7 +154,7 @@ impl<S: Stream> Connection<S> {
                 Phase::Preface(handshake) => match Pin::new(handshake).poll(cx) {
                     Poll::Pending => return,
                     Poll::Ready(Ok(codec)) => self.open(codec),
-                    Poll::Ready(Err(error)) => return self.end(cx, cause_before_open(&error)),
+                    Poll::Ready(Err(error)) => self.end(cx, cause_before_open(&error)),
                 },
                 Phase::Open(codec, course) => {
                     if self.pipe.take_flood().is_some() {
@@ -166,10 +166,10 @@ impl<S: Stream> Connection<S> {
                         Poll::Ready(Some(Ok((request, respond)))) => {
                             self.start(cx, request, respond)
                         }
-                        Poll::Ready(Some(Err(error))) => return self.end(cx, cause_of(&error)),
+                        Poll::Ready(Some(Err(error))) => self.end(cx, cause_of(&error)),
                         Poll::Ready(None) => {
                             let cause = self.cause_without_error();
-                            return self.end(cx, cause);
+                            self.end(cx, cause);
                         }
                     }
                 }

@@ -31,3 +31,6 @@ pub(crate) struct Upgrade {
     /// The request that asked for the upgrade, as frames.
     pub(crate) request: Vec<u8>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! Threads and time: the reactor that owns sockets, tasks and timers. Knows nothing of HTTP.
 
+mod clock;
 mod deferred;
 mod forks;
 pub mod reactor;

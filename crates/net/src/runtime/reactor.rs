@@ -21,6 +21,7 @@ use mio::event::Source;
 use mio::{Events, Interest, Token};
 use slab::Slab;
 
+use super::clock::Clock;
 use super::deferred::DeferredWrites;
 use super::forks::ForkWatch;
 use super::readiness::Readiness;
@@ -44,6 +45,7 @@ struct Inner {
     ready: RefCell<VecDeque<usize>>,
     timers: RefCell<Timers>,
     mailbox: Arc<Mailbox>,
+    clock: Clock,
     now: Cell<Instant>,
     in_turn: Cell<bool>,
     /// A task has ended since the last turn or settlement began.
@@ -72,6 +74,7 @@ impl Reactor {
         let poll = mio::Poll::new()?;
         let registry = poll.registry().try_clone()?;
         let waker = mio::Waker::new(&registry, WAKE)?;
+        let clock = Clock::default();
         Ok(Self(Rc::new(Inner {
             poll: RefCell::new(poll),
             events: RefCell::new(Events::with_capacity(EVENTS_PER_TURN)),
@@ -83,7 +86,8 @@ impl Reactor {
             ready: RefCell::new(VecDeque::new()),
             timers: RefCell::new(Timers::default()),
             mailbox: Arc::new(Mailbox::new(waker)),
-            now: Cell::new(Instant::now()),
+            now: Cell::new(clock.now()),
+            clock,
             in_turn: Cell::new(false),
             has_ended: Cell::new(false),
             left: Cell::new(0),
@@ -94,6 +98,12 @@ impl Reactor {
     /// The poller's descriptor: readable when a turn has something to do.
     pub fn descriptor(&self) -> RawFd {
         self.0.poll.borrow().as_raw_fd()
+    }
+
+    /// The clock, for a test to move.
+    #[cfg(test)]
+    pub(crate) fn clock(&self) -> &Clock {
+        &self.0.clock
     }
 
     /// The mailbox through which other threads reach this reactor.
@@ -178,7 +188,7 @@ impl Reactor {
         self.0.in_turn.set(true);
         self.0.mailbox.attend(true);
         if !self.0.deferred.is_empty() {
-            self.0.now.set(Instant::now());
+            self.0.now.set(self.0.clock.now());
             self.0.deferred.end_gathering(self.0.now.get());
             self.run_deferred();
         }
@@ -194,7 +204,7 @@ impl Reactor {
     /// if a turn is needed: for the rest, for writes that were deferred until other Python code has run, or
     /// for its owner to see that a task has ended.
     pub fn settle(&self) -> bool {
-        self.0.now.set(Instant::now());
+        self.0.now.set(self.0.clock.now());
         self.0.has_ended.set(false);
         self.run_ready();
         self.0.mailbox.attend(false);
@@ -230,7 +240,7 @@ impl Reactor {
             debug_assert_eq!(error.kind(), io::ErrorKind::Interrupted);
             events.clear();
         }
-        self.0.now.set(Instant::now());
+        self.0.now.set(self.0.clock.now());
         for event in events.iter() {
             if event.token() == WAKE {
                 self.0.mailbox.acknowledge();
@@ -283,7 +293,7 @@ impl Reactor {
             self.0.left.set(left + usize::from(gathers));
             self.poll_task(key);
             if !self.0.deferred.is_empty() {
-                let now = Instant::now();
+                let now = self.0.clock.now();
                 self.0.deferred.note_duration(now);
                 if self.0.deferred.is_due(now) {
                     self.run_deferred();

@@ -47,6 +47,7 @@ impl<S: StreamIo> OpenWebSocket<S> {
     }
 }
 
-/// Time and bytes for which the rest of an answered request is read and thrown away. Clients that are reset in the middle of an upload lose the response (httpx), or hang (curl 7).
+/// Time and bytes for which the rest of an answered request is read and thrown away. Clients that are
+/// reset in the middle of an upload lose the response (httpx), or hang (curl 7).
 pub(super) const DISCARD_TIME: Duration = Duration::from_secs(5);
 pub(super) const DISCARD_LIMIT: usize = 64 * 1024 * 1024;

@@ -1,0 +1,157 @@
+//! What tests of drive loops are made of: a reactor with a clock that the test moves, streams in memory, an application
+//! that the test plays itself. Scripts read like the wire.
+
+mod app;
+mod pair;
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use granian_proto::{h1, ws};
+
+pub(crate) use self::app::TestApp;
+pub(crate) use self::pair::{End, pair};
+use crate::exchange::app::{Address, Peer};
+use crate::limits::{Http2Limits, Limits, Versions, WebSocketLimits};
+use crate::runtime::reactor::{Reactor, TaskHandle};
+use crate::service::Service;
+
+/// A reactor and the service that it drives. Clones are the same.
+#[derive(Clone)]
+pub(crate) struct Bench {
+    pub(crate) reactor: Reactor,
+    pub(crate) app: Rc<TestApp>,
+    pub(crate) service: Rc<Service>,
+    /// Turns in a row without anything to do.
+    quiet: Rc<Cell<usize>>,
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        Self::with(limits())
+    }
+
+    pub(crate) fn with(limits: Limits) -> Self {
+        let app = Rc::new(TestApp::default());
+        let reactor = Reactor::new().unwrap();
+        reactor.clock().advance(Duration::ZERO);
+        Self {
+            reactor,
+            service: Rc::new(Service::new(Rc::clone(&app) as Rc<_>, limits)),
+            app,
+            quiet: Rc::default(),
+        }
+    }
+
+    /// Runs `future` as a task; `make` gets its handle.
+    pub(crate) fn spawn<F>(&self, make: impl FnOnce(TaskHandle) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        self.reactor.spawn(|handle| Ok(make(handle))).unwrap();
+    }
+
+    /// Turns until the script is done.
+    ///
+    /// # Panics
+    /// When nothing happens any more and the script still waits.
+    pub(crate) fn run<T>(&self, script: impl Future<Output = T>) -> T {
+        let mut script = pin!(script);
+        self.quiet.set(0);
+        loop {
+            let polled = script
+                .as_mut()
+                .poll(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(result) = polled {
+                return result;
+            }
+            let quiet = self.quiet.get() + 1;
+            self.quiet.set(if self.reactor.turn() { 0 } else { quiet });
+            assert!(quiet < PATIENCE, "the script waits for what never happens");
+        }
+    }
+
+    /// Lets everything happen that can without time passing.
+    pub(crate) async fn settle(&self) {
+        self.quiet.set(0);
+        poll_fn(|_| match self.quiet.get() < SETTLED {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        })
+        .await;
+    }
+
+    /// Lets time pass, then everything happen.
+    pub(crate) async fn pass(&self, time: Duration) {
+        self.settle().await;
+        self.reactor.clock().advance(time);
+        self.settle().await;
+    }
+}
+
+/// A client somewhere.
+pub(crate) fn peer() -> Arc<Peer> {
+    Arc::new(Peer {
+        local: Address::Ip(([127, 0, 0, 1], 8000).into()),
+        remote: Address::Ip(([127, 0, 0, 1], 50_000).into()),
+        scheme: "http",
+        tls: None,
+        memo: Default::default(),
+    })
+}
+
+/// Bounds as a worker has them by default.
+pub(crate) fn limits() -> Limits {
+    let head = Duration::from_secs(30);
+    Limits {
+        http1: h1::Options {
+            max_head_size: 65_536,
+            max_target_size: 65_534,
+            max_fields: 256,
+            max_body_size: None,
+            header_timeout: head,
+            keep_alive_timeout: head,
+            body_timeout: Some(Duration::from_secs(60)),
+            keep_alive: true,
+        },
+        http2: Http2Limits {
+            adaptive_window: false,
+            connection_window: 1 << 20,
+            stream_window: 1 << 20,
+            keep_alive_interval: None,
+            keep_alive_timeout: Duration::from_secs(20),
+            max_concurrent_streams: 200,
+            max_frame_size: 16_384,
+            max_header_list_size: 65_536,
+            max_send_buffer_size: 400 * 1024,
+            header_timeout: head,
+        },
+        versions: Versions::All,
+        websocket: WebSocketLimits {
+            enabled: true,
+            deflate: false,
+            queue: 1 << 20,
+            engine: ws::Options {
+                max_message_size: 1 << 24,
+                ping_interval: None,
+                ping_timeout: None,
+                idle_timeout: None,
+                close_timeout: Duration::from_secs(10),
+            },
+        },
+        active: 1000,
+        has_gil: false,
+        window: 65_536,
+        write_timeout: Duration::from_secs(60),
+    }
+}
+
+/// Turns in a row without anything to do, after which nothing happens by itself, and after which a script that still
+/// waits has failed.
+const SETTLED: usize = 3;
+const PATIENCE: usize = 16;
