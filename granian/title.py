@@ -8,7 +8,14 @@ def set_title(title: str | None) -> None:
     if title is None:
         return
     try:
-        from setproctitle import setproctitle
+        from setproctitle import setproctitle, setthreadtitle
     except ImportError:
         return
     setproctitle(title)
+    # The kernel's short name is the title's beginning. CPython splits /proc/self/stat at spaces when it counts threads
+    # after a fork: with a space in that name it counts wrong, and warns of threads that there are not.
+    setthreadtitle("-".join(title.split())[:SHORT_NAME].rstrip("-"))
+
+
+# Bytes of the kernel's name of a thread.
+SHORT_NAME = 15

@@ -12,6 +12,7 @@ import stat
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import pytest
 from e2e.wire import Wire
@@ -557,3 +558,31 @@ def test_lifespan_that_fails_says_it_once(launch):
         "[ERROR] worker-1 could not start: ASGI lifespan startup failed",
     ]
     assert "Traceback" not in failing.log()
+
+
+# What a line of /proc/PID/stat has (proc_pid_stat(5)).
+STAT_FIELDS = 52
+
+
+def test_warnings_of_the_development_mode(program):
+    """CPython counted threads wrong, and warned of a fork in a process with threads."""
+    command = [sys.executable, "-X", "dev", "-W", "always", "-m", "granian", "--port", "0", "main:app"]
+    service = program(HELLO, command=command, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
+    service.wait_ready()
+    service.signal(signal.SIGHUP)
+    service.wait_line("Stopped old worker-1")
+    assert service.get("/").status == 200
+    service.stop()
+    assert "Warning" not in service.log(), service.log()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("name", [None, "a service of ours"])
+def test_short_names_have_no_spaces(serve, name):
+    """What splits /proc/PID/stat at spaces counts threads wrong, as CPython does after a fork."""
+    pytest.importorskip("setproctitle")
+    service = serve(HELLO, *(("--process-name", name) if name else ()))
+    for pid in (service.process.pid, *service.pids()):
+        assert len(Path(f"/proc/{pid}/stat").read_text().split()) == STAT_FIELDS
+        title = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
+        assert title.startswith(name or "granian asginl 127.0.0.1:")
