@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -94,6 +95,7 @@ def entrypoint() -> None:
 @click.version_option(__version__, prog_name="granian", message="%(prog)s %(version)s")
 def cli(app: str, threads: int | None, opt: bool, **values: Any) -> None:
     """Serves APP until it is told to stop."""
+    _forget_secrets()
     if threads is not None:
         values["runtime_threads"] = threads
     values["http1_settings"] = HTTP1Settings(**_taken(values, "http1_"))
@@ -127,6 +129,13 @@ def _complain(error: FatalError) -> None:
     if not logger.handlers or not logger.isEnabledFor(logging.ERROR):
         configure_logging(LogLevels.error)
     logger.error("%s", message)
+
+
+def _forget_secrets() -> None:
+    """Takes secrets out of the environment, which the application and what it starts would inherit."""
+    for _, one, _ in options_of(Config):
+        if one.is_secret:
+            os.environ.pop(one.environment, None)
 
 
 def _flags() -> dict[str, str]:

@@ -96,7 +96,9 @@ class Config:
     # TLS.
     ssl_cert: Path | None = option(None, "--ssl-certificate", FilePath(Presence.FILE), "Certificate chain (PEM)")
     ssl_key: Path | None = option(None, "--ssl-keyfile", FilePath(Presence.FILE), "Private key (PEM)")
-    ssl_key_password: str | None = option(None, "--ssl-keyfile-password", Text(), "Password of the private key")
+    ssl_key_password: str | None = option(
+        None, "--ssl-keyfile-password", Text(), "Password of the private key", is_secret=True
+    )
     ssl_protocol_min: SSLProtocols = option(
         SSLProtocols.tls13, "--ssl-protocol-min", Choice(SSLProtocols), "Oldest version of TLS"
     )

@@ -22,6 +22,8 @@ class Option:
     is_multiple: bool = False
     # The default as the help shows it, where the value itself does not explain it.
     default_text: str | None = None
+    # Nothing that applications, logs or representations of a config may show.
+    is_secret: bool = False
 
     @property
     def environment(self) -> str:
@@ -46,7 +48,8 @@ class Option:
 
 def option(default: Any, flag: str, kind: Kind, help: str, **facts: Any) -> Any:
     """A dataclass field with its `Option` in the metadata."""
-    return dataclasses.field(default=default, metadata={"option": Option(flag, kind, help, **facts)})
+    made = Option(flag, kind, help, **facts)
+    return dataclasses.field(default=default, repr=not made.is_secret, metadata={"option": made})
 
 
 def options(flag: str, kind: Kind, help: str, **facts: Any) -> Any:

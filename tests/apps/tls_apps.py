@@ -27,6 +27,8 @@ async def asgi(scope: dict[str, Any], receive: Any, send: Any) -> None:
         case "/tls":
             tls = scope["extensions"].get("tls")
             body = json.dumps({"scheme": scope["scheme"], "version": scope["http_version"], "tls": tls}).encode()
+        case "/environment":
+            body = names_of_environment().encode()
         case "/echo":
             body = await read(receive)
         case "/pid":
@@ -73,7 +75,13 @@ async def stream(receive: Any, send: Any) -> None:
     await send({"type": "http.response.body", "body": b""})
 
 
+def names_of_environment() -> str:
+    return json.dumps(sorted(os.environ))
+
+
 async def rsgi(scope: Any, protocol: Any) -> None:
+    if scope.path == "/environment":
+        return protocol.response_str(200, [], names_of_environment())
     body = json.dumps({"scheme": scope.scheme, "version": scope.http_version, "tls": scope.tls})
     protocol.response_str(200, [], body)
 
@@ -81,4 +89,6 @@ async def rsgi(scope: Any, protocol: Any) -> None:
 def wsgi(environ: dict[str, Any], start_response: Any) -> list[bytes]:
     found = {name: value for name, value in environ.items() if name.startswith(("SSL_", "HTTPS"))}
     start_response("200 OK", [])
+    if environ["PATH_INFO"] == "/environment":
+        return [names_of_environment().encode()]
     return [json.dumps({"scheme": environ["wsgi.url_scheme"], **found}).encode()]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -57,6 +59,31 @@ def test_password_by_environment(server: ServerFactory, files: Files) -> None:
     running = server(APP, "asgi", *options, env={"GRANIAN_SSL_KEYFILE_PASSWORD": PASSWORD}, fresh=True)
     with TlsWire(running, context(files.authority)) as wire:
         assert wire.request("GET", "/").response().status == 200
+
+
+@pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi"])
+def test_password_is_not_the_applications(server: ServerFactory, files: Files, interface: str) -> None:
+    """It was in `os.environ`, and so in that of all that the application starts."""
+    key = files.write("secret.key", files.credential.key_pem(encryption=encrypted(PASSWORD)))
+    options = ("--ssl-certificate", str(files.certificate), "--ssl-keyfile", str(key))
+    env = {"GRANIAN_SSL_KEYFILE_PASSWORD": PASSWORD, "GRANIAN_LOG_LEVEL": "debug"}
+    running = server(f"tls_apps:{interface}", interface, *options, env=env, fresh=True)
+    with TlsWire(running, context(files.authority)) as wire:
+        names = json.loads(wire.request("GET", "/environment").response().body)
+    assert "GRANIAN_LOG_LEVEL" in names
+    assert "GRANIAN_SSL_KEYFILE_PASSWORD" not in names
+    # The key is opened again.
+    mark = running.mark()
+    running.process.send_signal(signal.SIGHUP)
+    running.wait_line("Stopped old worker-1", mark)
+    with TlsWire(running, context(files.authority)) as wire:
+        assert wire.request("GET", "/").response().status == 200
+
+
+def test_password_is_not_shown() -> None:
+    config = Config.from_kwargs(target="a:b", ssl_key_password=PASSWORD)
+    assert config.ssl_key_password == PASSWORD
+    assert PASSWORD not in repr(config)
 
 
 def test_key_in_the_certificates_file(server: ServerFactory, files: Files) -> None:
