@@ -36,7 +36,7 @@ class LifespanProtocol:
         self._task: asyncio.Task[None] | None = None
         self._messages: asyncio.Queue[Message] = asyncio.Queue()
         self._moved = asyncio.Event()
-        # Whether the application has received or sent a message, which one without the protocol does not.
+        # Whether the application has received or sent a message of the protocol's.
         self._is_spoken = False
         self._failure: str = ""
         # The exception that the application raised after it had reported a failure.
@@ -126,8 +126,9 @@ class LifespanProtocol:
         return await self._messages.get()
 
     async def _send(self, message: Message) -> None:
-        self._is_spoken = True
         kind = message["type"]
+        # A message of another protocol is that of an application that takes every scope for a request.
+        self._is_spoken = kind.startswith("lifespan.")
         match self.status, kind:
             case LifespanState.STARTING, "lifespan.startup.complete":
                 self.status = LifespanState.SERVING

@@ -93,6 +93,19 @@ def test_unsupported(loop, log):
     assert log.records[0].exc_info is None
 
 
+@pytest.mark.parametrize("reads", [False, True])
+def test_every_scope_is_taken_for_a_request(loop, log, reads):
+    async def app(scope, receive, send):
+        if reads:
+            await receive()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+
+    lifespan = LifespanProtocol(app)
+    lifespan.startup(loop)
+    lifespan.shutdown(loop)
+    assert [record.levelname for record in log.records] == ["DEBUG"]
+
+
 @pytest.mark.parametrize("first", ["receive", "send"])
 def test_startup_that_breaks(loop, log, first):
     """Who has begun to speak the protocol has a fault, and it is shown."""
