@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import logging
 import os
@@ -21,8 +22,20 @@ def tell(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
 
+def reason_of(error: OSError) -> str:
+    """What the system has refused, with the limit where it is one of this process's."""
+    text = error.strerror or str(error)
+    if error.errno != errno.EMFILE:
+        return text
+    import resource
+
+    return f"{text}, of which this process may have {resource.getrlimit(resource.RLIMIT_NOFILE)[0]} (ulimit -n)"
+
+
 def describe(error: BaseException) -> str:
     """The text of an error at start: its traceback if the application raised it, else its message."""
+    if isinstance(error, OSError) and error.errno in SHORTAGES:
+        return reason_of(error)
     if isinstance(error, FatalError):
         return str(error) if error.__cause__ is None else f"{error}\n{describe(error.__cause__)}"
     frames = traceback.extract_tb(error.__traceback__)
@@ -39,6 +52,8 @@ def _is_machinery(file: str) -> bool:
     return file.startswith((_PACKAGE, "<frozen importlib")) or file == importlib.__file__
 
 
+# The system has run out of something, whoever has asked for it.
+SHORTAGES = (errno.EMFILE, errno.ENFILE, errno.EAGAIN, errno.ENOMEM)
 _PACKAGE = os.path.join(os.path.dirname(__file__), "")
 # An error raised in these files needs no traceback.
 _OWN_WORDS = (find_target.__code__.co_filename, type(loops).get.__code__.co_filename)

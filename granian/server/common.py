@@ -20,7 +20,7 @@ from ..errors import ConfigurationError, FatalError, PidFileError
 from ..importer import build_env_loader, load_target
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Address, Kind, Listeners, Role, inherited_descriptors
-from ..start_errors import describe, tell
+from ..start_errors import SHORTAGES, describe, reason_of, tell
 from ..supervisor.core import Hooks, Supervisor
 from ..supervisor.crew import Plan
 from ..supervisor.handle import WorkerHandle
@@ -71,6 +71,12 @@ class AbstractServer(Surface, FormerNames, ABC):
         except (ConfigurationError, PidFileError) as error:
             self._log(error)
             raise
+        except OSError as error:
+            if error.errno not in SHORTAGES:
+                raise
+            message = f"The server cannot run: {reason_of(error)}"
+            tell(message)
+            raise FatalError(message) from error
         logger.info("Granian shutdown completed, see ya!")
         if code:
             sys.exit(code)

@@ -17,7 +17,7 @@ from typing import Any
 from ..config import Config
 from ..log import logger
 from ..sockets import Listeners
-from ..start_errors import tell
+from ..start_errors import reason_of, tell
 from ..worker.report import Command, Report
 from ..worker.spec import Loader, WorkerSpec
 from .handle import Event, WorkerHandle
@@ -77,7 +77,7 @@ class Crew:
         try:
             self._plan.listeners.reserve(len(self.slots) + count)
         except OSError as error:
-            return logger.error("worker-%d could not be added: %s", len(self.slots) + count, error)
+            return logger.error("worker-%d could not be added: %s", len(self.slots) + count, reason_of(error))
         added = [Slot(len(self.slots) + number) for number in range(1, count + 1)]
         self.slots += added
         # Clients come to their sockets from now on.
@@ -208,7 +208,7 @@ class Crew:
 
     def _handle_failed_start(self, slot: Slot, worker: WorkerHandle, code: int | None) -> None:
         reason = worker.failure or f"unexpected exit with code {code}"
-        tell(f"{worker.name} could not start:{NEWLINE if NEWLINE in reason else ' '}{reason}")
+        tell(f"{worker.name} could not start:" + ("\n" if "\n" in reason else " ") + reason)
         if self._config.reload:
             # The next change brings the next start.
             return self._advance()
@@ -271,8 +271,12 @@ class Crew:
         try:
             worker = self._plan.launch(spec)
         except OSError as error:
-            logger.error("%s could not be spawned: %s", slot.name, error)
-            return self._retry(slot, slot.back_off())
+            tell(f"{slot.name} could not be spawned: {reason_of(error)}")
+            if self.has_served:
+                return self._retry(slot, slot.back_off())
+            # What is short at the start is short for good. Other slots may be starting at this moment.
+            self._timers.after(0, self.on_fatal)
+            return
         slot.boot(worker)
         logger.info(worker.spawn_line)
 
@@ -294,4 +298,3 @@ class Crew:
 LONG_LIFE = 10.0
 ABANDONED = 2.0
 MOMENT = 0.1
-NEWLINE = "\n"

@@ -9,16 +9,17 @@ import re
 import select
 import signal
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from ..config import Config
-from ..log import logger
+from ..log import escaped, logger
 from ..worker.child import die_with_parent
 from ..worker.signals import reset_signals
 from .process import keep_from_workers, start_process
+from .scan import scanned
 
 
 class FileWatch:
@@ -42,6 +43,8 @@ class FileWatch:
                 changes = self.pipe.recv()
                 if changes is None:
                     logger.info("Watching for changes in %s", self._places)
+                elif isinstance(changes, str):
+                    logger.warning("%s", escaped(changes))
                 else:
                     lines += changes
             except (EOFError, OSError):
@@ -87,27 +90,53 @@ def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequen
     for descriptor in inherited:
         os.close(descriptor)
     die_with_parent(0)
+    watch_filter, paths = make_filter(config, outputs), config.reload_paths or [Path.cwd()]
+    try:
+        _send(pipe, _told(config, paths, watch_filter))
+    except (OSError, RuntimeError) as error:
+        # As many watches as a large tree needs are not to be had, or the file system has none.
+        text = f"The system does not tell of changes ({error}): the files are looked at again and again instead"
+        try:
+            pipe.send(text)
+        except OSError:
+            return
+        _send(pipe, scanned(paths, watch_filter, ROUND / 1000))
+
+
+def _told(config: Config, paths: Sequence[Path], watch_filter: Any) -> Iterator[set[Any]]:
+    """Sets of changes as the system tells of them, empty ones while there are none.
+
+    # Errors
+    `OSError` or `RuntimeError` if it cannot.
+    """
     from watchfiles import watch
 
-    paths = config.reload_paths or [Path.cwd()]
-    told = False
-    for changes in watch(
+    yield from watch(
         *paths,
-        watch_filter=make_filter(config, outputs),
+        watch_filter=watch_filter,
         step=config.reload_tick,
         rust_timeout=ROUND,
         yield_on_timeout=True,
         raise_interrupt=False,
-    ):
+        # What may not be read is not what is edited.
+        ignore_permission_denied=True,
+    )
+
+
+def _send(pipe: Connection, source: Iterator[set[Any]]) -> None:
+    """Sends `None` once the watch is set up, and then lines about changes, until nobody is there to read them."""
+    told = False
+    for changes in source:
         if _is_deserted(pipe):
             return
+        lines = [f"{change.raw_str().capitalize()}: {path}" for change, path in sorted(changes)]
         try:
             if not told:
                 # After the first round the watch is set up.
                 pipe.send(None)
                 told = True
-            if changes:
-                pipe.send([f"{change.raw_str().capitalize()}: {path}" for change, path in sorted(changes)])
+            if lines:
+                pipe.send(lines)
         except OSError:
             return
 

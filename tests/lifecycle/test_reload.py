@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -160,3 +162,35 @@ def test_ignored(serve, tmp_path):
     assert "a.py" not in service.log()
     assert "b.txt" not in service.log()
     service.stop()
+
+
+# Root may read everything, unless it has given that up.
+ORDINARY = ["setpriv", "--bounding-set=-dac_override,-dac_read_search", "--inh-caps=-dac_override,-dac_read_search"]
+
+
+@pytest.mark.skipif(sys.platform != "linux" or not shutil.which("setpriv"), reason="setpriv is not there")
+@pytest.mark.parametrize("polling", [False, True])
+def test_unreadable_folders(program, tmp_path, polling):
+    """One of them ended the watch for good."""
+    locked, late = tmp_path / "locked", tmp_path / "late"
+    locked.mkdir()
+    (locked / "below").mkdir()
+    locked.chmod(0)
+    command = [sys.executable, "-m", "granian", "--interface", "asginl", "--port", "0", "--reload", "main:app"]
+    prefix = ORDINARY if os.geteuid() == 0 else []
+    env = {"PYTHONPATH": os.environ.get("PYTHONPATH", ""), "PYTHONDONTWRITEBYTECODE": "1"}
+    env |= {"WATCHFILES_FORCE_POLLING": "true"} if polling else {}
+    try:
+        service = program(named("first"), command=[*prefix, *command], env=env)
+        service.wait_ready()
+        service.wait_line("Watching for changes")
+        service.write(named("second"))
+        wait_text(service, "second")
+        late.mkdir(mode=0)
+        service.write(named("third"))
+        wait_text(service, "third")
+        service.stop()
+    finally:
+        locked.chmod(0o700)
+    assert "has ended" not in service.log()
+    assert "Traceback" not in service.log()

@@ -586,3 +586,20 @@ def test_short_names_have_no_spaces(serve, name):
         assert len(Path(f"/proc/{pid}/stat").read_text().split()) == STAT_FIELDS
         title = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").decode()
         assert title.startswith(name or "granian asginl 127.0.0.1:")
+
+
+LIMITED = ["sh", "-c", 'ulimit -n "$0"; exec "$@"']
+
+
+@pytest.mark.parametrize("limit", [6, 8, 10, 12])
+@pytest.mark.parametrize("options", [(), ("--workers", "3"), ("--reload",)], ids=" ".join)
+def test_too_few_descriptors(program, limit, options):
+    """Workers were spawned for ever."""
+    command = [*LIMITED, str(limit), sys.executable, "-m", "granian", "--port", "0", "--loop", "asyncio", *options]
+    service = program(HELLO, command=[*command, "main:app"], env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
+    assert service.wait_exit(20) == 1
+    errors = [line for line in service.lines() if line.startswith("[ERROR]")]
+    assert errors
+    assert "Too many open files" in errors[0]
+    assert "Respawning" not in service.log()
+    service.wait_gone()

@@ -47,3 +47,40 @@ def test_signals_of_the_supervisor_are_not_ignored_by_grandchildren():
 def _tell(pipe) -> None:
     reload.reset_signals()
     pipe.send([callable(signal.getsignal(number)) for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)])
+
+
+def test_system_that_cannot_watch(tmp_path, monkeypatch):
+    """Without the watches that a large tree needs, files are looked at instead."""
+    watchfiles = pytest.importorskip("watchfiles")
+
+    def watch(*paths, **options):
+        raise OSError("OS file watch limit reached.")
+
+    monkeypatch.setattr(watchfiles, "watch", watch)
+    monkeypatch.setattr(reload, "ROUND", 20)
+    (tmp_path / "gone.py").write_text("")
+    (tmp_path / "changed.py").write_text("")
+    for name in ("ignored.pyc", "node_modules/ignored.py", "below/kept.py"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    config = Config.from_kwargs(target="a:b", reload=True, reload_paths=[tmp_path])
+    ours, theirs = multiprocessing.Pipe(duplex=False)
+    context = multiprocessing.get_context("fork")
+    watcher = context.Process(target=reload._watch, args=(config, theirs, reload.Outputs(), [ours.fileno()]))
+    watcher.start()
+    try:
+        theirs.close()
+        assert "OS file watch limit reached." in ours.recv()
+        assert ours.recv() is None
+        for name in ("new.py", "node_modules/new.py", "new.pyc"):
+            (tmp_path / name).write_text("")
+        assert ours.recv() == [f"Added: {tmp_path / 'new.py'}"]
+        (tmp_path / "gone.py").unlink()
+        assert ours.recv() == [f"Deleted: {tmp_path / 'gone.py'}"]
+        (tmp_path / "changed.py").write_text("more")
+        assert ours.recv() == [f"Modified: {tmp_path / 'changed.py'}"]
+    finally:
+        watcher.kill()
+        watcher.join()
+        watcher.close()
+        ours.close()
