@@ -211,6 +211,9 @@ class Config:
         "Time for requests to end when a worker stops",
         default_text="30, with --reload 3, or what --workers-kill-timeout leaves",
     )
+    background_timeout: float = option(
+        2, "--background-timeout", Seconds(0), "Time for background tasks to end once the last request has ended"
+    )
     max_requests: int | None = option(
         None, "--max-requests", Number(1), "Replace workers after so many requests", default_text="disabled"
     )

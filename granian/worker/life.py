@@ -194,27 +194,31 @@ class WorkerLife:
         # The supervisor may end the sockets then.
         await taken(serving.accepting.listeners)
         self._pipe.report(Report.DRAINING, self._reason)
-        if not await self._wait(drained):
+        if not await self._wait(drained, self._deadline):
             await serving.cut(drained, GRACE / 4)
-        while tasks := others(loop, self._kept_tasks()):
-            if not await self._wait(when_done(loop, tasks)):
-                break
-        await cancel_all(loop, self._kept_tasks(), GRACE / 4)
+        await self._wait_for_background(loop)
 
-    async def _wait(self, future: asyncio.Future[None]) -> bool:
-        """Waits for the future within the drain's time; returns whether it is done."""
-        left = max(self._deadline - time.monotonic(), 0)
+    async def _wait_for_background(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leaves tasks that requests have started `--background-timeout` seconds to end by themselves.
+
+        None is cancelled yet: a task group that the lifespan holds open takes the cancellation of its child by anybody
+        else for a failure.
+        """
+        until = min(self._deadline, time.monotonic() + self.spec.config.background_timeout)
+        while tasks := others(loop, self._startup_tasks):
+            if not await self._wait(when_done(loop, tasks), until):
+                logger.debug("Not waiting any longer for %d background tasks", len(tasks))
+                return
+
+    async def _wait(self, future: asyncio.Future[None], until: float) -> bool:
+        """Waits for the future until that time, or until the stop is hurried; returns whether it is done."""
+        left = max(until - time.monotonic(), 0)
         await asyncio.wait([future, self._hurry], timeout=left, return_when=asyncio.FIRST_COMPLETED)
         return future.done()
 
-    def _kept_tasks(self) -> set[asyncio.Task[Any]]:
-        """Tasks that end with the application's lifespan and not with the drain."""
-        assert self._main is not None
-        return {self._main, *self._startup_tasks}
-
     async def _end_tasks(self) -> None:
         assert self.loop is not None
-        await cancel_all(self.loop, set(), GRACE / 8)
+        await cancel_all(self.loop, set(), GRACE / 4)
         await self.loop.shutdown_asyncgens()
 
     def _beat(self, loop: asyncio.AbstractEventLoop, interval: float) -> None:

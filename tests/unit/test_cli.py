@@ -179,6 +179,7 @@ def test_the_command_line_wins(run):
         ("--no-opt", "runtime_threads", 1),
         ("--fd 3", "fd", 3),
         ("--drain-timeout 0", "drain_timeout", 0),
+        ("--background-timeout 5s", "background_timeout", 5),
         ("--working-dir .", "working_dir", "."),
         ("--url-path-prefix /api", "url_path_prefix", "/api"),
     ],
