@@ -35,3 +35,12 @@ def test_links_between_documents_lead_somewhere():
             if not (path.parent / target).exists():
                 broken.append(f"{path.relative_to(ROOT)}: {target}")
     assert not broken
+
+
+def test_files_of_the_guide_to_extensions_exist():
+    """Each first cell of docs/extending.md names files of today, but for those that it calls new."""
+    rows = [line for line in TEXTS[ROOT / "docs" / "extending.md"].splitlines() if line.startswith("| `")]
+    cells = [row.split(" | ")[0] for row in rows if "(new)" not in row.split(" | ")[0]]
+    named = [path for cell in cells for path in re.findall(r"`([\w./]+/[\w./]*)`", cell)]
+    assert len(named) > 30
+    assert not [path for path in named if not (ROOT / path).exists()]
