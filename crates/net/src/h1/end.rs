@@ -7,6 +7,7 @@ use std::time::Instant;
 use bytes::Buf;
 use granian_proto::{Event, PeerError};
 
+use super::slot::Slot;
 use super::{Connection, Phase, Step};
 use crate::bounds::LINGER;
 use crate::exchange::Over;
@@ -31,7 +32,7 @@ impl<S: Stream> Connection<S> {
         } else {
             // The next step sees to how long that may take.
             cx.waker().wake_by_ref();
-            Phase::Flushing
+            Phase::Flushing { cut: false }
         };
     }
 
@@ -39,52 +40,54 @@ impl<S: Stream> Connection<S> {
         if !self.is_idle() {
             return None;
         }
-        let is_due = !self.engine.is_idle() || !self.has_served || !self.input.is_empty();
+        let is_due =
+            !self.engine.is_idle() || matches!(self.slot, Slot::Fresh) || !self.input.is_empty();
         self.service.drain_grace(is_due)
     }
 
     /// Cuts the connection behind what is queued: the peer must not take it for a whole response.
     pub(super) fn abort(&mut self) {
-        self.cut_if_close_delimited();
-        self.finish(Over::Disconnected);
-        self.phase = Phase::Flushing;
+        let cut = self.cut_if_close_delimited();
+        self.slot.finish(Over::Disconnected);
+        self.phase = Phase::Flushing { cut };
     }
 
-    fn cut_if_close_delimited(&mut self) {
-        if self.engine.is_close_delimited() {
+    /// A response whose end is that of the connection ends by a reset. True if it does.
+    fn cut_if_close_delimited(&mut self) -> bool {
+        let cut = self.engine.is_close_delimited();
+        if cut {
             self.io.reset_on_close();
-            self.is_cut = true;
         }
+        cut
     }
 
     /// A peer that speaks HTTP/1 learns that it may not; one that speaks nothing, nothing.
     pub(super) fn refuse_http1(&mut self, event: &Event) {
         match event {
             Event::Request(_) => self.refuse(PeerError::Version),
-            _ => self.phase = Phase::Flushing,
+            _ => self.phase = Phase::Flushing { cut: false },
         }
     }
 
     pub(super) fn refuse(&mut self, error: PeerError) {
-        if self.current.is_none() {
+        if self.slot.current().is_none() {
             self.service.app.journal().refused(&self.peer, error);
         }
         let date = self.service.date(self.handle.now());
         let is_told = self.engine.send_refusal(error, &date, self.output.tail());
-        self.cut_if_close_delimited();
-        self.held = None;
-        self.finish(match is_told {
+        let cut = self.cut_if_close_delimited();
+        self.slot.finish(match is_told {
             true => Over::Refused(error.status()),
             false => Over::Disconnected,
         });
-        self.phase = Phase::Flushing;
+        self.phase = Phase::Flushing { cut };
     }
 
-    pub(super) fn step_flushing(&mut self, cx: &mut Context<'_>) -> Step {
+    pub(super) fn step_flushing(&mut self, cx: &mut Context<'_>, cut: bool) -> Step {
         if !self.output.is_empty() {
             return Step::Wait;
         }
-        if self.is_cut {
+        if cut {
             self.phase = Phase::Closed;
             return Step::Again;
         }

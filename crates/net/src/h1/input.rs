@@ -9,34 +9,48 @@ use crate::bounds::READ_SIZE;
 use crate::stream::socket::{Stream, poll_read_buf};
 
 impl<S: Stream> Connection<S> {
+    /// Tells HTTP/1 from HTTP/2 by the first bytes (RFC 9113, 3.4).
+    pub(super) fn step_sniffing(&mut self, cx: &mut Context<'_>) -> Step {
+        let len = self.input.len().min(PREFACE.len());
+        if self.input[..len] != PREFACE[..len] {
+            self.phase = Phase::Serving;
+            return self.step_serving(cx);
+        }
+        if len == PREFACE.len() {
+            self.phase = Phase::Http2(None);
+            return Step::Wait;
+        }
+        if self.ended || self.engine.is_closing() {
+            self.phase = Phase::Flushing { cut: false };
+            return Step::Again;
+        }
+        self.read(cx)
+    }
+
     pub(super) fn step_serving(&mut self, cx: &mut Context<'_>) -> Step {
-        if self.held.as_ref().is_some_and(|held| held.is_ready) {
+        if self.slot.is_ready() {
             return self.start_held(cx);
         }
-        if self.current.is_none() && self.engine.is_closing() {
-            self.phase = Phase::Flushing;
-            return self.step_flushing(cx);
+        let current = self.slot.current();
+        if current.is_none() && self.engine.is_closing() {
+            self.phase = Phase::Flushing { cut: false };
+            return self.step_flushing(cx, false);
         }
         if self.pull() {
             return Step::Again;
         }
-        let has_room = self
-            .current
-            .as_ref()
-            .is_none_or(|current| current.body_complete || current.exchange.has_body_room());
-        if !self.is_http1 && self.is_preface() {
-            return Step::Wait;
-        }
-        if (self.is_http1 || self.input.is_empty())
-            && has_room
+        let current = self.slot.current();
+        let has_room =
+            current.is_none_or(|current| current.body_complete || current.exchange.has_body_room());
+        if has_room
             && !self.is_behind()
             && let Some(event) = self.engine.poll_event(self.handle.now(), &mut self.input)
         {
             self.handle_event(cx, event);
             return Step::Again;
         }
-        if self.ended && self.current.is_none() {
-            self.phase = Phase::Flushing;
+        if self.ended && self.slot.current().is_none() {
+            self.phase = Phase::Flushing { cut: false };
             return Step::Again;
         }
         if has_room && !self.ended && self.may_read() {
@@ -60,29 +74,12 @@ impl<S: Stream> Connection<S> {
 
     /// A response is on its way to a slow reader: the time for the next request begins after it.
     fn is_behind(&self) -> bool {
-        self.current.is_none()
-            && self.held.is_none()
-            && self.input.is_empty()
-            && !self.output.is_empty()
-    }
-
-    /// True if the first bytes are, or may become, the preface of HTTP/2 (RFC 9113, 3.4).
-    fn is_preface(&mut self) -> bool {
-        let len = self.input.len().min(PREFACE.len());
-        if self.input[..len] != PREFACE[..len] {
-            self.is_http1 = true;
-            return false;
-        }
-        if len == PREFACE.len() {
-            self.phase = Phase::Http2;
-            return true;
-        }
-        false
+        self.slot.is_empty() && self.input.is_empty() && !self.output.is_empty()
     }
 
     /// The peer has ended its side.
     pub(super) fn tell_end(&self) {
-        if let Some(current) = &self.current {
+        if let Some(current) = self.slot.current() {
             current.leave();
         }
     }
@@ -90,8 +87,8 @@ impl<S: Stream> Connection<S> {
     /// While a response is awaited, only a little of what is pipelined behind it is read.
     fn may_read(&self) -> bool {
         let awaits_response = self
-            .current
-            .as_ref()
+            .slot
+            .current()
             .is_some_and(|current| current.body_complete);
         !awaits_response || self.input.len() < PREFETCH
     }

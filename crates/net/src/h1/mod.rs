@@ -8,10 +8,10 @@ mod end;
 mod input;
 mod replies;
 mod request;
+mod slot;
 mod source;
 mod upgrade;
 
-use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -21,12 +21,10 @@ use std::time::Instant;
 use bytes::BytesMut;
 use granian_proto::{Timeout, h1};
 
-use crate::admission::queue::{Permit, Place};
+use self::slot::Slot;
 use crate::bounds::STEPS_PER_TURN;
-use crate::exchange::app::{BodyWish, Peer, Source};
+use crate::exchange::app::Peer;
 use crate::exchange::messages::Opening;
-use crate::exchange::reply::Reply;
-use crate::exchange::{Exchange, Over};
 use crate::h2;
 use crate::limits::Versions;
 use crate::runtime::reactor::TaskHandle;
@@ -52,72 +50,50 @@ pub(crate) struct Connection<S> {
     engine: h1::Connection,
     input: BytesMut,
     output: Output,
-    current: Option<Current>,
-    /// A request that waits for its turn or for a place among the active ones.
-    held: Option<Box<Held>>,
+    slot: Slot,
     phase: Phase,
     /// The peer's sending side was read to its end.
     ended: bool,
-    /// The end must not look like a proper one: only it would tell the peer that it has everything.
-    is_cut: bool,
     /// By when the peer must have taken something of the output.
     stall: Stall,
     unsent: usize,
-    /// What is queued leaves after the tasks that are ready now have run.
-    puts_off: bool,
-    /// Until then a source is pulled from without writing in between.
-    pull_deadline: Option<Instant>,
-    /// A request has come.
-    has_served: bool,
-    place: Place,
-    /// What the connection was upgraded to.
-    opened: Option<Opening>,
-    /// The upgrade to HTTP/2.
-    upgrade: Option<Box<h2::Upgrade>>,
-    /// The connection has shown that it speaks HTTP/1.
-    is_http1: bool,
+    /// How the last turn left what is queued.
+    left: Write,
     peer: Arc<Peer>,
     service: Rc<Service>,
     handle: TaskHandle,
 }
 
-/// The exchange in progress.
-struct Current {
-    exchange: Arc<Exchange>,
-    _permit: Permit,
-    replies: VecDeque<Reply>,
-    source: Option<Box<dyn Source>>,
-    expects_continue: bool,
-    body_complete: bool,
-    websocket: Option<Opening>,
-    /// A head waits for what follows it until then, so that both leave in one write.
-    head_deadline: Option<Instant>,
-}
-
-struct Held {
-    request: granian_proto::Request,
-    exchange: Arc<Exchange>,
-    websocket: Option<Opening>,
-    body_complete: bool,
-    /// How much of the body the application wants to start with.
-    wish: BodyWish,
-    /// That much has come.
-    is_ready: bool,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
+/// How far a connection has got.
 enum Phase {
+    /// Its first bytes are, or may become, the preface of HTTP/2.
+    Sniffing,
+    /// It speaks HTTP/1.
     Serving,
-    /// Nothing more is read; the output goes out, then the connection closes.
-    Flushing,
+    /// Nothing more is read; the output goes out, then the connection closes. If it is `cut`, the end must not
+    /// look like a proper one: only that would tell the peer that it has everything.
+    Flushing {
+        cut: bool,
+    },
     /// The sending side is closed; what the peer still sends is thrown away, so that closing does
     /// not reset what it has not read yet (RFC 9112, 9.6).
     Lingering(Instant),
     Closed,
-    /// The stream belongs to HTTP/2 now: the peer has sent its preface, or is to send it next.
-    Http2,
+    /// The stream belongs to HTTP/2 now: the peer has sent its preface, or is to send it behind an upgrade.
+    Http2(Option<Box<h2::Upgrade>>),
     /// The stream belongs to the WebSocket protocol now.
-    Upgraded,
+    Upgraded(Opening),
+}
+
+/// When what is queued is written.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Write {
+    Now,
+    /// With what follows at once: the response to a request that is here already, or more of a source's pieces. In
+    /// this turn in any case.
+    Gather,
+    /// After the tasks that are ready now have run, together with what other connections have put off.
+    PutOff,
 }
 
 /// What one step of the drive loop came to.
@@ -138,20 +114,15 @@ impl<S: Stream> Connection<S> {
             engine: h1::Connection::new(service.limits.http1, handle.now()),
             input: BytesMut::new(),
             output: Output::default(),
-            current: None,
-            held: None,
-            phase: Phase::Serving,
+            slot: Slot::Fresh,
+            phase: match service.limits.versions {
+                Versions::Http1 => Phase::Serving,
+                Versions::All | Versions::Http2 => Phase::Sniffing,
+            },
             ended: false,
-            is_cut: false,
             stall: Stall::default(),
             unsent: 0,
-            puts_off: false,
-            pull_deadline: None,
-            has_served: false,
-            place: Place::default(),
-            opened: None,
-            upgrade: None,
-            is_http1: service.limits.versions == Versions::Http1,
+            left: Write::Now,
             peer,
             service,
             handle,
@@ -162,35 +133,31 @@ impl<S: Stream> Connection<S> {
     /// of an `async fn` holds what it is given more than once.
     pub(crate) async fn run(mut self: Box<Self>) -> Next<S> {
         poll_fn(|cx| self.poll(cx)).await;
+        let Self {
+            io, input, output, ..
+        } = *self;
         match self.phase {
-            Phase::Http2 => Next::Http2(h2::Opened {
-                io: self.io,
-                input: self.input,
-                upgrade: self.upgrade,
-            }),
-            Phase::Upgraded => match self.opened.take() {
-                Some(opening) => Next::WebSocket(Box::new(Upgraded {
-                    io: self.io,
-                    input: self.input,
-                    output: self.output,
-                    deflation: opening.handshake.deflation(),
-                    socket: opening.socket,
-                })),
-                None => Next::Close,
-            },
+            Phase::Http2(upgrade) => Next::Http2(h2::Opened { io, input, upgrade }),
+            Phase::Upgraded(opening) => Next::WebSocket(Box::new(Upgraded {
+                io,
+                input,
+                output,
+                deflation: opening.handshake.deflation(),
+                socket: opening.socket,
+            })),
             _ => Next::Close,
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if std::mem::take(&mut self.puts_off) {
+        if std::mem::replace(&mut self.left, Write::Now) == Write::PutOff {
             self.write(cx);
         }
         self.drive(cx);
-        if matches!(self.phase, Phase::Closed | Phase::Http2 | Phase::Upgraded) {
+        if self.is_done() {
             return Poll::Ready(());
         }
-        if self.current.is_none() {
+        if self.slot.current().is_none() {
             self.output.release();
         }
         self.set_deadline();
@@ -202,13 +169,15 @@ impl<S: Stream> Connection<S> {
         self.handle_deadlines();
         for _ in 0..STEPS_PER_TURN {
             self.take_replies(cx);
-            if !self.may_gather() && !self.gathers_pieces() && !self.may_put_off() {
+            self.step_gathering();
+            if self.write_policy() == Write::Now {
                 self.write(cx);
             }
             let step = match self.phase {
-                Phase::Closed | Phase::Http2 | Phase::Upgraded => return,
+                Phase::Closed | Phase::Http2(_) | Phase::Upgraded(_) => return,
+                Phase::Sniffing => self.step_sniffing(cx),
                 Phase::Serving => self.step_serving(cx),
-                Phase::Flushing => self.step_flushing(cx),
+                Phase::Flushing { cut } => self.step_flushing(cx, cut),
                 Phase::Lingering(until) => self.step_lingering(cx, until),
             };
             if matches!(step, Step::Wait) {
@@ -216,8 +185,8 @@ impl<S: Stream> Connection<S> {
                 if self.handle_engine_deadline(cx) {
                     continue;
                 }
-                if self.may_put_off() {
-                    self.puts_off = true;
+                if self.write_policy() == Write::PutOff {
+                    self.left = Write::PutOff;
                     return self.handle.defer();
                 }
                 self.write(cx);
@@ -225,8 +194,8 @@ impl<S: Stream> Connection<S> {
             }
         }
         self.write(cx);
-        if self.phase == Phase::Flushing {
-            self.step_flushing(cx);
+        if let Phase::Flushing { cut } = self.phase {
+            self.step_flushing(cx, cut);
         }
         cx.waker().wake_by_ref();
     }
@@ -239,11 +208,20 @@ impl<S: Stream> Connection<S> {
         }
     }
 
+    /// No request is under way, nor anything of a response.
     fn is_idle(&self) -> bool {
-        self.current.is_none()
-            && self.held.is_none()
-            && self.output.is_empty()
-            && self.phase == Phase::Serving
+        self.slot.is_empty() && self.output.is_empty() && self.is_open()
+    }
+
+    /// Requests are taken.
+    fn is_open(&self) -> bool {
+        matches!(self.phase, Phase::Sniffing | Phase::Serving)
+    }
+
+    /// Nothing more is to be done here.
+    fn is_done(&self) -> bool {
+        let phase = &self.phase;
+        matches!(phase, Phase::Closed | Phase::Http2(_) | Phase::Upgraded(_))
     }
 
     fn handle_deadlines(&mut self) {
@@ -271,7 +249,7 @@ impl<S: Stream> Connection<S> {
         }
         match self.engine.handle_timeout(now) {
             Some(Timeout::Idle) if self.output.is_empty() => self.close(cx),
-            Some(Timeout::Idle) => self.phase = Phase::Flushing,
+            Some(Timeout::Idle) => self.phase = Phase::Flushing { cut: false },
             Some(Timeout::Refuse(error)) => self.refuse(error),
             None => return false,
         }
@@ -284,8 +262,8 @@ impl<S: Stream> Connection<S> {
             _ => None,
         };
         let head = self
-            .current
-            .as_ref()
+            .slot
+            .current()
             .and_then(|current| current.head_deadline);
         let head = head.filter(|deadline| *deadline > self.handle.now());
         let engine = self.engine_deadline();
@@ -297,8 +275,7 @@ impl<S: Stream> Connection<S> {
 
     /// The engine's deadline, unless it is us whom the request waits for.
     fn engine_deadline(&self) -> Option<Instant> {
-        let awaits_place = self.held.as_ref().is_some_and(|held| held.is_ready);
-        if self.phase != Phase::Serving || awaits_place {
+        if !self.is_open() || self.slot.is_ready() {
             return None;
         }
         self.engine.poll_timeout()
@@ -329,59 +306,48 @@ impl<S: Stream> Connection<S> {
 
     /// Nothing follows what is queued but the end of our side.
     fn writes_last(&self) -> bool {
-        let is_closing = self.phase == Phase::Flushing || self.engine.is_closing();
-        is_closing && !self.is_cut && self.current.is_none() && self.held.is_none()
+        let is_closing = match self.phase {
+            Phase::Flushing { cut } => !cut,
+            _ => self.engine.is_closing(),
+        };
+        is_closing && self.slot.is_empty()
     }
 
-    /// A small, complete response may leave together with those of other connections.
-    fn may_put_off(&self) -> bool {
-        self.current.is_none()
-            && self.held.is_none()
-            && self.phase == Phase::Serving
-            && !self.output.is_empty()
-            && self.output.left() <= PUT_OFF
-            && !self.engine.is_closing()
+    /// When what is queued is to be written.
+    fn write_policy(&self) -> Write {
+        if let Slot::Running(current) = &self.slot {
+            let source = current.source.as_ref();
+            return match source.and_then(|pulled| pulled.gathers_until) {
+                Some(_) => Write::Gather,
+                None => Write::Now,
+            };
+        }
+        if !matches!(self.phase, Phase::Serving) || self.engine.is_closing() {
+            return Write::Now;
+        }
+        let is_small = !self.output.is_empty() && self.output.left() <= PUT_OFF;
+        if is_small
+            && self.slot.is_empty()
             && self.service.stage.get() == Stage::Serving
             && self.handle.may_defer()
-    }
-
-    /// Answers to pipelined requests go out together while the next request is here already.
-    fn may_gather(&self) -> bool {
-        self.current.is_none()
-            && self.phase == Phase::Serving
-            && !self.input.is_empty()
-            && !self.output.is_full(self.service.limits.window)
-            && !self.engine.is_closing()
+        {
+            return Write::PutOff;
+        }
+        let has_next = !self.input.is_empty() && !self.output.is_full(self.service.limits.window);
+        match has_next {
+            true => Write::Gather,
+            false => Write::Now,
+        }
     }
 
     fn report_unsent(&mut self) {
         let unsent = self.output.len();
-        if let Some(current) = &self.current
+        if let Some(current) = self.slot.current()
             && (unsent != self.unsent || unsent == 0)
         {
             current.exchange.set_unsent(unsent);
         }
         self.unsent = unsent;
-    }
-}
-
-impl Current {
-    /// The peer has ended its sending side.
-    fn leave(&self) {
-        self.exchange.leave();
-        if let Some(opening) = &self.websocket {
-            opening.socket.lose();
-        }
-    }
-}
-
-impl Drop for Current {
-    fn drop(&mut self) {
-        if let Some(opening) = &self.websocket {
-            opening.socket.lose();
-        }
-        // Answered exchanges are finished already; this one is cut off.
-        self.exchange.finish(Over::Disconnected);
     }
 }
 

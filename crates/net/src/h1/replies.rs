@@ -4,6 +4,7 @@ use std::task::Context;
 
 use granian_proto::{Content, SendError};
 
+use super::slot::{Current, Slot};
 use super::{Connection, Phase};
 use crate::bounds::HEAD_HOLD;
 use crate::exchange::Over;
@@ -13,10 +14,10 @@ use crate::stream::socket::Stream;
 impl<S: Stream> Connection<S> {
     pub(super) fn take_replies(&mut self, cx: &mut Context<'_>) {
         let window = self.service.limits.window;
-        if self.current.is_some() && self.output.is_full(window) {
+        if self.slot.current().is_some() && self.output.is_full(window) {
             self.write(cx);
         }
-        let Some(current) = &mut self.current else {
+        let Slot::Running(current) = &mut self.slot else {
             return;
         };
         if self.output.is_full(window) {
@@ -38,8 +39,8 @@ impl<S: Stream> Connection<S> {
             self.engine.send_continue(self.output.tail());
         }
         while let Some(reply) = self
-            .current
-            .as_mut()
+            .slot
+            .current_mut()
             .and_then(|current| current.replies.pop_front())
         {
             self.encode(reply);
@@ -51,22 +52,20 @@ impl<S: Stream> Connection<S> {
         if aborts || self.try_encode(reply).is_err() {
             self.abort();
         } else if self.engine.is_upgraded() {
-            self.opened = self
-                .current
-                .as_mut()
-                .and_then(|current| current.websocket.take());
-            self.finish(Over::Answered);
-            self.phase = Phase::Upgraded;
+            let current = self.slot.current_mut();
+            let opened = current.and_then(|current| current.websocket.take());
+            self.slot.finish(Over::Answered);
+            self.phase = opened.map_or(Phase::Closed, Phase::Upgraded);
         } else if self.engine.is_response_complete() {
-            self.finish(Over::Answered);
+            self.slot.finish(Over::Answered);
             self.service.handled.set(self.service.handled.get() + 1);
         }
     }
 
     fn try_encode(&mut self, reply: Reply) -> Result<(), SendError> {
         let now = self.handle.now();
-        let current = self.current.as_ref();
-        let has_source = current.is_some_and(|current| current.source.is_some());
+        let current = self.slot.current();
+        let has_source = current.is_some_and(Current::has_source);
         let Self { engine, output, .. } = self;
         match reply {
             Reply::Informational(head) => engine.send_informational(&head, output.tail()),
@@ -120,20 +119,14 @@ impl<S: Stream> Connection<S> {
     /// How long the body is, if the reply behind the head is all of it.
     fn content_ahead(&self) -> Content {
         match self
-            .current
-            .as_ref()
+            .slot
+            .current()
             .and_then(|current| current.replies.front())
         {
             Some(Reply::Data { data, last: true }) => Content::Length(data.len() as u64),
             Some(Reply::File { file, last: true }) => Content::Length(file.len),
             Some(Reply::End(None)) => Content::Length(0),
             _ => Content::Stream,
-        }
-    }
-
-    pub(super) fn finish(&mut self, over: Over) {
-        if let Some(current) = self.current.take() {
-            current.exchange.finish(over);
         }
     }
 }

@@ -8,8 +8,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use granian_proto::{BodyLength, Event, PeerError, ws};
 
-use super::{Connection, Current, Held, Phase, Step};
-use crate::admission::queue::Permit;
+use super::slot::{Current, Held, Pulled, Slot};
+use super::{Connection, Phase, Step};
+use crate::admission::queue::{Permit, Place};
 use crate::exchange::Exchange;
 use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{Opening, WebSocket};
@@ -24,33 +25,40 @@ impl<S: Stream> Connection<S> {
         match event {
             Event::Request(request) => self.take_request(cx, request),
             Event::Data(data) => self.handle_data(data),
-            Event::End(_) => {
-                if let Some(held) = &mut self.held {
-                    held.body_complete = true;
-                    held.is_ready = true;
-                    held.exchange.end_body();
-                } else if let Some(current) = &mut self.current {
-                    current.body_complete = true;
-                    current.exchange.end_body();
-                    if self.ended {
-                        self.tell_end();
-                    }
-                }
-            }
+            Event::End(_) => self.handle_end(),
             Event::Refused(error) => self.refuse(error),
         }
     }
 
     fn handle_data(&mut self, data: Bytes) {
-        match (&mut self.held, &self.current) {
-            (Some(held), _) if held.wish == BodyWish::Whole => {
+        match &mut self.slot {
+            Slot::Held(held) if held.wish == BodyWish::Whole => {
                 if held.exchange.spool_body(data).is_err() {
-                    self.phase = Phase::Flushing; // no room on the disk: nothing can be promised
+                    // No room on the disk: nothing can be promised.
+                    self.phase = Phase::Flushing { cut: false };
                 }
             }
-            (Some(held), _) => held.exchange.push_body(data),
-            (None, Some(current)) => current.exchange.push_body(data),
-            (None, None) => {}
+            Slot::Held(held) => held.exchange.push_body(data),
+            Slot::Running(current) => current.exchange.push_body(data),
+            Slot::Fresh | Slot::Idle => {}
+        }
+    }
+
+    fn handle_end(&mut self) {
+        match &mut self.slot {
+            Slot::Held(held) => {
+                held.body_complete = true;
+                held.is_ready = true;
+                held.exchange.end_body();
+            }
+            Slot::Running(current) => {
+                current.body_complete = true;
+                current.exchange.end_body();
+                if self.ended {
+                    current.leave();
+                }
+            }
+            Slot::Fresh | Slot::Idle => {}
         }
     }
 
@@ -78,21 +86,22 @@ impl<S: Stream> Connection<S> {
         };
         let waits = wish.is_waiting(length, window, request.expect_continue);
         let exchange = Arc::new(Exchange::new(has_body, window));
-        let held = Held {
+        let mut held = Held {
             request,
             exchange: Arc::clone(&exchange),
             websocket,
             body_complete: !has_body,
             wish,
             is_ready: !waits,
+            place: Place::default(),
         };
         // What is queued leaves first: the application may take its time.
         let starts_now = !has_body && self.output.is_empty() && self.service.app.may_start();
-        if starts_now && let Poll::Ready(permit) = self.poll_acquire(cx) {
+        if starts_now && let Poll::Ready(permit) = self.poll_acquire(cx, &mut held.place) {
             return self.start(held, permit);
         }
-        self.held = Some(Box::new(held));
-        while has_body && exchange.has_body_room() && self.held.is_some() {
+        self.slot = Slot::Held(Box::new(held));
+        while has_body && exchange.has_body_room() && matches!(self.slot, Slot::Held(_)) {
             match self.engine.poll_event(self.handle.now(), &mut self.input) {
                 Some(Event::End(trailers)) => return self.handle_event(cx, Event::End(trailers)),
                 Some(event) => self.handle_event(cx, event),
@@ -126,23 +135,27 @@ impl<S: Stream> Connection<S> {
             cx.waker().wake_by_ref();
             return Step::Wait;
         }
-        let Poll::Ready(permit) = self.poll_acquire(cx) else {
-            return self.wait_or_close();
-        };
-        if let Some(held) = self.held.take() {
-            self.start(*held, permit);
+        match std::mem::replace(&mut self.slot, Slot::Idle) {
+            Slot::Held(mut held) => match self.poll_acquire(cx, &mut held.place) {
+                Poll::Ready(permit) => self.start(*held, permit),
+                Poll::Pending => {
+                    self.slot = Slot::Held(held);
+                    return self.wait_or_close();
+                }
+            },
+            other => self.slot = other,
         }
         Step::Again
     }
 
-    fn poll_acquire(&mut self, cx: &mut Context<'_>) -> Poll<Permit> {
-        let now = self.handle.now();
-        self.service.queue.poll_acquire(cx, &mut self.place, now)
+    fn poll_acquire(&self, cx: &mut Context<'_>, place: &mut Place) -> Poll<Permit> {
+        self.service
+            .queue
+            .poll_acquire(cx, place, self.handle.now())
     }
 
     /// Calls the application.
     fn start(&mut self, held: Held, permit: Permit) {
-        self.has_served = true;
         let Held {
             request,
             exchange,
@@ -150,7 +163,7 @@ impl<S: Stream> Connection<S> {
             body_complete,
             ..
         } = held;
-        self.current = Some(Current {
+        self.slot = Slot::Running(Current {
             exchange: Arc::clone(&exchange),
             _permit: permit,
             replies: VecDeque::new(),
@@ -167,8 +180,13 @@ impl<S: Stream> Connection<S> {
             websocket,
             accepts_push: false,
         });
-        if let Some(current) = &mut self.current {
-            current.source = source;
+        if let Some(source) = source
+            && let Slot::Running(current) = &mut self.slot
+        {
+            current.source = Some(Pulled {
+                source,
+                gathers_until: None,
+            });
         }
     }
 }

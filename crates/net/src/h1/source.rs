@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use super::Connection;
+use super::slot::{Current, Slot};
 use crate::exchange::app::Source;
 use crate::stream::socket::Stream;
 
@@ -11,20 +12,17 @@ impl<S: Stream> Connection<S> {
     /// Asks the source of the current response for more, if the stream takes more. Not outside a
     /// turn: it may run Python code.
     pub(super) fn pull(&mut self) -> bool {
-        let Some(current) = &mut self.current else {
+        let Slot::Running(current) = &mut self.slot else {
             return false;
         };
-        let Some(mut source) = current.source.take() else {
+        let Some(mut pulled) = current.source.take() else {
             return false;
         };
-        let takes_more = self.output.is_empty() || self.pull_deadline.is_some();
+        let takes_more = self.output.is_empty() || pulled.gathers_until.is_some();
         let pulls = takes_more && self.service.app.may_start();
-        if !pulls || self.pull_from(&mut *source) {
-            if let Some(current) = &mut self.current {
-                current.source = Some(source);
-            }
-        } else {
-            self.pull_deadline = None;
+        let goes_on = !pulls || self.pull_from(&mut *pulled.source);
+        if goes_on && let Slot::Running(current) = &mut self.slot {
+            current.source = Some(pulled);
         }
         pulls
     }
@@ -47,24 +45,24 @@ impl<S: Stream> Connection<S> {
         more
     }
 
-    /// A source's pieces gather for a moment; see `early`.
-    pub(super) fn gathers_pieces(&mut self) -> bool {
-        let has_source = self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.source.is_some());
+    /// Begins or ends the time for which a source's pieces gather; see `early`.
+    pub(super) fn step_gathering(&mut self) {
+        let Slot::Running(Current {
+            source: Some(pulled),
+            ..
+        }) = &mut self.slot
+        else {
+            return;
+        };
         // What can't be lent to the early writer must not wait for the application.
         let is_lendable = self.io.socket().is_some() && self.output.is_in_one_buffer();
-        if !has_source || !is_lendable || self.output.len() >= GATHER {
-            self.pull_deadline = None;
-            return false;
+        if !is_lendable || self.output.len() >= GATHER {
+            pulled.gathers_until = None;
+            return;
         }
         let now = Instant::now();
-        let deadline = *self.pull_deadline.get_or_insert(now + GATHER_TIME);
-        if now >= deadline {
-            self.pull_deadline = None;
-        }
-        now < deadline
+        let until = pulled.gathers_until.unwrap_or(now + GATHER_TIME);
+        pulled.gathers_until = (now < until).then_some(until);
     }
 }
 

@@ -36,11 +36,10 @@ impl<S: Stream> Connection<S> {
         {
             return false;
         }
-        self.upgrade = Some(Box::new(Upgrade {
+        self.phase = Phase::Http2(Some(Box::new(Upgrade {
             response,
             request: frames,
-        }));
-        self.phase = Phase::Http2;
+        })));
         true
     }
 }
