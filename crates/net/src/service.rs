@@ -5,16 +5,15 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use bytes::BytesMut;
 use granian_proto::ws;
 
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::load::Load;
 use crate::admission::queue::Queue;
-use crate::bounds::READ_SIZE;
 use crate::close::{CloseCause, CloseCounts};
 use crate::exchange::app::{App, Peer};
 use crate::limits::Limits;
+use crate::stream::buffers::Buffers;
 use crate::stream::early::EarlyWriter;
 use crate::tls::config::TlsConfig;
 
@@ -43,7 +42,7 @@ pub struct Service {
     pub handled: Cell<u64>,
     draining_since: Cell<Option<Instant>>,
     date: Cell<(Option<Instant>, [u8; 29])>,
-    buffers: RefCell<Vec<BytesMut>>,
+    pub(crate) buffers: Buffers,
 }
 
 /// How far a worker's life has got.
@@ -86,7 +85,7 @@ impl Service {
             handled: Cell::new(0),
             draining_since: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),
-            buffers: RefCell::new(Vec::new()),
+            buffers: Buffers::default(),
         }
     }
 
@@ -132,21 +131,6 @@ impl Service {
         }
         date
     }
-
-    /// An empty receive buffer; connections have one only while they read.
-    pub(crate) fn take_buffer(&self) -> BytesMut {
-        let mut buffer = self.buffers.borrow_mut().pop().unwrap_or_default();
-        buffer.reserve(READ_SIZE);
-        buffer
-    }
-
-    /// Takes an empty receive buffer back.
-    pub(crate) fn give_buffer(&self, buffer: BytesMut) {
-        let mut buffers = self.buffers.borrow_mut();
-        if buffers.len() < SPARE_BUFFERS && buffer.is_empty() {
-            buffers.push(buffer);
-        }
-    }
 }
 
 /// Counts one open connection until it is dropped.
@@ -171,5 +155,3 @@ const DUE_GRACE: Duration = Duration::from_secs(1);
 /// at once would cut requests that are on their way.
 const IDLE_GRACE: Duration = Duration::from_millis(200);
 const DATE_LIFE: Duration = Duration::from_millis(500);
-/// Connections that read at the same time within a turn need one or two; the rest is freed.
-const SPARE_BUFFERS: usize = 4;

@@ -1,17 +1,16 @@
 //! How a connection comes to its end: refused, aborted, closed while idle, flushed and lingered on.
 
-use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use bytes::Buf;
 use granian_proto::{Event, PeerError};
 
 use super::slot::Slot;
-use super::{Connection, Phase, Step};
+use super::{Connection, Phase};
 use crate::bounds::LINGER;
 use crate::exchange::Over;
-use crate::stream::socket::{Stream, poll_read_buf};
+use crate::stream::socket::Stream;
+use crate::stream::wire::Step;
 
 impl<S: Stream> Connection<S> {
     /// A worker that drains has no use for a connection without a request, but waits a moment for
@@ -27,7 +26,7 @@ impl<S: Stream> Connection<S> {
 
     /// Closes a connection on which nothing is due. With TLS the peer is told (RFC 8446, 6.1).
     pub(super) fn close(&mut self, cx: &mut Context<'_>) {
-        self.phase = if Pin::new(&mut self.io).poll_shutdown(cx).is_ready() {
+        self.phase = if self.wire.poll_end(cx, self.handle.now()).is_ready() {
             Phase::Closed
         } else {
             // The next step sees to how long that may take.
@@ -40,8 +39,9 @@ impl<S: Stream> Connection<S> {
         if !self.is_idle() {
             return None;
         }
-        let is_due =
-            !self.engine.is_idle() || matches!(self.slot, Slot::Fresh) || !self.input.is_empty();
+        let is_due = !self.engine.is_idle()
+            || matches!(self.slot, Slot::Fresh)
+            || !self.wire.input.is_empty();
         self.service.drain_grace(is_due)
     }
 
@@ -56,7 +56,7 @@ impl<S: Stream> Connection<S> {
     fn cut_if_close_delimited(&mut self) -> bool {
         let cut = self.engine.is_close_delimited();
         if cut {
-            self.io.reset_on_close();
+            self.wire.io.reset_on_close();
         }
         cut
     }
@@ -74,7 +74,9 @@ impl<S: Stream> Connection<S> {
             self.service.app.journal().refused(&self.peer, error);
         }
         let date = self.service.date(self.handle.now());
-        let is_told = self.engine.send_refusal(error, &date, self.output.tail());
+        let is_told = self
+            .engine
+            .send_refusal(error, &date, self.wire.output.tail());
         let cut = self.cut_if_close_delimited();
         self.slot.finish(match is_told {
             true => Over::Refused(error.status()),
@@ -84,7 +86,7 @@ impl<S: Stream> Connection<S> {
     }
 
     pub(super) fn step_flushing(&mut self, cx: &mut Context<'_>, cut: bool) -> Step {
-        if !self.output.is_empty() {
+        if !self.wire.output.is_empty() {
             return Step::Wait;
         }
         if cut {
@@ -93,18 +95,12 @@ impl<S: Stream> Connection<S> {
         }
         // Of a peer that has ended its side nothing more comes, nor should anything where it has sent
         // all that it may; one look tells.
-        let is_over = self.ended || (self.engine.is_satisfied() && self.input.is_empty());
-        let closes = self.ended || (is_over && !self.io.has_input());
-        // The stream says at its next read what went wrong, if anything did.
-        if Pin::new(&mut self.io).poll_shutdown(cx).is_pending() {
-            if self.stall.is_clear() {
-                self.stall
-                    .start(self.handle.now(), self.service.limits.write_timeout);
-            }
+        let is_over = self.ended || (self.engine.is_satisfied() && self.wire.input.is_empty());
+        let closes = self.ended || (is_over && !self.wire.io.has_input());
+        let now = self.handle.now();
+        if self.wire.poll_end(cx, now).is_pending() {
             return Step::Wait;
         }
-        self.stall.clear();
-        let now = self.handle.now();
         self.phase = if closes {
             Phase::Closed
         } else if is_over {
@@ -117,22 +113,11 @@ impl<S: Stream> Connection<S> {
 
     pub(super) fn step_lingering(&mut self, cx: &mut Context<'_>, until: Instant) -> Step {
         let now = self.handle.now();
-        self.input.clear();
-        match poll_read_buf(&mut self.io, cx, &mut self.input) {
-            Poll::Pending if until <= now => {
-                self.phase = Phase::Closed;
-                Step::Again
-            }
+        let lingered = self.wire.poll_linger(cx, now, until, &self.service.buffers);
+        match lingered {
             Poll::Pending => Step::Wait,
-            Poll::Ready(Ok(count)) if count > 0 => {
-                self.input.advance(count);
-                if until <= now {
-                    self.phase = Phase::Lingering(now + LINGER);
-                }
-                Step::Again
-            }
-            Poll::Ready(_) => {
-                self.phase = Phase::Closed;
+            Poll::Ready(until) => {
+                self.phase = until.map_or(Phase::Closed, Phase::Lingering);
                 Step::Again
             }
         }

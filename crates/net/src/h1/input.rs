@@ -4,15 +4,16 @@ use std::task::{Context, Poll};
 
 use granian_proto::h2::PREFACE;
 
-use super::{Connection, Phase, Step};
+use super::{Connection, Phase};
 use crate::bounds::READ_SIZE;
-use crate::stream::socket::{Stream, poll_read_buf};
+use crate::stream::socket::Stream;
+use crate::stream::wire::Step;
 
 impl<S: Stream> Connection<S> {
     /// Tells HTTP/1 from HTTP/2 by the first bytes (RFC 9113, 3.4).
     pub(super) fn step_sniffing(&mut self, cx: &mut Context<'_>) -> Step {
-        let len = self.input.len().min(PREFACE.len());
-        if self.input[..len] != PREFACE[..len] {
+        let len = self.wire.input.len().min(PREFACE.len());
+        if self.wire.input[..len] != PREFACE[..len] {
             self.phase = Phase::Serving;
             return self.step_serving(cx);
         }
@@ -44,7 +45,9 @@ impl<S: Stream> Connection<S> {
             current.is_none_or(|current| current.body_complete || current.exchange.has_body_room());
         if has_room
             && !self.is_behind()
-            && let Some(event) = self.engine.poll_event(self.handle.now(), &mut self.input)
+            && let Some(event) = self
+                .engine
+                .poll_event(self.handle.now(), &mut self.wire.input)
         {
             self.handle_event(cx, event);
             return Step::Again;
@@ -56,7 +59,7 @@ impl<S: Stream> Connection<S> {
         if has_room && !self.ended && self.may_read() {
             return self.read(cx);
         }
-        if self.io.is_hung_up() {
+        if self.wire.io.is_hung_up() {
             self.tell_end();
         }
         self.wait_or_close()
@@ -65,7 +68,7 @@ impl<S: Stream> Connection<S> {
     /// Nothing is read now, so that only the poller can tell of a peer that is gone. What it sent
     /// and nobody has read goes with it.
     pub(super) fn wait_or_close(&mut self) -> Step {
-        if self.io.is_broken() {
+        if self.wire.io.is_broken() {
             self.phase = Phase::Closed;
             return Step::Again;
         }
@@ -74,7 +77,7 @@ impl<S: Stream> Connection<S> {
 
     /// A response is on its way to a slow reader: the time for the next request begins after it.
     fn is_behind(&self) -> bool {
-        self.slot.is_empty() && self.input.is_empty() && !self.output.is_empty()
+        self.slot.is_empty() && self.wire.input.is_empty() && !self.wire.output.is_empty()
     }
 
     /// The peer has ended its side.
@@ -90,23 +93,15 @@ impl<S: Stream> Connection<S> {
             .slot
             .current()
             .is_some_and(|current| current.body_complete);
-        !awaits_response || self.input.len() < PREFETCH
+        !awaits_response || self.wire.input.len() < PREFETCH
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
-        if self.input.capacity() == 0 {
-            self.input = self.service.take_buffer();
-        }
-        match poll_read_buf(&mut self.io, cx, &mut self.input) {
-            Poll::Pending => {
-                if self.input.is_empty() {
-                    self.service.give_buffer(std::mem::take(&mut self.input));
-                }
-                Step::Wait
-            }
+        match self.wire.poll_read(cx, &self.service.buffers) {
+            Poll::Pending => Step::Wait,
             Poll::Ready(Ok(0)) => {
                 self.ended = true;
-                if let Some(event) = self.engine.handle_eof(&self.input) {
+                if let Some(event) = self.engine.handle_eof(&self.wire.input) {
                     self.handle_event(cx, event);
                 }
                 self.tell_end();

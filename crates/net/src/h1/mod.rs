@@ -31,7 +31,7 @@ use crate::runtime::reactor::TaskHandle;
 use crate::service::{Service, Stage};
 use crate::stream::output::Output;
 use crate::stream::socket::Stream;
-use crate::stream::stall::Stall;
+use crate::stream::wire::{Step, Wire};
 use crate::ws::Upgraded;
 
 /// What is to become of a stream when HTTP/1 is done with it.
@@ -46,17 +46,12 @@ pub(crate) enum Next<S> {
 
 /// One accepted connection.
 pub(crate) struct Connection<S> {
-    io: S,
+    wire: Wire<S>,
     engine: h1::Connection,
-    input: BytesMut,
-    output: Output,
     slot: Slot,
     phase: Phase,
     /// The peer's sending side was read to its end.
     ended: bool,
-    /// By when the peer must have taken something of the output.
-    stall: Stall,
-    unsent: usize,
     /// How the last turn left what is queued.
     left: Write,
     peer: Arc<Peer>,
@@ -96,12 +91,6 @@ enum Write {
     PutOff,
 }
 
-/// What one step of the drive loop came to.
-enum Step {
-    Again,
-    Wait,
-}
-
 impl<S: Stream> Connection<S> {
     pub(crate) fn new(
         io: S,
@@ -110,18 +99,19 @@ impl<S: Stream> Connection<S> {
         handle: TaskHandle,
     ) -> Box<Self> {
         Box::new(Self {
-            io,
+            wire: Wire::new(
+                io,
+                BytesMut::new(),
+                Output::default(),
+                service.limits.write_timeout,
+            ),
             engine: h1::Connection::new(service.limits.http1, handle.now()),
-            input: BytesMut::new(),
-            output: Output::default(),
             slot: Slot::Fresh,
             phase: match service.limits.versions {
                 Versions::Http1 => Phase::Serving,
                 Versions::All | Versions::Http2 => Phase::Sniffing,
             },
             ended: false,
-            stall: Stall::default(),
-            unsent: 0,
             left: Write::Now,
             peer,
             service,
@@ -133,10 +123,9 @@ impl<S: Stream> Connection<S> {
     /// of an `async fn` holds what it is given more than once.
     pub(crate) async fn run(mut self: Box<Self>) -> Next<S> {
         poll_fn(|cx| self.poll(cx)).await;
-        let Self {
-            io, input, output, ..
-        } = *self;
-        match self.phase {
+        let Self { wire, phase, .. } = *self;
+        let (io, input, output) = wire.into_parts();
+        match phase {
             Phase::Http2(upgrade) => Next::Http2(h2::Opened { io, input, upgrade }),
             Phase::Upgraded(opening) => Next::WebSocket(Box::new(Upgraded {
                 io,
@@ -158,7 +147,7 @@ impl<S: Stream> Connection<S> {
             return Poll::Ready(());
         }
         if self.slot.current().is_none() {
-            self.output.release();
+            self.wire.output.release();
         }
         self.set_deadline();
         Poll::Pending
@@ -210,7 +199,7 @@ impl<S: Stream> Connection<S> {
 
     /// No request is under way, nor anything of a response.
     fn is_idle(&self) -> bool {
-        self.slot.is_empty() && self.output.is_empty() && self.is_open()
+        self.slot.is_empty() && self.wire.output.is_empty() && self.is_open()
     }
 
     /// Requests are taken.
@@ -231,12 +220,7 @@ impl<S: Stream> Connection<S> {
         {
             self.phase = Phase::Closed;
         }
-        let timeout = self.service.limits.write_timeout;
-        if self
-            .stall
-            .is_over(now, timeout, || self.io.unacknowledged())
-        {
-            self.io.reset_on_close();
+        if self.wire.check_stall(now) {
             self.phase = Phase::Closed;
         }
     }
@@ -248,7 +232,7 @@ impl<S: Stream> Connection<S> {
             return false;
         }
         match self.engine.handle_timeout(now) {
-            Some(Timeout::Idle) if self.output.is_empty() => self.close(cx),
+            Some(Timeout::Idle) if self.wire.output.is_empty() => self.close(cx),
             Some(Timeout::Idle) => self.phase = Phase::Flushing { cut: false },
             Some(Timeout::Refuse(error)) => self.refuse(error),
             None => return false,
@@ -268,7 +252,7 @@ impl<S: Stream> Connection<S> {
         let head = head.filter(|deadline| *deadline > self.handle.now());
         let engine = self.engine_deadline();
         let drain = self.drain_deadline();
-        let next = [lingering, head, engine, drain, self.stall.deadline()];
+        let next = [lingering, head, engine, drain, self.wire.stall_deadline()];
         let next = next.into_iter().flatten().min();
         self.handle.set_deadline(next);
     }
@@ -282,26 +266,15 @@ impl<S: Stream> Connection<S> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
-        if self.output.is_empty() {
-            return self.report_unsent();
-        }
-        let before = self.output.left();
         let last = self.writes_last();
-        self.io.set_end_follows(last);
-        match self.output.poll_write(&mut self.io, cx, last) {
-            Poll::Ready(Ok(())) => self.stall.clear(),
-            Poll::Ready(Err(_)) => {
-                self.phase = Phase::Closed;
-                return;
-            }
-            Poll::Pending => {
-                if self.stall.is_clear() || self.output.left() < before {
-                    self.stall
-                        .start(self.handle.now(), self.service.limits.write_timeout);
-                }
-            }
+        if self.wire.write(cx, self.handle.now(), last).is_err() {
+            self.phase = Phase::Closed;
+            return;
         }
-        self.report_unsent();
+        let unsent = self.wire.take_unsent();
+        if let (Some(current), Some(unsent)) = (self.slot.current(), unsent) {
+            current.exchange.set_unsent(unsent);
+        }
     }
 
     /// Nothing follows what is queued but the end of our side.
@@ -325,7 +298,7 @@ impl<S: Stream> Connection<S> {
         if !matches!(self.phase, Phase::Serving) || self.engine.is_closing() {
             return Write::Now;
         }
-        let is_small = !self.output.is_empty() && self.output.left() <= PUT_OFF;
+        let is_small = !self.wire.output.is_empty() && self.wire.output.left() <= PUT_OFF;
         if is_small
             && self.slot.is_empty()
             && self.service.stage.get() == Stage::Serving
@@ -333,21 +306,12 @@ impl<S: Stream> Connection<S> {
         {
             return Write::PutOff;
         }
-        let has_next = !self.input.is_empty() && !self.output.is_full(self.service.limits.window);
+        let has_next =
+            !self.wire.input.is_empty() && !self.wire.output.is_full(self.service.limits.window);
         match has_next {
             true => Write::Gather,
             false => Write::Now,
         }
-    }
-
-    fn report_unsent(&mut self) {
-        let unsent = self.output.len();
-        if let Some(current) = self.slot.current()
-            && (unsent != self.unsent || unsent == 0)
-        {
-            current.exchange.set_unsent(unsent);
-        }
-        self.unsent = unsent;
     }
 }
 

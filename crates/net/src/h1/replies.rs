@@ -14,13 +14,13 @@ use crate::stream::socket::Stream;
 impl<S: Stream> Connection<S> {
     pub(super) fn take_replies(&mut self, cx: &mut Context<'_>) {
         let window = self.service.limits.window;
-        if self.slot.current().is_some() && self.output.is_full(window) {
+        if self.slot.current().is_some() && self.wire.output.is_full(window) {
             self.write(cx);
         }
         let Slot::Running(current) = &mut self.slot else {
             return;
         };
-        if self.output.is_full(window) {
+        if self.wire.output.is_full(window) {
             // The socket says when it has taken some; until then the application may read.
             return current.exchange.watch(cx);
         }
@@ -36,7 +36,7 @@ impl<S: Stream> Connection<S> {
         }
         if current.expects_continue && current.exchange.wants_body() {
             current.expects_continue = false;
-            self.engine.send_continue(self.output.tail());
+            self.engine.send_continue(self.wire.output.tail());
         }
         while let Some(reply) = self
             .slot
@@ -66,14 +66,15 @@ impl<S: Stream> Connection<S> {
         let now = self.handle.now();
         let current = self.slot.current();
         let has_source = current.is_some_and(Current::has_source);
-        let Self { engine, output, .. } = self;
+        let Self { engine, wire, .. } = self;
+        let output = &mut wire.output;
         match reply {
             Reply::Informational(head) => engine.send_informational(&head, output.tail()),
             Reply::Head(head) => {
                 let content = self.content_ahead();
                 let date = self.service.date(now);
                 self.engine
-                    .send_head(&head, content, &date, self.output.tail())
+                    .send_head(&head, content, &date, self.wire.output.tail())
             }
             Reply::Data { data, last } => {
                 if !data.is_empty() {
@@ -108,7 +109,7 @@ impl<S: Stream> Connection<S> {
             Reply::Upgrade(head) => {
                 let date = self.service.date(now);
                 self.engine
-                    .send_upgrade(&head, "websocket", &date, self.output.tail())
+                    .send_upgrade(&head, "websocket", &date, self.wire.output.tail())
             }
             Reply::End(trailers) => engine.send_end(trailers.as_ref(), output.tail()),
             // HTTP/1 knows no requests of the server's.

@@ -9,13 +9,14 @@ use bytes::Bytes;
 use granian_proto::{BodyLength, Event, PeerError, ws};
 
 use super::slot::{Current, Held, Pulled, Slot};
-use super::{Connection, Phase, Step};
+use super::{Connection, Phase};
 use crate::admission::queue::{Permit, Place};
 use crate::exchange::Exchange;
 use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{Opening, WebSocket};
 use crate::limits::Versions;
 use crate::stream::socket::Stream;
+use crate::stream::wire::Step;
 
 impl<S: Stream> Connection<S> {
     pub(super) fn handle_event(&mut self, cx: &mut Context<'_>, event: Event) {
@@ -77,7 +78,7 @@ impl<S: Stream> Connection<S> {
             false => BodyWish::Nothing,
         };
         if wish == BodyWish::Whole && request.expect_continue {
-            self.engine.send_continue(self.output.tail());
+            self.engine.send_continue(self.wire.output.tail());
         }
         let window = self.service.limits.window;
         let length = match request.body {
@@ -96,13 +97,16 @@ impl<S: Stream> Connection<S> {
             place: Place::default(),
         };
         // What is queued leaves first: the application may take its time.
-        let starts_now = !has_body && self.output.is_empty() && self.service.app.may_start();
+        let starts_now = !has_body && self.wire.output.is_empty() && self.service.app.may_start();
         if starts_now && let Poll::Ready(permit) = self.poll_acquire(cx, &mut held.place) {
             return self.start(held, permit);
         }
         self.slot = Slot::Held(Box::new(held));
         while has_body && exchange.has_body_room() && matches!(self.slot, Slot::Held(_)) {
-            match self.engine.poll_event(self.handle.now(), &mut self.input) {
+            match self
+                .engine
+                .poll_event(self.handle.now(), &mut self.wire.input)
+            {
                 Some(Event::End(trailers)) => return self.handle_event(cx, Event::End(trailers)),
                 Some(event) => self.handle_event(cx, event),
                 None => return,

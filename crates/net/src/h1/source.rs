@@ -18,7 +18,7 @@ impl<S: Stream> Connection<S> {
         let Some(mut pulled) = current.source.take() else {
             return false;
         };
-        let takes_more = self.output.is_empty() || pulled.gathers_until.is_some();
+        let takes_more = self.wire.output.is_empty() || pulled.gathers_until.is_some();
         let pulls = takes_more && self.service.app.may_start();
         let goes_on = !pulls || self.pull_from(&mut *pulled.source);
         if goes_on && let Slot::Running(current) = &mut self.slot {
@@ -29,10 +29,10 @@ impl<S: Stream> Connection<S> {
 
     /// What is queued is lent to the early writer while the source computes.
     fn pull_from(&mut self, source: &mut dyn Source) -> bool {
-        let Some(socket) = self.io.socket() else {
+        let Some(socket) = self.wire.io.socket() else {
             return source.pull();
         };
-        let Some(queued) = self.output.take() else {
+        let Some(queued) = self.wire.output.take() else {
             return source.pull();
         };
         if queued.is_empty() {
@@ -41,7 +41,7 @@ impl<S: Stream> Connection<S> {
         let loan = self.service.early.lend(socket, queued);
         let more = source.pull();
         let (queued, sent) = loan.take_back();
-        self.output.restore(queued, sent);
+        self.wire.output.restore(queued, sent);
         more
     }
 
@@ -55,8 +55,8 @@ impl<S: Stream> Connection<S> {
             return;
         };
         // What can't be lent to the early writer must not wait for the application.
-        let is_lendable = self.io.socket().is_some() && self.output.is_in_one_buffer();
-        if !is_lendable || self.output.len() >= GATHER {
+        let is_lendable = self.wire.io.socket().is_some() && self.wire.output.is_in_one_buffer();
+        if !is_lendable || self.wire.output.len() >= GATHER {
             pulled.gathers_until = None;
             return;
         }

@@ -18,7 +18,7 @@ impl<S: Stream> Connection<S> {
             && request.body == BodyLength::Empty
             && self.service.limits.versions == Versions::All
             && self.peer.tls.is_none()
-            && self.output.is_empty()
+            && self.wire.output.is_empty()
             && self.service.stage.get() == Stage::Serving;
         if !may_upgrade {
             return false;

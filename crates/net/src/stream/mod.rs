@@ -1,8 +1,10 @@
 //! What every connection owns of its socket: the stream, the bytes that wait to leave, and the clock of a peer
 //! that takes none. Knows nothing of HTTP.
 
+pub(crate) mod buffers;
 pub(crate) mod early;
 pub(crate) mod output;
 pub mod region;
 pub(crate) mod socket;
 pub(crate) mod stall;
+pub(crate) mod wire;

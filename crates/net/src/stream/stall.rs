@@ -13,46 +13,43 @@ pub(crate) struct Stall {
     at: Option<Instant>,
     /// Bytes that were not acknowledged at the last look.
     held: Option<usize>,
-    /// Since when the stream has been blocked, for who keeps that by himself.
+    /// Since when the stream has been blocked.
     since: Option<Instant>,
 }
 
 impl Stall {
-    /// Nothing waits.
+    /// Nothing waits any more.
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
+    /// True while nothing waits.
     pub(crate) fn is_clear(&self) -> bool {
         self.at.is_none()
     }
 
-    /// The stream has just become blocked, or has taken something and is blocked again.
-    pub(crate) fn start(&mut self, now: Instant, timeout: Duration) {
-        self.at = Some(now + timeout / 2);
-        self.held = None;
-    }
-
-    /// `start` or `clear`, by since when the stream has been blocked.
+    /// The stream has been blocked since then, at first or again after it had taken something; it is not, if `None`.
     pub(crate) fn follow(&mut self, since: Option<Instant>, timeout: Duration) {
-        match since {
-            None => self.clear(),
-            Some(since) if self.since != Some(since) => {
-                self.start(since, timeout);
-                self.since = Some(since);
-            }
-            Some(_) => {}
+        let Some(at) = since else {
+            return self.clear();
+        };
+        if self.since != since {
+            *self = Self {
+                at: Some(at + timeout / 2),
+                held: None,
+                since,
+            };
         }
     }
 
-    /// When to ask `is_over`.
+    /// When to call `check`.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         self.at
     }
 
-    /// True if the peer has taken nothing for `timeout`. `held` tells how many bytes it has not
+    /// Looks whether the peer takes something: true if it has not for `timeout`. `held` tells how many bytes it has not
     /// acknowledged, if that can be told.
-    pub(crate) fn is_over(
+    pub(crate) fn check(
         &mut self,
         now: Instant,
         timeout: Duration,
@@ -85,12 +82,12 @@ mod tests {
     fn survived(held: &[Option<usize>]) -> usize {
         let mut now = Instant::now();
         let mut stall = Stall::default();
-        stall.start(now, TIMEOUT);
+        stall.follow(Some(now), TIMEOUT);
         let is_alive = |held: &&Option<usize>| {
             now += TIMEOUT / 2;
             assert_eq!(stall.deadline(), Some(now));
-            assert!(!stall.is_over(now - Duration::from_secs(1), TIMEOUT, || None));
-            !stall.is_over(now, TIMEOUT, || **held)
+            assert!(!stall.check(now - Duration::from_secs(1), TIMEOUT, || None));
+            !stall.check(now, TIMEOUT, || **held)
         };
         held.iter().take_while(is_alive).count()
     }
@@ -112,9 +109,9 @@ mod tests {
         let now = Instant::now();
         let mut stall = Stall::default();
         stall.follow(Some(now), TIMEOUT);
-        assert!(!stall.is_over(now + TIMEOUT / 2, TIMEOUT, || Some(9)));
+        assert!(!stall.check(now + TIMEOUT / 2, TIMEOUT, || Some(9)));
         stall.follow(Some(now), TIMEOUT);
-        assert!(stall.is_over(now + TIMEOUT, TIMEOUT, || Some(9)));
+        assert!(stall.check(now + TIMEOUT, TIMEOUT, || Some(9)));
         stall.follow(None, TIMEOUT);
         assert!(stall.is_clear());
     }

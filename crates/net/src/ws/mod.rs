@@ -7,7 +7,6 @@
 mod outgoing;
 
 use std::future::poll_fn;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -21,8 +20,8 @@ use crate::exchange::messages::{Ended, EndedBy, Message, WebSocket};
 use crate::runtime::reactor::TaskHandle;
 use crate::service::{Sequel, Service, Stage};
 use crate::stream::output::Output;
-use crate::stream::socket::{Stream, poll_read_buf};
-use crate::stream::stall::Stall;
+use crate::stream::socket::Stream;
+use crate::stream::wire::{Step, Wire};
 
 /// A stream that was handed over to this protocol.
 pub(crate) struct Upgraded<S> {
@@ -37,10 +36,8 @@ pub(crate) struct Upgraded<S> {
 
 /// One open connection.
 pub(crate) struct Connection<S> {
-    io: S,
+    wire: Wire<S>,
     engine: ws::Connection,
-    input: BytesMut,
-    output: Output,
     socket: Arc<WebSocket>,
     phase: Phase,
     /// The payload of the last ping that was not answered, because the peer does not read.
@@ -48,9 +45,6 @@ pub(crate) struct Connection<S> {
     /// What ends the connection once the application has answered what came before; by then at
     /// the latest.
     ending: Option<Box<(Event, Instant)>>,
-    /// By when the peer must have taken something of the output.
-    stall: Stall,
-    unsent: usize,
     service: Rc<Service>,
     handle: TaskHandle,
 }
@@ -67,28 +61,24 @@ enum Phase {
     Closed,
 }
 
-/// What one step of the drive loop came to.
-enum Step {
-    Again,
-    Wait,
-}
-
 impl<S: Stream> Connection<S> {
     pub(crate) fn new(upgraded: Upgraded<S>, service: Rc<Service>, handle: TaskHandle) -> Self {
         let limits = &service.limits.websocket;
         let codecs = Rc::clone(&service.codecs);
         let engine = ws::Connection::new(&limits.engine, upgraded.deflation, codecs, handle.now());
+        let wire = Wire::new(
+            upgraded.io,
+            upgraded.input,
+            upgraded.output,
+            service.limits.write_timeout,
+        );
         Self {
-            io: upgraded.io,
+            wire,
             engine,
-            input: upgraded.input,
-            output: upgraded.output,
             socket: upgraded.socket,
             phase: Phase::Open,
             ping: None,
             ending: None,
-            stall: Stall::default(),
-            unsent: 0,
             service,
             handle,
         }
@@ -110,7 +100,7 @@ impl<S: Stream> Connection<S> {
         if self.phase == Phase::Closed {
             return Poll::Ready(());
         }
-        self.output.release();
+        self.wire.output.release();
         Poll::Pending
     }
 
@@ -124,7 +114,7 @@ impl<S: Stream> Connection<S> {
                 Phase::Closed => return,
                 Phase::Open => self.step_open(cx),
                 Phase::Flushing(_) => self.step_flushing(cx),
-                Phase::Lingering(_) => self.step_lingering(cx),
+                Phase::Lingering(until) => self.step_lingering(cx, until),
             };
             if matches!(step, Step::Wait) {
                 // Behind the reading: this thread may have been busy past the deadline.
@@ -157,12 +147,7 @@ impl<S: Stream> Connection<S> {
         {
             self.phase = Phase::Closed;
         }
-        let timeout = self.service.limits.write_timeout;
-        if self
-            .stall
-            .is_over(now, timeout, || self.io.unacknowledged())
-        {
-            self.io.reset_on_close();
+        if self.wire.check_stall(now) {
             self.phase = Phase::Closed;
         }
     }
@@ -176,7 +161,7 @@ impl<S: Stream> Connection<S> {
         match self.engine.handle_timeout(now) {
             None => return false,
             Some(Timeout::Ping) => {
-                self.engine.send_ping(now, b"", self.output.tail());
+                self.engine.send_ping(now, b"", self.wire.output.tail());
             }
             Some(Timeout::Silent) => {
                 self.fail(code::INTERNAL_ERROR, "keepalive ping timeout");
@@ -191,7 +176,7 @@ impl<S: Stream> Connection<S> {
     fn begin_close(&mut self, code: u16, reason: &'static str) {
         let now = self.handle.now();
         self.engine
-            .send_close(now, Some(code), reason, self.output.tail());
+            .send_close(now, Some(code), reason, self.wire.output.tail());
         self.socket.finish(Ended {
             code,
             reason: Bytes::from_static(reason.as_bytes()),
@@ -203,7 +188,7 @@ impl<S: Stream> Connection<S> {
     fn fail(&mut self, code: u16, why: &'static str) {
         let now = self.handle.now();
         self.engine
-            .send_close(now, Some(code), why, self.output.tail());
+            .send_close(now, Some(code), why, self.wire.output.tail());
         self.socket.finish(Ended {
             code: code::ABNORMAL,
             reason: Bytes::from_static(why.as_bytes()),
@@ -213,7 +198,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn flush(&mut self) {
-        self.input = BytesMut::new();
+        self.wire.input = BytesMut::new();
         self.phase = Phase::Flushing(self.handle.now() + self.close_timeout());
     }
 
@@ -229,14 +214,14 @@ impl<S: Stream> Connection<S> {
             Phase::Closed => None,
         };
         let ending = self.ending.as_ref().map(|ending| ending.1);
-        [own, ending, self.stall.deadline()]
+        [own, ending, self.wire.stall_deadline()]
             .into_iter()
             .flatten()
             .min()
     }
 
     pub(crate) fn io_mut(&mut self) -> &mut S {
-        &mut self.io
+        &mut self.wire.io
     }
 }
 
@@ -252,14 +237,14 @@ impl<S: Stream> Connection<S> {
             return self.end(now, *ending);
         }
         if !self.socket.has_room() {
-            if self.io.is_broken() {
+            if self.wire.io.is_broken() {
                 self.phase = Phase::Closed;
                 return Step::Again;
             }
             self.engine.handle_pause(now);
             return Step::Wait;
         }
-        while let Some(event) = self.engine.poll_event(now, &mut self.input) {
+        while let Some(event) = self.engine.poll_event(now, &mut self.wire.input) {
             if !self.handle_event(now, event) {
                 return Step::Again;
             }
@@ -273,8 +258,9 @@ impl<S: Stream> Connection<S> {
             Event::Text(data) => self.deliver(data, true),
             Event::Binary(data) => self.deliver(data, false),
             Event::Ping(payload) => {
-                if self.output.len() < self.service.limits.window {
-                    self.engine.send_pong(now, &payload, self.output.tail());
+                if self.wire.output.len() < self.service.limits.window {
+                    self.engine
+                        .send_pong(now, &payload, self.wire.output.tail());
                 } else {
                     self.ping = Some(payload);
                 }
@@ -298,7 +284,7 @@ impl<S: Stream> Connection<S> {
             Event::Close(reason) => {
                 let text = std::str::from_utf8(&reason.text).unwrap_or_default();
                 self.engine
-                    .send_close(now, reason.code, text, self.output.tail());
+                    .send_close(now, reason.code, text, self.wire.output.tail());
                 self.socket.finish(Ended {
                     code: reason.code.unwrap_or(code::NO_CODE),
                     reason: reason.text,
@@ -317,16 +303,8 @@ impl<S: Stream> Connection<S> {
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
-        if self.input.capacity() == 0 {
-            self.input = self.service.take_buffer();
-        }
-        match poll_read_buf(&mut self.io, cx, &mut self.input) {
-            Poll::Pending => {
-                if self.input.is_empty() {
-                    self.service.give_buffer(std::mem::take(&mut self.input));
-                }
-                Step::Wait
-            }
+        match self.wire.poll_read(cx, &self.service.buffers) {
+            Poll::Pending => Step::Wait,
             Poll::Ready(Ok(count)) if count > 0 => Step::Again,
             Poll::Ready(_) => {
                 self.phase = Phase::Closed;
@@ -336,28 +314,26 @@ impl<S: Stream> Connection<S> {
     }
 
     fn step_flushing(&mut self, cx: &mut Context<'_>) -> Step {
-        if !self.output.is_empty() {
+        if !self.wire.output.is_empty() {
             return Step::Wait;
         }
         // > [...] the server MUST close the TCP connection first, as it holds the TIME_WAIT state
         // > — after RFC 6455, 7.1.1
-        if Pin::new(&mut self.io).poll_shutdown(cx).is_pending() {
+        let now = self.handle.now();
+        if self.wire.poll_end(cx, now).is_pending() {
             return Step::Wait;
         }
-        self.phase = Phase::Lingering(self.handle.now() + LINGER);
+        self.phase = Phase::Lingering(now + LINGER);
         Step::Again
     }
 
-    fn step_lingering(&mut self, cx: &mut Context<'_>) -> Step {
-        let mut scratch = self.service.take_buffer();
-        let read = poll_read_buf(&mut self.io, cx, &mut scratch);
-        scratch.clear();
-        self.service.give_buffer(scratch);
-        match read {
+    fn step_lingering(&mut self, cx: &mut Context<'_>, until: Instant) -> Step {
+        let now = self.handle.now();
+        let lingered = self.wire.poll_linger(cx, now, until, &self.service.buffers);
+        match lingered {
             Poll::Pending => Step::Wait,
-            Poll::Ready(Ok(count)) if count > 0 => Step::Again,
-            Poll::Ready(_) => {
-                self.phase = Phase::Closed;
+            Poll::Ready(until) => {
+                self.phase = until.map_or(Phase::Closed, Phase::Lingering);
                 Step::Again
             }
         }

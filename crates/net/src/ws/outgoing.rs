@@ -1,6 +1,6 @@
 //! Output of a WebSocket connection, from the application to the stream.
 
-use std::task::{Context, Poll};
+use std::task::Context;
 use std::time::Instant;
 
 use super::{Connection, Phase};
@@ -9,14 +9,15 @@ use crate::stream::socket::Stream;
 
 impl<S: Stream> Connection<S> {
     pub(super) fn take_outgoing(&mut self, cx: &mut Context<'_>) {
-        if self.output.len() >= self.service.limits.window {
+        if self.wire.output.len() >= self.service.limits.window {
             // The application waits until the stream has taken some; until then it may read.
             return self.socket.watch(cx);
         }
         let now = self.handle.now();
         let (messages, close) = self.socket.poll_outgoing(cx);
         if let Some(payload) = self.ping.take() {
-            self.engine.send_pong(now, &payload, self.output.tail());
+            self.engine
+                .send_pong(now, &payload, self.wire.output.tail());
         }
         for message in messages {
             self.encode(now, message);
@@ -24,13 +25,14 @@ impl<S: Stream> Connection<S> {
         if let Some((code, reason)) = close {
             let reason = std::str::from_utf8(&reason).unwrap_or_default();
             self.engine
-                .send_close(now, Some(code), reason, self.output.tail());
+                .send_close(now, Some(code), reason, self.wire.output.tail());
         }
     }
 
     fn encode(&mut self, now: Instant, message: Message) {
         let Message { data, is_text } = message;
-        let Self { engine, output, .. } = self;
+        let Self { engine, wire, .. } = self;
+        let output = &mut wire.output;
         if data.len() > COPY_LIMIT && !engine.compresses(data.len()) {
             if engine.begin_message(now, is_text, data.len(), output.tail()) {
                 output.push(data);
@@ -43,26 +45,11 @@ impl<S: Stream> Connection<S> {
     }
 
     pub(super) fn write(&mut self, cx: &mut Context<'_>) {
-        if !self.output.is_empty() {
-            let before = self.output.len();
-            match self.output.poll_write(&mut self.io, cx, false) {
-                Poll::Ready(Ok(())) => self.stall.clear(),
-                Poll::Ready(Err(_)) => {
-                    self.phase = Phase::Closed;
-                    return;
-                }
-                Poll::Pending => {
-                    if self.stall.is_clear() || self.output.len() < before {
-                        self.stall
-                            .start(self.handle.now(), self.service.limits.write_timeout);
-                    }
-                }
-            }
-        } else if self.unsent == 0 {
-            return;
+        if self.wire.write(cx, self.handle.now(), false).is_err() {
+            self.phase = Phase::Closed;
+        } else if let Some(unsent) = self.wire.take_unsent() {
+            self.socket.set_unsent(unsent);
         }
-        self.unsent = self.output.len();
-        self.socket.set_unsent(self.unsent);
     }
 }
 

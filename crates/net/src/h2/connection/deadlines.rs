@@ -30,7 +30,7 @@ impl<S: Stream> Connection<S> {
         let timeout = self.shared.service.limits.write_timeout;
         if self
             .stall
-            .is_over(now, timeout, || self.pipe.unacknowledged())
+            .check(now, timeout, || self.pipe.unacknowledged())
         {
             self.pipe.reset_on_close();
             return self.close(CloseCause::WriteTimeout);
