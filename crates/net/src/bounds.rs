@@ -1,12 +1,12 @@
-//! What the connections of every protocol allow themselves.
+//! Bounds that connections of every protocol share.
 
 use std::time::Duration;
 
-/// One connection's share of a turn.
+/// Steps of one connection in a turn.
 pub(crate) const STEPS_PER_TURN: usize = 32;
-/// Bytes that are read at a time.
+/// Bytes of one read.
 pub(crate) const READ_SIZE: usize = 16 * 1024;
-/// How long a head waits for the body that usually follows at once.
+/// Time that a head waits for its body, so that both leave in one write.
 pub(crate) const HEAD_HOLD: Duration = Duration::from_millis(20);
-/// How long the peer's last bytes are waited for after our side has ended.
+/// Time that a connection waits for the peer's last bytes after its own side has ended.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);

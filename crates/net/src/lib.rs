@@ -1,5 +1,5 @@
-//! `granian-net`: sockets, buffers, deadlines and the loop that drives one connection. Knows `App`, the trait
-//! that applications are called through, but neither Python nor any interface.
+//! `granian-net`: sockets, buffers, deadlines and the loops that drive connections. It knows `App`,
+//! the trait that applications are called through, but neither Python nor an interface.
 
 pub mod admission;
 mod bounds;

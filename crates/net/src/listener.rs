@@ -19,27 +19,28 @@ use crate::stream::socket::{Io, Socket};
 
 /// A listening socket of either family.
 pub enum Listener {
-    /// Over IP.
+    /// A TCP socket.
     Tcp(TcpListener),
-    /// At a path.
+    /// A Unix socket.
     Unix(UnixListener),
 }
 
-/// Ends an accept loop while its worker goes on.
+/// A handle that ends an accept loop while its worker goes on.
 pub struct Listening {
     reactor: Reactor,
     is_over: Rc<Cell<bool>>,
 }
 
 impl Listening {
-    /// Accepts no more from the next turn on; what waits in the queue is left to whoever else has the socket.
+    /// Stops accepting from the next turn on. Connections in the queue are left to other holders of
+    /// the socket.
     pub fn end(self) {
         self.is_over.set(true);
         self.reactor.wake_all();
     }
 }
 
-/// Accepts on `listener` until the worker drains, or is told to end that.
+/// Accepts on `listener` until the worker drains, or until `Listening::end`.
 ///
 /// # Errors
 /// When the poller refuses the socket.
@@ -80,7 +81,7 @@ struct Acceptor {
     service: Rc<Service>,
     handle: TaskHandle,
     is_over: Rc<Cell<bool>>,
-    /// When the log was last told that nothing can be accepted.
+    /// The time of the last line of log about a failing accept.
     complained: Cell<Option<Instant>>,
 }
 
@@ -90,7 +91,7 @@ impl Acceptor {
             return Poll::Ready(());
         }
         for count in 0..ACCEPTS_PER_TURN {
-            // One connection is most often all there is.
+            // Most often there is one connection only.
             if count == 1 && !self.listener.has_queue() {
                 return self.wait();
             }
@@ -99,7 +100,8 @@ impl Acceptor {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.wait(),
                 Err(error) if is_transient(&error) => {}
                 Err(error) => {
-                    // Out of descriptors or memory: the queue stays with the kernel for a while.
+                    // No descriptors or memory: the connections stay in the kernel's queue for a
+                    // while.
                     self.complain(&error);
                     self.handle
                         .set_deadline(Some(self.handle.now() + ACCEPT_PAUSE));
@@ -111,7 +113,7 @@ impl Acceptor {
         Poll::Pending
     }
 
-    /// One line for a shortage, however often it hits; the log would be one more thing to fill up.
+    /// Logs a shortage once in a while, so that it does not fill the log.
     fn complain(&self, error: &io::Error) {
         let now = self.handle.now();
         let is_new = self
@@ -124,7 +126,7 @@ impl Acceptor {
         }
     }
 
-    /// A worker that drains has taken what was in the queue by now.
+    /// A draining worker has accepted the queue by now.
     fn wait(&self) -> Poll<()> {
         if self.service.stage.get() == Stage::Serving {
             Poll::Pending
@@ -137,7 +139,7 @@ impl Acceptor {
         if let Socket::Tcp(stream) = &socket
             && !INHERITS_NODELAY
         {
-            // Best effort: a connection that is gone already says so at its first read.
+            // An error is ignored: the first read of a lost connection shows it.
             let _ = stream.set_nodelay(true);
         }
         let peer = Peer {
@@ -148,7 +150,7 @@ impl Acceptor {
             memo: std::sync::OnceLock::new(),
         };
         let service = Rc::clone(&self.service);
-        // A connection that can't be watched is closed by being dropped.
+        // A connection that cannot be watched is dropped, which closes it.
         let _ = self.handle.reactor().spawn(move |handle| {
             let io = Io::new(socket, &handle)?;
             let counted = Counted::new(Rc::clone(&service));
@@ -159,7 +161,7 @@ impl Acceptor {
         });
     }
 
-    /// A wildcard address says nothing of where this connection came in.
+    /// The local address of a connection. A wildcard listener has none of its own.
     fn local_of(&self, socket: &Socket) -> Address {
         match (&self.local, socket) {
             (Address::Ip(bound), Socket::Tcp(stream)) if bound.ip().is_unspecified() => stream
@@ -171,8 +173,8 @@ impl Acceptor {
 }
 
 impl Drop for Acceptor {
-    /// The supervisor and other workers hold the same socket open, and the poller would go on telling
-    /// of clients that they are to accept (epoll(7), "closing a file descriptor").
+    /// The supervisor and other workers hold the same socket open, so the poller would still report
+    /// clients that are theirs to accept (epoll(7), "closing a file descriptor").
     fn drop(&mut self) {
         self.handle.unwatch(self.listener.source());
     }
@@ -193,8 +195,9 @@ impl Listener {
         })
     }
 
-    /// Somebody waits to be accepted, as far as can be told. Trying would cost a socket, which the
-    /// kernel makes beforehand (2 % of a plain connection for one request, one at a time).
+    /// Whether a client waits, as far as the poller can tell. An accept in vain costs a socket,
+    /// which the kernel makes beforehand (2 % of a plain connection for one request, one at a
+    /// time).
     fn has_queue(&self) -> bool {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut polled = [PollFd::new(self, PollFlags::IN)];
@@ -227,7 +230,7 @@ impl AsFd for Listener {
     }
 }
 
-/// Errors that concern the one connection which was about to be accepted (accept(2)).
+/// Errors of the one connection that was about to be accepted (accept(2)).
 fn is_transient(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -238,7 +241,7 @@ fn is_transient(error: &io::Error) -> bool {
     )
 }
 
-/// Accepted sockets are as their listener is: one system call less for each.
+/// Accepted sockets inherit this option from their listener, which saves a system call for each.
 const INHERITS_NODELAY: bool = cfg!(target_os = "linux");
 const ACCEPTS_PER_TURN: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

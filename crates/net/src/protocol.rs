@@ -1,4 +1,4 @@
-//! Which protocol an accepted connection speaks, and what follows when it changes.
+//! `serve`: finds the protocol of an accepted connection, and hands the stream on when it changes.
 
 use std::future::{Future, poll_fn};
 use std::io;
@@ -25,7 +25,7 @@ use crate::ws;
 pub(crate) async fn serve(io: Io, peer: Peer, service: Rc<Service>, handle: TaskHandle) {
     match service.tls() {
         None => serve_http(io, Arc::new(peer), service, handle).await,
-        // Boxed, as all that follows: a plain connection has no room for what that needs.
+        // Boxed, as all that follows, so that the task of a plain connection stays small.
         Some(tls) => Box::pin(serve_tls(io, tls, peer, service, handle)).await,
     }
 }
@@ -49,7 +49,7 @@ async fn serve_tls(
     peer.scheme = "https";
     peer.tls = Some(info);
     let peer = Arc::new(peer);
-    // Without ALPN the first bytes tell, as on a plain socket.
+    // Without ALPN the first bytes decide, as on a plain socket.
     if session.alpn() == Some(ALPN_HTTP2) {
         let opened = h2::Opened {
             io: session,
@@ -64,7 +64,7 @@ async fn serve_tls(
 
 async fn serve_http<S: Stream>(io: S, peer: Arc<Peer>, service: Rc<Service>, handle: TaskHandle) {
     let http1 = Connection::new(io, Arc::clone(&peer), Rc::clone(&service), handle.clone());
-    // Each protocol's state is on the heap by itself, so that none pays for the largest one.
+    // Each protocol's state is boxed, so that no connection pays for the largest one.
     match Box::pin(http1.run()).await {
         Next::Close => {}
         Next::Http2(opened) => Box::pin(h2::serve(opened, peer, service, handle)).await,
@@ -75,7 +75,7 @@ async fn serve_http<S: Stream>(io: S, peer: Arc<Peer>, service: Rc<Service>, han
     }
 }
 
-/// What `handshake` comes to, unless it takes too long or the worker stops.
+/// The result of `handshake`; an error if it takes too long or the worker stops.
 async fn in_time<T>(
     handshake: impl Future<Output = io::Result<T>>,
     until: Instant,
@@ -87,7 +87,7 @@ async fn in_time<T>(
         if let Poll::Ready(result) = handshake.as_mut().poll(cx) {
             return Poll::Ready(result);
         }
-        // Behind the reading: this thread may have been busy past the deadline.
+        // After the read: this thread may have been busy past the deadline, with the bytes waiting.
         let now = handle.now();
         let until = service
             .drain_grace(true)
@@ -101,5 +101,5 @@ async fn in_time<T>(
     .await
 }
 
-/// What ALPN calls HTTP/2 (RFC 9113, 3.2).
+/// The ALPN name of HTTP/2 (RFC 9113, 3.2).
 const ALPN_HTTP2: &[u8] = b"h2";

@@ -8,24 +8,24 @@ use crate::exchange::app::{App, Journal, Request, Source};
 
 /// See the module's documentation.
 pub struct Redirect {
-    /// Where clients reach the secured listener.
+    /// The port of the secured listener, as clients reach it.
     port: u16,
 }
 
 impl Redirect {
-    /// Sends every client to `port` of the host that it asked.
+    /// Redirects every request to `port` of the host that it names.
     pub fn new(port: u16) -> Self {
         Self { port }
     }
 
-    /// The URI of `head`'s target; `None` for what has none.
+    /// The URI of `head`'s target; `None` if it has none.
     fn location(&self, head: &RequestHead) -> Option<Vec<u8>> {
         let authority = match head.authority() {
             Some(authority) => authority.as_bytes(),
             None => head.field(b"host")?,
         };
         let host = host(authority)?;
-        // `*` is the server as a whole, which has no URI; CONNECT has only a host.
+        // The target `*` has no URI, and CONNECT has only a host.
         if !head.path().starts_with(b"/") || head.method() == "CONNECT" {
             return None;
         }
@@ -57,7 +57,7 @@ impl App for Redirect {
             }
             None => ResponseHead::new(400),
         };
-        // A target whose bytes no field value may have.
+        // An error means that the target has bytes that a field value may not have.
         let response = response.or_else(|_| ResponseHead::new(400));
         if let Ok(mut head) = response {
             let _ = head.append(b"content-length", b"0");
@@ -71,11 +71,11 @@ impl App for Redirect {
     }
 }
 
-/// What goes wrong here is not worth a line: the secured listener lacks descriptors as well, say.
+/// Errors of this listener get no line of log: the secured one reports the same shortages.
 impl Journal for Redirect {}
 
-/// The host of an authority without its port, if it can be a name or an address: what a client was
-/// made to send may be shown to others.
+/// The host of an authority without its port, if it is a name or an address. Any other text is
+/// refused, since an attacker may have made a client send it, and caches show the answer to others.
 fn host(authority: &[u8]) -> Option<&[u8]> {
     let end = match authority.first()? {
         b'[' => authority.iter().position(|byte| *byte == b']')? + 1,
@@ -98,7 +98,7 @@ fn host(authority: &[u8]) -> Option<&[u8]> {
     is_sane.then_some(host)
 }
 
-/// Of `https` (RFC 9110, 4.2.2).
+/// The default port of `https` (RFC 9110, 4.2.2).
 const DEFAULT_PORT: u16 = 443;
-/// Of a name in the DNS (RFC 1035, 2.3.4).
+/// Longest name in the DNS (RFC 1035, 2.3.4).
 const MAX_HOST: usize = 253;

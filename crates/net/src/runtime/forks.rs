@@ -1,18 +1,18 @@
-//! `ForkWatch`: whether the process has been forked. The child of a fork holds copies of all
-//! descriptors open, so that closing one ends nothing by itself; a process without such a child may
-//! save system calls.
+//! `ForkWatch`: whether the process has been forked. A forked child holds copies of all
+//! descriptors, so a close ends no connection by itself. A process without such a child saves
+//! system calls.
 //!
-//! Children that run another program at once (vfork, posix_spawn) do not count: what is closed on
-//! exec, as the descriptors of the core are, they keep for a moment.
+//! Children that run another program at once (vfork, posix_spawn) do not count: the core's
+//! descriptors are closed on exec, so these children hold them for a moment only.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// From when on forks are looked for.
+/// The point from which forks count.
 pub(super) struct ForkWatch(Option<usize>);
 
 impl ForkWatch {
-    /// From now on.
+    /// Forks count from now on.
     pub(super) fn new() -> Self {
         // SAFETY: the handler only counts, which is safe at any time, and the library that it is in
         // stays loaded, as all extension modules of Python do.
@@ -21,13 +21,13 @@ impl ForkWatch {
         Self(is_watched.then(|| FORKS.load(Ordering::Relaxed)))
     }
 
-    /// True if this process has forked since, or is a child forked since; or if that can't be told.
+    /// True if this process has forked since, or is itself such a child, or if neither is known.
     pub(super) fn has_forked(&self) -> bool {
         self.0 != Some(FORKS.load(Ordering::Relaxed))
     }
 }
 
-/// Called by the C library in the parent, before the child is there.
+/// The C library calls it in the parent, before the child exists.
 unsafe extern "C" fn note() {
     FORKS.fetch_add(1, Ordering::Relaxed);
 }

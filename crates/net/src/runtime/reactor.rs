@@ -1,9 +1,10 @@
 //! The reactor: a poller, the tasks that own its sockets, and their deadlines, all on one thread.
 //!
-//! A *turn* takes what the poller has, runs every task that can go on once, and returns; whoever
-//! owns the thread (a Python event loop, or a loop of its own) decides when turns happen.
+//! A *turn* takes the poller's events, runs every ready task once, and returns. The owner of the
+//! thread, a Python event loop, decides when turns happen.
 //!
-//! size: the poller, the task slab and the timers are one private state that every step of a turn uses.
+//! size: the poller, the task slab and the timers are one private state that every step of a turn
+//! uses.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -28,7 +29,7 @@ use super::readiness::Readiness;
 use super::timers::{Deadline, Timers};
 use super::waker::{Mailbox, TaskWaker};
 
-/// Owns the poller and the tasks; lives and dies on one thread.
+/// Owns the poller and the tasks, on one thread.
 #[derive(Clone)]
 pub struct Reactor(Rc<Inner>);
 
@@ -36,11 +37,11 @@ struct Inner {
     poll: RefCell<mio::Poll>,
     events: RefCell<Events>,
     registry: mio::Registry,
-    /// The process that the reactor belongs to. One that is forked off has the same poller.
+    /// The process that the reactor belongs to. A forked child has the same poller.
     process: u32,
     forks: ForkWatch,
     tasks: RefCell<Slab<Slot>>,
-    /// How many tasks there were.
+    /// Tasks started so far.
     spawned: Cell<usize>,
     ready: RefCell<VecDeque<usize>>,
     timers: RefCell<Timers>,
@@ -48,7 +49,7 @@ struct Inner {
     clock: Clock,
     now: Cell<Instant>,
     in_turn: Cell<bool>,
-    /// A task has ended since the last turn or settlement began.
+    /// A task has ended since the last turn or `settle` began.
     has_ended: Cell<bool>,
     /// Tasks that run after the current one before the thread goes back to its owner.
     left: Cell<usize>,
@@ -56,7 +57,7 @@ struct Inner {
 }
 
 struct Slot {
-    /// Absent while the task is being polled.
+    /// The future; absent while it is polled.
     future: Option<Pin<Box<dyn Future<Output = ()>>>>,
     wake: Arc<TaskWaker>,
     waker: Waker,
@@ -111,18 +112,18 @@ impl Reactor {
         &self.0.mailbox
     }
 
-    /// False in a child process that was forked off: it has the same poller and sockets.
+    /// False in a forked child, which has the same poller and sockets.
     pub fn is_own(&self) -> bool {
         self.0.process == std::process::id()
     }
 
-    /// True while a turn runs; false when Python code calls in by itself.
+    /// True while a turn runs; false in calls from Python code outside one.
     pub fn is_in_turn(&self) -> bool {
         self.0.in_turn.get()
     }
 
-    /// Starts a task; `make` gets its handle. It is polled for the first time at once within a turn,
-    /// else in the next one.
+    /// Starts a task; `make` gets its handle. It is polled for the first time at once within a
+    /// turn, else in the next one.
     pub fn spawn<F>(&self, make: impl FnOnce(TaskHandle) -> io::Result<F>) -> io::Result<()>
     where
         F: Future<Output = ()> + 'static,
@@ -171,7 +172,7 @@ impl Reactor {
         }
     }
 
-    /// Wakes every task: something that concerns them all has changed.
+    /// Wakes every task, after a change that concerns all of them.
     pub fn wake_all(&self) {
         let keys: Vec<usize> = self.0.tasks.borrow().iter().map(|(key, _)| key).collect();
         keys.into_iter().for_each(|key| self.wake(key));
@@ -200,9 +201,9 @@ impl Reactor {
         !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
     }
 
-    /// Runs what was woken by Python code outside a turn; then the thread attends no longer. True
-    /// if a turn is needed: for the rest, for writes that were deferred until other Python code has run, or
-    /// for its owner to see that a task has ended.
+    /// Runs the tasks that Python code has woken outside a turn; after it, wakers signal the poller
+    /// again. True if a turn is needed: for the rest, for deferred writes, or for the owner to see
+    /// that a task has ended.
     pub fn settle(&self) -> bool {
         self.0.now.set(self.0.clock.now());
         self.0.has_ended.set(false);
@@ -214,7 +215,7 @@ impl Reactor {
             || self.0.mailbox.has_mail()
     }
 
-    /// When the next deadline of any task comes.
+    /// The next deadline of any task.
     pub fn next_deadline(&self) -> Option<Instant> {
         self.0.timers.borrow().next()
     }
@@ -236,7 +237,7 @@ impl Reactor {
             .borrow_mut()
             .poll(&mut events, Some(Duration::ZERO));
         if let Err(error) = polled {
-            // Only an interrupted call can fail here; its events come with the next turn.
+            // Only an interrupted call fails here; the next turn gets its events.
             debug_assert_eq!(error.kind(), io::ErrorKind::Interrupted);
             events.clear();
         }
@@ -247,7 +248,7 @@ impl Reactor {
                 continue;
             }
             let key = event.token().0 & KEY_MASK;
-            // Of a socket that has been closed here, a child process may still have a copy.
+            // The event may be of a closed socket: a forked child may have a copy of it.
             let is_current = match self.0.tasks.borrow().get(key) {
                 Some(slot) if slot.token == event.token() => {
                     slot.readiness.note(event);
@@ -283,7 +284,7 @@ impl Reactor {
 
     fn run_ready(&self) {
         self.0.mailbox.collect(&mut self.0.ready.borrow_mut());
-        // Tasks woken from here on wait for the next turn, so that Python code is never starved.
+        // Tasks woken from here on wait for the next turn, so that Python code gets its share.
         let count = self.0.ready.borrow().len();
         let gathers = !self.is_in_turn() && self.0.deferred.begin_gathering();
         for left in (0..count).rev() {
@@ -326,8 +327,8 @@ impl Reactor {
             };
             (future, slot.waker.clone())
         };
-        // A bug costs the task that it is in. Unwinding further would leave the turn half done, and
-        // whatever else is ready in it without another one.
+        // A panic costs its task only. To unwind further would end the turn, and other ready tasks
+        // would not be polled.
         let polled = catch_unwind(AssertUnwindSafe(move || {
             let poll = future.as_mut().poll(&mut Context::from_waker(&waker));
             poll.is_pending().then_some(future)
@@ -378,13 +379,12 @@ impl TaskHandle {
         self.reactor.0.left.get() > 0 && self.reactor.0.deferred.is_allowed(self.now())
     }
 
-    /// Polls the task once more before the thread goes back to its owner, at the latest.
+    /// Polls the task once more, at the latest before the thread goes back to its owner.
     pub fn defer(&self) {
         self.reactor.0.deferred.push(self.key);
     }
 
-    /// Watches `source` for this task: that there is something to read, or an end, is told once
-    /// each time, and wakes the task.
+    /// Watches `source` for this task. New input, or an end, wakes the task once.
     ///
     /// # Errors
     /// When the system's table of watched descriptors is full.
@@ -393,7 +393,7 @@ impl TaskHandle {
         registry.register(source, self.token, Interest::READABLE)
     }
 
-    /// From now on that there is room to write is told as well; at once, if there is some.
+    /// Watches for room to write as well; wakes at once if there is room.
     ///
     /// # Errors
     /// When the source is not watched.
@@ -403,27 +403,27 @@ impl TaskHandle {
         registry.reregister(source, self.token, interest)
     }
 
-    /// Watches a source no longer, whoever else holds it open.
+    /// Stops watching a source, even if another process holds it open.
     pub fn unwatch(&self, source: &mut dyn Source) {
         if self.reactor.is_own() {
-            // Fails only for what is not watched.
+            // Fails only for a source that is not watched.
             let _ = self.reactor.0.registry.deregister(source);
         }
     }
 
-    /// True if a child of the process may hold open what was opened here.
+    /// True if a forked child may hold copies of this process's descriptors.
     pub fn may_be_shared(&self) -> bool {
         self.reactor.0.forks.has_forked()
     }
 
-    /// What the poller last said of the watched source.
+    /// The last news of the watched source.
     pub(crate) fn readiness(&self) -> &Rc<Readiness> {
         &self.readiness
     }
 }
 
-/// What the poller knows a task's sockets by: its key, which another task gets after it, and how many
-/// tasks there were before it. `None` if there are more at once than there are keys.
+/// The poller's token for a task's sockets: the key of the task, which is used again after its end,
+/// and a number that differs between tasks. `None` if there are more tasks than keys.
 fn token_of(key: usize, spawned: usize) -> Option<Token> {
     // The mask itself is left to `WAKE`.
     (key < KEY_MASK).then_some(Token((spawned << KEY_BITS) | key))

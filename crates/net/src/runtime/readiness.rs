@@ -1,4 +1,4 @@
-//! `Readiness`: what the poller last said about the socket of a task.
+//! `Readiness`: the last news that the poller had of a task's socket.
 
 use std::cell::Cell;
 
@@ -19,7 +19,7 @@ impl Readiness {
         self.readable.get()
     }
 
-    /// Something may have come since the poller was asked.
+    /// Input may have come since the poller was asked.
     pub(crate) fn assume_readable(&self) {
         self.readable.set(true);
     }
@@ -54,7 +54,7 @@ impl Readiness {
         self.broken.get()
     }
 
-    /// The poller has told of `event`.
+    /// Notes `event` of the poller.
     pub(super) fn note(&self, event: &Event) {
         if event.is_readable() || event.is_read_closed() || event.is_error() {
             self.readable.set(true);

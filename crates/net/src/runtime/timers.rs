@@ -1,5 +1,5 @@
-//! Deadlines of tasks, one per task, kept lazily: moving a deadline later, which is what every
-//! request does to its connection's, only stores a value.
+//! `Timers`: one deadline per task, kept lazily. To move a deadline later, as every request does
+//! with its connection's, only stores a value.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -30,8 +30,8 @@ impl Timers {
         }
     }
 
-    /// Forgets the alarms that stand for nothing any more, once they are the most by far: those of
-    /// ended tasks and of deadlines that moved earlier.
+    /// Drops stale alarms once most alarms are stale: those of ended tasks and of deadlines that
+    /// moved earlier.
     pub(crate) fn compact<'a>(
         &mut self,
         tasks: usize,
@@ -44,7 +44,7 @@ impl Timers {
         }
     }
 
-    /// When the next alarm rings.
+    /// The time of the next alarm.
     pub(crate) fn next(&self) -> Option<Instant> {
         self.heap.peek().map(|Reverse((at, _))| *at)
     }
@@ -57,8 +57,8 @@ impl Timers {
         self.heap.pop().map(|Reverse(entry)| entry)
     }
 
-    /// Handles the alarm that rang at `rang` for `key`: true if the deadline has come, otherwise
-    /// an alarm is set anew for the later deadline.
+    /// Handles the alarm of `key` that rang at `rang`. True if the deadline has come; otherwise an
+    /// alarm is set for the later deadline.
     pub(crate) fn ring(
         &mut self,
         key: usize,
@@ -83,7 +83,7 @@ impl Timers {
     }
 }
 
-/// Fewer left-over alarms than this are not worth the search.
+/// Stale alarms from which the heap is searched for them.
 const SPARE_ALARMS: usize = 1024;
 
 #[cfg(test)]

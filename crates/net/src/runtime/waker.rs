@@ -1,20 +1,20 @@
-//! Wake-ups: how anything, on any thread, tells a reactor that one of its tasks can go on.
+//! Wakers: code on any thread tells a reactor that one of its tasks can go on.
 //!
-//! A wake-up on the reactor's own thread while that thread is attending to the reactor costs one
-//! push; any other one also makes the poller's descriptor readable.
+//! A wake-up on the reactor's own thread, inside a turn or a call from Python code, costs one push.
+//! Any other one also makes the poller's descriptor readable.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Wake, Waker};
 
-/// What wakers of every thread share with their reactor.
+/// The state that wakers of every thread share with their reactor.
 pub struct Mailbox {
-    /// Keys of woken tasks. Two threads meet here: any waker's and the reactor's; held for a push
-    /// or a swap only.
+    /// Keys of woken tasks. The lock is for a waker's thread and the reactor's; it is held for a
+    /// push or a swap.
     woken: Mutex<Vec<usize>>,
     /// The reactor's thread is inside a turn (or about to run one): no need to signal.
     attended: AtomicBool,
-    /// The poller's descriptor has been made readable and not been drained since.
+    /// The poller's descriptor is readable for a signal that `acknowledge` has not seen yet.
     signalled: AtomicBool,
     home: usize,
     poller: mio::Waker,
@@ -78,7 +78,7 @@ impl Mailbox {
 pub struct TaskWaker {
     mailbox: Arc<Mailbox>,
     key: usize,
-    /// Already in the mailbox or the run queue: further wake-ups change nothing.
+    /// The task is in the mailbox or the run queue already, and further wake-ups change nothing.
     queued: AtomicBool,
 }
 
@@ -126,14 +126,14 @@ pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Adds `cx` to those that wait, however often it asks.
+/// Adds the waker of `cx` to the list, unless it is there already.
 pub fn register(waiters: &mut Vec<Waker>, cx: &mut Context<'_>) {
     if !waiters.iter().any(|waiter| waiter.will_wake(cx.waker())) {
         waiters.push(cx.waker().clone());
     }
 }
 
-/// Wakes whoever it is, if there is somebody.
+/// Wakes the waker, if there is one.
 pub fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();

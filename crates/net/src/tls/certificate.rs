@@ -1,5 +1,5 @@
-//! PEM files: certificate chains, private keys, authorities and revocation lists, read and checked
-//! so that a server does not start with what its clients will refuse.
+//! PEM files: certificate chains, private keys, authorities and revocation lists. They are read and
+//! checked so that a server does not start with a certificate that its clients would refuse.
 
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,7 +16,7 @@ use x509_cert::ext::pkix::name::GeneralName;
 
 use super::error::{TlsError, option};
 
-/// The certificates of a PEM file, one at least.
+/// The certificates of a PEM file; at least one.
 pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let chain = certificates(path, option::CERTIFICATE)?;
     let fault = |fault| TlsError::new(option::CERTIFICATE, path, fault);
@@ -29,9 +29,8 @@ pub(super) fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsErro
     Ok(chain)
 }
 
-/// The same certificates, however the file has them, with the first one that `is_leaf` in front and
-/// behind each one the one that certifies it. What belongs to neither comes last. `None` without a
-/// leaf.
+/// The same certificates in order: the first one that `is_leaf`, then the certificate that
+/// certifies the one before it, then all others. `None` without a leaf.
 ///
 /// > The sender's certificate MUST come in the first CertificateEntry in the list. Each following
 /// > certificate SHOULD directly certify the one immediately preceding it.
@@ -59,7 +58,7 @@ pub(super) fn in_order(
     Some(chain)
 }
 
-/// The certificates of those who may vouch for clients.
+/// The certificates of the authorities that clients' certificates are checked against.
 pub(super) fn authorities(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let authorities = certificates(path, option::CA)?;
     if authorities.is_empty() {
@@ -81,7 +80,7 @@ pub(super) fn revocations(
     }
 }
 
-/// The first private key of a PEM file: PKCS#8, PKCS#1 or SEC1; with a password, PKCS#8.
+/// The first private key of a PEM file: PKCS#8, PKCS#1 or SEC1. A key with a password is PKCS#8.
 pub(super) fn key(path: &Path, password: Option<&str>) -> Result<PrivateKeyDer<'static>, TlsError> {
     let text = read(path, option::KEY)?;
     if let Some(encrypted) = encrypted_section(&text) {
@@ -141,15 +140,15 @@ pub(super) fn names(certificate: &CertificateDer<'_>) -> Vec<String> {
     })
 }
 
-/// Whom a certificate is for, and who says so; names as RFC 4514 writes them.
+/// The holder and the issuer of a certificate, in the form of RFC 4514.
 pub struct Holder {
     /// The whole subject.
     pub subject: String,
-    /// The last common name of the subject as it is.
+    /// The last common name of the subject, not escaped.
     pub common_name: Option<String>,
-    /// Who signed it.
+    /// The issuer.
     pub issuer: String,
-    /// Hexadecimal, without zeros in front.
+    /// The serial number, hexadecimal, without leading zeros.
     pub serial: String,
 }
 
@@ -166,7 +165,7 @@ impl Holder {
             .collect();
         Some(Self {
             subject: certificate.subject.to_string(),
-            // All kinds of string but BMPString and TeletexString are UTF-8 too.
+            // BMPString and TeletexString are not UTF-8; all other kinds of string are.
             common_name: common_name
                 .and_then(|each| std::str::from_utf8(each.value.value()).ok())
                 .map(str::to_owned),
@@ -181,7 +180,7 @@ pub(super) fn pem(certificate: &CertificateDer<'_>) -> String {
     encode_string("CERTIFICATE", LineEnding::LF, certificate).unwrap_or_default()
 }
 
-/// True behind the end of a certificate's validity.
+/// True if the certificate has expired.
 pub(super) fn is_expired(certificate: &CertificateDer<'_>) -> bool {
     let Ok(certificate) = Certificate::from_der(certificate) else {
         return false;
@@ -207,7 +206,7 @@ fn read(path: &Path, option: &'static str) -> Result<Vec<u8>, TlsError> {
         .map_err(|error| TlsError::new(option, path, &format!("can't be read: {error}")))
 }
 
-/// In the head of a PEM section (RFC 1421, 4.6.1.1).
+/// The mark of an encrypted key in the head of a PEM section (RFC 1421, 4.6.1.1).
 const OLD_ENCRYPTION: &[u8] = b"Proc-Type: 4,ENCRYPTED";
 const ENCRYPTED_BEGIN: &str = "-----BEGIN ENCRYPTED PRIVATE KEY-----";
 const ENCRYPTED_END: &str = "-----END ENCRYPTED PRIVATE KEY-----";

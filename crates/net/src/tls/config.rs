@@ -1,4 +1,5 @@
-//! `TlsConfig`: how a worker presents itself and whom it lets in, made from `TlsOptions` once.
+//! `TlsConfig`: a worker's certificates, versions and rules about clients, made from `TlsOptions`
+//! once.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -22,39 +23,41 @@ use super::error::option;
 use super::info::Teller;
 use super::tickets::Tickets;
 
-/// What a worker is told of TLS.
+/// The options of TLS, as a worker gets them.
 pub struct TlsOptions {
-    /// The first one is for clients that name no host, or one that no certificate is for.
+    /// The certificates. The first one is for clients that name no host, or a host without a
+    /// certificate.
     pub identities: Vec<Identity>,
-    /// Which versions of TLS are spoken.
+    /// The versions of TLS.
     pub versions: TlsVersions,
-    /// Names of cipher suites, in order of preference; all that are safe if empty.
+    /// Names of cipher suites, in order of preference. If empty, all safe ones.
     pub ciphers: Vec<String>,
     /// The file of the authorities that clients' certificates are checked against.
     pub ca: Option<PathBuf>,
     /// Files of revoked certificates.
     pub crl: Vec<PathBuf>,
-    /// Clients without a certificate are turned away.
+    /// Whether a client without a certificate is refused.
     pub client_verify: bool,
-    /// What all workers derive their ticket keys from; without one, no session is resumed.
+    /// The secret from which all workers derive their ticket keys. Without it no session is
+    /// resumed.
     pub ticket_seed: Option<Vec<u8>>,
-    /// The protocols that are spoken inside, the best one first.
+    /// The protocols inside, by their ALPN names, the preferred one first.
     pub alpn: Vec<Vec<u8>>,
-    /// How long a handshake may take.
+    /// Time for a handshake.
     pub handshake_timeout: Duration,
 }
 
-/// Where a certificate chain and its key are.
+/// The files of a certificate chain and its key.
 pub struct Identity {
     /// The file of the chain, PEM.
     pub certificate: PathBuf,
     /// The file of the private key, PEM.
     pub key: PathBuf,
-    /// What the key is encrypted with.
+    /// The password of an encrypted key.
     pub key_password: Option<String>,
 }
 
-/// Which versions of TLS are spoken.
+/// A choice of versions of TLS.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum TlsVersions {
     /// TLS 1.2.
@@ -71,10 +74,10 @@ pub struct TlsConfig {
     handshake_timeout: Duration,
 }
 
-/// One certificate and all that is set up around it.
+/// One certificate, with the configurations made of it.
 pub(super) struct Entry {
     config: Arc<ServerConfig>,
-    /// The same, for clients whose order of cipher suites counts more than this server's.
+    /// A configuration in which the client's order of cipher suites wins over this server's.
     deferring: Option<Arc<ServerConfig>>,
     key: Arc<CertifiedKey>,
     pub(super) teller: Teller,
@@ -133,7 +136,7 @@ impl TlsConfig {
         Ok(())
     }
 
-    /// How long a client may take to agree on everything.
+    /// Time for a client's handshake.
     pub fn handshake_timeout(&self) -> Duration {
         self.handshake_timeout
     }
@@ -203,8 +206,8 @@ impl Entry {
         }
     }
 
-    /// What to shake hands with this client by. One that likes ChaCha20 best has no AES in its
-    /// hardware.
+    /// The configuration for this client. A client that prefers ChaCha20 has no AES in its
+    /// hardware, so its order of suites wins.
     pub(crate) fn config(&self, hello: &ClientHello<'_>) -> &Arc<ServerConfig> {
         let known = |suite: &&CipherSuite| FAST_TLS13.iter().any(|known| known == *suite);
         match (&self.deferring, hello.cipher_suites().iter().find(known)) {
@@ -213,7 +216,7 @@ impl Entry {
         }
     }
 
-    /// The client can verify signatures of the key with a suite that both ends have.
+    /// Whether the client can verify signatures of the key, with a suite that both ends have.
     fn suits(&self, hello: &ClientHello<'_>) -> bool {
         let (key, offered) = (&self.key.key, hello.signature_schemes());
         let suites = &self.config.crypto_provider().cipher_suites;
@@ -240,7 +243,8 @@ impl Entry {
     }
 }
 
-/// A kind of key that can't tell is found out by the first client.
+/// Whether certificate and key match. A kind of key that cannot tell passes, and its first client
+/// fails.
 fn is_pair(leaf: &CertificateDer<'static>, key: &Arc<dyn SigningKey>) -> bool {
     let pair = CertifiedKey::new(vec![leaf.clone()], Arc::clone(key));
     let unknown = Error::InconsistentKeys(InconsistentKeys::Unknown);
@@ -290,8 +294,8 @@ fn provider(ciphers: &[String]) -> Result<CryptoProvider, TlsError> {
     Ok(provider)
 }
 
-/// The suites of TLS 1.3, the fastest one first: processors have instructions for AES and SHA-256,
-/// and few have any for the SHA-384 that AES-256 goes with, a tenth of a handshake's time.
+/// The suites of TLS 1.3, the fastest one first. Processors have instructions for AES and SHA-256;
+/// few have any for SHA-384, which AES-256 uses and which costs a tenth of a handshake's time.
 const FAST_TLS13: [CipherSuite; 3] = [
     CipherSuite::TLS13_AES_128_GCM_SHA256,
     CipherSuite::TLS13_AES_256_GCM_SHA384,
@@ -303,11 +307,11 @@ fn normal(suite: &str) -> String {
     suite.to_ascii_uppercase().replacen("TLS13_", "TLS_", 1)
 }
 
-/// How clients' certificates are checked.
+/// The check of clients' certificates.
 #[derive(Default)]
 struct Clients {
     verifier: Option<Arc<dyn ClientCertVerifier>>,
-    /// What the verifier was made from.
+    /// A digest of the verifier's inputs.
     rules: Vec<u8>,
 }
 
@@ -353,8 +357,9 @@ fn clients(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Clien
     })
 }
 
-/// Tickets that a session of TLS 1.3 brings, at 1.7 µs each. A client that opens several connections
-/// at once, and uses each ticket once (RFC 8446, C.4), resumes one of them; all bring the next ticket.
+/// Tickets of one session of TLS 1.3; each costs 1.7 µs. A client that opens several connections at
+/// once, and uses each ticket once (RFC 8446, C.4), resumes one of them. Each connection brings a
+/// new ticket.
 const TICKETS: usize = 1;
 
 static ONLY_12: &[&SupportedProtocolVersion] = &[&TLS12];

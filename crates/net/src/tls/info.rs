@@ -1,4 +1,4 @@
-//! `TlsInfo`: what a handshake found out that applications may learn.
+//! `TlsInfo`: the facts of a handshake that applications may see.
 
 use std::any::Any;
 use std::sync::{Arc, Mutex, OnceLock};
@@ -9,19 +9,19 @@ use rustls::{ProtocolVersion, ServerConnection};
 use super::certificate::{self, Holder};
 use crate::runtime::waker::lock;
 
-/// What an application may learn of the TLS session under a request.
+/// The TLS session under a request, as an application may see it.
 pub struct TlsInfo {
-    /// As on the wire: 0x0304 is TLS 1.3.
+    /// The version as a number of the wire: 0x0304 is TLS 1.3.
     pub version: Option<u16>,
     /// The suite's number in IANA's registry.
     pub cipher_suite: Option<u16>,
-    /// IANA's name of it.
+    /// The suite's name in that registry.
     pub cipher_name: Option<&'static str>,
     server: Arc<str>,
-    /// The client's certificate first; empty if it gave none.
+    /// The client's chain, its own certificate first; empty if it showed none.
     clients: Vec<CertificateDer<'static>>,
-    /// What the interface keeps: for as long as the certificate is used, if there may be more such
-    /// sessions.
+    /// An object that an interface keeps here: for the life of the certificate where sessions share
+    /// this value, else for that of the connection.
     pub memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
@@ -44,19 +44,19 @@ impl TlsInfo {
         self.clients.iter().map(certificate::pem).collect()
     }
 
-    /// Whom the client's certificate is for.
+    /// The holder of the client's certificate.
     pub fn client(&self) -> Option<Holder> {
         self.clients.first().and_then(Holder::of)
     }
 }
 
-/// Tells of sessions under one certificate of the server's.
+/// Makes the `TlsInfo` of sessions under one certificate of the server.
 pub(super) struct Teller {
     /// The certificate, PEM.
     server: Arc<str>,
-    /// Sessions with nameless clients are told of alike, as far as they agree: one for each version
-    /// and cipher suite. Locked since nothing keeps two workers from sharing a configuration, though
-    /// each loads its own.
+    /// One shared `TlsInfo` per version and cipher suite, for clients without a certificate. The
+    /// lock is for two threads whose workers share a configuration; today each worker loads its
+    /// own.
     known: Mutex<Vec<Arc<TlsInfo>>>,
 }
 
@@ -69,7 +69,7 @@ impl Teller {
         }
     }
 
-    /// What there is to learn of `connection`, whose handshake is over.
+    /// The facts of `connection`, whose handshake is over.
     pub(crate) fn info(&self, connection: &ServerConnection) -> Arc<TlsInfo> {
         let clients = connection.peer_certificates().unwrap_or_default();
         if !clients.is_empty() {
@@ -117,7 +117,7 @@ fn facts_of(connection: &ServerConnection) -> (Option<u16>, Option<u16>) {
     (version, suite.map(|suite| u16::from(suite.suite())))
 }
 
-/// rustls marks what belongs to TLS 1.3 in its names of suites; IANA does not.
+/// IANA's name of a suite. rustls has `TLS13_` where IANA has `TLS_`.
 fn tls13_name(rest: &str) -> &'static str {
     match rest {
         "AES_256_GCM_SHA384" => "TLS_AES_256_GCM_SHA384",

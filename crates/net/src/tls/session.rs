@@ -1,10 +1,11 @@
 //! `Session`: TLS over a socket, behind the same traits as the socket itself. rustls keeps the
-//! state, and queues what is sealed; this moves bytes between it and the socket, and decides when.
+//! state and queues sealed bytes; `Session` moves bytes between rustls and the socket, and decides
+//! when.
 //!
-//! What rustls says by itself, in a handshake above all, leaves together when there is nothing to
-//! read, or with what is flushed behind it, if that comes first. Each piece by itself would cost a
-//! system call and wake the peer up: a tenth of a connection for one request (`make bench`, rows
-//! `tls-handshake-…`).
+//! rustls makes messages of its own, mostly in a handshake. They leave together when there is
+//! nothing to read, or with the next flush, if that comes first. One write for each would cost a
+//! system call and a wake-up of the peer: a tenth of a connection for one request (`make bench`,
+//! rows `tls-handshake-…`).
 
 use std::future::poll_fn;
 use std::io::{self, BufRead, IoSlice, Read, Write};
@@ -20,23 +21,23 @@ use super::config::{Entry, TlsConfig};
 use super::info::TlsInfo;
 use crate::stream::socket::{Stream, len_of};
 
-/// See the module's documentation. What is written is sealed and queued; a flush sends it.
+/// See the module's documentation. Written bytes are sealed and queued; a flush sends them.
 pub(crate) struct Session<S: Stream> {
     io: S,
-    /// On the heap by itself: it is large, and moves often.
+    /// Boxed, since it is large and moves often.
     tls: Box<ServerConnection>,
-    /// rustls has said something by itself that has not left, or its handshake goes on.
+    /// rustls has made a message of its own that has not left, or its handshake goes on.
     owes: bool,
-    /// close_notify is said, or on its way.
+    /// close_notify is queued or has left.
     has_closed: bool,
-    /// How many sealed bytes of what was written are in the queue, or a few more.
+    /// Sealed bytes in the queue, or a few more.
     queued: usize,
 }
 
 /// Shakes hands on `io`.
 ///
 /// # Errors
-/// Whatever keeps the two ends from agreeing; the peer was told as far as possible.
+/// The fault of the handshake. An alert has told the peer, if it could be sent.
 pub(crate) async fn accept<S: Stream>(
     mut io: S,
     config: Arc<TlsConfig>,
@@ -58,7 +59,7 @@ pub(crate) async fn accept<S: Stream>(
     Ok((session, info))
 }
 
-/// The connection that the client's first words ask for, and the certificate that it is shown.
+/// The connection for the client's hello, and the certificate that it gets.
 fn poll_begin<'a, S: Stream>(
     io: &mut S,
     cx: &mut Context<'_>,
@@ -89,13 +90,13 @@ fn refuse<S: Stream>(
     socket: &mut NonBlocking<'_, '_, S>,
     (error, mut alert): (rustls::Error, AcceptedAlert),
 ) -> io::Error {
-    // As far as there is room: the connection ends one way or another.
+    // Only as far as the socket has room: the connection ends in any case.
     let _ = alert.write_all(socket);
     invalid(error)
 }
 
 impl<S: Stream> Session<S> {
-    /// The protocol that both ends agreed on, if the client asked for any.
+    /// The ALPN protocol that both ends agreed on, if the client offered any.
     pub(crate) fn alpn(&self) -> Option<&[u8]> {
         self.tls.alpn_protocol()
     }
@@ -109,35 +110,36 @@ impl<S: Stream> Session<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// Takes in what the socket has, and opens it; sends what is owed if there is nothing. How many
-    /// bytes came; 0 at the stream's end.
+    /// Reads from the socket and opens the records; sends owed messages if there is nothing to
+    /// read. Returns the number of bytes read; 0 at the stream's end.
     fn poll_receive(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         let mut read = self.poll_read_tls(cx);
         if read.is_pending() && self.owes {
-            // Tickets too: they acknowledge the client's last words, which a client that leaves
-            // Nagle's algorithm on waits for before it sends its request (40 ms).
+            // Tickets too: they acknowledge the client's last message. A client that leaves Nagle's
+            // algorithm on waits for that before it sends its request (40 ms).
             if let Poll::Ready(Err(error)) = self.poll_send(cx) {
                 return Poll::Ready(Err(error));
             }
             if !self.tls.is_handshaking() {
-                // By now the request may be there (rows `tls-handshake-…`, with a client on the same
-                // host: 99 of 100), and asking costs less than a turn of the loop.
+                // By now the request may have arrived (rows `tls-handshake-…`, with a client on the
+                // same host: 99 of 100). To read again costs less than a turn of the loop.
                 self.io.assume_input();
                 read = self.poll_read_tls(cx);
             }
         }
         let count = ready!(read)?;
         if count == 0 && self.owes {
-            // A client that has ended its side may still read. As far as there is room.
+            // A client that has ended its side may still read. Only as far as the socket has room.
             let _ = self.poll_send(cx);
         }
         let was_sent = !self.tls.wants_write();
         if let Err(error) = self.tls.process_new_packets() {
-            // An alert says why; as far as there is room, the connection ends one way or another.
+            // An alert has the reason. Only as far as the socket has room: the connection ends
+            // anyway.
             let _ = self.poll_send(cx);
             return Poll::Ready(Err(invalid(error)));
         }
-        // A warning, such as that there is no renegotiation. Perhaps nothing is flushed for long.
+        // A warning, such as "no renegotiation", leaves now: the next flush may be far.
         self.owes |= was_sent && self.tls.wants_write() && !self.has_closed;
         Poll::Ready(Ok(count))
     }
@@ -189,7 +191,7 @@ impl<S: Stream> Stream for Session<S> {
     }
 
     fn has_input(&self) -> bool {
-        // A session that holds data which was not read wants no more.
+        // A session with unread data takes no more.
         self.io.has_input() || !self.tls.wants_read()
     }
 }
@@ -201,7 +203,7 @@ impl<S: Stream> AsyncRead for Session<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         for _ in 0..MOST_FRUITLESS {
-            // What was received is to be answered before the socket is asked for more.
+            // The caller answers the received data before the socket is read again.
             let mut reader = self.tls.reader();
             match reader.fill_buf() {
                 Ok(data) => {
@@ -215,7 +217,7 @@ impl<S: Stream> AsyncRead for Session<S> {
             }
             ready!(self.poll_receive(cx))?;
         }
-        // Records without data come faster than they can be opened: others have their turn.
+        // Records without data come faster than they are opened: other tasks get their turn.
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -239,7 +241,7 @@ impl<S: Stream> AsyncWrite for Session<S> {
         if self.queued > 0 && self.queued + wanted > MOST_QUEUED {
             match self.poll_send(cx) {
                 Poll::Pending if self.queued >= MOST_QUEUED => return Poll::Pending,
-                // There is room for some, or some has left.
+                // The queue has room, or some bytes have left.
                 Poll::Pending => {}
                 Poll::Ready(result) => result?,
             }
@@ -247,7 +249,7 @@ impl<S: Stream> AsyncWrite for Session<S> {
         let mut count = self.tls.writer().write_vectored(slices)?;
         if count == 0 && wanted > 0 {
             ready!(self.poll_send(cx))?;
-            // There is room now: a session that takes nothing all the same has failed.
+            // The queue has room now, so a session that takes nothing has failed.
             count = self.tls.writer().write_vectored(slices)?;
             if count == 0 {
                 return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
@@ -267,7 +269,7 @@ impl<S: Stream> AsyncWrite for Session<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Once: rustls says it no second time.
+        // rustls makes close_notify once only.
         self.tls.send_close_notify();
         self.has_closed = true;
         ready!(self.poll_send(cx))?;
@@ -275,7 +277,7 @@ impl<S: Stream> AsyncWrite for Session<S> {
     }
 }
 
-/// The socket as rustls takes one: it fails with `WouldBlock` where it is pending.
+/// The socket in the form that rustls takes: `WouldBlock` where it is pending.
 struct NonBlocking<'a, 'b, S> {
     io: &'a mut S,
     cx: &'a mut Context<'b>,
@@ -325,13 +327,14 @@ fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the client has left")
 }
 
-/// Reads from the socket in a row that bring no data; the longest record takes five.
+/// Reads in a row that may bring no data. The longest record takes five.
 const MOST_FRUITLESS: usize = 8;
-/// What the longest record holds, and at most has around it (RFC 5246, 6.2; RFC 5288, 3).
+/// Data of the longest record, and the most bytes around it (RFC 5246, 6.2; RFC 5288, 3).
 const LONGEST_RECORD: usize = 16 * 1024;
 const MOST_AROUND: usize = 5 + 8 + 16;
-/// Sealed bytes in the queue before they are sent without a flush: 128 KiB of data. More would leave
-/// the processor's caches before the kernel copies it: `make bench`, tls-h2-download 30 ms, 36 with 512.
+/// Sealed bytes in the queue that are sent without a flush: 128 KiB of data. More would leave the
+/// processor's caches before the kernel copies it: `make bench`, tls-h2-download 30 ms; 36 ms with
+/// 512 KiB.
 const MOST_QUEUED: usize = 8 * (LONGEST_RECORD + MOST_AROUND);
-/// rustls' own bound, which is not to come first.
+/// The bound of rustls' own queue, above this one's.
 const MOST_SEALED: usize = MOST_QUEUED + 1024;

@@ -1,6 +1,5 @@
-//! `Tickets`: sessions sealed into tickets, so that any worker resumes what another one began. All
-//! workers have one seed; the keys follow from it and the time, and change without a word between
-//! them.
+//! `Tickets`: sessions sealed into tickets, so that any worker can resume a session of another one.
+//! All workers derive the same keys from one seed and the time, without a message between them.
 
 use std::fmt;
 use std::sync::Mutex;
@@ -17,12 +16,12 @@ use crate::runtime::waker::lock;
 /// See the module's documentation.
 pub(super) struct Tickets {
     seed: hmac::Key,
-    /// A ticket stands for a client that was verified once. It is void where that would be done in
-    /// another way, such as with a longer revocation list.
+    /// The rules that the client of a ticket was verified by. Under other rules, such as a longer
+    /// revocation list, the ticket is void.
     verified: Digest,
     random: SystemRandom,
-    /// The keys of the present and the past epoch. Handshakes of all threads that share a
-    /// configuration meet here; held while a key is copied or made.
+    /// The keys of the present and the past epoch. The lock is for handshakes on two threads that
+    /// share a configuration; it is held while a key is copied or made.
     keys: Mutex<Vec<(u64, Key)>>,
 }
 
@@ -30,7 +29,7 @@ pub(super) struct Tickets {
 struct Key(std::sync::Arc<LessSafeKey>);
 
 impl Tickets {
-    /// `verified` is what clients' certificates are checked against.
+    /// `verified` is a digest of the rules about clients' certificates.
     pub(super) fn new(seed: &[u8], verified: &[u8]) -> Self {
         Self {
             seed: hmac::Key::new(hmac::HMAC_SHA256, seed),
@@ -87,7 +86,7 @@ impl ProducesTickets for Tickets {
         let (head, sealed) = ticket.split_at_checked(EPOCH_LEN + NONCE_LEN)?;
         let (name, nonce) = head.split_at(EPOCH_LEN);
         let made = u64::from_be_bytes(name.try_into().ok()?);
-        // The one before lives on for as long as its last tickets do.
+        // The key before it is kept for as long as its last tickets live.
         let now = epoch()?;
         if made != now && made + 1 != now {
             return None;
@@ -114,6 +113,6 @@ fn epoch() -> Option<u64> {
     Some(now.as_secs() / EPOCH)
 }
 
-/// Seconds after which keys change, and that a ticket lives at most.
+/// Seconds after which the key changes; a ticket lives as long.
 const EPOCH: u64 = 6 * 60 * 60;
 const EPOCH_LEN: usize = size_of::<u64>();
