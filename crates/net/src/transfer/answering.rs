@@ -355,8 +355,12 @@ impl<S: StreamIo> Answering<S> {
             return None;
         }
         let exchange = &self.ends.exchange;
-        let is_awaited = matches!(self.phase, Phase::Held(..)) || exchange.wants_body();
-        let waits = !incoming.is_complete() && is_awaited && exchange.body_held() == 0;
+        let is_awaited = match &self.phase {
+            // What has come is held until the rest is there.
+            Phase::Held(held) => held.awaits_body || exchange.body_held() == 0,
+            _ => exchange.wants_body() && exchange.body_held() == 0,
+        };
+        let waits = !incoming.is_complete() && is_awaited;
         let timeout = self.shared.service.limits.http1.body_timeout?;
         waits.then(|| incoming.last_data_at() + timeout)
     }

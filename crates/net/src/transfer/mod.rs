@@ -88,3 +88,6 @@ impl<S: StreamIo> Future for Transfer<S> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
