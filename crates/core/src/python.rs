@@ -1,5 +1,5 @@
-//! The reactor's place on a Python event loop: turns run as the loop's reader callback, deadlines
-//! as one `call_later`, and coroutines as real `asyncio.Task`s, eager where CPython has that.
+//! `Driver`: the reactor's place on a Python event loop. Turns run as the loop's reader callback,
+//! deadlines as one `call_later`, and coroutines as real `asyncio.Task`s, eager where CPython can.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -15,7 +15,7 @@ use pyo3::types::PyDict;
 use granian_net::runtime::reactor::Reactor;
 use granian_net::runtime::waker::{lock, thread_token};
 
-/// What any thread may hold of an event loop.
+/// The parts of an event loop that any thread may hold.
 pub(crate) struct EventLoop {
     object: Py<PyAny>,
     call_soon: Py<PyAny>,
@@ -25,23 +25,23 @@ pub(crate) struct EventLoop {
     resolve: Py<PyAny>,
     /// `asyncio.Task`, if coroutines are to be started eagerly (CPython 3.12 and later).
     eager_task: Option<Py<PyAny>>,
-    /// What it is called with besides the coroutine: one dict for all calls.
+    /// The keyword arguments of the task's constructor; one dict for all calls.
     eager_arguments: Py<PyDict>,
     create_task: Py<PyAny>,
-    /// The context that turns run in: asked for from within an application's task, a turn would
-    /// inherit that task's, and hand it on to the requests it starts.
+    /// The context that turns run in. A turn that an application's task asks for would otherwise
+    /// inherit that task's context and hand it on to the requests that it starts.
     context: Py<PyAny>,
     home: usize,
 }
 
 impl EventLoop {
-    /// Looks up what is needed of `object`, the calling thread's event loop.
+    /// Looks up the methods of `object`, the calling thread's event loop.
     ///
     /// # Errors
     /// `AttributeError` if it is no event loop.
     pub(crate) fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = object.py();
-        // A task factory is the user's wish, and decides itself whether tasks start eagerly.
+        // A task factory of the user decides itself whether tasks start eagerly.
         let eager =
             py.version_info() >= (3, 12) && object.call_method0("get_task_factory")?.is_none();
         let task = py.import("asyncio")?.getattr("Task")?;
@@ -74,7 +74,7 @@ impl EventLoop {
     /// A new future of this loop.
     ///
     /// # Errors
-    /// What `create_future` raises.
+    /// The exception of `create_future`.
     pub(crate) fn create_future<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         self.create_future.bind(py).call0()
     }
@@ -95,7 +95,7 @@ impl EventLoop {
     /// started eagerly.
     ///
     /// # Errors
-    /// What the task's constructor raises; never what the coroutine raises.
+    /// The exception of the task's constructor; never one of the coroutine.
     pub(crate) fn start_task<'py>(
         &self,
         coroutine: &Bound<'py, PyAny>,
@@ -122,7 +122,7 @@ fn resolve(future: &Bound<'_, PyAny>) -> PyResult<()> {
 
 /// Resolves an `asyncio.Future` when woken, from any thread.
 pub(crate) struct FutureWaker {
-    /// Taken by the first wake-up, whichever thread it comes from.
+    /// The future; the first wake-up takes it, from whichever thread.
     future: Mutex<Option<Py<PyAny>>>,
     event_loop: Arc<EventLoop>,
 }
@@ -165,8 +165,8 @@ pub(crate) struct Driver {
     /// `Worker.turn`, as the loop calls it.
     turn: RefCell<Option<Py<PyAny>>>,
     turn_scheduled: Cell<bool>,
-    /// Since when Python code has been served without a turn in between: code that finds something
-    /// to do whenever it looks would never give the loop back.
+    /// The time since which Python code has been served without a turn in between. Code that always
+    /// finds something to do would never give the loop back.
     served_since: Cell<Option<Instant>>,
     alarm: RefCell<Option<Alarm>>,
 }
@@ -186,7 +186,7 @@ impl Driver {
         driver
     }
 
-    /// What the loop is to call for a turn.
+    /// Sets the function that the loop calls for a turn.
     pub(crate) fn set_turn(&self, turn: Py<PyAny>) {
         *self.turn.borrow_mut() = Some(turn);
     }
@@ -209,7 +209,8 @@ impl Driver {
         self.plan(py, more);
     }
 
-    /// False if Python code has been served for so long that what it wakes has to wait for a turn.
+    /// False if Python code has been served for `MOST_SERVED`: the tasks that it wakes then wait
+    /// for a turn.
     fn is_patient(&self) -> bool {
         self.served_since
             .get()
@@ -223,7 +224,7 @@ impl Driver {
             && self.reactor.mailbox().has_mail()
             && !self.turn_scheduled.replace(true)
         {
-            // Not in the context of the task that this is called from.
+            // `plan` uses the server's context, not that of the calling task.
             let planned = self
                 .event_loop
                 .plan(py, &self.event_loop.call_soon, (turn,));
@@ -231,8 +232,8 @@ impl Driver {
         }
     }
 
-    /// Ends an [`Attention`]. No Python code runs between the last look at the mail and the moment
-    /// from which wake-ups signal again: what it woke would be forgotten.
+    /// Ends an [`Attention`]. The order matters: if Python code ran after the last look at the
+    /// mailbox and before `attend(false)`, its wake-up would be queued without a signal, and lost.
     fn settle(&self, py: Python<'_>) {
         if self.reactor.mailbox().has_mail() {
             let since = self.served_since.get().unwrap_or_else(Instant::now);
@@ -259,8 +260,8 @@ impl Driver {
             return;
         };
         let now = Instant::now();
-        // Loops ring up to a millisecond early (uvloop's clock has that grain): one that is about
-        // to ring counts as rung, or the deadline would be left without an alarm.
+        // Loops ring up to a millisecond early (uvloop's clock has that grain). An alarm that is
+        // about to ring counts as rung, or the deadline would be left without one.
         if self
             .alarm
             .borrow()
@@ -285,7 +286,7 @@ impl Driver {
     }
 }
 
-/// A turn that the loop was asked for at a time.
+/// A turn that the loop was asked for, and its time.
 struct Alarm {
     at: Instant,
     handle: Py<PyAny>,
@@ -298,14 +299,14 @@ fn cancel(py: Python<'_>, alarm: Option<Alarm>) {
     }
 }
 
-/// Until it is dropped, wake-ups from Python code on an event loop's thread cost no system call;
-/// then what they woke runs, which may read and write sockets. Nothing if a turn is running already,
-/// or if the last one is a while ago.
+/// Until it is dropped, wake-ups from Python code on an event loop's thread cost no system call.
+/// The drop runs the woken tasks, which may read and write sockets. It does nothing while a turn
+/// runs, or when the last turn is long ago.
 pub(crate) struct Attention {
     driver: Option<Rc<Driver>>,
 }
 
-/// Call first in whatever Python code calls by itself; see [`Attention`].
+/// Call this first in each function that Python code calls; see [`Attention`].
 pub(crate) fn attend() -> Attention {
     let driver = DRIVERS.with_borrow(|drivers| match drivers.as_slice() {
         [driver]
@@ -315,15 +316,15 @@ pub(crate) fn attend() -> Attention {
         {
             Some(Rc::clone(driver))
         }
-        // With several loops on a thread, or none, wake-ups go through the poller.
+        // Without a loop on this thread, or with several, wake-ups go through the poller.
         _ => None,
     });
     Attention { driver }
 }
 
 impl Attention {
-    /// What was woken runs when Python code gives the loop back, not when this is dropped: more is
-    /// woken by then, and is handled together.
+    /// Lets the woken tasks run when Python code gives the loop back, not at the drop: more tasks
+    /// are woken by then, and run together.
     pub(crate) fn defer(mut self, py: Python<'_>) {
         if let Some(driver) = self.driver.take() {
             driver.reactor.mailbox().attend(false);
@@ -340,12 +341,12 @@ impl Drop for Attention {
     }
 }
 
-/// Says what a request of Python code came to; for requests whose failure ends nothing.
+/// Reports the error of a call into Python whose failure ends nothing.
 fn report<T>(py: Python<'_>, result: PyResult<T>) {
     if let Err(error) = result
         && !error.is_instance_of::<PyRuntimeError>(py)
     {
-        // A RuntimeError says that the loop is closed: no turn is needed any more.
+        // A RuntimeError means that the loop is closed, and needs no turn.
         error.write_unraisable(py, None);
     }
 }
@@ -355,5 +356,5 @@ thread_local! {
 }
 
 const MOST_SERVED: std::time::Duration = std::time::Duration::from_millis(5);
-/// Alarms are no closer together than this: a loop's own timers have about this grain.
+/// Least time between two alarms; a loop's own timers have about this grain.
 const ALARM_STEP: std::time::Duration = std::time::Duration::from_millis(5);

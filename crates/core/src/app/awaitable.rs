@@ -1,5 +1,5 @@
-//! What `receive()`, `send()` and their likes return: awaitables that are ready when nothing has to
-//! be waited for, and that tasks, `gather` and `wait_for` accept as coroutines.
+//! `Awaitable`: the result of `receive()`, `send()` and similar calls. It is done already when
+//! nothing has to be waited for, and tasks, `gather` and `wait_for` accept it as a coroutine.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
@@ -17,16 +17,17 @@ use granian_net::runtime::waker::lock;
 
 /// Something that an application can wait for.
 pub(crate) trait Waitable: Send + Sync {
-    /// The value, or a promise that `cx` is woken. Never asked again after its value was given.
+    /// The value; or `Pending`, and `cx` is woken later. It is not called again after it has given
+    /// the value.
     fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>>;
 
-    /// The wait through `waker` was cancelled: it is to be woken no more, and not kept.
+    /// Drops `waker`: its wait was cancelled.
     fn forget(&self, _waker: &Waker) {}
 
-    /// The value if it is there without waiting.
+    /// The value, if it exists without waiting.
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
 
-    /// True if what a value that was there woke may wait until Python code gives the loop back.
+    /// True if tasks that `try_now` has woken may wait until Python code gives the loop back.
     fn defers(&self) -> bool {
         false
     }
@@ -35,19 +36,20 @@ pub(crate) trait Waitable: Send + Sync {
     fn event_loop(&self) -> &Arc<EventLoop>;
 }
 
-/// A coroutine (`collections.abc.Coroutine`) over a [`Waitable`]. Nothing is taken before it is
-/// awaited, so one that is never awaited, or cancelled, loses nothing.
+/// A coroutine (`collections.abc.Coroutine`) over a [`Waitable`]. It takes its value when it is
+/// awaited, so an awaitable that is never awaited, or cancelled, loses nothing.
 #[pyclass(frozen, freelist = 64, module = "granian._granian")]
 pub(crate) struct Awaitable {
     waitable: Box<dyn Waitable>,
-    /// `IDLE`, `RUNNING` or `ENDED`. A step runs Python code, which may come back here, or let
-    /// another thread do so: whoever finds a step running gets an error and does not wait for it.
+    /// `IDLE`, `RUNNING` or `ENDED`. A step runs Python code, which may step this awaitable again,
+    /// also on another thread. A second step gets an error and does not wait for the first.
     stage: AtomicU8,
-    /// What a wait that goes on is registered with. Only who runs a step takes the lock, for a move.
+    /// The waker that a pending wait is registered with. Only the running step takes the lock, for
+    /// a move.
     waker: Mutex<Option<Waker>>,
 }
 
-/// The one step that runs; without a `finish`, more may follow it.
+/// The running step. Unless `finish` is called, further steps may follow.
 struct Step<'a> {
     stage: &'a AtomicU8,
     next: u8,
@@ -124,7 +126,7 @@ impl Awaitable {
                 match self.waitable.poll(py, &mut Context::from_waker(&waker)) {
                     Poll::Ready(result) => result,
                     Poll::Pending => {
-                        // What `yield from future` does (asyncio.Future.__await__).
+                        // As asyncio.Future.__await__ does.
                         future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
                         let before = lock(&self.waker).replace(waker);
                         drop(before); // outside the lock: it may own the last future
@@ -172,14 +174,14 @@ impl Awaitable {
     }
 }
 
-/// An outcome that is there already.
+/// An outcome that is known already.
 pub(crate) struct Ready {
     outcome: PyResult<Py<PyAny>>,
     event_loop: Arc<EventLoop>,
 }
 
 impl Ready {
-    /// What `call` gave.
+    /// `outcome`, for the exchange of `call`.
     pub(crate) fn new(outcome: PyResult<Py<PyAny>>, call: &Call) -> Self {
         Self {
             outcome,
@@ -209,11 +211,11 @@ impl Waitable for Ready {
     }
 }
 
-/// The awaitable of everything that is done already and gives `None`.
+/// The awaitable that is done already, with `None`.
 #[pyclass(frozen, module = "granian._granian")]
 pub(crate) struct Done;
 
-/// The one `Done` there is.
+/// The only `Done`.
 pub(crate) fn done(py: Python<'_>) -> PyResult<Bound<'_, PyAny>> {
     static DONE: PyOnceLock<Py<Done>> = PyOnceLock::new();
     Ok(DONE
@@ -249,8 +251,8 @@ impl Done {
     fn close(&self) {}
 }
 
-/// The awaitable of what comes to nothing, such as a message to a peer that has left: gives the loop
-/// one pass, since code that does nothing else would never give it back.
+/// The awaitable of a call without effect, such as a message to a peer that has left. It gives the
+/// loop one pass, since an application that only makes such calls would never give it back.
 #[pyclass(frozen, module = "granian._granian")]
 pub(crate) struct YieldOnce {
     is_over: AtomicBool,
@@ -292,7 +294,7 @@ impl YieldOnce {
     fn close(&self) {}
 }
 
-/// The exception that `throw(type)`, `throw(value)` or `throw(type, value, traceback)` asks for.
+/// The exception of `throw(type)`, `throw(value)` or `throw(type, value, traceback)`.
 fn thrown(exception: &Bound<'_, PyTuple>) -> PyErr {
     let given = match exception.get_item(1) {
         Ok(value) if !value.is_none() => Ok(value),

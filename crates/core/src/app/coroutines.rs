@@ -1,5 +1,5 @@
-//! `Coroutines`: the application of an interface whose callables return awaitables. What ASGI and RSGI do in the same
-//! way stands here; what they call their applications with, in `CoroutineInterface`.
+//! `Coroutines`: the application of an interface whose callables return awaitables, ASGI and RSGI.
+//! `CoroutineInterface` is the part in which they differ: the arguments of the call.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use super::runner;
 use granian_net::exchange::app::{App, Journal, Request, Source};
 use granian_net::runtime::reactor::Reactor;
 
-/// What an interface makes of a request.
+/// The call of an interface for a request.
 pub(crate) trait CoroutineInterface {
-    /// Calls `callable` for `request`, whose reply goes through `call`; gives what it returned.
+    /// Calls `callable` for `request`, whose reply goes through `call`; returns its result.
     ///
     /// # Errors
-    /// What the application raised, and what making its arguments raised.
+    /// The exception of the application, or of making its arguments.
     fn call<'py>(
         &self,
         callable: &Bound<'py, PyAny>,

@@ -102,9 +102,9 @@ fn environ_text(name: &[u8]) -> String {
     "HTTP_".chars().chain(upper).collect()
 }
 
-/// Makes the table of `template`, and so of its copies, larger than its items need, by `spare` items
-/// that come and go: a copy that has to grow when a request's items are set takes as long as ten of
-/// them. CPython's tables hold 21 items, or 42.
+/// Enlarges the table of `template`, and so of its copies, by `spare` items that are added and
+/// removed. A copy that has to grow when a request's items are set takes as long as ten of them.
+/// CPython's tables hold 21 items, or 42.
 ///
 /// # Errors
 /// When there is no memory.
@@ -116,7 +116,7 @@ pub(crate) fn reserve(template: &Bound<'_, PyDict>, spare: usize) -> PyResult<()
     names.iter().try_for_each(|name| template.del_item(name))
 }
 
-/// Bytes as the text of the same code points: how WSGI and RSGI see header values.
+/// Bytes as text of the same code points, the form of header values in WSGI and RSGI.
 pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString> {
     if bytes.is_ascii() {
         // SAFETY: ASCII is UTF-8.
@@ -126,7 +126,7 @@ pub(crate) fn latin1<'py>(py: Python<'py>, bytes: &[u8]) -> Bound<'py, PyString>
     PyString::new(py, &text)
 }
 
-/// Calls `append` with each of the `pairs`: the items of a list, a tuple, or whatever can be iterated.
+/// Calls `append` with each of the `pairs`: the items of a list, a tuple, or any iterable.
 pub(crate) fn for_each_pair(
     pairs: &Bound<'_, PyAny>,
     mut append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
@@ -252,7 +252,7 @@ fn pair_of<'py>(pair: &Bound<'py, PyAny>) -> PyResult<(Bound<'py, PyAny>, Bound<
     Ok((pair.get_item(0)?, pair.get_item(1)?))
 }
 
-/// What is wrong with a head, as the application is told.
+/// The exception for a wrong head.
 pub(crate) fn head_error(error: HeadError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }

@@ -1,4 +1,4 @@
-//! Bytes and text of the application's as payload to send: a little of it copied, much of it kept by
+//! Bytes and text of the application as payload to send: small ones are copied, large ones kept by
 //! reference.
 
 use bytes::Bytes;
@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyString};
 
-/// The bytes of a bytes-like object; what is not `bytes` is copied, since it may change.
+/// The bytes of a bytes-like object. Anything but `bytes` is copied, since it may change.
 ///
 /// # Errors
 /// `TypeError` for anything else.
@@ -40,5 +40,5 @@ pub(crate) fn text_of(text: &Bound<'_, PyString>) -> PyResult<Bytes> {
     Ok(Bytes::from_owner(PyBackedStr::try_from(text.clone())?))
 }
 
-/// Up to here a copy costs less than keeping the object.
+/// Bytes up to which a copy costs less than to keep the object.
 const COPY_LIMIT: usize = 4 * 1024;

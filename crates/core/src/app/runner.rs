@@ -1,5 +1,5 @@
 //! `Runner`: the coroutine that a task of the application runs. It passes every step on to the
-//! application's own coroutine, sees how that ends, and keeps its exceptions from the event loop.
+//! application's own coroutine, notes its outcome, and keeps its exceptions from the event loop.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -48,7 +48,7 @@ pub(crate) fn run<'py>(py: Python<'py>, call: Arc<Call>, awaitable: PyResult<Bou
     }
 }
 
-/// What `await awaitable` would step.
+/// The iterator that `await awaitable` would step.
 fn into_iterator(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
     // SAFETY: only the object's type is read.
     if unsafe { ffi::PyCoro_CheckExact(awaitable.as_ptr()) } != 0 {
@@ -65,7 +65,7 @@ fn into_iterator(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 }
 
 impl Runner {
-    /// One step: what the coroutine waits for, or `None` when it has ended.
+    /// One step: the object that the coroutine waits for, or `None` when it has ended.
     fn step(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let mut result = std::ptr::null_mut();
         // SAFETY: both objects are alive and the interpreter is attached; `result` is a new
@@ -96,7 +96,7 @@ impl Runner {
         if error.is_instance_of::<CancelledError>(py) {
             let cancelled = error.clone_ref(py);
             let is_ours = self.call.host.is_cancelling() || self.call.exchange.over().is_some();
-            // Nobody has asked for that: it failed, and somebody will look for the reason.
+            // Nothing asked for this cancellation, so it is an error, with its reason in the log.
             let outcome = match is_ours || self.call.progress() == Progress::Whole {
                 true => Outcome::Cancelled,
                 false => Outcome::Raised(error),

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-/// The bytes that `raw` stands for; a `%` without two hexadecimal digits stands for itself.
+/// The decoded bytes of `raw`. A `%` without two hexadecimal digits stays.
 pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
     let Some(first) = memchr::memchr(b'%', raw) else {
         return Cow::Borrowed(raw);
@@ -29,7 +29,7 @@ pub(crate) fn decode(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(decoded)
 }
 
-/// The text that `raw` stands for, with U+FFFD for what is not UTF-8.
+/// The decoded text of `raw`, with U+FFFD for bytes that are not UTF-8.
 pub(crate) fn decode_lossy(raw: &[u8]) -> Cow<'_, str> {
     match decode(raw) {
         Cow::Borrowed(bytes) => String::from_utf8_lossy(bytes),

@@ -1,6 +1,6 @@
-//! What applications are told of the TLS session under their requests: ASGI's `tls` extension
+//! The TLS session as applications see it: ASGI's `tls` extension
 //! (<https://asgi.readthedocs.io/en/latest/specs/tls.html>), which RSGI's `scope.tls` shares, and
-//! the variables that WSGI applications know from mod_ssl.
+//! the variables of mod_ssl for WSGI.
 
 use pyo3::intern;
 use pyo3::prelude::*;
@@ -28,11 +28,11 @@ pub(crate) fn extension<'py>(py: Python<'py>, info: &TlsInfo) -> PyResult<Bound<
     extension.set_item(intern!(py, "client_cert_chain"), chain)?;
     let name = info.client().map(|client| client.subject);
     extension.set_item(intern!(py, "client_cert_name"), name)?;
-    // Who has a certificate that is not accepted is turned away in the handshake.
+    // The handshake refuses a client whose certificate is not accepted.
     extension.set_item(intern!(py, "client_cert_error"), py.None())?;
     extension.set_item(intern!(py, "tls_version"), info.version)?;
     extension.set_item(intern!(py, "cipher_suite"), info.cipher_suite)?;
-    // Whoever was faster has kept the same.
+    // A thread that was faster has kept the same value.
     let _ = info
         .memo
         .set(Box::new(Extension(extension.copy()?.unbind())));
@@ -63,12 +63,12 @@ pub(crate) fn set_environ(environ: &Bound<'_, PyDict>, info: &TlsInfo) -> PyResu
         variables.set_item("SSL_CLIENT_M_SERIAL", client.serial)?;
     }
     environ.update(variables.as_mapping())?;
-    // Whoever was faster has kept the same.
+    // A thread that was faster has kept the same value.
     let _ = info.memo.set(Box::new(Variables(variables.unbind())));
     Ok(())
 }
 
-/// What is kept of each: an interface finds nothing but its own.
+/// The kept object; an interface finds only its own kind.
 struct Extension(Py<PyDict>);
 struct Variables(Py<PyDict>);
 

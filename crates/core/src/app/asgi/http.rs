@@ -53,7 +53,7 @@ impl Http {
         .map_err(|error| PyRuntimeError::new_err(format!("ASGI flow error: {error}")))
     }
 
-    /// A file that is not there becomes a 404 in place of the application's head.
+    /// Sends a file. One that cannot be opened becomes a 404 in place of the application's head.
     fn send_file(&self, path: &Path) -> Result<(), OrderError> {
         match FileRegion::open(path) {
             Ok(region) => self.call.file(region),
@@ -73,7 +73,8 @@ impl Http {
 
 #[pymethods]
 impl Http {
-    /// `await receive()`: `http.request` with what has come of the body, then `http.disconnect`.
+    /// `await receive()`: `http.request` with the bytes of the body that have come, then
+    /// `http.disconnect`.
     fn receive<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         Awaitable::start(py, Receive(Arc::clone(&self.call)))
     }

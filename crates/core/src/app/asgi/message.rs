@@ -29,7 +29,7 @@ pub(crate) enum Message {
     Debug,
 }
 
-/// Parses what the application passed to `send`.
+/// Parses the argument of `send`.
 ///
 /// # Errors
 /// `TypeError` and `ValueError` for wrong types and values, `RuntimeError` for an unknown type.

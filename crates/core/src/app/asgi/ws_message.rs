@@ -1,4 +1,4 @@
-//! What an ASGI application sends on a WebSocket connection, parsed.
+//! Messages that an ASGI application sends on a WebSocket connection, parsed.
 
 use bytes::Bytes;
 use granian_proto::ResponseHead;
@@ -31,7 +31,7 @@ pub(crate) enum Command {
     DenialBody { data: Bytes, more: bool },
 }
 
-/// Parses what the application passed to `send`.
+/// Parses the argument of `send`.
 ///
 /// # Errors
 /// `TypeError` and `ValueError` for wrong types and values, `RuntimeError` for an unknown type.
@@ -74,7 +74,7 @@ fn send(message: &Bound<'_, PyDict>) -> PyResult<Message> {
     }
 }
 
-/// A value that is there and not `None`.
+/// The value of a key, if it exists and is not `None`.
 fn given<'py>(
     message: &Bound<'py, PyDict>,
     key: &Bound<'py, PyString>,

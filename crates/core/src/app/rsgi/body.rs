@@ -17,7 +17,7 @@ use granian_net::runtime::waker::lock;
 /// `await protocol()`: all of the body as `bytes`.
 pub(crate) struct Whole {
     call: Arc<Call>,
-    /// One task awaits it at a time; the lock is for the type system's sake.
+    /// One task awaits it at a time, so the lock is never contended.
     collected: Mutex<Vec<u8>>,
 }
 
@@ -29,7 +29,7 @@ impl Whole {
         }
     }
 
-    /// The body if `read` completes it.
+    /// The body, if `read` completes it.
     fn collect(&self, py: Python<'_>, read: BodyRead) -> Option<PyResult<Py<PyAny>>> {
         let BodyRead::Data { data, last } = read else {
             return Some(Err(protocol_closed(py)));
@@ -72,7 +72,7 @@ impl Waitable for Whole {
     }
 }
 
-/// How far an iteration over a body has got.
+/// The progress of an iteration over a body.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Iteration {
     Reading,

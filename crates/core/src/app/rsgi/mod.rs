@@ -56,7 +56,7 @@ fn protocol_closed(py: Python<'_>) -> PyErr {
     exception(py, &TYPE, "ProtocolClosed", "RSGI transport is closed")
 }
 
-/// The awaitable of a send that nobody receives.
+/// The awaitable of a send after the client has left.
 fn closed<'py>(py: Python<'py>, call: &Call) -> PyResult<Bound<'py, PyAny>> {
     Awaitable::start(py, Ready::new(Err(protocol_closed(py)), call))
 }

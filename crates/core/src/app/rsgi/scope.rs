@@ -1,4 +1,4 @@
-//! `scope`: what an RSGI application is told of its request.
+//! `scope`: the request of an RSGI application, without its body.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use crate::app::fields::{latin1, method};
 use crate::app::{target, tls};
 use granian_net::exchange::app::{Address, Peer, Request, TlsInfo};
 
-/// Read-only attributes, made into Python objects when asked for.
+/// Read-only attributes. Each becomes a Python object when it is read.
 #[pyclass(
     frozen,
     freelist = 64,
@@ -106,7 +106,7 @@ impl Scope {
             .map(|authority| PyString::new(py, authority))
     }
 
-    /// What ASGI's `tls` extension holds; `None` without TLS.
+    /// The dictionary of ASGI's `tls` extension; `None` without TLS.
     #[getter]
     fn tls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let info = self.tls.as_ref();
@@ -119,7 +119,7 @@ impl Scope {
     }
 }
 
-/// `ip:port`, the path of a Unix socket, nothing for one without a name.
+/// `ip:port`; the path of a Unix socket, empty if it has no name.
 fn address(address: &Address) -> String {
     match address {
         Address::Ip(addr) => addr.to_string(),

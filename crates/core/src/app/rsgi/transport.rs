@@ -65,7 +65,7 @@ impl Transport {
         self.send(py, bytes_of(bytes.as_any())?)
     }
 
-    /// `transport.add_trailers(headers)`: fields that go out behind the body.
+    /// `transport.add_trailers(headers)`: fields that are sent after the body.
     fn add_trailers(&self, py: Python<'_>, headers: Bound<'_, PyAny>) -> PyResult<()> {
         let mut trailers = Trailers::new();
         for_each_header(Some(&headers), |pair| {

@@ -23,7 +23,7 @@ use crate::app::websocket::{OWN_FIELD, close_code, close_reason, is_own};
 use crate::python::{EventLoop, attend};
 use granian_net::exchange::messages::{Ended, EndedBy, Message as Payload, Opening, Sent};
 
-/// What an application accepts or refuses a connection with.
+/// The object by which an application accepts or refuses a connection.
 #[pyclass(frozen, module = "granian._granian", name = "RSGIWebsocketProtocol")]
 pub(crate) struct WebSocket {
     session: Arc<Session>,
@@ -32,9 +32,9 @@ pub(crate) struct WebSocket {
 struct Session {
     call: Arc<Call>,
     opening: Opening,
-    /// Somebody waits for a message.
+    /// A `receive` waits for a message.
     is_receiving: AtomicBool,
-    /// The end was told as a message; after that it is an error.
+    /// `receive` has given the close; a further one is an error.
     is_end_told: AtomicBool,
 }
 
@@ -101,7 +101,7 @@ impl WebSocket {
         } else if call.progress() == Progress::Nothing {
             let status = status.map_or(Ok(FORBIDDEN), |status| status.extract())?;
             let head = ResponseHead::new(status).map_err(fields::head_error)?;
-            // Nothing was answered yet, so this is in order.
+            // There is no answer yet, so a response is in order.
             let _ = call.whole(head, Bytes::new());
         }
         done(py)
@@ -173,7 +173,7 @@ impl Transport {
     }
 }
 
-/// What was received: a message, or how the connection was closed.
+/// A received message, or the close.
 #[pyclass(
     frozen,
     freelist = 64,
@@ -220,12 +220,12 @@ impl Message {
 
 struct Receive {
     session: Arc<Session>,
-    /// This is the one that waits.
+    /// Marks this `receive` as the one that waits.
     is_waiting: AtomicBool,
 }
 
 impl Receive {
-    /// Another one may wait now: this one is done, or was cancelled.
+    /// Lets another `receive` wait: this one is done, or was cancelled.
     fn release(&self) {
         if self.is_waiting.swap(false, Ordering::Relaxed) {
             self.session.is_receiving.store(false, Ordering::Relaxed);

@@ -1,4 +1,4 @@
-//! Waiting on a thread of the application's for what connections do.
+//! `block`: a thread of the application waits for a connection.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};

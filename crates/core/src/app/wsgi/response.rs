@@ -70,7 +70,7 @@ impl Body {
         }
     }
 
-    /// Sends the next piece. False if the response is complete, failed, or nobody reads it.
+    /// Sends the next piece. False if the response is complete, has failed, or the peer has left.
     pub(crate) fn step(&mut self, py: Python<'_>) -> bool {
         if self.call.exchange.is_closed() {
             self.end(py, Outcome::Cancelled);
@@ -100,7 +100,7 @@ impl Body {
             self.start.get().send_head()?;
             self.call.data(data, false).map_err(order_error)?;
             if self.call.is_bodiless() {
-                // Nobody gets the rest, which may be endless.
+                // The peer has left, and the rest may be endless.
                 self.call.end().map_err(order_error)?;
                 return Ok(false);
             }
@@ -163,7 +163,7 @@ fn send_at_once(call: &Call, start: &Response, returned: &Bound<'_, PyAny>) -> P
     {
         call.whole(head, data).map_err(order_error)?;
     } else {
-        // `write` was used before.
+        // `write` has sent a part of the body before.
         call.data(data, true).map_err(order_error)?;
     }
     Ok(true)
@@ -181,7 +181,7 @@ fn gather<'py>(mut objects: impl ExactSizeIterator<Item = Bound<'py, PyAny>>) ->
     Ok(Bytes::from(pieces.concat()))
 }
 
-/// Sends the rest of a real file from where it stands. False for anything else.
+/// Sends the rest of a real file from its position. False for anything else.
 fn send_file(call: &Call, start: &Response, wrapper: &Bound<'_, FileWrapper>) -> PyResult<bool> {
     let Some(region) = region_of(wrapper.get().file.bind(wrapper.py())) else {
         return Ok(false);
@@ -195,7 +195,7 @@ fn send_file(call: &Call, start: &Response, wrapper: &Bound<'_, FileWrapper>) ->
     Ok(true)
 }
 
-/// True for `io.FileIO`, which reads what is in the file.
+/// True for `io.FileIO`, which reads the file's own bytes.
 fn is_file_io(file: &Bound<'_, PyAny>) -> bool {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
     TYPE.import(file.py(), "io", "FileIO")
@@ -203,9 +203,9 @@ fn is_file_io(file: &Bound<'_, PyAny>) -> bool {
         .unwrap_or(false)
 }
 
-/// What is left to read of a binary file object with a descriptor and a position, if that is a
-/// regular file's. Others have a descriptor too, but read something else than is in the file: text
-/// files, `gzip.GzipFile`.
+/// The rest of a binary file object with a descriptor and a position, if the file is a regular one.
+/// Other objects have a descriptor too, but read other bytes than those of the file: text files,
+/// `gzip.GzipFile`.
 fn region_of(file: &Bound<'_, PyAny>) -> Option<FileRegion> {
     let py = file.py();
     let raw = file.getattr_opt(intern!(py, "raw")).ok()?;
