@@ -27,16 +27,32 @@ class Sample:
     """Requests answered per second."""
     p99_ms: float
     requests: int
+    p50_ms: float = 0.0
+    """Only wrk tells it, and the next one."""
+    p999_ms: float = 0.0
 
     def as_json(self) -> dict[str, float]:
         return asdict(self)
 
 
-def run_interval(server: ServerProcess, workload: Workload, seconds: int) -> Sample:
+@dataclass(frozen=True)
+class Target:
+    """Where the load generator finds the server, and what it is started with."""
+
+    port: int
+    host: str = "127.0.0.1"
+    prefix: tuple[str, ...] = ()
+
+    def command(self, command: list[str]) -> list[str]:
+        """The generator's command on its core."""
+        return [*self.prefix, *pinned(LOAD_CORE, command)]
+
+
+def run_interval(server: ServerProcess, workload: Workload, seconds: int, target: Target | None = None) -> Sample:
     """Load the server for `seconds`; a wrong status, a lost connection or a short body voids the interval."""
     server.verify(workload)
     before = server.cpu_seconds()
-    summary = _GENERATORS[workload.load](server.port, workload, seconds)
+    summary = _GENERATORS[workload.load](target or Target(server.port), workload, seconds)
     used = server.cpu_seconds() - before
     server.verify(workload)
     requests = summary["requests"]
@@ -47,27 +63,28 @@ def run_interval(server: ServerProcess, workload: Workload, seconds: int) -> Sam
     if summary["bytes"] < requests * len(workload.expect):
         raise ServerFailed("bodies came short")
     rate = requests / (summary["duration_us"] / 1e6)
-    return Sample(used / requests * 1e6, rate, summary["p99_us"] / 1e3, requests)
+    p50, p99, p999 = (summary.get(key, 0) / 1e3 for key in ("p50_us", "p99_us", "p999_us"))
+    return Sample(used / requests * 1e6, rate, p99, requests, p50, p999)
 
 
-def _run_wrk(port: int, workload: Workload, seconds: int) -> dict[str, int]:
-    url = _url(port, workload)
+def _run_wrk(target: Target, workload: Workload, seconds: int) -> dict[str, int]:
+    url = _url(target, workload)
     command = ["wrk", "-t", "1", "-c", str(workload.connections), "-d", f"{seconds}s", "-s", str(_SCRIPT), url]
     environment = {"BENCH_METHOD": workload.method, "BENCH_BODY": str(workload.upload)}
-    return _summary_of(command, seconds, environment)
+    return _summary_of(target.command(command), seconds, environment)
 
 
-def _run_websocket(port: int, workload: Workload, seconds: int) -> dict[str, int]:
-    command = [sys.executable, "-m", "benches.websocket", str(port), str(seconds), str(workload.connections)]
-    return _summary_of(command, seconds, {"PYTHONPATH": str(_SCRIPT.parent.parent)})
+def _run_websocket(target: Target, workload: Workload, seconds: int) -> dict[str, int]:
+    command = [sys.executable, "-m", "benches.websocket", str(target.port), str(seconds), str(workload.connections)]
+    return _summary_of(target.command(command), seconds, {"PYTHONPATH": str(_SCRIPT.parent.parent)})
 
 
-def _run_handshakes(port: int, workload: Workload, seconds: int) -> dict[str, int]:
-    command = [sys.executable, str(_SCRIPT.with_name("handshakes.py")), str(port), str(seconds), workload.load]
-    return _summary_of(command, seconds, {})
+def _run_handshakes(target: Target, workload: Workload, seconds: int) -> dict[str, int]:
+    command = [sys.executable, str(_SCRIPT.with_name("handshakes.py")), str(target.port), str(seconds), workload.load]
+    return _summary_of(target.command(command), seconds, {})
 
 
-def _run_curl(port: int, workload: Workload, seconds: int) -> dict[str, int]:
+def _run_curl(target: Target, workload: Workload, seconds: int) -> dict[str, int]:
     """Transfers one after the other, each on a connection of its own, for so long at least."""
     command = ["curl", "-sk", "--http2", "-o", os.devnull, "-w", "%{http_code} %{http_version} %{size_download}"]
     if workload.upload:
@@ -76,7 +93,7 @@ def _run_curl(port: int, workload: Workload, seconds: int) -> dict[str, int]:
     start = time.monotonic()
     while (begin := time.monotonic()) - start < seconds:
         done = subprocess.run(
-            pinned(LOAD_CORE, [*command, _url(port, workload)]),
+            target.command([*command, _url(target, workload)]),
             input=b"x" * workload.upload,
             capture_output=True,
             timeout=60,
@@ -98,13 +115,13 @@ def _run_curl(port: int, workload: Workload, seconds: int) -> dict[str, int]:
     }
 
 
-def _url(port: int, workload: Workload) -> str:
-    return f"{'https' if workload.secure else 'http'}://127.0.0.1:{port}{workload.path}"
+def _url(target: Target, workload: Workload) -> str:
+    return f"{'https' if workload.secure else 'http'}://{target.host}:{target.port}{workload.path}"
 
 
 def _summary_of(command: list[str], seconds: int, environment: Mapping[str, str]) -> dict[str, int]:
     done = subprocess.run(
-        pinned(LOAD_CORE, command),
+        command,
         env={**os.environ, **environment},
         capture_output=True,
         text=True,
@@ -118,14 +135,14 @@ def _summary_of(command: list[str], seconds: int, environment: Mapping[str, str]
     raise ServerFailed(f"the load failed: {(done.stderr or done.stdout).strip()[-200:]}")
 
 
-def _run_h2load(port: int, workload: Workload, seconds: int) -> dict[str, int]:
+def _run_h2load(target: Target, workload: Workload, seconds: int) -> dict[str, int]:
     """HTTP/2, by prior knowledge on plain sockets; the tail comes from the log, which has a line for each request."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "requests"
         command = ["h2load", "-t", "1", "-c", str(workload.connections), "-m", str(workload.streams)]
-        command += ["-D", str(seconds), "--log-file", str(log), _url(port, workload)]
+        command += ["-D", str(seconds), "--log-file", str(log), _url(target, workload)]
         done = subprocess.run(
-            pinned(LOAD_CORE, command), capture_output=True, text=True, timeout=seconds + 30, check=False
+            target.command(command), capture_output=True, text=True, timeout=seconds + 30, check=False
         )
         times = sorted(int(line.split()[2]) for line in log.read_text().splitlines()) if log.exists() else []
     requests = re.search(r"(\d+) succeeded, (\d+) failed, (\d+) errored, (\d+) timeout", done.stdout)

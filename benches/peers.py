@@ -20,6 +20,7 @@ class Launch:
     target: str
     port: int
     arguments: tuple[str, ...] = ()
+    host: str = "127.0.0.1"
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,12 +43,12 @@ class Peer:
 
 
 def _granian(launch: Launch) -> list[str]:
-    command = [str(launch.bin / "granian"), "--interface", launch.interface, "--host", "127.0.0.1"]
+    command = [str(launch.bin / "granian"), "--interface", launch.interface, "--host", launch.host]
     return [*command, "--port", str(launch.port), "--workers", "1", "--no-log", *launch.arguments, launch.target]
 
 
 def _uvicorn(launch: Launch) -> list[str]:
-    command = [str(launch.bin / "uvicorn"), "--host", "127.0.0.1", "--port", str(launch.port), "--no-access-log"]
+    command = [str(launch.bin / "uvicorn"), "--host", launch.host, "--port", str(launch.port), "--no-access-log"]
     return [*command, "--http", "httptools", "--log-level", "warning", *launch.arguments, launch.target]
 
 

@@ -8,6 +8,7 @@ import ssl
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from benches import websocket
@@ -28,14 +29,14 @@ class ServerFailed(Exception):
 class ServerProcess:
     """A running server and everything it has started."""
 
-    def __init__(self, command: list[str], port: int) -> None:
+    def __init__(self, command: list[str], port: int, environment: Mapping[str, str] | None = None) -> None:
         self.port = port
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
-        environment = {**os.environ, "PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {"PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1"}
         self._process = subprocess.Popen(
             pinned(SERVER_CORE, command),
             cwd=APPS,
-            env=environment,
+            env={**os.environ, **own, **(environment or {})},
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -94,6 +95,11 @@ class ServerProcess:
             except OSError:
                 continue
         return total * os.sysconf("SC_PAGE_SIZE")
+
+    def move_to(self, group: Path) -> None:
+        """Put the tree into a control group."""
+        for pid in self._tree():
+            (group / "cgroup.procs").write_text(str(pid))
 
     def pause(self) -> None:
         """Keep the tree off the processor while others are measured."""

@@ -10,7 +10,8 @@ end
 function done(summary, latency, requests)
   local errors = summary.errors
   io.write(string.format(
-    'SUMMARY {"requests": %d, "bytes": %d, "duration_us": %d, "p99_us": %d, "errors": %d, "bad_status": %d}\n',
-    summary.requests, summary.bytes, summary.duration, latency:percentile(99),
+    'SUMMARY {"requests": %d, "bytes": %d, "duration_us": %d, "p50_us": %d, "p99_us": %d, "p999_us": %d, "errors": %d, "bad_status": %d}\n',
+    summary.requests, summary.bytes, summary.duration,
+    latency:percentile(50), latency:percentile(99), latency:percentile(99.9),
     errors.connect + errors.read + errors.write + errors.timeout, errors.status))
 end

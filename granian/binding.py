@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from .errors import ConfigurationError
+from .mechanisms import disabled
 
 
 class Kind(Enum):
@@ -155,7 +156,7 @@ def _do_not_pace(listener: socket.socket) -> None:
     processes is useless work: `make bench`, tls-h2-download 49 ms of CPU with it, 31 without.
     """
     name = listener.getsockname()[0].partition("%")[0]
-    if sys.platform == "linux" and ipaddress.ip_address(name).is_loopback:
+    if sys.platform == "linux" and ipaddress.ip_address(name).is_loopback and "loopback-reno" not in disabled():
         # Every kernel has reno, and a connection inherits it from its listener.
         with suppress(OSError):
             listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, b"reno")

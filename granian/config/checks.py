@@ -12,6 +12,7 @@ from .._granian import check_tls
 from ..constants import Interfaces, TaskImpl
 from ..errors import ConfigurationError
 from ..log import LogLevels, log_levels_map, log_request_builder, logger
+from ..mechanisms import disabled
 from .protocols import converted_settings
 from .tls import TlsOptions, absolute_pair
 
@@ -93,6 +94,10 @@ def _check_threads(config: Config) -> None:
         raise ConfigurationError("blocking_threads", "Blocking threads > 1 is not supported on ASGI and RSGI")
 
 
+def _check_mechanisms(config: Config) -> None:
+    disabled()
+
+
 def _check_extras(config: Config) -> None:
     if config.process_name and _imports.setproctitle is None:
         raise ConfigurationError("process_name", "Setting process name requires the granian[pname] extra")
@@ -139,4 +144,5 @@ CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_threads,
     _check_access_log,
     _check_extras,
+    _check_mechanisms,
 )

@@ -7,10 +7,13 @@ import multiprocessing
 import os
 import signal
 import sys
+from contextlib import suppress
 from multiprocessing.connection import Connection
 
 from .._granian import set_allocator_parameters
+from ..errors import ConfigurationError
 from ..log import configure_logging
+from ..mechanisms import disabled
 from ..title import set_title
 from .exit import ExitGuard
 from .life import WorkerLife
@@ -27,7 +30,10 @@ def run_worker(spec: WorkerSpec, pipe: Connection, inherited: list[int]) -> None
         os.close(descriptor)
     die_with_parent(spec.supervisor)
     os.environ.update(spec.environment)
-    set_allocator_parameters()
+    with suppress(ConfigurationError):
+        # A name that is wrong ends the start later, in one line.
+        if "allocator" not in disabled():
+            set_allocator_parameters()
     set_title(spec.title)
     config = spec.config
     configure_logging(config.log_level, config.log_dictconfig, config.log_enabled)

@@ -4,6 +4,7 @@
 
 mod allocator;
 mod app;
+mod mechanisms;
 mod options;
 mod python;
 mod worker;

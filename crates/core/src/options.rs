@@ -7,7 +7,7 @@ use granian_proto::{h1, ws};
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use granian_net::limits::{Http2Limits, Limits, Versions, WebSocketLimits};
+use granian_net::limits::{Http2Limits, Limits, Mechanisms, Versions, WebSocketLimits};
 use granian_net::tls::config::{Identity, TlsConfig, TlsError, TlsOptions, TlsVersions};
 
 /// The attributes of `granian.config.WorkerOptions` that the core uses.
@@ -179,6 +179,7 @@ impl Options {
             websocket: self.websocket_limits(),
             active: self.backpressure,
             has_gil: cfg!(not(Py_GIL_DISABLED)),
+            mechanisms: Mechanisms::default(),
             window: WINDOW,
             write_timeout: WRITE_TIMEOUT,
         }

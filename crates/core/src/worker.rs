@@ -16,6 +16,7 @@ use crate::app::coroutines::Coroutines;
 use crate::app::host::Host;
 use crate::app::rsgi::Rsgi;
 use crate::app::wsgi::Wsgi;
+use crate::mechanisms::mechanisms;
 use crate::options::{Interface, Options, Tls, configuration_error};
 use crate::python::{Driver, EventLoop};
 use granian_net::exchange::app::App;
@@ -56,7 +57,10 @@ impl Worker {
         let event_loop = Arc::new(EventLoop::new(r#loop)?);
         let host = Arc::new(Host::new(py, &options, Arc::clone(&event_loop)));
         let app = interface(app, &options, &host, &reactor)?;
-        let limits = options.limits();
+        let limits = Limits {
+            mechanisms: mechanisms(py)?,
+            ..options.limits()
+        };
         let service = Rc::new(Service::new(app, limits));
         if let Some(tls) = options.ssl {
             service.set_tls(Arc::new(tls.load(py)?));

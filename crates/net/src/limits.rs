@@ -19,10 +19,33 @@ pub struct Limits {
     pub active: usize,
     /// The application runs under a GIL: all its calls together use about one processor.
     pub has_gil: bool,
+    /// What saves work, unless an operator turns it off.
+    pub mechanisms: Mechanisms,
     /// Bytes that an exchange holds in each direction before it pushes back.
     pub window: usize,
     /// How long a peer may take nothing of what waits for it.
     pub write_timeout: Duration,
+}
+
+/// Mechanisms that save work; all are on by default.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Mechanisms {
+    /// Requests wait for others while the process is saturated.
+    pub adaptive_limit: bool,
+    /// Small responses leave together with those of other connections.
+    pub deferred_writes: bool,
+    /// Pieces of a body that is made on the loop's thread gather while a thread may send them.
+    pub early_writes: bool,
+}
+
+impl Default for Mechanisms {
+    fn default() -> Self {
+        Self {
+            adaptive_limit: true,
+            deferred_writes: true,
+            early_writes: true,
+        }
+    }
 }
 
 /// Bounds of WebSocket connections.

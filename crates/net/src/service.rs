@@ -68,6 +68,7 @@ pub enum Sequel {
 impl Service {
     /// Serves `app` within `limits`.
     pub fn new(app: Rc<dyn App>, limits: Limits) -> Self {
+        let is_adaptive = limits.has_gil && limits.mechanisms.adaptive_limit;
         Self {
             app,
             limits,
@@ -80,7 +81,7 @@ impl Service {
             closed: CloseCounts::default(),
             queue: Queue::new(
                 limits.active,
-                AdaptiveLimit::new(limits.has_gil.then(Load::default)),
+                AdaptiveLimit::new(is_adaptive.then(Load::default)),
             ),
             handled: Cell::new(0),
             draining_since: Cell::new(None),

@@ -302,6 +302,7 @@ impl<S: Stream> Connection<S> {
         if is_small
             && self.slot.is_empty()
             && self.service.stage.get() == Stage::Serving
+            && self.service.limits.mechanisms.deferred_writes
             && self.handle.may_defer()
         {
             return Write::PutOff;

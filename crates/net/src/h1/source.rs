@@ -55,7 +55,9 @@ impl<S: Stream> Connection<S> {
             return;
         };
         // What can't be lent to the early writer must not wait for the application.
-        let is_lendable = self.wire.io.socket().is_some() && self.wire.output.is_in_one_buffer();
+        let is_lendable = self.service.limits.mechanisms.early_writes
+            && self.wire.io.socket().is_some()
+            && self.wire.output.is_in_one_buffer();
         if !is_lendable || self.wire.output.len() >= GATHER {
             pulled.gathers_until = None;
             return;

@@ -17,7 +17,7 @@ use granian_proto::{h1, ws};
 pub(crate) use self::app::TestApp;
 pub(crate) use self::pair::{End, pair};
 use crate::exchange::app::{Address, Peer};
-use crate::limits::{Http2Limits, Limits, Versions, WebSocketLimits};
+use crate::limits::{Http2Limits, Limits, Mechanisms, Versions, WebSocketLimits};
 use crate::runtime::reactor::{Reactor, TaskHandle};
 use crate::service::Service;
 
@@ -146,6 +146,7 @@ pub(crate) fn limits() -> Limits {
         },
         active: 1000,
         has_gil: false,
+        mechanisms: Mechanisms::default(),
         window: 65_536,
         write_timeout: Duration::from_secs(60),
     }
