@@ -19,7 +19,9 @@ NAMED = re.compile(r"`(--[a-z0-9-]*[a-z0-9])(?!\.\.\.)[ `=]")
 @pytest.mark.parametrize("flag", FLAGS)
 def test_every_option_is_in_a_document(flag):
     word = re.compile(rf"(?<![\w-]){re.escape(flag)}(?![\w-])")
-    assert any(word.search(text) for text in TEXTS.values()), f"document {flag}, in docs/settings.md or a page it links"
+    # The guide to extensions has an option that there is not.
+    texts = [text for path, text in TEXTS.items() if path.name != "extending.md"]
+    assert any(map(word.search, texts)), f"document {flag}, in docs/settings.md or a page that it links"
 
 
 def test_the_settings_page_names_no_option_that_there_is_not():

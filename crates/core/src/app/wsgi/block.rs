@@ -1,4 +1,4 @@
-//! `block`: a thread of the application waits for a connection.
+//! `block_on`: a thread of the application waits for a connection.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
