@@ -4,7 +4,7 @@ PYTHON ?= python3
 VENV ?= .venv
 # More than one interpreter to test on: make test PYTHONS="python3.10 python3.13"
 PYTHONS ?=
-# What `make serve` serves, and where.
+# The application of `make serve`, and its address.
 APP ?= examples/asgi.py:app
 HOST ?= 127.0.0.1
 PORT ?= 8000
@@ -12,7 +12,7 @@ PORT ?= 8000
 ARGS ?=
 # Seconds per fuzz target, or of the soak.
 SECONDS ?= 60
-# What some tests are skipped without: clients that are no Python packages.
+# Clients that are no Python packages; without them some tests are skipped.
 CLIENTS := chromium curl nghttp h2load openssl
 
 BIN := $(VENV)/bin

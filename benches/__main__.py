@@ -155,7 +155,7 @@ def _machine(bin_directory: Path, arguments: argparse.Namespace) -> dict[str, st
         "machine": f"{model[0].partition(':')[2].strip() if model else platform.machine()}, {os.cpu_count()} cores",
         "system": platform.platform(terse=True),
         "interpreter": version.stdout.strip(),
-        # What an application costs by itself is in every server's figure.
+        # The cost of the application itself is in every server's figure.
         "libraries": ", ".join(f"{name} {environments.installed_version(bin_directory, name)}" for name in _LIBRARIES),
         "load": f"64 keep-alive connections, {arguments.rounds} rounds of {arguments.seconds} s, one worker each",
         "load average": " ".join(f"{value:.1f}" for value in os.getloadavg()),

@@ -13,7 +13,7 @@ Settings = Mapping[str, tuple[str, ...]]
 
 @dataclass(frozen=True)
 class Launch:
-    """What one server process is started for."""
+    """The workload and the setting of one server process."""
 
     bin: Path
     interface: str
@@ -37,9 +37,9 @@ class Peer:
     tls: tuple[str, str] | None = None
     """The options that take a certificate and its key, for servers that are measured with them."""
     program: str = ""
-    """What runs if the server is no Python package; there is nothing to install then."""
+    """The program of a server that is no Python package; nothing is installed for it."""
     needs: str = ""
-    """What to say when the environment is there but the server does not run in it."""
+    """The message for a server that does not run in its environment."""
 
 
 def _granian(launch: Launch) -> list[str]:

@@ -28,7 +28,7 @@ class Report:
 
     @classmethod
     def read(cls, file: Path) -> "Report":
-        """What an earlier run has written; nothing if there was none."""
+        """The table of an earlier run; empty without one."""
         if not file.exists():
             return cls({}, {}, [], [], [])
         data = json.loads(file.read_text())

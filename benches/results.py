@@ -1,4 +1,4 @@
-"""What was measured and what it means: medians over rounds, the best setting of a server, ratios, verdicts."""
+"""Results: medians over rounds, the best setting of each server, ratios and verdicts."""
 
 from dataclasses import asdict, dataclass, field
 from statistics import median
@@ -117,7 +117,7 @@ class Memory:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Memory":
-        """What an earlier run has found."""
+        """The results of an earlier run."""
         return cls(**{key: value for key, value in data.items() if key != "verdict"})
 
     def as_json(self) -> dict[str, Any]:
@@ -144,7 +144,7 @@ class Crowd:
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> "Crowd":
-        """What an earlier run has found."""
+        """The results of an earlier run."""
         return cls(**{key: value for key, value in data.items() if key != "verdict"})
 
     def as_json(self) -> dict[str, Any]:

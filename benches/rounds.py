@@ -18,7 +18,7 @@ _WARM_UP_SECONDS = 1
 
 @dataclass(frozen=True)
 class Race:
-    """Who runs, from which environments, for how long."""
+    """The servers of a race, their environments, and the length of an interval."""
 
     peers: Mapping[Peer, Path]
     rounds: int

@@ -45,7 +45,7 @@ def connect(port: int, source: str = "127.0.0.1") -> socket.socket:
 
 
 def echo(connection: socket.socket, message: bytes) -> bytes:
-    """What comes back for one message, without its framing."""
+    """The echo of one message, without its framing."""
     expected = answer(message)
     connection.sendall(frame(message))
     received = b""

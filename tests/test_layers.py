@@ -14,8 +14,8 @@ NET = ROOT / "crates" / "net" / "src"
 PROTO = ROOT / "crates" / "proto" / "src"
 
 PROTOCOLS = r"crate::(h1|h2|ws|transfer|protocol|listener|service)\b"
-# What each layer must not name, in code (comments and tests aside). That neither granian-proto nor granian-net knows
-# Python is the crates' own wall: their manifests do not name it.
+# The names that each layer must not have in its code, comments and tests aside. No pattern keeps Python out of
+# granian-proto and granian-net: their manifests do not name it.
 FORBIDDEN = {
     PROTO: [r"\btokio\b", r"\bmio\b", r"std::net\b", r"std::thread\b", r"Instant::now", r"\bunsafe\b"],
     NET / "runtime": [r"\bgranian_proto\b", r"crate::(?!runtime\b)", r"\bhttparse\b"],
@@ -80,7 +80,7 @@ def test_the_poller_has_few_friends() -> None:
 
 
 PACKAGE = ROOT / "granian"
-# What the rooms of the package must not import.
+# The modules that the rooms of the package must not import.
 FORBIDDEN_IMPORTS = {
     "worker": ("supervisor", "server", "cli"),
     "supervisor": ("server", "cli"),

@@ -65,7 +65,7 @@ async def download(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 async def count(scope: Scope, receive: Receive, send: Send) -> None:
-    """How many bytes have come."""
+    """Answers with the number of received bytes."""
     if scope["type"] == "lifespan":
         return await _lifespan(receive, send)
     total = 0
@@ -105,7 +105,7 @@ _crowd: set[Send] = set()
 
 
 async def crowd(scope: Scope, receive: Receive, send: Send) -> None:
-    """What one says, all hear."""
+    """Sends each message to all clients."""
     if scope["type"] == "lifespan":
         return await _lifespan(receive, send)
     await receive()

@@ -1,4 +1,4 @@
-"""What the framework applications have in common: each serves these routes.
+"""Shared by the framework applications: each serves these routes.
 
 `/` a word · `/json/{n}?q=` and `POST /json` JSON both ways · `POST /upload` a multipart form ·
 `/stream` lines one by one · `/large` a large body · `/background` work after the response, where

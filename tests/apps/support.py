@@ -1,4 +1,4 @@
-"""What the probe applications share: notes to the test, gates, scripted steps."""
+"""Shared by the probe applications: notes to the test, gates, scripted steps."""
 
 from __future__ import annotations
 

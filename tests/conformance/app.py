@@ -1,4 +1,4 @@
-"""What the conformance suites are run against: an application that reads its request to the end, then answers."""
+"""The application of the conformance suites: it reads its request to the end, then answers."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ GROUPS = {
 }
 
 Outcomes = dict[str, dict[str, str]]
-"""What the suite says of each case: `behavior` and `behaviorClose` among others."""
+"""The suite's result of each case, with `behavior` and `behaviorClose`."""
 
 
 def main(cases: list[str]) -> int:

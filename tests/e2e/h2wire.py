@@ -20,7 +20,7 @@ Headers = list[tuple[str, str]]
 
 @dataclass
 class Answer:
-    """What has come on one stream."""
+    """The frames received on one stream."""
 
     headers: Headers = field(default_factory=list)
     informational: list[Headers] = field(default_factory=list)

@@ -33,7 +33,7 @@ class Message(NamedTuple):
 
 @dataclass
 class Reading:
-    """What a reader made of the bytes and the end behind them."""
+    """The messages that a parser found in the bytes and the end behind them."""
 
     messages: list[Message] = field(default_factory=list)
     refused: bool = False
@@ -43,7 +43,7 @@ class Reading:
 
 
 def ask(server: Server, inputs: list[bytes]) -> list[Reading]:
-    """What the server makes of each, on a connection of its own."""
+    """The server's messages for each input, on a connection of its own."""
     wires = []
     for data in inputs:
         wire = server.connect()
@@ -120,7 +120,7 @@ class _Collector:
         self.headers.append((name, value))
 
     def on_headers_complete(self) -> None:
-        # What comes later are trailers.
+        # Later fields are trailers.
         self.head = (self.parser.get_method(), self.url, self.parser.get_http_version(), list(self.headers))
 
     def on_body(self, data: bytes) -> None:

@@ -34,7 +34,7 @@ SETTLE_WITHIN = 1.0
 
 @dataclass(frozen=True)
 class Spec:
-    """What to start; equal specs can share one server."""
+    """The server to start; equal specs can share one."""
 
     target: str
     interface: str | None = "asgi"
@@ -167,7 +167,7 @@ class Server:
                 self._changed.wait(left)
 
     def note(self, name: str, since: int = 0) -> Any:
-        """What an application noted under that name (see `apps/support.py`)."""
+        """The value that an application noted under this name (see `apps/support.py`)."""
         return json.loads(self.wait_line(rf"@{re.escape(name)} (.*)$", since)[1])
 
     # Requests.

@@ -14,7 +14,7 @@ from .wire import Wire, request_bytes
 
 MIB = 1 << 20
 TOTAL = 64 * MIB
-# What the kernel's buffers and the server's window may hold.
+# The most that the kernel's buffers and the server's window may hold.
 HELD = 16 * MIB
 MEMORY = 32 * MIB
 TARGETS = {

@@ -1,4 +1,4 @@
-"""What one client or one request does is not felt by the others."""
+"""One client or one request does not slow the others down."""
 
 from __future__ import annotations
 

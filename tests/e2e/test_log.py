@@ -1,4 +1,4 @@
-"""What the server writes: its own life, the application's errors, the access log."""
+"""The logs of the server: its own life, the application's errors, the access log."""
 
 from __future__ import annotations
 

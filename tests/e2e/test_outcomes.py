@@ -1,4 +1,4 @@
-"""What a client sees of an application that fails, and what the application is told."""
+"""Failing applications, as their clients see them, and the errors that the applications get."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ASGI and RSGI scopes hold, key by key."""
+"""ASGI and RSGI scopes, key by key."""
 
 from __future__ import annotations
 

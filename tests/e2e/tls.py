@@ -19,7 +19,7 @@ from .wire import DEADLINE, Wire
 
 @dataclass(frozen=True)
 class Files:
-    """What a server of the tests is started with."""
+    """The TLS options of a server of the tests."""
 
     folder: Path
     authority: Authority
@@ -102,7 +102,7 @@ class TlsWire(Wire):
 
 
 class Records:
-    """What a client of TLS 1.3 writes from its handshake on, with AES-128 (RFC 8446, 5.2)."""
+    """The records of a TLS 1.3 client after its handshake, with AES-128 (RFC 8446, 5.2)."""
 
     def __init__(self, secret: bytes) -> None:
         self._use(secret)

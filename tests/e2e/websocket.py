@@ -72,7 +72,7 @@ class WebSocket:
         return payload.decode() if first == FIN | TEXT else payload
 
     def closed(self) -> tuple[int | None, str]:
-        """What the Close frame says that comes next, and the end of the connection behind it."""
+        """The content of the next Close frame; waits for the end of the connection after it."""
         first, payload = self.frame()
         assert first == FIN | CLOSE, (first, payload)
         code = struct.unpack("!H", payload[:2])[0] if payload else None

@@ -15,7 +15,7 @@ from e2e.wire import Wire
 from .conftest import wait_count, write_app
 
 DRAIN = 1
-# What a stop may take beyond the drain.
+# Seconds that a stop may take beyond the drain.
 BEYOND = 1.0
 
 APP = """
@@ -148,7 +148,7 @@ OPEN = {
     "HTTP/2 stream": http2_get(b"/stream"),
     "HTTP/2 loop": http2_get(b"/loop"),
 }
-# What is open as soon as the first bytes of an answer have come.
+# Requests that are open once the first bytes of the answer have come.
 ANSWERED = ("stream", "websocket", "deaf websocket", "HTTP/2", "HTTP/2 stream")
 SIGNS = {
     "loop": "looping",

@@ -197,7 +197,7 @@ class Soak:
                 self.faults.append(f"memory of the {name} grows: {early} KiB, then {late} KiB")
 
     def report(self) -> str:
-        """What happened, in Markdown."""
+        """The report, in Markdown."""
         third = len(self.samples) // 3
 
         def row(name: str, column: int) -> str:

@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMes
 
 from .service import PIECE
 
-# What any exchange may take, a drain of the server included.
+# Seconds for any exchange, including a drain of the server.
 PATIENCE = 60.0
 
 
@@ -127,7 +127,7 @@ class Clients:
             async with asyncio.timeout(PATIENCE):
                 yield connection
         except (Broken, OSError, TimeoutError, ValueError) as error:
-            # Whoever was slow to notice has noticed by now: the time of the failure is not the time of the cause.
+            # Time to notice: the failure is later than its cause.
             self._fail(kind, repr(error), port, opened)
         finally:
             if writer is not None:

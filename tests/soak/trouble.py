@@ -1,4 +1,4 @@
-"""What is done to the workers of a soak while they serve, at random, from a seed."""
+"""Disturbs the workers of a soak while they serve, at random, from a seed."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Trouble:
         self.made: Counter[str] = Counter()
         self.kills: list[Kill] = []
         self._supervisor = supervisor
-        # Those that serve now, as the log tells.
+        # The workers that serve now, by the log.
         self._workers = workers
         self._random = random.Random(seed)
         self._extra = 0

@@ -1,4 +1,4 @@
-"""What is measured of the processes of a soak, from /proc: memory, descriptors, children, connections."""
+"""Measures the processes of a soak, from /proc: memory, descriptors, children, connections."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def resident(pid: int) -> int:
 
 
 def descriptors(pid: int) -> int:
-    """How many descriptors are open, 0 if the process is gone."""
+    """The number of open descriptors; 0 if the process has ended."""
     try:
         return len(os.listdir(f"/proc/{pid}/fd"))
     except OSError:
