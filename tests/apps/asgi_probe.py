@@ -184,6 +184,18 @@ async def stream(scope: Scope, receive: Receive, send: Send) -> None:
 progress: dict[str, int] = {}
 
 
+@route("/hints")
+async def hints(scope: Scope, receive: Receive, send: Send) -> None:
+    """`n` early hints of about a kilobyte, each another one, then the response."""
+    options = query(scope)
+    for index in range(int(options["n"])):
+        link = b"</%d.css>; rel=preload; title=%s" % (index, b"x" * 1000)
+        await send({"type": "http.response.early_hint", "links": [link]})
+        progress[options["name"]] = index + 1
+    note("hinted")
+    await respond(send, b"hinted")
+
+
 @route("/progress")
 async def show_progress(scope: Scope, receive: Receive, send: Send) -> None:
     """How many chunks the stream of that name has sent."""

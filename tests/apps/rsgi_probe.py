@@ -169,6 +169,17 @@ async def stream(scope: Any, protocol: Any) -> None:
         progress[options.get("name", "")] = index + 1
 
 
+@route("/hints")
+async def hints(scope: Any, protocol: Any) -> None:
+    """`n` early hints of about a kilobyte, each another one, then the response."""
+    options = query(scope)
+    for index in range(int(options["n"])):
+        await protocol.early_hints([f"</{index}.css>; rel=preload; title={'x' * 1000}"])
+        progress[options["name"]] = index + 1
+    note("hinted")
+    protocol.response_str(200, [], "hinted")
+
+
 @route("/progress")
 async def show_progress(scope: Any, protocol: Any) -> None:
     protocol.response_str(200, [], str(progress.get(query(scope)["name"], 0)))

@@ -58,6 +58,24 @@ def test_asgi_body_after_a_finished_stream(asgi):
     assert outcomes[3].startswith(FLOW)
 
 
+ADD = "field = [(b'x-a', b'x' * 1000)]"
+TRAILERS = "await send({'type': 'http.response.trailers', 'headers': field, 'more_trailers': True})"
+END = "await send({'type': 'http.response.trailers', 'headers': [], 'more_trailers': False})"
+
+
+def test_trailers_that_are_added_are_bounded(asgi, server):
+    mark = asgi.mark()
+    first = "await send({'type': 'http.response.start', 'status': 200, 'headers': [], 'trailers': True})"
+    steps = [ADD, first, "await body(b'x')", f"for n in range(1000): {TRAILERS}", END]
+    assert asgi.get("/script", script(*steps)).body == b"x"
+    assert asgi.note("script", mark) == [*["ok"] * 3, f"{FLOW}Response trailers exceed 64 KiB", "ok"]
+    rsgi = server("rsgi_probe:app", "rsgi")
+    mark = rsgi.mark()
+    steps = ["t = protocol.response_stream()", "for n in range(1000): t.add_trailers([('x-a', 'x' * 1000)])"]
+    assert rsgi.get("/script", script(*steps, "await t.send_str('x')")).body == b"x"
+    assert rsgi.note("script", mark) == ["ok", "ProtocolError: Response trailers exceed 64 KiB", "ok"]
+
+
 TYPES = [
     "await send({'type': 'http.response.start', 'status': '200', 'headers': []})",
     "await start(200, None)",

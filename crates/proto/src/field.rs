@@ -49,6 +49,11 @@ impl FieldLines {
         &self.0
     }
 
+    /// Bytes in memory, of which some may be unused.
+    pub(crate) fn weight(&self) -> usize {
+        self.0.capacity()
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
         let mut rest = self.0.as_slice();
         std::iter::from_fn(move || {

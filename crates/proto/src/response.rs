@@ -134,6 +134,11 @@ impl ResponseHead {
         self.lines.iter()
     }
 
+    /// Bytes in memory, beside those of the value itself.
+    pub fn weight(&self) -> usize {
+        self.lines.weight() + self.reason.as_ref().map_or(0, |reason| reason.len())
+    }
+
     pub(crate) fn lines(&self) -> &[u8] {
         self.lines.as_bytes()
     }
@@ -202,6 +207,11 @@ impl Trailers {
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.lines.as_bytes().is_empty()
+    }
+
+    /// Bytes of the fields as lines.
+    pub fn weight(&self) -> usize {
+        self.lines.as_bytes().len()
     }
 
     /// The fields in order, names in lower case.

@@ -55,6 +55,8 @@ pub(crate) enum OrderError {
     TooMuchBody,
     #[error("Response body is shorter than its content-length")]
     TooLittleBody,
+    #[error("Response trailers exceed 64 KiB")]
+    TooManyTrailers,
 }
 
 /// How much of a response was made when its application had ended.
@@ -174,7 +176,7 @@ impl Response {
         match self.state {
             State::Idle => Err(OrderError::NotStarted),
             State::Started(_) | State::Streaming(_) => {
-                self.trailers = merge(&self.trailers, trailers);
+                self.trailers = merge(&self.trailers, trailers)?;
                 Ok(())
             }
             State::Trailing | State::Ended => Err(OrderError::AlreadyFinished),
@@ -195,7 +197,7 @@ impl Response {
         match self.state {
             State::Trailing => {
                 if !self.trailers.is_empty() {
-                    trailers = merge(&self.trailers, &trailers);
+                    trailers = merge(&self.trailers, &trailers)?;
                 }
                 if more {
                     self.trailers = trailers;
@@ -253,11 +255,19 @@ impl Response {
     }
 }
 
-fn merge(first: &Trailers, second: &Trailers) -> Trailers {
+/// Both, in order. They wait for the end of the body, however long that takes, and so are bounded.
+fn merge(first: &Trailers, second: &Trailers) -> Result<Trailers, OrderError> {
+    if first.weight() + second.weight() > MAX_TRAILERS {
+        return Err(OrderError::TooManyTrailers);
+    }
     let mut merged = Trailers::new();
     for (name, value) in first.fields().chain(second.fields()) {
         // Valid where they were, they are valid here.
         let _ = merged.append(name, value);
     }
-    merged
+    Ok(merged)
 }
+
+/// Bytes of trailer fields that an application adds bit by bit: as much as an HTTP/2 header section
+/// may have by default.
+const MAX_TRAILERS: usize = 64 * 1024;

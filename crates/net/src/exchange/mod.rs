@@ -112,8 +112,7 @@ impl Exchange {
                 return;
             }
             state.answered = reply.is_last();
-            state.reply_bytes += reply.weight();
-            state.replies.push_back(reply);
+            state.push(reply);
             state.connection.take()
         };
         wake(waker);
@@ -127,10 +126,9 @@ impl Exchange {
                 return;
             }
             state.answered = true;
-            state.reply_bytes += data.len();
             state.replies.reserve_exact(2);
-            state.replies.push_back(Reply::Head(head));
-            state.replies.push_back(Reply::Data { data, last: true });
+            state.push(Reply::Head(head));
+            state.push(Reply::Data { data, last: true });
             state.connection.take()
         };
         wake(waker);
@@ -142,6 +140,7 @@ impl Exchange {
         let lone = state.is_lone_head();
         if lone {
             state.replies.clear();
+            state.reply_bytes = 0;
         }
         lone
     }
@@ -169,6 +168,13 @@ impl Exchange {
     /// True when another reply would be within bounds.
     pub fn is_writable(&self) -> bool {
         self.has_space(&lock(&self.state))
+    }
+
+    /// True when replies wait that the application was to wait with, and more than a few: it does
+    /// not await what it sends.
+    pub fn is_overrun(&self) -> bool {
+        let state = lock(&self.state);
+        state.over.is_none() && state.reply_bytes >= OVERRUN * self.window
     }
 
     /// What has come of the body; waits for more if nothing has. At its end (and for a request
@@ -248,8 +254,8 @@ impl Exchange {
 impl Exchange {
     /// Takes every reply made so far into `into`; `cx` is woken for the next one.
     ///
-    /// A lone head stays, unless `head_too`: what follows it usually comes at once, and until it
-    /// has left it can be taken back. True if one stayed.
+    /// A lone head stays, unless `head_too` or it leaves no room: what follows it usually comes at
+    /// once, and until it has left it can be taken back. True if one stayed.
     pub fn poll_replies(
         &self,
         cx: &mut Context<'_>,
@@ -260,7 +266,7 @@ impl Exchange {
         if state.connection.is_none() {
             state.connection = Some(cx.waker().clone());
         }
-        if !head_too && state.is_lone_head() {
+        if !head_too && state.is_lone_head() && self.has_space(&state) {
             return true;
         }
         state.unsent_bytes += state.reply_bytes;
@@ -391,6 +397,11 @@ impl Exchange {
 }
 
 impl State {
+    fn push(&mut self, reply: Reply) {
+        self.reply_bytes += reply.weight();
+        self.replies.push_back(reply);
+    }
+
     fn is_lone_head(&self) -> bool {
         self.replies.len() == 1 && matches!(self.replies.front(), Some(Reply::Head(_)))
     }
@@ -406,3 +417,6 @@ impl State {
         self.body.read(taken)
     }
 }
+
+/// So many windows may be filled by an application that does not wait for room.
+const OVERRUN: usize = 2;

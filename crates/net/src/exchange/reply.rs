@@ -37,13 +37,17 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Bytes in memory.
+    /// Bytes in memory: what it holds and the reply itself, so that no number of small ones is
+    /// free. Of a file that is the descriptor's place only.
     pub(crate) fn weight(&self) -> usize {
-        match self {
-            Self::Data { data, .. } => data.len(),
+        let held = match self {
+            Self::Informational(head) | Self::Head(head) | Self::Upgrade(head) => head.weight(),
             Self::Push(promise) => promise.weight(),
-            _ => 0,
-        }
+            Self::Data { data, .. } => data.len(),
+            Self::End(trailers) => trailers.as_ref().map_or(0, Trailers::weight),
+            Self::File { .. } | Self::Abort => 0,
+        };
+        size_of::<Self>() + held
     }
 
     /// True if it ends the response.
@@ -52,6 +56,38 @@ impl Reply {
             Self::Data { last, .. } | Self::File { last, .. } => *last,
             Self::End(_) | Self::Upgrade(_) | Self::Abort => true,
             Self::Informational(_) | Self::Push(_) | Self::Head(_) => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_reply_has_a_weight_of_at_least_what_it_holds() {
+        let mut hint = ResponseHead::informational(103).unwrap();
+        hint.append(b"link", &[b'x'; 1000]).unwrap();
+        let mut trailers = Trailers::new();
+        trailers.append(b"grpc-status", &[b'0'; 500]).unwrap();
+        let mut promise = Promise::new("/").unwrap();
+        promise.append(b"accept", &[b'a'; 700]).unwrap();
+        let data = Bytes::from_static(b"hello");
+        for (reply, held) in [
+            (Reply::Informational(hint.clone()), 1000),
+            (Reply::Head(hint.clone()), 1000),
+            (Reply::Upgrade(hint), 1000),
+            (Reply::Push(promise), 700),
+            (Reply::Data { data, last: false }, 5),
+            (Reply::End(Some(trailers)), 500),
+            (Reply::End(None), 0),
+            (Reply::Abort, 0),
+        ] {
+            let weight = reply.weight();
+            assert!(
+                weight > held && weight < 2 * held + 512,
+                "{weight} of {held}"
+            );
         }
     }
 }

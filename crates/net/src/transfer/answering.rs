@@ -239,6 +239,7 @@ impl<S: StreamIo> Answering<S> {
             if let Reply::Push(promise) = &reply {
                 if self.outgoing.push(cx, &mut self.io, promise) {
                     cx.waker().wake_by_ref();
+                    self.report_unsent();
                     return Step::Wait;
                 }
                 continue;

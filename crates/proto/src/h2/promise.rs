@@ -57,9 +57,9 @@ impl Promise {
         self.lines.iter()
     }
 
-    /// Bytes in memory.
+    /// Bytes in memory, beside those of the value itself.
     pub fn weight(&self) -> usize {
-        self.target.len() + self.lines.as_bytes().len()
+        self.target.capacity() + self.lines.weight()
     }
 }
 

@@ -15,12 +15,14 @@ use pyo3::types::{PyBytes, PyString};
 use super::body::{Iteration, Piece, Whole};
 use super::protocol_error;
 use super::transport::Transport;
-use crate::app::awaitable::{Awaitable, Waitable, done};
+use crate::app::awaitable::{Awaitable, Waitable, done, yield_once};
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::bytes_of;
 use crate::app::response::OrderError;
+use crate::app::space::Space;
 use crate::python::{EventLoop, attend};
+use granian_net::exchange::Outlet;
 use granian_net::runtime::waker::lock;
 use granian_net::stream::region::FileRegion;
 
@@ -70,12 +72,36 @@ impl Http {
         head: ResponseHead,
         body: Bytes,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let _attention = attend();
+        let attention = attend();
         match self.call.whole(head, body) {
             // RSGI 4.2: a second response does nothing.
-            Ok(()) | Err(OrderError::AlreadyStarted | OrderError::AlreadyFinished) => done(py),
-            Err(error) => Err(protocol_error(py, &error.to_string())),
+            Ok(()) | Err(OrderError::AlreadyStarted | OrderError::AlreadyFinished) => {}
+            Err(error) => return Err(protocol_error(py, &error.to_string())),
         }
+        drop(attention);
+        self.sent(py)
+    }
+
+    /// The awaitable of what was sent: done, or waiting until the peer has taken enough of it.
+    fn sent<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        match self.call.exchange.outlet() {
+            Outlet::Open => done(py),
+            Outlet::Full => Awaitable::start(py, Space::new(&self.call.exchange, &self.call)),
+            Outlet::Gone => yield_once(py),
+        }
+    }
+
+    /// These calls return at once and take effect however often they are made: an application that
+    /// never awaits what they return could fill the memory.
+    ///
+    /// # Errors
+    /// `ProtocolError` if it is about to.
+    fn check_overrun(&self, py: Python<'_>, what: &str) -> PyResult<()> {
+        if self.call.exchange.is_overrun() {
+            let message = format!("too many {what} wait for the client: await them");
+            return Err(protocol_error(py, &message));
+        }
+        Ok(())
     }
 
     fn respond_file<'py>(
@@ -159,11 +185,13 @@ impl Http {
             head.append(b"link", link.to_str()?.as_bytes())
                 .map_err(fields::head_error)?;
         }
-        let _attention = attend();
+        self.check_overrun(py, "early hints")?;
+        let attention = attend();
         self.call
             .inform(head)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
-        done(py)
+        drop(attention);
+        self.sent(py)
     }
 
     /// `protocol.push(path, headers)`: makes a further request in the client's place and sends the
@@ -179,11 +207,13 @@ impl Http {
         for_each_header(headers.as_ref(), |pair| {
             fields::append_promised_text(&mut promise, pair)
         })?;
-        let _attention = attend();
+        self.check_overrun(py, "pushes")?;
+        let attention = attend();
         self.call
             .push(promise)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
-        done(py)
+        drop(attention);
+        self.sent(py)
     }
 
     #[pyo3(signature = (status = 200, headers = None))]

@@ -117,9 +117,46 @@ fn what_waits_for_the_peer_fills_the_exchange() {
     exchange.piece(vec![0; 65_536], false);
     case.poll();
     assert!(!exchange.is_writable());
-    case.stream.open(1);
+    // More than the reply itself weighs beside its bytes.
+    case.stream.open(512);
     case.poll();
     assert!(exchange.is_writable());
+}
+
+#[test]
+fn heads_and_pushes_fill_the_exchange_until_they_are_taken() {
+    for accepts_push in [true, false] {
+        let carrier = Carrier::new();
+        let stream = Fake::bodiless(100);
+        stream.0.borrow_mut().accepts_push = accepts_push;
+        let (mut case, exchange) = carrier.called("GET", &stream);
+        let mut hint = ResponseHead::informational(103).unwrap();
+        hint.append(b"link", &[b'x'; 1000]).unwrap();
+        for reply in [
+            Reply::Informational(hint),
+            Reply::Push(Promise::new("/a.css").unwrap()),
+        ] {
+            let make = || match &reply {
+                Reply::Informational(head) => Reply::Informational(head.clone()),
+                Reply::Push(promise) => Reply::Push(promise.clone()),
+                _ => Reply::Abort,
+            };
+            let mut count = 0;
+            while exchange.is_writable() {
+                exchange.send(make());
+                count += 1;
+                assert!(count < 1000, "no bound");
+            }
+            carrier.shared.set_clogged(true);
+            case.poll();
+            assert!(!exchange.is_writable(), "the connection takes nothing");
+            carrier.shared.set_clogged(false);
+            while !exchange.is_writable() {
+                case.poll();
+                assert!(exchange.is_writable() || case.was_woken(), "stuck");
+            }
+        }
+    }
 }
 
 #[test]
