@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..constants import HTTPModes
 from ..errors import ConfigurationError
+from .times import duration
 
 if TYPE_CHECKING:
     from .config import Config
@@ -27,8 +29,7 @@ class TlsOptions:
     client_verify: bool
     # The secret from which every worker derives the keys of session tickets.
     ticket_seed: bytes | None
-    # s
-    handshake_timeout: float = 10
+    handshake_timeout: timedelta = timedelta(seconds=10)
     protocol_min: str = "tls1.3"
     protocol_max: str = "tls1.3"
     # Names of cipher suites; empty: all that are safe.
@@ -49,7 +50,7 @@ class TlsOptions:
             crl=list(config.ssl_crl or ()),
             client_verify=config.ssl_client_verify,
             ticket_seed=config.ssl_ticket_seed,
-            handshake_timeout=config.ssl_handshake_timeout,
+            handshake_timeout=duration(config.ssl_handshake_timeout),
             protocol_min=str(config.ssl_protocol_min),
             protocol_max=str(config.ssl_protocol_max),
             ciphers=list(config.ssl_ciphers or ()),

@@ -2,15 +2,18 @@
 
 import pickle
 import sys
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from granian import _imports
 from granian.config import Config, TlsOptions, WorkerOptions
+from granian.config.http import Http1Options
+from granian.config.websocket import WebSocketOptions
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError
-from granian.http import HTTP1Settings
+from granian.http import HTTP1Settings, HTTP2Settings
 
 
 def config(**options):
@@ -141,38 +144,59 @@ def test_worker_options():
         "interface": "asgi",
         "state": state,
         "blocking_threads": 1,
-        "blocking_threads_idle_timeout": 30,
+        "blocking_threads_idle_timeout": timedelta(seconds=30),
         "backpressure": 5,
-        "root_path": "/api",
+        "url_path_prefix": "/api",
         "http": "1",
-        "websockets": True,
-        "ws_ping_interval": 20,
-        "ws_max_size": 16 * 1024 * 1024,
-        "http1_header_read_timeout": 7,
-        "http1_keep_alive": False,
-        "http1_max_buffer_size": 9000,
-        "http2_max_frame_size": 16_384,
-        "http2_max_headers_size": 65_536,
-        "http2_keep_alive_interval": None,
+        "http1": Http1Options(timedelta(milliseconds=7), keep_alive=False, max_buffer_size=9000),
+        "tls": None,
         "multiprocess": True,
         "access_log": None,
         "on_exception": print,
     }
     assert {name: getattr(options, name) for name in expected} == expected
-    assert type(options.interface) is type(options.http) is type(options.root_path) is str
+    assert type(options.interface) is type(options.http) is type(options.url_path_prefix) is str
     assert options.state is state
+
+
+def test_worker_options_by_group():
+    options = worker_options(config(ws_idle_timeout=0.25, ws_close_timeout=0), Interfaces.ASGI)
+    second = timedelta(seconds=1)
+    assert options.websocket == WebSocketOptions(
+        enabled=True,
+        ping_interval=20 * second,
+        ping_timeout=20 * second,
+        max_size=16 * 1024 * 1024,
+        queue_size=Config.ws_queue_size,
+        deflate=True,
+        idle_timeout=second / 4,
+        close_timeout=0 * second,
+    )
+    assert options.http2.max_headers_size == 65_536
+    assert (options.http2.keep_alive_interval, options.http2.keep_alive_timeout) == (None, 20 * second)
+    settings = HTTP2Settings(keep_alive_interval=1500, max_headers_size=2**40)
+    options = worker_options(config(http2_settings=settings), Interfaces.ASGI)
+    assert options.http2.keep_alive_interval == 1.5 * second
+    assert options.http2.max_headers_size == 2**32 - 1
+
+
+@pytest.mark.parametrize("seconds", [1e300, float("inf"), float("nan")])
+def test_times_without_end_are_a_century(seconds):
+    made = config(ws_idle_timeout=seconds, ws_close_timeout=seconds)
+    group = worker_options(made, Interfaces.ASGI).websocket
+    assert group.idle_timeout == group.close_timeout == timedelta(days=36_500)
 
 
 @pytest.mark.parametrize("http", ["auto", "1", "2"])
 def test_websockets_in_every_version(http):
     """`--http 2` switched them off, although they go over HTTP/2 (RFC 8441)."""
     made = config(http=http)
-    assert worker_options(made, Interfaces.ASGI).websockets
+    assert worker_options(made, Interfaces.ASGI).websocket.enabled
 
 
 def test_worker_options_of_wsgi():
     options = worker_options(config(blocking_threads=3), Interfaces.WSGI)
-    assert (options.interface, options.blocking_threads, options.websockets) == ("wsgi", 3, False)
+    assert (options.interface, options.blocking_threads, options.websocket.enabled) == ("wsgi", 3, False)
 
 
 def test_configuration_error_travels():

@@ -60,7 +60,7 @@ def start(loop, listener) -> Iterator[Callable[[Any], Worker]]:
 def test_worker_that_cannot_be_made_leaves_nothing_behind(loop, tmp_path):
     """Nor do further ones on the same thread find themselves in its company."""
     tls = TlsOptions([(tmp_path / "none", tmp_path / "none", None)], [], None, [], False, None)
-    options = replace(options_of(Interfaces.ASGI), ssl=tls)
+    options = replace(options_of(Interfaces.ASGI), tls=tls)
     before = len(os.listdir("/proc/self/fd"))
     for _ in range(5):
         with pytest.raises(ConfigurationError, match="ssl_cert"):

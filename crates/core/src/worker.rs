@@ -62,7 +62,7 @@ impl Worker {
             ..options.limits()
         };
         let service = Rc::new(Service::new(app, limits));
-        if let Some(tls) = options.ssl {
+        if let Some(tls) = options.tls {
             service.set_tls(Arc::new(tls.load(py)?));
         }
         patrol_queue(&reactor, &service)?;

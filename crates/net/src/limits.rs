@@ -1,4 +1,5 @@
-//! `Limits`: every bound that a worker is started with, in one place. Nothing here does anything.
+//! `Limits`: every bound that a worker is started with, in one place. A field that an option sets has the option's name
+//! in its group (`granian.config`); what the engines call their bounds is said here and nowhere else.
 
 use std::time::Duration;
 
@@ -7,24 +8,64 @@ use granian_proto::{h1, ws};
 /// Bounds that a worker is started with.
 #[derive(Clone, Copy)]
 pub struct Limits {
-    /// The HTTP/1 engine's own.
-    pub http1: h1::Options,
-    /// HTTP/2's.
+    /// The versions of HTTP that peers may speak.
+    pub http: Versions,
+    /// Bounds of HTTP/1.
+    pub http1: Http1Limits,
+    /// Bounds of HTTP/2.
     pub http2: Http2Limits,
-    /// Which versions are spoken.
-    pub versions: Versions,
-    /// Those of WebSocket connections.
+    /// Bounds of websockets.
     pub websocket: WebSocketLimits,
+    /// Times that a peer may take, whatever protocol it speaks.
+    pub timeouts: Timeouts,
     /// Exchanges at once.
-    pub active: usize,
+    pub backpressure: usize,
     /// The application runs under a GIL: all its calls together use about one processor.
     pub has_gil: bool,
     /// What saves work, unless an operator turns it off.
     pub mechanisms: Mechanisms,
     /// Bytes that an exchange holds in each direction before it pushes back.
     pub window: usize,
-    /// How long a peer may take nothing of what waits for it.
-    pub write_timeout: Duration,
+}
+
+impl Limits {
+    /// Those of the HTTP/1 engine.
+    pub(crate) fn http1_engine(&self) -> h1::Options {
+        h1::Options {
+            max_head_size: self.http1.max_buffer_size,
+            max_target_size: MAX_TARGET_SIZE,
+            max_fields: MAX_FIELDS,
+            max_body_size: None,
+            head_timeout: self.timeouts.head,
+            idle_timeout: self.timeouts.idle,
+            body_timeout: self.timeouts.body,
+            keep_alive: self.http1.keep_alive,
+        }
+    }
+}
+
+/// The versions of HTTP that peers may speak.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Versions {
+    /// HTTP/1.0, 1.1 and 2.
+    All,
+    /// HTTP/1.0 and 1.1.
+    Http1,
+    /// HTTP/2 only.
+    Http2,
+}
+
+/// Times that a peer may take.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timeouts {
+    /// For a request's head to arrive whole. On a new connection it counts from the accept.
+    pub head: Duration,
+    /// For the next request of an HTTP/1 connection to begin, and for the end of a request body that is thrown away.
+    pub idle: Duration,
+    /// For the next piece of a request body that is waited for.
+    pub body: Duration,
+    /// For the peer to take something of the bytes that wait for it.
+    pub write: Duration,
 }
 
 /// Mechanisms that save work; all are on by default.
@@ -48,51 +89,73 @@ impl Default for Mechanisms {
     }
 }
 
-/// Bounds of WebSocket connections.
+/// Bounds of HTTP/1.
 #[derive(Clone, Copy)]
-pub struct WebSocketLimits {
-    /// Whether peers may open any.
-    pub enabled: bool,
-    /// Whether messages may be compressed.
-    pub deflate: bool,
-    /// Bytes of messages that wait to be read by the application.
-    pub queue: usize,
-    /// The engine's own.
-    pub engine: ws::Options,
+pub struct Http1Limits {
+    /// A connection may carry more than one request.
+    pub keep_alive: bool,
+    /// Bytes of a request's head.
+    pub max_buffer_size: usize,
 }
 
-/// Which versions of HTTP peers may speak.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Versions {
-    /// HTTP/1.0, 1.1 and 2.
-    All,
-    /// HTTP/1.0 and 1.1.
-    Http1,
-    /// HTTP/2 only.
-    Http2,
-}
-
-/// What a worker's HTTP/2 connections are opened with.
+/// Bounds of HTTP/2.
 #[derive(Clone, Copy)]
 pub struct Http2Limits {
     /// The windows follow what the path to the peer holds; the sizes below are the smallest.
     pub adaptive_window: bool,
     /// Bytes that the peer may send on all streams before the application has read them.
-    pub connection_window: u32,
+    pub initial_connection_window_size: u32,
     /// The same for one stream.
-    pub stream_window: u32,
+    pub initial_stream_window_size: u32,
     /// After so long without input the peer is asked whether it is there.
     pub keep_alive_interval: Option<Duration>,
     /// How long it has for the answer.
     pub keep_alive_timeout: Duration,
+    /// How long a connection that has served requests may stay without input and output.
+    pub idle_timeout: Duration,
     /// SETTINGS_MAX_CONCURRENT_STREAMS.
     pub max_concurrent_streams: u32,
     /// SETTINGS_MAX_FRAME_SIZE, bytes.
     pub max_frame_size: u32,
     /// Bytes of a decoded header section, counted as RFC 9113, 6.5.2 has it.
-    pub max_header_list_size: u32,
+    pub max_headers_size: u32,
     /// Bytes of one stream that the codec holds.
     pub max_send_buffer_size: usize,
-    /// How long a connection may go without a first request, and a header section take.
-    pub header_timeout: Duration,
 }
+
+/// Bounds of websockets.
+#[derive(Clone, Copy)]
+pub struct WebSocketLimits {
+    /// Whether peers may open any.
+    pub enabled: bool,
+    /// A ping goes out when one side has been silent for this long.
+    pub ping_interval: Option<Duration>,
+    /// Time within which something must arrive after a ping.
+    pub ping_timeout: Option<Duration>,
+    /// Bytes of a message, inflated.
+    pub max_size: usize,
+    /// Bytes of messages that wait to be read by the application.
+    pub queue_size: usize,
+    /// Whether messages may be compressed.
+    pub deflate: bool,
+    /// Longest time without a message in either direction.
+    pub idle_timeout: Option<Duration>,
+    /// Time that the peer has to answer a Close.
+    pub close_timeout: Duration,
+}
+
+impl WebSocketLimits {
+    /// Those of the websocket engine.
+    pub(crate) fn engine(&self) -> ws::Options {
+        ws::Options {
+            max_message_size: self.max_size,
+            ping_interval: self.ping_interval,
+            ping_timeout: self.ping_timeout,
+            idle_timeout: self.idle_timeout,
+            close_timeout: self.close_timeout,
+        }
+    }
+}
+
+const MAX_TARGET_SIZE: usize = 65_534;
+const MAX_FIELDS: usize = 256;

@@ -80,7 +80,7 @@ impl Service {
             connections: Cell::new(0),
             closed: CloseCounts::default(),
             queue: Queue::new(
-                limits.active,
+                limits.backpressure,
                 AdaptiveLimit::new(is_adaptive.then(Load::default)),
             ),
             handled: Cell::new(0),

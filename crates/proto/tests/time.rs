@@ -134,7 +134,7 @@ fn a_body_that_stops_behind_the_response_head() {
 #[test]
 fn without_a_body_timeout() {
     let mut peer = Peer::new(Options {
-        body_timeout: None,
+        body_timeout: Duration::MAX,
         ..options()
     });
     peer.says(UPLOAD);
@@ -144,7 +144,7 @@ fn without_a_body_timeout() {
 #[test]
 fn a_timeout_that_no_clock_reaches() {
     let endless = Options {
-        header_timeout: Duration::MAX,
+        head_timeout: Duration::MAX,
         ..options()
     };
     let mut peer = Peer::new(endless);

@@ -103,11 +103,11 @@ impl<S: Stream> Connection<S> {
                 io,
                 BytesMut::new(),
                 Output::default(),
-                service.limits.write_timeout,
+                service.limits.timeouts.write,
             ),
-            engine: h1::Connection::new(service.limits.http1, handle.now()),
+            engine: h1::Connection::new(service.limits.http1_engine(), handle.now()),
             slot: Slot::Fresh,
-            phase: match service.limits.versions {
+            phase: match service.limits.http {
                 Versions::Http1 => Phase::Serving,
                 Versions::All | Versions::Http2 => Phase::Sniffing,
             },

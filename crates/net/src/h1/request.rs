@@ -20,7 +20,7 @@ use crate::stream::wire::Step;
 
 impl<S: Stream> Connection<S> {
     pub(super) fn handle_event(&mut self, cx: &mut Context<'_>, event: Event) {
-        if self.service.limits.versions == Versions::Http2 {
+        if self.service.limits.http == Versions::Http2 {
             return self.refuse_http1(&event);
         }
         match event {
@@ -130,7 +130,7 @@ impl<S: Stream> Connection<S> {
         let handshake = ws::Handshake::parse(&request.head, limits.websocket.deflate)?;
         Ok(Some(Opening {
             handshake: Arc::new(handshake),
-            socket: Arc::new(WebSocket::new(limits.websocket.queue, limits.window)),
+            socket: Arc::new(WebSocket::new(limits.websocket.queue_size, limits.window)),
         }))
     }
 

@@ -16,7 +16,7 @@ impl<S: Stream> Connection<S> {
         // requests.
         let may_upgrade = request.upgrade
             && request.body == BodyLength::Empty
-            && self.service.limits.versions == Versions::All
+            && self.service.limits.http == Versions::All
             && self.peer.tls.is_none()
             && self.wire.output.is_empty()
             && self.service.stage.get() == Stage::Serving;

@@ -143,7 +143,7 @@ impl<S: Stream> Connection<S> {
             Waker::wake_by_ref(cx.waker());
         }
         self.flush(cx);
-        let timeout = self.shared.service.limits.write_timeout;
+        let timeout = self.shared.service.limits.timeouts.write;
         self.stall.follow(self.pipe.blocked_since(), timeout);
     }
 
@@ -201,7 +201,12 @@ impl<S: Stream> Connection<S> {
         match pings.poll(cx, now, self.pipe.last_input()) {
             Verdict::Nothing => {}
             Verdict::Widen(size) => {
-                let least = self.shared.service.limits.http2.connection_window;
+                let least = self
+                    .shared
+                    .service
+                    .limits
+                    .http2
+                    .initial_connection_window_size;
                 codec.set_target_window_size(size.max(least));
                 // Fails while the peer has not acknowledged the size before. A later ping tries again.
                 let _ = codec.set_initial_window_size(size);
@@ -234,11 +239,11 @@ fn builder(service: &Service) -> Builder {
     let options = &service.limits.http2;
     let mut builder = Builder::new();
     builder
-        .initial_window_size(options.stream_window)
-        .initial_connection_window_size(options.connection_window)
+        .initial_window_size(options.initial_stream_window_size)
+        .initial_connection_window_size(options.initial_connection_window_size)
         .max_concurrent_streams(options.max_concurrent_streams)
         .max_frame_size(options.max_frame_size)
-        .max_header_list_size(options.max_header_list_size)
+        .max_header_list_size(options.max_headers_size)
         // A closed tab of a browser takes all its requests back, before the server has looked at them.
         // `FrameWatch` knows a flood of them.
         .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)

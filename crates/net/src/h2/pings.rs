@@ -43,7 +43,7 @@ impl Pings {
             timeout: options.keep_alive_timeout,
             sent: None,
             window: options.adaptive_window.then_some(Window {
-                size: options.stream_window,
+                size: options.initial_stream_window_size,
                 bytes: 0,
             }),
         })

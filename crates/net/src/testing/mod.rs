@@ -12,12 +12,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
-use granian_proto::{h1, ws};
-
 pub(crate) use self::app::TestApp;
 pub(crate) use self::pair::{End, pair};
 use crate::exchange::app::{Address, Peer};
-use crate::limits::{Http2Limits, Limits, Mechanisms, Versions, WebSocketLimits};
+use crate::limits::{
+    Http1Limits, Http2Limits, Limits, Mechanisms, Timeouts, Versions, WebSocketLimits,
+};
 use crate::runtime::reactor::{Reactor, TaskHandle};
 use crate::service::Service;
 
@@ -107,48 +107,44 @@ pub(crate) fn peer() -> Arc<Peer> {
 
 /// Bounds as a worker has them by default.
 pub(crate) fn limits() -> Limits {
-    let head = Duration::from_secs(30);
     Limits {
-        http1: h1::Options {
-            max_head_size: 65_536,
-            max_target_size: 65_534,
-            max_fields: 256,
-            max_body_size: None,
-            header_timeout: head,
-            keep_alive_timeout: head,
-            body_timeout: Some(Duration::from_secs(60)),
+        http: Versions::All,
+        http1: Http1Limits {
             keep_alive: true,
+            max_buffer_size: 65_536,
         },
         http2: Http2Limits {
             adaptive_window: false,
-            connection_window: 1 << 20,
-            stream_window: 1 << 20,
+            initial_connection_window_size: 1 << 20,
+            initial_stream_window_size: 1 << 20,
             keep_alive_interval: None,
             keep_alive_timeout: Duration::from_secs(20),
+            idle_timeout: Duration::from_secs(180),
             max_concurrent_streams: 200,
             max_frame_size: 16_384,
-            max_header_list_size: 65_536,
+            max_headers_size: 65_536,
             max_send_buffer_size: 400 * 1024,
-            header_timeout: head,
         },
-        versions: Versions::All,
         websocket: WebSocketLimits {
             enabled: true,
+            ping_interval: None,
+            ping_timeout: None,
+            max_size: 1 << 24,
+            queue_size: 1 << 20,
             deflate: false,
-            queue: 1 << 20,
-            engine: ws::Options {
-                max_message_size: 1 << 24,
-                ping_interval: None,
-                ping_timeout: None,
-                idle_timeout: None,
-                close_timeout: Duration::from_secs(10),
-            },
+            idle_timeout: None,
+            close_timeout: Duration::from_secs(10),
         },
-        active: 1000,
+        timeouts: Timeouts {
+            head: Duration::from_secs(30),
+            idle: Duration::from_secs(30),
+            body: Duration::from_secs(60),
+            write: Duration::from_secs(60),
+        },
+        backpressure: 1000,
         has_gil: false,
         mechanisms: Mechanisms::default(),
         window: 65_536,
-        write_timeout: Duration::from_secs(60),
     }
 }
 

@@ -27,7 +27,7 @@ use super::tickets::Tickets;
 pub struct TlsOptions {
     /// The certificates. The first one is for clients that name no host, or a host without a
     /// certificate.
-    pub identities: Vec<Identity>,
+    pub certificates: Vec<Identity>,
     /// The versions of TLS.
     pub versions: TlsVersions,
     /// Names of cipher suites, in order of preference. If empty, all safe ones.
@@ -99,7 +99,7 @@ impl TlsConfig {
             .as_ref()
             .map(|seed| Arc::new(Tickets::new(seed, &clients.rules)));
         let entries = options
-            .identities
+            .certificates
             .iter()
             .enumerate()
             .map(|(index, identity)| {

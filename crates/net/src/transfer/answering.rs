@@ -341,7 +341,9 @@ impl<S: StreamIo> Answering<S> {
 
     fn deadline(&self) -> Option<Instant> {
         let limits = &self.shared.service.limits;
-        let write = self.blocked_since.map(|since| since + limits.write_timeout);
+        let write = self
+            .blocked_since
+            .map(|since| since + limits.timeouts.write);
         let head = self.head_deadline.filter(|at| *at > self.shared.now());
         [head, write, self.body_deadline()]
             .into_iter()
@@ -362,7 +364,7 @@ impl<S: StreamIo> Answering<S> {
             _ => exchange.wants_body() && exchange.body_held() == 0,
         };
         let waits = !incoming.is_complete() && is_awaited;
-        let timeout = self.shared.service.limits.http1.body_timeout?;
+        let timeout = self.shared.service.limits.timeouts.body;
         waits.then(|| incoming.last_data_at() + timeout)
     }
 
@@ -372,7 +374,7 @@ impl<S: StreamIo> Answering<S> {
         self.body_deadline().is_some_and(|deadline| deadline <= now)
             || self
                 .blocked_since
-                .is_some_and(|since| since + limits.write_timeout <= now)
+                .is_some_and(|since| since + limits.timeouts.write <= now)
     }
 }
 

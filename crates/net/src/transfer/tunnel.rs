@@ -33,7 +33,7 @@ pub(crate) fn opening(service: &Service, head: &RequestHead) -> Result<Opening, 
     let handshake = ws::Handshake::parse(head, limits.websocket.deflate)?;
     Ok(Opening {
         handshake: Arc::new(handshake),
-        socket: Arc::new(WebSocket::new(limits.websocket.queue, limits.window)),
+        socket: Arc::new(WebSocket::new(limits.websocket.queue_size, limits.window)),
     })
 }
 

@@ -65,12 +65,13 @@ impl<S: Stream> Connection<S> {
     pub(crate) fn new(upgraded: Upgraded<S>, service: Rc<Service>, handle: TaskHandle) -> Self {
         let limits = &service.limits.websocket;
         let codecs = Rc::clone(&service.codecs);
-        let engine = ws::Connection::new(&limits.engine, upgraded.deflation, codecs, handle.now());
+        let engine =
+            ws::Connection::new(&limits.engine(), upgraded.deflation, codecs, handle.now());
         let wire = Wire::new(
             upgraded.io,
             upgraded.input,
             upgraded.output,
-            service.limits.write_timeout,
+            service.limits.timeouts.write,
         );
         Self {
             wire,
@@ -203,7 +204,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn close_timeout(&self) -> Duration {
-        self.service.limits.websocket.engine.close_timeout
+        self.service.limits.websocket.close_timeout
     }
 
     /// When it wants to be polled whatever happens.

@@ -24,7 +24,7 @@ pub(super) enum Deadline {
 impl Deadline {
     /// The deadline for the first request of a connection.
     pub(super) fn first(now: Instant, options: &Options) -> Self {
-        Self::after(now, options.header_timeout, Self::First)
+        Self::after(now, options.head_timeout, Self::First)
     }
 
     /// The time.
@@ -45,21 +45,16 @@ impl Deadline {
             (Receive::Head(scan), Self::First(at)) if scan.is_started() => Self::Head(at),
             (Receive::Head(scan), Self::Head(_)) if scan.is_started() => self,
             (Receive::Head(scan), _) if scan.is_started() => {
-                Self::after(now, options.header_timeout, Self::Head)
+                Self::after(now, options.head_timeout, Self::Head)
             }
             (Receive::Head(_), Self::First(_) | Self::Idle(_)) => self,
-            (Receive::Head(_), _) => Self::after(now, options.keep_alive_timeout, Self::Idle),
+            (Receive::Head(_), _) => Self::after(now, options.idle_timeout, Self::Idle),
             // The peer waits for 100 (Continue), which is the application's to ask for.
             (Receive::Body(_), _) if state.awaits_continue() => Self::None,
             (Receive::Body(_), Self::Body(_)) => self,
-            (Receive::Body(_), _) => {
-                let time = options.body_timeout.unwrap_or(Duration::MAX);
-                Self::after(now, time, Self::Body)
-            }
+            (Receive::Body(_), _) => Self::after(now, options.body_timeout, Self::Body),
             (Receive::Discard { .. }, Self::Discard(_)) => self,
-            (Receive::Discard { .. }, _) => {
-                Self::after(now, options.keep_alive_timeout, Self::Discard)
-            }
+            (Receive::Discard { .. }, _) => Self::after(now, options.idle_timeout, Self::Discard),
             (Receive::Complete | Receive::Closed, _) => Self::None,
         }
     }

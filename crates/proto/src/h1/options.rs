@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The bounds of one connection. The values come from `granian_net::limits`.
+/// The bounds of one connection. A time that no clock reaches, such as `Duration::MAX`, is none. The values come from `granian_net::limits`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
     /// Largest request head, and largest trailer section (bytes).
@@ -15,11 +15,11 @@ pub struct Options {
     pub max_body_size: Option<u64>,
     /// Time for a head to arrive whole. It counts from the head's first byte, and on a new
     /// connection from the accept.
-    pub header_timeout: Duration,
-    /// Time for the next request to begin.
-    pub keep_alive_timeout: Duration,
-    /// Time for the next piece of a body that the caller waits for; `None` for any.
-    pub body_timeout: Option<Duration>,
+    pub head_timeout: Duration,
+    /// Time for the next request to begin, and for the end of a body that is thrown away.
+    pub idle_timeout: Duration,
+    /// Time for the next piece of a body that the caller waits for.
+    pub body_timeout: Duration,
     /// Whether connections may serve more than one request.
     pub keep_alive: bool,
 }

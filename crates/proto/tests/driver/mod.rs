@@ -16,9 +16,9 @@ pub(crate) fn options() -> h1::Options {
         max_target_size: 65_534,
         max_fields: 256,
         max_body_size: None,
-        header_timeout: Duration::from_secs(30),
-        keep_alive_timeout: Duration::from_secs(15),
-        body_timeout: Some(Duration::from_secs(60)),
+        head_timeout: Duration::from_secs(30),
+        idle_timeout: Duration::from_secs(15),
+        body_timeout: Duration::from_secs(60),
         keep_alive: true,
     }
 }

@@ -46,7 +46,7 @@ impl Scopes {
         template.set_item("http_version", "1.1")?;
         template.set_item("scheme", "http")?;
         template.set_item("query_string", PyBytes::new(py, b""))?;
-        template.set_item("root_path", &options.root_path)?;
+        template.set_item("root_path", &options.url_path_prefix)?;
         for key in ["headers", "client", "server", "state", "extensions"] {
             template.set_item(key, py.None())?;
         }

@@ -24,7 +24,7 @@ pub(crate) struct Environs {
 impl Environs {
     pub(crate) fn new(py: Python<'_>, options: &Options) -> PyResult<Self> {
         let template = PyDict::new(py);
-        let prefix = options.root_path.trim_end_matches('/').to_owned();
+        let prefix = options.url_path_prefix.trim_end_matches('/').to_owned();
         template.set_item("GATEWAY_INTERFACE", "CGI/1.1")?;
         template.set_item("SERVER_SOFTWARE", "Granian")?;
         template.set_item("REQUEST_METHOD", "GET")?;

@@ -51,7 +51,7 @@ impl Wsgi {
             Pool::new(
                 callable.clone_ref(py),
                 options.blocking_threads,
-                std::time::Duration::from_secs(options.blocking_threads_idle_timeout),
+                options.blocking_threads_idle_timeout,
             )
         });
         Ok(Self {

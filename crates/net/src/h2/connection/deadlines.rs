@@ -1,6 +1,6 @@
 //! Deadlines of a connection, and the end that the worker's stage brings.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use h2::Reason;
 
@@ -27,7 +27,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn handle_deadlines(&mut self) {
         self.shared.ring_alarms();
         let now = self.shared.now();
-        let timeout = self.shared.service.limits.write_timeout;
+        let timeout = self.shared.service.limits.timeouts.write;
         if self
             .stall
             .check(now, timeout, || self.pipe.unacknowledged())
@@ -63,7 +63,8 @@ impl<S: Stream> Connection<S> {
 
     /// The time until which input must come, and the cause that the connection is closed for otherwise.
     fn input_deadline(&self) -> Option<(Instant, CloseCause)> {
-        let timeout = self.shared.service.limits.http2.header_timeout;
+        let limits = &self.shared.service.limits;
+        let timeout = limits.timeouts.head;
         let grace = self.shared.service.drain_grace(true);
         let drained = grace.map(|at| (at, CloseCause::Drained));
         let first_request = (self.opened_at + timeout, CloseCause::IdleTimeout);
@@ -77,7 +78,7 @@ impl<S: Stream> Connection<S> {
             _ if !self.transfers.is_empty() => None,
             Course::Serving if !self.has_served => Some(first_request),
             Course::Serving => {
-                let at = self.pipe.last_input() + IDLE_TIMEOUT;
+                let at = self.pipe.last_input() + limits.http2.idle_timeout;
                 Some((at, CloseCause::IdleTimeout))
             }
             // The codec drains behind a PING. A peer that does not answer it must not hold the worker.
@@ -119,6 +120,3 @@ fn earlier(
         .flatten()
         .min_by_key(|(at, _)| *at)
 }
-
-/// Time that a connection without a request stays open for, once it has served one.
-const IDLE_TIMEOUT: Duration = Duration::from_secs(180);

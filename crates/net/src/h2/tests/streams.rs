@@ -140,7 +140,7 @@ fn a_client_that_opens_no_window_is_given_up() {
 #[test]
 fn a_request_waits_for_the_application() {
     let mut limits = limits();
-    limits.http2.stream_window = 65_535;
+    limits.http2.initial_stream_window_size = 65_535;
     Wire::play(limits, |mut wire| async move {
         let (response, mut body) = wire.request("POST", "/", false);
         body.reserve_capacity(300_000);

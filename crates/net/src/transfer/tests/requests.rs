@@ -166,7 +166,7 @@ fn an_application_that_is_busy_is_asked_again() {
 #[test]
 fn a_request_waits_for_a_place_among_the_active_ones() {
     let mut limits = crate::testing::limits();
-    limits.active = 1;
+    limits.backpressure = 1;
     let carrier = Carrier::with(limits);
     let (mut first, exchange) = carrier.called("GET", &Fake::bodiless(100));
     let mut second = carrier.transfer("GET", &Fake::bodiless(100));
@@ -183,7 +183,7 @@ fn a_request_waits_for_a_place_among_the_active_ones() {
 #[test]
 fn a_request_that_is_discarded_is_not_active() {
     let mut limits = crate::testing::limits();
-    limits.active = 1;
+    limits.backpressure = 1;
     let carrier = Carrier::with(limits);
     let (mut first, exchange) = carrier.called("POST", &Fake::with_body(100));
     exchange.answer(413, b"");

@@ -1,0 +1,101 @@
+//! `Options`: `granian.config.WorkerOptions`, read once when a worker is made. A group of options is a struct with the
+//! group's name and fields on both sides; times are `timedelta` there and `Duration` here.
+
+mod http;
+mod tls;
+mod websocket;
+
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+use self::http::{Http1, Http2, HttpVersions};
+pub(crate) use self::tls::{Tls, configuration_error};
+use self::websocket::WebSocket;
+use granian_net::limits::{Limits, Mechanisms, Timeouts};
+
+/// The attributes of `granian.config.WorkerOptions` that the core uses.
+#[derive(FromPyObject)]
+pub(crate) struct Options {
+    /// The protocol between server and application.
+    pub(crate) interface: Interface,
+    /// The application's lifespan state, if it has one.
+    pub(crate) state: Option<Py<PyDict>>,
+    /// Threads that call a WSGI application; 1: it is called on the event loop's thread.
+    pub(crate) blocking_threads: usize,
+    /// A thread without work ends after this time.
+    pub(crate) blocking_threads_idle_timeout: Duration,
+    /// Requests at once.
+    pub(crate) backpressure: usize,
+    /// The path that the application is mounted on, without a slash behind.
+    pub(crate) url_path_prefix: String,
+    /// The service has several workers.
+    pub(crate) multiprocess: bool,
+    /// Called with the facts of each request, if there is an access log.
+    pub(crate) access_log: Option<Py<PyAny>>,
+    /// Called with each exception of the application.
+    pub(crate) on_exception: Py<PyAny>,
+    http: HttpVersions,
+    http1: Http1,
+    http2: Http2,
+    websocket: WebSocket,
+    /// Connections are secured with it.
+    pub(crate) tls: Option<Tls>,
+}
+
+/// The protocol between server and application.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Interface {
+    Asgi,
+    Rsgi,
+    Wsgi,
+}
+
+impl<'py> FromPyObject<'_, 'py> for Interface {
+    type Error = PyErr;
+
+    fn extract(object: Borrowed<'_, 'py, PyAny>) -> PyResult<Self> {
+        match object.extract::<String>()?.as_str() {
+            "asgi" => Ok(Self::Asgi),
+            "rsgi" => Ok(Self::Rsgi),
+            "wsgi" => Ok(Self::Wsgi),
+            other => Err(PyValueError::new_err(format!(
+                "interface: {other:?} is none of asgi, rsgi, wsgi"
+            ))),
+        }
+    }
+}
+
+impl Options {
+    /// The bounds that connections work within.
+    pub(crate) fn limits(&self) -> Limits {
+        Limits {
+            http: self.http.0,
+            http1: self.http1.limits(),
+            http2: self.http2.limits(),
+            websocket: self.websocket.limits(),
+            timeouts: self.timeouts(),
+            backpressure: self.backpressure,
+            has_gil: cfg!(not(Py_GIL_DISABLED)),
+            mechanisms: Mechanisms::default(),
+            window: WINDOW,
+        }
+    }
+
+    /// One option is the time for a head and that for an idle connection; the others are fixed.
+    fn timeouts(&self) -> Timeouts {
+        Timeouts {
+            head: self.http1.header_read_timeout,
+            idle: self.http1.header_read_timeout,
+            body: BODY_TIMEOUT,
+            write: WRITE_TIMEOUT,
+        }
+    }
+}
+
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Bytes that an exchange holds in each direction before it pushes back.
+const WINDOW: usize = 64 * 1024;
