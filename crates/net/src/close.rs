@@ -1,11 +1,11 @@
-//! `CloseCause`: why a connection ended. Every end has one; the first that applies stays.
+//! `CloseCause`: the cause of a connection's end. Every end has one; the first that applies stays.
 
 use std::cell::Cell;
 use std::fmt;
 
 use granian_proto::PeerError;
 
-/// Why a connection ended. A change of protocol on the same stream is no end.
+/// The cause of a connection's end. A change of protocol on the same stream is no end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CloseCause {
     /// The peer ended its side while nothing was due to it.
@@ -14,17 +14,18 @@ pub enum CloseCause {
     PeerLost,
     /// The last response has left: the peer or the application wanted no further request.
     Answered,
-    /// Nothing came for too long, between requests or before the first one, or no WebSocket message.
+    /// Nothing arrived for too long: no request, or no WebSocket message.
     IdleTimeout,
     /// A request's head, or an HTTP/2 header section, was not complete in time.
     HeadTimeout,
     /// A request's body stopped for too long.
     BodyTimeout,
-    /// The peer took nothing of what waited for it for too long.
+    /// The peer took none of the bytes that waited for it for too long.
     WriteTimeout,
     /// A ping (WebSocket, HTTP/2) brought no answer, or a WebSocket Close none.
     PingTimeout,
-    /// The peer broke a rule of HTTP/1 or asked for what there is not; it was answered, if that was possible.
+    /// The peer broke a rule of HTTP/1 or asked for an unknown feature. It got an answer if
+    /// possible.
     Refused(PeerError),
     /// The peer broke a rule of HTTP/2 or of the WebSocket protocol.
     ProtocolError,
@@ -40,12 +41,13 @@ pub enum CloseCause {
     WebSocketClosed,
     /// The worker stops, and nothing was under way.
     Drained,
-    /// The worker stops, and what was under way was cut.
+    /// The worker stops, and a request under way was cut.
     Cancelled,
 }
 
 impl CloseCause {
-    /// The names of all causes, in the order of [`CloseCause::index`]; all errors of a peer's are `refused`.
+    /// The names of all causes, in the order of [`CloseCause::index`]; all errors of a peer's are
+    /// `refused`.
     pub const NAMES: [&str; 17] = [
         "peer_closed",
         "peer_lost",
@@ -66,7 +68,7 @@ impl CloseCause {
         "cancelled",
     ];
 
-    /// Where [`CloseCause::NAMES`] has its name, and [`CloseCounts`] its counter.
+    /// The place of its name in [`CloseCause::NAMES`], and of its counter in [`CloseCounts`].
     pub fn index(self) -> usize {
         match self {
             Self::PeerClosed => 0,
@@ -104,7 +106,7 @@ impl fmt::Display for CloseCause {
     }
 }
 
-/// How many connections of a service have ended, by cause.
+/// The numbers of ended connections of a service, by cause.
 #[derive(Default)]
 pub struct CloseCounts([Cell<u64>; CloseCause::NAMES.len()]);
 
@@ -120,7 +122,7 @@ impl CloseCounts {
         CloseCause::NAMES.into_iter().zip(counts)
     }
 
-    /// The number of those that ended by `cause`; all errors of peers are one cause.
+    /// The number of connections that ended by `cause`. All errors of peers are one cause.
     pub fn of(&self, cause: CloseCause) -> u64 {
         self.0[cause.index()].get()
     }

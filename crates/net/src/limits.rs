@@ -1,5 +1,6 @@
-//! `Limits`: every bound that a worker is started with, in one place. A field that an option sets has the option's name
-//! in its group (`granian.config`); what the engines call their bounds is said here and nowhere else.
+//! `Limits`: every bound that a worker is started with, in one place. A field that an option sets
+//! has the option's name in its group (`granian.config`); the engines' own names of their bounds
+//! are used here only.
 
 use std::time::Duration;
 
@@ -22,14 +23,14 @@ pub struct Limits {
     pub backpressure: usize,
     /// The application runs under a GIL: all its calls together use about one processor.
     pub has_gil: bool,
-    /// What saves work, unless an operator turns it off.
+    /// The mechanisms that save work, unless an operator turns them off.
     pub mechanisms: Mechanisms,
     /// Bytes that an exchange holds in each direction before it pushes back.
     pub window: usize,
 }
 
 impl Limits {
-    /// Those of the HTTP/1 engine.
+    /// The bounds of the HTTP/1 engine.
     pub(crate) fn http1_engine(&self) -> h1::Options {
         h1::Options {
             max_head_size: self.http1.max_buffer_size,
@@ -58,13 +59,14 @@ pub enum Versions {
 /// Times that a peer may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timeouts {
-    /// For a request's head to arrive whole. On a new connection it counts from the accept.
+    /// Time for a request's head to arrive whole. On a new connection it counts from the accept.
     pub head: Duration,
-    /// For the next request of an HTTP/1 connection to begin, and for the end of a request body that is thrown away.
+    /// Time for the next request of an HTTP/1 connection to begin, and for the end of a request
+    /// body that is thrown away.
     pub idle: Duration,
-    /// For the next piece of a request body that is waited for.
+    /// Time for the next piece of a request body that is waited for.
     pub body: Duration,
-    /// For the peer to take something of the bytes that wait for it.
+    /// Time for the peer to take some of the bytes that wait for it.
     pub write: Duration,
 }
 
@@ -101,17 +103,17 @@ pub struct Http1Limits {
 /// Bounds of HTTP/2.
 #[derive(Clone, Copy)]
 pub struct Http2Limits {
-    /// The windows follow what the path to the peer holds; the sizes below are the smallest.
+    /// The windows follow the capacity of the path; the sizes below are the smallest.
     pub adaptive_window: bool,
     /// Bytes that the peer may send on all streams before the application has read them.
     pub initial_connection_window_size: u32,
     /// The same for one stream.
     pub initial_stream_window_size: u32,
-    /// After so long without input the peer is asked whether it is there.
+    /// Time without input after which the peer is pinged.
     pub keep_alive_interval: Option<Duration>,
-    /// How long it has for the answer.
+    /// Time for the answer to the ping.
     pub keep_alive_timeout: Duration,
-    /// How long a connection that has served requests may stay without input and output.
+    /// Time that a connection which has served requests may stay without input and output.
     pub idle_timeout: Duration,
     /// SETTINGS_MAX_CONCURRENT_STREAMS.
     pub max_concurrent_streams: u32,
@@ -145,7 +147,7 @@ pub struct WebSocketLimits {
 }
 
 impl WebSocketLimits {
-    /// Those of the websocket engine.
+    /// The bounds of the websocket engine.
     pub(crate) fn engine(&self) -> ws::Options {
         ws::Options {
             max_message_size: self.max_size,

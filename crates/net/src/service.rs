@@ -1,4 +1,5 @@
-//! `Service`: what all connections of a worker share: limits, counters, the date, the drain.
+//! `Service`: the state that all connections of a worker share: limits, counters, the date, the
+//! drain.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -17,26 +18,26 @@ use crate::stream::buffers::Buffers;
 use crate::stream::early::EarlyWriter;
 use crate::tls::config::TlsConfig;
 
-/// One per worker, on its reactor's thread.
+/// One per worker and role, on the reactor's thread.
 pub struct Service {
     /// Answers the requests.
     pub app: Rc<dyn App>,
     pub(crate) limits: Limits,
-    /// For responses that are made on the connections' own thread.
+    /// The writer for responses that are made on the connections' own thread.
     pub(crate) early: EarlyWriter,
-    /// For compressed WebSocket messages.
+    /// The codecs of compressed WebSocket messages.
     pub(crate) codecs: Rc<ws::Codecs>,
-    /// How far the worker's life has got.
+    /// The stage of the worker's life.
     pub stage: Cell<Stage>,
-    /// What follows the drain.
+    /// The state after the drain.
     pub(crate) sequel: Cell<Sequel>,
-    /// For new connections; none are secured without it.
+    /// The certificates for new connections; without it they are plain.
     tls: RefCell<Option<Arc<TlsConfig>>>,
     /// Open connections.
     pub connections: Cell<usize>,
     /// Connections that have ended.
     pub closed: CloseCounts,
-    /// For exchanges that the application has been called for and whose response has not left.
+    /// The permits of exchanges whose application was called and whose response has not left.
     pub queue: Queue,
     /// Responses that have left.
     pub handled: Cell<u64>,
@@ -45,21 +46,21 @@ pub struct Service {
     pub(crate) buffers: Buffers,
 }
 
-/// How far a worker's life has got.
+/// A stage of a worker's life.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Stage {
     /// Accepting connections and requests.
     Serving,
-    /// Finishing what is there.
+    /// Finishing the requests that run.
     Draining,
-    /// Cutting what is left.
+    /// Cutting the requests that are left.
     Cancelled,
 }
 
-/// What becomes of the service when its worker has drained.
+/// The state of the service once its worker has drained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sequel {
-    /// As far as this worker knows.
+    /// No successor is known to this worker.
     Nothing,
     /// Another worker serves in its place.
     Restart,
@@ -90,12 +91,12 @@ impl Service {
         }
     }
 
-    /// What new connections are secured with.
+    /// The certificates for new connections.
     pub(crate) fn tls(&self) -> Option<Arc<TlsConfig>> {
         self.tls.borrow().clone()
     }
 
-    /// Secures the connections that are accepted from now on; others keep what they have.
+    /// Secures the connections that are accepted from now on; open ones keep their certificates.
     pub fn set_tls(&self, config: Arc<TlsConfig>) {
         drop(self.tls.replace(Some(config))); // outside the borrow: it may hold Python objects
     }
@@ -107,8 +108,8 @@ impl Service {
         self.draining_since.set(Some(now));
     }
 
-    /// Until when a draining worker keeps a connection without a request: its next one may be on
-    /// the way. Longer for one whose first request `is_due`.
+    /// The time until which a draining worker keeps a connection without a request, since its next
+    /// request may be on the way. It is later for a connection whose first request `is_due`.
     pub(crate) fn drain_grace(&self, is_due: bool) -> Option<Instant> {
         let grace = if is_due { DUE_GRACE } else { IDLE_GRACE };
         self.draining_since.get().map(|since| since + grace)

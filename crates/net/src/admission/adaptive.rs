@@ -1,4 +1,5 @@
-//! `AdaptiveLimit`: whether more requests start beside those that run, or wait for them to end.
+//! `AdaptiveLimit`: decides whether more requests start beside those that run, or wait for them to
+//! end.
 //!
 //! Once the process keeps a whole processor busy (one GIL), starting more requests finishes none
 //! sooner; it only evicts the caches of those that run (`make bench`, fastapi-sync with 64
@@ -13,10 +14,10 @@ use crate::admission::load::{Answer, Load};
 
 /// See the module's documentation.
 pub(crate) struct AdaptiveLimit {
-    /// Absent where the limit never applies.
+    /// The load; absent where the limit never applies.
     load: Option<Load>,
     state: Cell<State>,
-    /// For how long the limit was lifted the last time.
+    /// The time for which the limit was lifted last.
     rest: Cell<Duration>,
 }
 
@@ -26,7 +27,7 @@ enum State {
     Off,
     /// Requests wait for others to end.
     Applied { since: Instant },
-    /// Any number may start until then, whatever the load.
+    /// Any number may start until this time, whatever the load.
     Lifted { until: Instant },
 }
 
@@ -89,15 +90,15 @@ fn while_off(load: &Load, now: Instant) -> State {
     }
 }
 
-/// Processors that the process keeps busy when it is limited by its GIL: about one. Waits for the GIL
-/// and the kernel's work for other threads add to that. Code that runs without the GIL is faster with
-/// more requests beside it, and uses more.
+/// Processors that the process keeps busy when it is limited by its GIL: about one. Waits for the
+/// GIL and the kernel's work for other threads add to that. Code that runs without the GIL is
+/// faster with more requests beside it, and uses more.
 const FULL: RangeInclusive<f64> = 0.95..=1.5;
 const STILL_FULL: RangeInclusive<f64> = 0.9..=1.6;
-/// The event loop's thread uses this part of a processor at least, or requests are not what the
-/// process is busy with.
+/// Least part of a processor that the event loop's thread uses. Below it, the process is busy with
+/// other work than requests.
 const OWN: f64 = 0.25;
-/// What the load is judged by while the limit is off, and while it applies.
+/// The spans of measurement while the limit is off, and while it applies.
 const LOOK: Duration = Duration::from_millis(50);
 const TRIAL: Duration = Duration::from_millis(10);
 const FIRST_REST: Duration = Duration::from_secs(1);

@@ -15,18 +15,18 @@ pub(crate) struct Load {
 #[derive(Clone, Copy)]
 pub(crate) struct Sample {
     pub(crate) at: Instant,
-    /// For all threads of the process.
+    /// Processor time of all threads of the process.
     pub(crate) process: Duration,
-    /// For the calling one.
+    /// Processor time of the calling thread.
     pub(crate) thread: Duration,
 }
 
-/// What a measurement says.
+/// The result of a measurement.
 #[derive(Clone, Copy, PartialEq, Debug)]
 pub(crate) enum Answer {
-    /// The last one is not long enough ago.
+    /// The last measurement is too recent.
     TooSoon,
-    /// It is so long ago that an average says nothing of the present.
+    /// The last measurement is so old that an average says nothing of the present.
     TooLate,
     /// Busy processors since then, on average.
     Shares { process: f64, thread: f64 },
@@ -46,14 +46,14 @@ impl Load {
         }
     }
 
-    /// How many processors were busy since the last measurement, if that is `span` ago; this one is the
-    /// last then.
+    /// The processors that were busy since the last measurement, if that is `span` ago. Then this
+    /// one becomes the last.
     pub(crate) fn measure(&self, now: Instant, span: Duration) -> Answer {
         let last = self.last.get();
         if now.saturating_duration_since(last.at) < span {
             return Answer::TooSoon;
         }
-        // `now` may be when the turn began, and a sample is of one moment.
+        // `now` may be the start of the turn, and a sample must be of one moment.
         let sample = (self.take)();
         self.last.set(sample);
         let passed = sample.at.saturating_duration_since(last.at);
@@ -79,7 +79,7 @@ fn sample() -> Sample {
     }
 }
 
-/// So many spans later.
+/// Spans after which a measurement is too old.
 const LATE: u32 = 20;
 
 #[cfg(test)]

@@ -1,4 +1,4 @@
-//! Which request may start now: the permits, the queue for them, and the limit that adapts to the load.
+//! Admission of requests: the permits, the queue for them, and the limit that adapts to the load.
 
 pub(crate) mod adaptive;
 pub(crate) mod load;

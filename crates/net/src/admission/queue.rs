@@ -1,4 +1,4 @@
-//! `Queue`: how many requests may run at once, and the order in which the others wait.
+//! `Queue`: bounds the requests that run at once, and keeps the order in which the others wait.
 //!
 //! A permit that is given back belongs to the first in the queue from that moment on. If it were
 //! merely free, a request that comes before the first one is polled would take it: a peer that
@@ -19,28 +19,28 @@ use crate::admission::adaptive::AdaptiveLimit;
 pub struct Queue(Rc<Shared>);
 
 struct Shared {
-    /// Permits there are.
+    /// All permits.
     limit: usize,
     adaptive: AdaptiveLimit,
     /// Permits that are taken or promised.
     taken: Cell<usize>,
-    /// How many of them were taken in the present epoch, and in the one before.
+    /// Permits taken in the present epoch, and in the one before.
     young: Cell<[usize; 2]>,
     epoch: Cell<u32>,
-    /// When the epoch began.
+    /// The start of the epoch.
     began: Cell<Instant>,
-    /// The time that was told last: by a request that came, and by the patrol while any waits.
+    /// The last known time: of the last request, and of the patrol while any waits.
     now: Cell<Instant>,
     waiting: RefCell<VecDeque<Weak<Waiting>>>,
-    /// Those in `waiting` that are still there.
+    /// Entries of `waiting` that have not given up.
     present: Cell<usize>,
     /// Wakes the task that calls [`Queue::patrol`].
     patrol: RefCell<Option<Waker>>,
-    /// That task was woken, or has a deadline.
+    /// The patrol was woken, or has a deadline.
     is_patrolled: Cell<bool>,
 }
 
-/// Lets one request run; given back when dropped.
+/// The permission of one request to run; its drop gives it back.
 pub(crate) struct Permit {
     queue: Rc<Shared>,
     epoch: u32,
@@ -102,8 +102,8 @@ impl Queue {
         Poll::Pending
     }
 
-    /// Gives permits to the requests that have waited for long enough, and says when to call it
-    /// again; `cx` is woken when that changes. For one task of the worker's own.
+    /// Gives permits to the requests that have waited for long enough. Returns the time of the next
+    /// call; `cx` is woken if that changes. One task of the worker calls it.
     pub fn patrol(&self, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
         let queue = &self.0;
         queue.patrol.replace(Some(cx.waker().clone()));
@@ -115,8 +115,8 @@ impl Queue {
 }
 
 impl Shared {
-    /// Begins a new epoch if one is over, and has the adaptive limit follow the load where it decides.
-    /// True if a permit is free.
+    /// Begins a new epoch if one is over, and has the adaptive limit follow the load where it
+    /// decides. True if a permit is free.
     fn follow_load(&self) -> bool {
         let now = self.now.get();
         if self.taken.get() >= self.limit {
@@ -156,7 +156,7 @@ impl Shared {
         let mut queue = self.waiting.borrow_mut();
         self.present.set(self.present.get() + 1);
         if queue.len() >= 2 * self.present.get() + SPARE {
-            // Most have left since.
+            // Most entries have given up.
             queue.retain(|other| other.strong_count() > 0);
         }
         queue.push_back(Rc::downgrade(waiting));
@@ -196,7 +196,7 @@ impl Shared {
         }
     }
 
-    /// The first in the queue that is still there.
+    /// The first entry of the queue that has not given up.
     fn first(&self) -> Option<Rc<Waiting>> {
         let mut queue = self.waiting.borrow_mut();
         loop {
@@ -225,13 +225,13 @@ impl Drop for Permit {
     }
 }
 
-/// A place in the queue; given up when dropped.
+/// A place in the queue; its drop gives it up.
 #[derive(Default)]
 pub(crate) struct Place(Option<Rc<Waiting>>);
 
 struct Waiting {
     waker: Waker,
-    /// It has left the queue with a permit, which is kept for it.
+    /// The place has left the queue with a permit, which is kept for it.
     is_called: Cell<bool>,
     permit: Cell<Option<Permit>>,
     since: Instant,
@@ -246,15 +246,15 @@ impl Drop for Waiting {
     }
 }
 
-/// Running requests that keep a process busy, if any do. With 8 there is not always one that can go
-/// on (138 µs in the measurement of `AdaptiveLimit`), with 32 most of the gain is gone (145 µs).
+/// Running requests that are enough to keep a process busy. With 8 there is not always one that can
+/// go on (138 µs in the measurement of `AdaptiveLimit`); with 32 most of the gain is gone (145 µs).
 const ENOUGH: usize = 16;
-/// A request that has run for longer than this, or twice this, does not count among them: what lasts
-/// is mostly waiting for something.
+/// Length of an epoch. A request that has run for one or two epochs does not count, since a long
+/// request mostly waits for something.
 const EPOCH: Duration = Duration::from_millis(20);
-/// How long a request waits for the adaptive limit, give or take the grain of the loop's timers.
+/// Longest wait of a request for the adaptive limit, up to the grain of the loop's timers.
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
-/// Fewer entries of requests that have left are not worth the search.
+/// Stale entries from which the queue is searched for them.
 const SPARE: usize = 64;
 
 #[cfg(test)]

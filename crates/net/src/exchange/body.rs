@@ -1,5 +1,5 @@
-//! `Body`: what has come of a request's body and waits to be read. Few pieces, whatever they come
-//! in; what is wanted whole and is large waits in a temporary file.
+//! `Body`: the received part of a request's body that waits to be read. Small pieces are joined. A
+//! large body that is wanted whole waits in a temporary file.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,26 +8,26 @@ use bytes::{Bytes, BytesMut};
 
 use crate::exchange::spool::Spool;
 
-/// What a read of the request's body gives.
+/// The result of a read of the request's body.
 #[derive(Debug)]
 pub enum BodyRead {
-    /// The pieces that have come, joined; `last` if the body is complete with them.
+    /// The received pieces, joined; `last` if the body is complete with them.
     Data {
         /// The piece.
         data: Bytes,
         /// The body ends with it.
         last: bool,
     },
-    /// The peer left or broke its framing, or the response is complete: no more will come.
+    /// The end without completion: the peer left or broke its framing, or the response is complete.
     Gone,
 }
 
 /// See the module's documentation.
 pub(crate) struct Body {
     pieces: VecDeque<Bytes>,
-    /// Of the pieces.
+    /// Bytes of the pieces.
     bytes: usize,
-    /// What comes behind the pieces; only for applications that want whole bodies.
+    /// The rest, in a temporary file; only for applications that want whole bodies.
     spool: Option<Spool>,
     end: End,
 }
@@ -40,7 +40,7 @@ enum End {
 }
 
 impl Body {
-    /// One that is complete unless there `is_some`.
+    /// The body of a request; complete already if not `is_some`.
     pub(crate) fn new(is_some: bool) -> Self {
         Self {
             pieces: VecDeque::new(),
@@ -60,14 +60,14 @@ impl Body {
         self.bytes
     }
 
-    /// A piece has come.
+    /// Adds a received piece.
     pub(crate) fn push(&mut self, data: Bytes) {
         self.bytes += data.len();
         push(&mut self.pieces, data);
     }
 
-    /// A piece has come of a body that is read when it is complete: what exceeds a megabyte goes
-    /// to a temporary file.
+    /// Adds a piece of a body that is read when it is complete. Beyond a megabyte, pieces go to a
+    /// temporary file.
     ///
     /// # Errors
     /// When that file cannot be made or written.
@@ -83,21 +83,21 @@ impl Body {
         spool.append(&data)
     }
 
-    /// No more comes. False if that was so before.
+    /// Marks the body as complete. False if it was before.
     pub(crate) fn complete(&mut self) -> bool {
         let is_new = self.end != End::Complete;
         self.end = End::Complete;
         is_new
     }
 
-    /// No more comes, unless it was complete.
+    /// Marks the body as cut off, unless it is complete.
     pub(crate) fn break_off(&mut self) {
         if self.end == End::Open {
             self.end = End::Broken;
         }
     }
 
-    /// What has come, if anything has. Not to be called any more once the `last` piece was given.
+    /// The received pieces, if there are any. It is not called again after the `last` piece.
     pub(crate) fn read(&mut self, last: &mut bool) -> Option<BodyRead> {
         if self.end == End::Broken {
             return Some(BodyRead::Gone);
@@ -133,8 +133,8 @@ impl Body {
     }
 }
 
-/// Appends a piece. Small ones are gathered: each would keep the whole buffer that it was read into,
-/// a thousand times its own size when a peer sends byte by byte.
+/// Appends a piece. Small ones are copied together: each would keep the buffer that it was read
+/// into, a thousand times its own size when a peer sends byte by byte.
 fn push(queue: &mut VecDeque<Bytes>, piece: Bytes) {
     let is_small = |piece: &Bytes| piece.len() < SMALL;
     let last = match queue.back() {
@@ -151,9 +151,9 @@ fn push(queue: &mut VecDeque<Bytes>, piece: Bytes) {
     queue.push_back(gathered.freeze());
 }
 
-/// A quarter of a read buffer: so much more than its bytes may a queue hold on to.
+/// A quarter of a read buffer: the most that a queue holds beyond its bytes.
 const SMALL: usize = 4 * 1024;
-/// A body that is wanted whole stays in memory up to this size.
+/// Bytes of a body that stay in memory, if it is wanted whole.
 const SPOOL_THRESHOLD: usize = 1024 * 1024;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::io::{self, Read, Seek, Write};
 
 use bytes::Bytes;
 
-/// Written to its end first, then read once.
+/// A file that is written to its end first, and then read once.
 pub(crate) struct Spool {
     file: File,
     written: u64,
@@ -13,7 +13,7 @@ pub(crate) struct Spool {
 }
 
 impl Spool {
-    /// An empty one.
+    /// An empty spool.
     ///
     /// # Errors
     /// When the temporary file can't be made.
@@ -43,7 +43,7 @@ impl Spool {
     /// The next piece from the front, once all is written.
     ///
     /// # Errors
-    /// What reading gives; `UnexpectedEof` if there is nothing more.
+    /// The error of the read; `UnexpectedEof` at the end of the file.
     pub(crate) fn next(&mut self) -> io::Result<Bytes> {
         if self.read == 0 {
             self.file.rewind()?;

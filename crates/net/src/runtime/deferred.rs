@@ -3,12 +3,12 @@
 use std::cell::{Cell, RefCell};
 use std::time::{Duration, Instant};
 
-/// Tasks whose writes wait for those of others: on a busy worker the client's side is woken once for
-/// all of them, and Python's code runs without the kernel's in between.
+/// Tasks whose writes wait for those of others: on a busy worker the client's side is woken once
+/// for all of them, and Python's code runs without the kernel's in between.
 ///
 /// To wake a process on another core costs some 15 µs where that needs an interrupt between virtual
-/// ones (`make bench` there: fastapi-async 90 to 72 µs of CPU per request, asgi-10k 10.6 to 9.6, and
-/// asgi-sleep, whose responses are made outside of turns, 17.3 to 15.9).
+/// ones (`make bench` there: fastapi-async 90 to 72 µs of CPU per request, asgi-10k 10.6 to 9.6,
+/// and asgi-sleep, whose responses are made outside of turns, 17.3 to 15.9).
 #[derive(Default)]
 pub(super) struct DeferredWrites {
     keys: RefCell<Vec<usize>>,
@@ -85,11 +85,11 @@ const MOST_DEFERRED: usize = 32;
 const LONGEST_WAIT: Duration = Duration::from_millis(1);
 /// A task that runs longer than this shows that others cannot be waited for.
 const SLOW_TASK: Duration = Duration::from_micros(500);
-/// After a slow task nothing is deferred for so many times its length: what was deferred had to wait
-/// for it, so that a client is late by this part of the time at most.
+/// After a slow task nothing is deferred for so many times its length: what was deferred had to
+/// wait for it, so that a client is late by this part of the time at most.
 const SUSPENSION: u32 = 100;
 const SLOWEST: Duration = Duration::from_secs(1);
-/// What waits for a turn in vain costs that turn.
+/// Writes outside turns that are not deferred after one waited in vain, which costs a turn.
 const SKIPS: u32 = 16;
 
 #[cfg(test)]

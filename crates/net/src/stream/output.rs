@@ -1,5 +1,5 @@
-//! `Output`: what a connection still has to write, in order: framing and small pieces gathered in
-//! one buffer, large pieces by reference, regions of files.
+//! `Output`: the bytes that a connection has to write, in order. Framing and small pieces are
+//! gathered in one buffer, large pieces are kept by reference, files are regions.
 
 use std::collections::VecDeque;
 use std::io::{self, IoSlice};
@@ -11,16 +11,16 @@ use bytes::{Buf, Bytes};
 use super::region::{FileRegion, read_region};
 use crate::stream::socket::Stream;
 
-/// The write queue of one connection. Bounded by whoever fills it.
+/// The write queue of one connection. Its callers keep it bounded.
 #[derive(Default)]
 pub(crate) struct Output {
     segments: VecDeque<Segment>,
-    /// What goes out after the segments.
+    /// The buffer behind the segments.
     tail: Vec<u8>,
-    /// How much of `tail` has gone; only while there are no segments.
+    /// Bytes of `tail` that have left; only while there are no segments.
     tail_sent: usize,
     bytes: usize,
-    /// The stream holds back what it took: its records have not left.
+    /// The stream has taken bytes whose records have not left.
     is_held_back: bool,
 }
 
@@ -40,7 +40,7 @@ impl Output {
         self.push_within(data, COPY_LIMIT);
     }
 
-    /// The same, for pieces that are to leave together with others: larger ones are copied too.
+    /// Queues a piece that leaves together with others; larger ones are copied too.
     pub(crate) fn gather(&mut self, data: Bytes) {
         self.push_within(data, GATHER_LIMIT);
     }
@@ -61,18 +61,18 @@ impl Output {
         self.segments.push_back(Segment::File(region));
     }
 
-    /// Takes everything out, if it is in one buffer, for [`Output::restore`] to put back.
+    /// Takes all bytes out, if they are in one buffer; [`Output::restore`] puts them back.
     pub(crate) fn take(&mut self) -> Option<Vec<u8>> {
         self.is_in_one_buffer()
             .then(|| std::mem::take(&mut self.tail))
     }
 
-    /// True if `take` would give it.
+    /// True if `take` would succeed.
     pub(crate) fn is_in_one_buffer(&self) -> bool {
         self.segments.is_empty() && self.tail_sent == 0
     }
 
-    /// Puts back what was taken, of which `sent` bytes have gone out.
+    /// Puts back the taken bytes, of which `sent` have left.
     pub(crate) fn restore(&mut self, bytes: Vec<u8>, sent: usize) {
         self.tail = bytes;
         self.tail_sent = sent;
@@ -83,18 +83,18 @@ impl Output {
         !self.is_held_back && self.segments.is_empty() && self.tail.is_empty()
     }
 
-    /// Bytes in memory that wait; files count as nothing.
+    /// Bytes in memory that wait, without files.
     pub(crate) fn len(&self) -> usize {
         self.bytes + self.tail.len() - self.tail_sent
     }
 
-    /// True if nothing more is to be queued for now: `window` bytes wait, or a file, of which one
-    /// at a time is kept open.
+    /// True if the caller must queue no more: `window` bytes wait, or a file. One file at a time is
+    /// kept open.
     pub(crate) fn is_full(&self, window: usize) -> bool {
         self.len() >= window || self.files().next().is_some()
     }
 
-    /// All that waits, files included.
+    /// Bytes that wait, files included.
     pub(crate) fn left(&self) -> u64 {
         self.len() as u64 + self.files().map(|file| file.len).sum::<u64>()
     }
@@ -114,11 +114,11 @@ impl Output {
         }
     }
 
-    /// Writes until nothing is left or the stream takes no more. What is `last` may stay in the
-    /// stream: its shutdown follows.
+    /// Writes until nothing is left or the stream takes no more. `last` bytes may stay in the
+    /// stream, since its shutdown follows.
     ///
     /// # Errors
-    /// What the stream says, and `UnexpectedEof` for a file that became shorter.
+    /// The error of the stream; `UnexpectedEof` for a file that became shorter.
     pub(crate) fn poll_write<S: Stream>(
         &mut self,
         io: &mut S,
@@ -216,7 +216,7 @@ fn region_is_done(segment: Option<&Segment>) -> bool {
     matches!(segment, Some(Segment::File(region)) if region.len == 0)
 }
 
-/// Sends from the front file; gives bytes read from it if the stream can't send files.
+/// Sends from the front file. Returns bytes read from it if the stream cannot send files.
 fn poll_file<S: Stream>(
     region: &mut FileRegion,
     io: &mut S,
@@ -243,7 +243,7 @@ fn poll_file<S: Stream>(
     Poll::Ready(Ok(None))
 }
 
-/// `EINVAL` is what the kernel says for files that can't be mapped, such as those of /proc.
+/// The kernel returns `EINVAL` for files that cannot be mapped, such as those of /proc.
 fn is_unsupported(error: &io::Error) -> bool {
     matches!(
         error.kind(),
@@ -251,8 +251,8 @@ fn is_unsupported(error: &io::Error) -> bool {
     )
 }
 
-/// Pieces up to this size are copied next to their framing: cheaper than one more slice. (10 KiB are
-/// not: `make bench`, asgi-10k 9.6 instead of 9.8 µs.)
+/// Bytes up to which a piece is copied next to its framing, which is cheaper than one more slice. A
+/// piece of 10 KiB is not (`make bench`, asgi-10k: 9.6 µs, copied 9.8 µs).
 const COPY_LIMIT: usize = 4 * 1024;
 const GATHER_LIMIT: usize = 16 * 1024;
 const SLICES: usize = 16;

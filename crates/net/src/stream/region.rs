@@ -11,11 +11,11 @@ use rustix::fs::OFlags;
 
 /// Part of an open file.
 pub struct FileRegion {
-    /// Open for reading.
+    /// The file, open for reading.
     pub file: Arc<File>,
-    /// Bytes from the start of the file.
+    /// Start of the region, in bytes from the start of the file.
     pub offset: u64,
-    /// Bytes.
+    /// Length of the region in bytes.
     pub len: u64,
 }
 
@@ -23,9 +23,9 @@ impl FileRegion {
     /// The whole of the regular file at `path`.
     ///
     /// # Errors
-    /// What opening it gives; `NotFound` for what is no regular file, such as a directory.
+    /// The error of the open; `NotFound` for anything but a regular file, such as a directory.
     pub fn open(path: &Path) -> io::Result<Self> {
-        // A named pipe would keep the worker's thread until somebody writes into it.
+        // To open a named pipe would block the worker's thread until a writer opens it.
         let file = File::options()
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
@@ -41,7 +41,7 @@ impl FileRegion {
         })
     }
 
-    /// The part of the region from `start` to `end`, as far as there is any.
+    /// The part of the region from `start` to `end`, cut to the region.
     pub fn slice(mut self, start: u64, end: u64) -> Self {
         let end = end.min(self.len);
         let start = start.min(end);
@@ -54,7 +54,7 @@ impl FileRegion {
 /// Reads up to `len` bytes from the start of the region, which moves on behind them.
 ///
 /// # Errors
-/// What the file says; `UnexpectedEof` if it became shorter.
+/// The error of the file; `UnexpectedEof` if it became shorter.
 pub(crate) fn read_region(region: &mut FileRegion, len: usize) -> io::Result<Bytes> {
     let mut buf = vec![0; len];
     let count = region.file.read_at(&mut buf, region.offset)?;

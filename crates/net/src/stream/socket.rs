@@ -1,5 +1,5 @@
-//! `Io`: one accepted socket, TCP or Unix, behind tokio's traits, so that record layers and
-//! protocol libraries fit on top. Readiness comes from the task's handle, edge-triggered.
+//! `Io`: one accepted socket, TCP or Unix, behind tokio's traits, so that TLS and protocol
+//! libraries fit on top. The task's handle tells readiness, edge-triggered.
 
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
@@ -25,7 +25,8 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
     /// The connection was reset or has failed: nothing goes either way any more.
     fn is_broken(&self) -> bool;
 
-    /// Sends up to `len` bytes of `file` from `offset`; how many went, 0 at the end of the file.
+    /// Sends up to `len` bytes of `file` from `offset`. Returns the number sent, 0 at the end of
+    /// the file.
     ///
     /// # Errors
     /// `Unsupported` if the stream can only send bytes from memory.
@@ -39,32 +40,33 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
         Poll::Ready(Err(io::ErrorKind::Unsupported.into()))
     }
 
-    /// The socket itself, if bytes go out on it as they are.
+    /// The socket, if written bytes go out on it unchanged.
     fn socket(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 
-    /// What is written is queued until the next flush, in records that are best filled.
+    /// True if written bytes are queued until the next flush, in records that should be full.
     fn queues(&self) -> bool {
         false
     }
 
-    /// Bytes that were written and that the peer has not acknowledged, if that can be told.
+    /// Written bytes that the peer has not acknowledged, if the system can tell.
     fn unacknowledged(&self) -> Option<usize> {
         None
     }
 
-    /// Makes the coming close a reset, which no peer can take for a proper end.
+    /// Makes the coming close a reset, so that the peer cannot take it for a proper end.
     fn reset_on_close(&mut self);
 
-    /// A shutdown follows what is written from now on in the same turn, if `follows`: both may leave in
-    /// one segment. A close alone would drop it if something has come that was not read (RFC 2525, 2.17).
+    /// If `follows`, a shutdown follows the bytes written from now on in the same turn, and both
+    /// may leave in one segment. A close alone would drop the bytes if unread input has come (RFC
+    /// 2525, 2.17).
     fn set_end_follows(&mut self, _follows: bool) {}
 
-    /// The next read asks the socket, whatever the poller last said of it.
+    /// Makes the next read ask the socket, whatever the last news of the poller.
     fn assume_input(&mut self) {}
 
-    /// The stream may have something that was not read.
+    /// True if the stream may have unread bytes.
     fn has_input(&self) -> bool {
         true
     }
@@ -73,10 +75,10 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 /// A socket watched by the reactor of the task that owns it.
 pub(crate) struct Io {
     socket: Socket,
-    /// The poller tells of room to write. Not until a write has found none: most never do, and that
-    /// word costs a turn of the event loop each time.
+    /// The poller reports room to write. It does so only after a write has found none: most
+    /// connections never need it, and each report costs a turn of the event loop.
     awaits_room: bool,
-    /// What is written waits for the end behind it.
+    /// Written bytes wait for the shutdown that follows.
     end_follows: bool,
     /// The close is to be a reset.
     is_cut: bool,
@@ -130,7 +132,7 @@ impl Io {
         }
     }
 
-    /// From now on the poller also tells when there is room; at once, if there is some meanwhile.
+    /// Makes the poller report room to write as well; at once, if there is some.
     fn await_room(&mut self) -> io::Result<()> {
         if std::mem::replace(&mut self.awaits_room, true) {
             return Ok(());
@@ -140,8 +142,9 @@ impl Io {
 }
 
 impl Drop for Io {
-    /// A child process that the application has forked keeps the socket open: the peer would not
-    /// learn that this end has closed it, and the poller would go on telling of it.
+    /// Ends the connection although a forked child of the application may hold the socket:
+    /// otherwise the peer would not learn of the close, and the poller would go on reporting the
+    /// socket.
     fn drop(&mut self) {
         if self.handle.may_be_shared() && self.handle.reactor().is_own() {
             if !self.is_cut {
@@ -284,7 +287,7 @@ impl Stream for Io {
     fn reset_on_close(&mut self) {
         self.is_cut = true;
         let linger = Some(std::time::Duration::ZERO);
-        // Best effort: a socket that refuses the option is already broken.
+        // An error is ignored: a socket that refuses the option is broken already.
         let _ = rustix::net::sockopt::set_socket_linger(self.socket.as_fd(), linger);
     }
 
@@ -301,7 +304,7 @@ impl Stream for Io {
     }
 }
 
-/// Appends what the stream has, a read buffer's worth at most, to `buf`; 0 at the stream's end.
+/// Reads once, a read buffer's worth at most, and appends to `buf`. Returns 0 at the stream's end.
 pub(crate) fn poll_read_buf<S: AsyncRead + Unpin>(
     io: &mut S,
     cx: &mut Context<'_>,
@@ -318,8 +321,9 @@ pub(crate) fn poll_read_buf<S: AsyncRead + Unpin>(
     Poll::Ready(Ok(count))
 }
 
-/// Writes what the kernel may hold back for the shutdown that follows: one segment less to send, and
-/// to wake the peer for (wrk with `connection: close`, CPU of a connection: 8 % plain, 1 % with TLS).
+/// Writes bytes that the kernel may hold back for the shutdown that follows. That saves a segment
+/// and a wake-up of the peer (wrk with `connection: close`, CPU of a connection: 8 % plain, 1 %
+/// with TLS).
 #[cfg(target_os = "linux")]
 fn write_held(stream: &mut TcpStream, slices: &[IoSlice<'_>]) -> io::Result<usize> {
     use rustix::net::{SendAncillaryBuffer, SendFlags, sendmsg};

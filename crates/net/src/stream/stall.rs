@@ -1,19 +1,19 @@
-//! `Stall`: for how long a peer has taken nothing of what waits for it.
+//! `Stall`: the time for which a peer has taken none of the bytes that wait for it.
 //!
-//! That a socket takes no more says little of its peer: the kernel tells of room when a good part of
-//! its buffer is free, which may be megabytes. When time is about to be up, what the peer has not
-//! acknowledged is looked at instead: a slow reader that reads on is not cut.
+//! A socket without room says little of its peer: the kernel reports room when a good part of its
+//! buffer is free, which may be megabytes. So before the time is up, `Stall` looks at the bytes
+//! that the peer has not acknowledged. A slow reader that reads on is not cut.
 
 use std::time::{Duration, Instant};
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(crate) struct Stall {
-    /// When to look again.
+    /// The time of the next look.
     at: Option<Instant>,
     /// Bytes that were not acknowledged at the last look.
     held: Option<usize>,
-    /// Since when the stream has been blocked.
+    /// The time since which the stream has been blocked.
     since: Option<Instant>,
 }
 
@@ -28,7 +28,8 @@ impl Stall {
         self.at.is_none()
     }
 
-    /// The stream has been blocked since then, at first or again after it had taken something; it is not, if `None`.
+    /// The stream has been blocked since then, at first or again after it had taken something; it
+    /// is not, if `None`.
     pub(crate) fn follow(&mut self, since: Option<Instant>, timeout: Duration) {
         let Some(at) = since else {
             return self.clear();
@@ -47,8 +48,8 @@ impl Stall {
         self.at
     }
 
-    /// Looks whether the peer takes something: true if it has not for `timeout`. `held` tells how many bytes it has not
-    /// acknowledged, if that can be told.
+    /// Looks whether the peer takes something: true if it has not for `timeout`. `held` tells how
+    /// many bytes it has not acknowledged, if that can be told.
     pub(crate) fn check(
         &mut self,
         now: Instant,
