@@ -33,59 +33,84 @@ BUILD_GIL: bool
 
 @final
 class Worker:
-    """Owns listeners, connections and exchanges; lives on its event loop's thread."""
+    """The server of one event loop: its listeners and connections. All methods belong on the loop's thread."""
 
-    def __new__(cls, app: Any, options: Any, loop: asyncio.AbstractEventLoop) -> Worker: ...
+    def __new__(cls, app: Any, options: Any, loop: asyncio.AbstractEventLoop) -> Worker:
+        """A worker for `app`, which is called by the interface of `options`, a `granian.config.WorkerOptions`.
+
+        It accepts nothing before `listen`. The caller registers it: `loop.add_reader(worker.fileno(), worker.turn)`.
+
+        # Errors
+        `ConfigurationError` for TLS files that are wrong, `ValueError` or `TypeError` for options that the core does
+        not know, `OSError` if the system gives no poller.
+        """
+
     def fileno(self, /) -> int:
-        """The poller's descriptor: when it is readable, the loop calls `turn`."""
+        """The poller's descriptor, which is readable whenever there is something to do for `turn`."""
 
     def turn(self, /) -> None:
-        """Runs every connection that has an event, then returns. It never waits."""
+        """Handles all events that the poller has, once: reads, calls the application, writes. It never waits."""
 
     def set_turn(self, /, turn: Callable[[], None]) -> None:
-        """Makes the core schedule `turn`, a wrapper of `Worker.turn`, when it needs a turn of its own."""
+        """Makes the loop call `turn`, which calls `Worker.turn`, at deadlines and for the application's replies."""
 
     def listen(self, /, fd: int, role: str = "app", secured_port: int | None = None) -> None:
-        """Accepts on a listening socket, whose descriptor is duplicated; `OSError` if it is none.
+        """Accepts on a listening, non-blocking TCP or Unix socket, whose descriptor is duplicated.
 
-        `role` is a value of `granian.binding.Role`; `secured_port` is the target of redirects.
+        `role` is a value of `granian.binding.Role`. `app` serves the application, over TLS if the worker has it;
+        `redirect` answers in plain with redirects to `secured_port` of the same host.
+
+        # Errors
+        `OSError` if it is no such socket, `ValueError` for another role, or for `redirect` without a port.
         """
 
     def unlisten(self, /, fd: int) -> None:
-        """Stops accepting on the socket; connections that it has accepted stay."""
+        """Accepts no more on the socket that was given as `fd`. Its connections go on; nothing if there is none."""
 
     def set_tls(self, /, loaded: LoadedTls) -> None:
-        """Secures new connections with these certificates; open connections keep theirs."""
+        """Secures connections that are accepted from now on with `loaded`; open ones keep what they have."""
 
     def drain(self, /, on_drained: Callable[[], object], is_replaced: bool = False) -> None:
-        """Stops accepting, closes idle connections, and calls `on_drained` once the last one has ended.
+        """Stops accepting, closes idle connections and lets the others finish.
 
-        `is_replaced`: another worker has its place, so websockets close with 1012 and not with 1001.
+        `on_drained` is called once, when no connection and no call of the application is left; that may be on a thread
+        of the WSGI pool, and before this returns. With `is_replaced` websockets are closed with 1012 (service restart),
+        else with 1001 (going away).
         """
 
     def cancel(self, /) -> None:
-        """Cancels the requests that still run, and cuts their connections."""
+        """Ends a drain early: peers count as gone, tasks of requests are cancelled, connections are cut."""
 
     def close(self, /) -> None:
-        """Closes every socket. The worker is of no use afterwards."""
+        """Drops all connections and asks the loop for nothing more. The descriptor is closed with the object."""
 
     @property
     def connections(self, /) -> int:
-        """Open connections."""
+        """Open connections, of every role."""
 
     @property
     def requests(self, /) -> int:
-        """Requests whose application call has not ended."""
+        """Calls of the application that have not ended."""
 
     @property
     def handled(self, /) -> int:
-        """Responses completed since the start."""
+        """Responses of the application's listeners that have left, since the worker was made."""
 
 def check_tls(options: Any) -> None:
-    """Reads and checks the files that a `TlsOptions` names; `ConfigurationError` for the first wrong option."""
+    """Reads and checks the files of a `granian.config.TlsOptions`, and that no certificate has expired.
+
+    # Errors
+    `ConfigurationError` for the first option that is wrong.
+    """
 
 def load_tls(options: Any) -> LoadedTls:
-    """Reads the files that a `TlsOptions` names; `ConfigurationError` for the first wrong option."""
+    """Reads and checks the files of a `granian.config.TlsOptions`.
+
+    Opening an encrypted key takes longer than requests should wait: call it on another thread than the event loop's.
+
+    # Errors
+    `ConfigurationError` for the first option that is wrong.
+    """
 
 def set_allocator_parameters() -> None:
     """Sets the parameters of glibc's allocator for this process; for worker processes only."""

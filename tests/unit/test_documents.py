@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from pathlib import Path
 
 import pytest
 
 from granian.config import Config, options_of, protocol_options
+from granian.http import HTTP1Settings, HTTP2Settings
 
 ROOT = Path(__file__).parents[2]
 FLAGS = sorted({option.flag for _, option, _ in [*options_of(Config), *protocol_options()]})
@@ -46,3 +48,17 @@ def test_files_of_the_guide_to_extensions_exist():
     named = [path for cell in cells for path in re.findall(r"`([\w./]+/[\w./]*)`", cell)]
     assert len(named) > 30
     assert not [path for path in named if not (ROOT / path).exists()]
+
+
+@pytest.mark.parametrize("settings", [HTTP1Settings, HTTP2Settings])
+def test_help_explains_every_setting(settings):
+    fields = {field.name for field in dataclasses.fields(settings)}
+    assert fields == set(re.findall(r"^ *(\w+): .*\bdefault\b", settings.__doc__, re.M))
+
+
+def test_the_stub_of_the_worker_explains_every_method():
+    stub = (ROOT / "granian" / "_granian.pyi").read_text()
+    worker = stub[stub.index("class Worker:") : stub.index("def check_tls")]
+    methods = re.findall(r"def (\w+)", worker)
+    assert len(methods) > 10
+    assert methods == re.findall(r'def (\w+)\(.*?\) -> [^\n]+:\n +"""', worker, re.S)

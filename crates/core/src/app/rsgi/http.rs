@@ -10,9 +10,10 @@ use granian_proto::ResponseHead;
 use granian_proto::h2::Promise;
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::PyString;
 
 use super::body::{Iteration, Piece, Whole};
+use super::head::{for_each_header, head};
 use super::protocol_error;
 use super::transport::Transport;
 use crate::app::awaitable::{Awaitable, Waitable, done, yield_once};
@@ -301,36 +302,6 @@ impl Http {
             Err(_) => Err(protocol_error(py, "RSGI protocol error")),
         }
     }
-}
-
-/// A head of pairs of `str`.
-fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<ResponseHead> {
-    let mut head = ResponseHead::new(status).map_err(fields::head_error)?;
-    append_headers(&mut head, headers)?;
-    Ok(head)
-}
-
-/// Appends pairs of `str`, if there are any.
-pub(super) fn append_headers(
-    head: &mut ResponseHead,
-    headers: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
-    for_each_header(headers, |pair| fields::append_text(head, pair))
-}
-
-pub(super) fn for_each_header(
-    headers: Option<&Bound<'_, PyAny>>,
-    append: impl FnMut(&Bound<'_, PyAny>) -> PyResult<()>,
-) -> PyResult<()> {
-    let Some(headers) = headers else {
-        return Ok(());
-    };
-    if headers.is_instance_of::<PyString>() || headers.is_instance_of::<PyBytes>() {
-        return Err(PyTypeError::new_err(
-            "headers must be a sequence of pairs of str",
-        ));
-    }
-    fields::for_each_pair(headers, append)
 }
 
 struct Disconnect(Arc<Call>);

@@ -1,6 +1,7 @@
 //! RSGI 1.6: requests to scopes and protocol objects. The specification is docs/spec/RSGI.md.
 
 mod body;
+mod head;
 mod headers;
 mod http;
 mod scope;

@@ -8,7 +8,7 @@ use pyo3::exceptions::PyStopIteration;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::http::for_each_header;
+use super::head::for_each_header;
 use super::{closed, protocol_error};
 use crate::app::awaitable::{Awaitable, done};
 use crate::app::call::Call;

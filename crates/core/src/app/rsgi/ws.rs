@@ -11,7 +11,7 @@ use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::http::append_headers;
+use super::head::append_headers;
 use super::{closed, protocol_closed, protocol_error};
 use crate::app::awaitable::{Awaitable, Ready, Waitable, done};
 use crate::app::call::Call;
