@@ -187,6 +187,29 @@ def test_idle(service, number):
     assert LIFESPAN_END in service.log(), service.log()
 
 
+def test_idle_http2_client_that_leaves_closing_to_the_server(serve, event_loop):
+    """It acknowledged GOAWAY and PING, and the stop took 2 s."""
+    service = serve(APP, "--loop", event_loop, interface="asgi")
+    acknowledged = {4: bytes([0, 0, 0, 4, 1, 0, 0, 0, 0]), 6: bytes([0, 0, 8, 6, 1, 0, 0, 0, 0])}
+    with service.connect() as wire:
+        wire.send(http2_get(b"/"))
+        stopped, kinds = 0.0, []
+        # GOAWAY and PING, and when that is acknowledged the last GOAWAY.
+        while kinds[-3:] != [7, 6, 7]:
+            head = wire.exactly(9)
+            kind, flags = head[3], head[4]
+            payload = wire.exactly(int.from_bytes(head[:3], "big"))
+            kinds.append(kind)
+            if kind in acknowledged and not flags & 1:
+                wire.send(acknowledged[kind] + (payload if kind == 6 else b""))
+            if kind == 0 and flags & 1:
+                stopped = time.monotonic()
+                service.signal(signal.SIGTERM)
+        assert wire.rest() == b""
+        assert time.monotonic() - stopped < 1.0 + slack()
+        assert service.wait_exit() == 0
+
+
 @pytest.mark.parametrize("path", ["/thread", "/executor"])
 def test_stuck_threads(service, path):
     """A non-daemon thread of the application blocked the master (#293, #435)."""

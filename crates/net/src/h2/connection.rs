@@ -75,7 +75,10 @@ enum Phase<S> {
 enum Course {
     Serving,
     /// No new requests; the codec closes when those in flight are done.
-    Draining,
+    Draining {
+        /// There is none, and the peer has been sent every response before the drain.
+        is_idle: bool,
+    },
     /// The codec closes as soon as its GOAWAY is written: all streams are reset.
     Closing(CloseCause),
 }
@@ -222,7 +225,10 @@ impl<S: Stream> Connection<S> {
         match self.phase {
             Phase::Closed(_) => return,
             // The shutdown waits for output that found no room, and is tried until it is done.
-            Phase::Lingering(..) => return self.shut_down(cx),
+            Phase::Lingering(..) => {
+                self.shut_down(cx);
+                return;
+            }
             Phase::Preface(_) | Phase::Open(..) => {}
         }
         if let Poll::Ready(Err(_)) = self.pipe.poll_flush(cx) {

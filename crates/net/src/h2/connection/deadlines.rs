@@ -16,7 +16,10 @@ impl<S: Stream> Connection<S> {
             Stage::Draining => {
                 if let Phase::Open(codec, course @ Course::Serving) = &mut self.phase {
                     codec.graceful_shutdown();
-                    *course = Course::Draining;
+                    *course = Course::Draining {
+                        // Output that waits for the socket would leave behind the PING.
+                        is_idle: self.transfers.is_empty() && self.pipe.blocked_since().is_none(),
+                    };
                     self.shared.ring_all();
                 }
             }
@@ -82,7 +85,7 @@ impl<S: Stream> Connection<S> {
                 Some((at, CloseCause::IdleTimeout))
             }
             // The codec drains behind a PING. A peer that does not answer it must not hold the worker.
-            Course::Draining => drained,
+            Course::Draining { .. } => drained,
         };
         let section = self.pipe.section_since();
         let section = section.map(|since| (since + timeout, CloseCause::HeadTimeout));

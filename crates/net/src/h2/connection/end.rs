@@ -2,7 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
-use std::task::Context;
+use std::task::{Context, Poll};
 
 use h2::Reason;
 use tokio::io::AsyncWrite;
@@ -13,16 +13,29 @@ use crate::close::CloseCause;
 use crate::stream::socket::Stream;
 
 impl<S: Stream> Connection<S> {
-    /// The codec is done: its GOAWAY is written and no stream is left. The connection lingers.
+    /// The codec is done: its GOAWAY is written and no stream is left. The connection lingers, unless the
+    /// peer can have nothing under way and nothing to lose.
+    ///
+    /// > At this point, the client is expected to have stopped creating new streams
+    /// > — RFC 9113, 6.8 <https://www.rfc-editor.org/rfc/rfc9113#section-6.8>
+    ///
+    /// The codec ends a drain when the peer has acknowledged the PING behind the first GOAWAY. Frames are
+    /// handled in order, so a peer without a stream has read everything by then but the last GOAWAY.
     pub(super) fn end(&mut self, cx: &mut Context<'_>, cause: CloseCause) {
         self.transfers.clear();
-        self.shut_down(cx);
-        self.phase = Phase::Lingering(self.shared.now() + LINGER, self.first_cause(cause));
+        let is_sent = self.shut_down(cx);
+        let cause = self.first_cause(cause);
+        self.phase = match self.phase {
+            Phase::Open(_, Course::Draining { is_idle: true }) if is_sent => Phase::Closed(cause),
+            _ => Phase::Lingering(self.shared.now() + LINGER, cause),
+        };
     }
 
-    pub(super) fn shut_down(&mut self, cx: &mut Context<'_>) {
+    /// True once the sending side is closed behind all output.
+    pub(super) fn shut_down(&mut self, cx: &mut Context<'_>) -> bool {
         // An error shows at the next read, too.
-        let _ = Pin::new(&mut self.pipe.share()).poll_shutdown(cx);
+        let result = Pin::new(&mut self.pipe.share()).poll_shutdown(cx);
+        matches!(result, Poll::Ready(Ok(())))
     }
 
     pub(super) fn close(&mut self, cause: CloseCause) {
@@ -36,14 +49,14 @@ impl<S: Stream> Connection<S> {
             Phase::Open(_, Course::Closing(first))
             | Phase::Lingering(_, first)
             | Phase::Closed(first) => first,
-            Phase::Preface(_) | Phase::Open(_, Course::Serving | Course::Draining) => cause,
+            Phase::Preface(_) | Phase::Open(_, Course::Serving | Course::Draining { .. }) => cause,
         }
     }
 
     /// The cause where the codec ends without an error.
     pub(super) fn cause_without_error(&self) -> CloseCause {
         match self.phase {
-            Phase::Open(_, Course::Draining) => CloseCause::Drained,
+            Phase::Open(_, Course::Draining { .. }) => CloseCause::Drained,
             _ if self.transfers.is_empty() => CloseCause::PeerClosed,
             _ => CloseCause::PeerLost,
         }

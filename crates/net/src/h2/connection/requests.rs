@@ -23,6 +23,9 @@ impl<S: Stream> Connection<S> {
         mut respond: SendResponse<Bytes>,
     ) {
         self.has_served = true;
+        if let Phase::Open(_, Course::Draining { is_idle }) = &mut self.phase {
+            *is_idle = false;
+        }
         if respond.poll_reset(cx).is_ready() {
             return; // the client has taken the request back already
         }

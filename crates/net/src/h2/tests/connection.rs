@@ -151,6 +151,73 @@ fn a_drain_ends_with_the_last_response() {
     });
 }
 
+const GOAWAY: u8 = 7;
+const PING: u8 = 6;
+
+/// The types of the frames in `output`, and the payload of the last PING.
+fn frames(mut output: &[u8]) -> (Vec<u8>, Vec<u8>) {
+    let (mut types, mut ping) = (Vec::new(), Vec::new());
+    while let [_, high, low, kind, ..] = *output {
+        let end = 9 + usize::from(high) * 256 + usize::from(low);
+        types.push(kind);
+        if kind == PING {
+            ping = output[9..end].to_vec();
+        }
+        output = &output[end..];
+    }
+    (types, ping)
+}
+
+/// Nothing is under way once the PING behind GOAWAY is acknowledged: it was 2 s until the server closed.
+#[test]
+fn a_drain_closes_an_idle_client_that_answers() {
+    let bench = Bench::new();
+    let mut client = Wire::serve(&bench, 1 << 20);
+    bench.run(async {
+        client.send(&[PREFACE, SETTINGS, b"\0\0\0\x04\x01\0\0\0\0"].concat());
+        bench.settle().await;
+        client.recv().await;
+        let now = bench.reactor.clock().now();
+        bench.service.drain(now, Sequel::Nothing);
+        bench.reactor.wake_all();
+        bench.settle().await;
+        let (types, ping) = frames(&client.recv().await);
+        assert_eq!(types, [GOAWAY, PING]);
+        assert_eq!(bench.app.cause(), None);
+        client.send(&[b"\0\0\x08\x06\x01\0\0\0\0", &ping[..]].concat());
+        bench.settle().await;
+        assert_eq!(bench.app.cause(), Some(CloseCause::Drained));
+        let (types, _) = frames(&client.recv().await);
+        assert_eq!(types, [GOAWAY]);
+        assert!(!client.was_reset());
+    });
+}
+
+/// A response that was sent during the drain may not have been read: closing at once could take it away.
+#[test]
+fn a_drain_lingers_behind_a_response() {
+    let bench = Bench::new();
+    let mut client = Wire::serve(&bench, 1 << 20);
+    bench.run(async {
+        let get = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a";
+        client.send(&[PREFACE, SETTINGS, get].concat());
+        let exchange = bench.app.request().await.exchange;
+        client.recv().await;
+        let now = bench.reactor.clock().now();
+        bench.service.drain(now, Sequel::Nothing);
+        bench.reactor.wake_all();
+        bench.settle().await;
+        let (_, ping) = frames(&client.recv().await);
+        client.send(&[b"\0\0\x08\x06\x01\0\0\0\0", &ping[..]].concat());
+        exchange.answer(200, b"whole");
+        bench.settle().await;
+        assert_eq!(bench.app.cause(), None);
+        client.recv().await;
+        bench.pass(secs(3)).await;
+        assert_eq!(bench.app.cause(), Some(CloseCause::Drained));
+    });
+}
+
 /// The codec drains behind a PING; whoever does not answer it is not waited for.
 #[test]
 fn a_drain_does_not_wait_for_a_silent_client() {
