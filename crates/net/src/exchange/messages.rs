@@ -12,6 +12,7 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use granian_proto::ws::{Handshake, code};
 
+use crate::exchange::room::{HasRoom, SendRoom};
 use crate::runtime::waker::{lock, register, wake};
 
 /// A request to open a connection, as handed to the application.
@@ -80,11 +81,8 @@ pub struct WebSocket {
     state: Mutex<State>,
     /// Bytes of messages that wait to be read before the connection stops reading.
     queue: usize,
-    /// Bytes on their way out before the application has to wait.
-    window: usize,
 }
 
-#[derive(Default)]
 struct State {
     incoming: VecDeque<Message>,
     incoming_bytes: usize,
@@ -95,15 +93,13 @@ struct State {
     /// The connection waits for the application to have dealt with what came.
     is_ending: bool,
     outgoing: VecDeque<Message>,
-    outgoing_bytes: usize,
-    /// Bytes taken over by the connection and not yet by the socket.
-    unsent_bytes: usize,
+    /// For outgoing messages.
+    room: SendRoom,
     /// The application closes, behind what it sent.
     closes: bool,
     ended: Option<Ended>,
     connection: Option<Waker>,
     receivers: Vec<Waker>,
-    senders: Vec<Waker>,
 }
 
 impl WebSocket {
@@ -111,9 +107,20 @@ impl WebSocket {
     /// towards the peer.
     pub fn new(queue: usize, window: usize) -> Self {
         Self {
-            state: Mutex::new(State::default()),
+            state: Mutex::new(State {
+                incoming: VecDeque::new(),
+                incoming_bytes: 0,
+                is_full: false,
+                is_busy: false,
+                is_ending: false,
+                outgoing: VecDeque::new(),
+                room: SendRoom::new(window),
+                closes: false,
+                ended: None,
+                connection: None,
+                receivers: Vec::new(),
+            }),
             queue,
-            window,
         }
     }
 }
@@ -127,10 +134,9 @@ impl WebSocket {
             if state.ended.is_some() {
                 return Sent::Ended;
             }
-            state.outgoing_bytes += message.weight();
+            state.room.add(message.weight());
             state.outgoing.push_back(message);
-            let is_full = !self.has_space(&state);
-            let sent = if state.incoming.is_empty() || is_full {
+            let sent = if state.incoming.is_empty() || !state.room.is_open() {
                 Sent::Queued
             } else {
                 Sent::MoreAhead
@@ -196,31 +202,12 @@ impl WebSocket {
     pub fn forget(&self, waker: &Waker) {
         let mut state = lock(&self.state);
         state.receivers.retain(|waiter| !waiter.will_wake(waker));
-        state.senders.retain(|waiter| !waiter.will_wake(waker));
-    }
-
-    /// Ready when another message would be within bounds, or nobody takes messages any more.
-    pub fn poll_space(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.state);
-        if self.has_space(&state) {
-            return Poll::Ready(());
-        }
-        register(&mut state.senders, cx);
-        Poll::Pending
-    }
-
-    /// True when another message would be within bounds.
-    pub fn is_writable(&self) -> bool {
-        self.has_space(&lock(&self.state))
+        state.room.forget(waker);
     }
 
     /// How the connection ended, if it has.
     pub fn ended(&self) -> Option<Ended> {
         lock(&self.state).ended.clone()
-    }
-
-    fn has_space(&self, state: &State) -> bool {
-        state.ended.is_some() || state.outgoing_bytes + state.unsent_bytes < self.window
     }
 
     /// A connection that waits for room reads on once half of it is there.
@@ -242,7 +229,7 @@ impl WebSocket {
         if state.connection.is_none() {
             state.connection = Some(cx.waker().clone());
         }
-        state.unsent_bytes += std::mem::take(&mut state.outgoing_bytes);
+        state.room.hand_over();
         let closes = std::mem::take(&mut state.closes);
         let ended = state.ended.as_ref().filter(|_| closes);
         let close = ended.map(|ended| (ended.code, ended.reason.clone()));
@@ -259,30 +246,29 @@ impl WebSocket {
 
     /// `unsent` bytes wait for the socket.
     pub fn set_unsent(&self, unsent: usize) {
-        let waiters = {
-            let mut state = lock(&self.state);
-            state.unsent_bytes = unsent;
-            if state.senders.is_empty() || !self.has_space(&state) {
-                return;
-            }
-            std::mem::take(&mut state.senders)
-        };
+        let waiters = lock(&self.state).room.set_unsent(unsent);
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// True while messages may come in; if not, the connection is woken when they may.
-    pub fn has_room(&self) -> bool {
+    /// Ready while messages may come in. If not, the connection is woken when they may.
+    pub fn poll_incoming_room(&self) -> Poll<()> {
         let mut state = lock(&self.state);
         state.is_full = state.ended.is_none() && state.incoming_bytes >= self.queue;
-        !state.is_full
+        match state.is_full {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
     }
 
-    /// True once the application has dealt with every message: it has read them all, and waits for
+    /// Ready once the application has dealt with every message: it has read them all, and waits for
     /// another one. If not, the connection is woken when that is so.
-    pub fn is_settled(&self) -> bool {
+    pub fn poll_settled(&self) -> Poll<()> {
         let mut state = lock(&self.state);
         state.is_ending = state.ended.is_none() && (state.is_busy || !state.incoming.is_empty());
-        !state.is_ending
+        match state.is_ending {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
+        }
     }
 
     /// A message has come. True while more may.
@@ -326,6 +312,20 @@ impl WebSocket {
     }
 }
 
+impl HasRoom for WebSocket {
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        lock(&self.state).room.poll_open(cx)
+    }
+
+    fn has_room(&self) -> bool {
+        lock(&self.state).room.is_open()
+    }
+
+    fn forget(&self, waker: &Waker) {
+        lock(&self.state).room.forget(waker);
+    }
+}
+
 impl State {
     fn receive(&mut self) -> Option<Result<Message, Ended>> {
         match self.incoming.pop_front() {
@@ -342,9 +342,10 @@ impl State {
         }
     }
 
+    /// Whoever waits for anything: the connection has ended.
     fn take_wakers(&mut self) -> Vec<Waker> {
         let mut wakers = std::mem::take(&mut self.receivers);
-        wakers.append(&mut self.senders);
+        wakers.append(&mut self.room.close());
         wakers.extend(self.connection.take());
         wakers
     }

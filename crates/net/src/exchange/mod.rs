@@ -10,6 +10,7 @@ pub mod app;
 mod body;
 pub mod messages;
 pub mod reply;
+pub mod room;
 mod spool;
 
 use std::collections::VecDeque;
@@ -23,6 +24,7 @@ use granian_proto::ResponseHead;
 use self::body::Body;
 pub use self::body::BodyRead;
 use self::reply::Reply;
+use self::room::{HasRoom, SendRoom};
 use crate::runtime::waker::{lock, register, wake};
 
 /// See the module's documentation.
@@ -40,9 +42,8 @@ struct State {
     /// The connection is told whenever the application takes something of the body.
     tells_taking: bool,
     replies: VecDeque<Reply>,
-    reply_bytes: usize,
-    /// Bytes taken over by the connection and not yet by the socket.
-    unsent_bytes: usize,
+    /// For replies.
+    room: SendRoom,
     /// The last reply has been made.
     answered: bool,
     /// The peer has ended its side. It may still read, so replies go on; the application is told.
@@ -51,7 +52,6 @@ struct State {
     over: Option<Over>,
     connection: Option<Waker>,
     body_waiters: Vec<Waker>,
-    space_waiters: Vec<Waker>,
     over_waiters: Vec<Waker>,
 }
 
@@ -87,14 +87,12 @@ impl Exchange {
                 wants_body: false,
                 tells_taking: false,
                 replies: VecDeque::new(),
-                reply_bytes: 0,
-                unsent_bytes: 0,
+                room: SendRoom::new(window),
                 answered: false,
                 left: false,
                 over: None,
                 connection: None,
                 body_waiters: Vec::new(),
-                space_waiters: Vec::new(),
                 over_waiters: Vec::new(),
             }),
             window,
@@ -140,19 +138,9 @@ impl Exchange {
         let lone = state.is_lone_head();
         if lone {
             state.replies.clear();
-            state.reply_bytes = 0;
+            state.room.retract();
         }
         lone
-    }
-
-    /// Ready when another reply would be within bounds, or nobody takes replies any more.
-    pub fn poll_space(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = lock(&self.state);
-        if self.has_space(&state) {
-            return Poll::Ready(());
-        }
-        register(&mut state.space_waiters, cx);
-        Poll::Pending
     }
 
     /// What becomes of another reply.
@@ -160,21 +148,14 @@ impl Exchange {
         let state = lock(&self.state);
         match state.over {
             Some(Over::Disconnected | Over::Refused(_)) => Outlet::Gone,
-            _ if self.has_space(&state) => Outlet::Open,
+            _ if state.room.is_open() => Outlet::Open,
             _ => Outlet::Full,
         }
     }
 
-    /// True when another reply would be within bounds.
-    pub fn is_writable(&self) -> bool {
-        self.has_space(&lock(&self.state))
-    }
-
-    /// True when replies wait that the application was to wait with, and more than a few: it does
-    /// not await what it sends.
+    /// True when so many replies wait that the application can't be waiting for room.
     pub fn is_overrun(&self) -> bool {
-        let state = lock(&self.state);
-        state.over.is_none() && state.reply_bytes >= OVERRUN * self.window
+        lock(&self.state).room.is_overrun()
     }
 
     /// What has come of the body; waits for more if nothing has. At its end (and for a request
@@ -229,9 +210,7 @@ impl Exchange {
     pub fn forget(&self, waker: &Waker) {
         let mut state = lock(&self.state);
         state.body_waiters.retain(|waiter| !waiter.will_wake(waker));
-        state
-            .space_waiters
-            .retain(|waiter| !waiter.will_wake(waker));
+        state.room.forget(waker);
         state.over_waiters.retain(|waiter| !waiter.will_wake(waker));
     }
 
@@ -243,10 +222,6 @@ impl Exchange {
     /// Why the exchange is over, if it is.
     pub fn over(&self) -> Option<Over> {
         lock(&self.state).over()
-    }
-
-    fn has_space(&self, state: &State) -> bool {
-        state.over.is_some() || state.reply_bytes + state.unsent_bytes < self.window
     }
 }
 
@@ -266,11 +241,10 @@ impl Exchange {
         if state.connection.is_none() {
             state.connection = Some(cx.waker().clone());
         }
-        if !head_too && state.is_lone_head() && self.has_space(&state) {
+        if !head_too && state.is_lone_head() && state.room.is_open() {
             return true;
         }
-        state.unsent_bytes += state.reply_bytes;
-        state.reply_bytes = 0;
+        state.room.hand_over();
         if into.is_empty() {
             std::mem::swap(into, &mut state.replies);
         } else {
@@ -289,17 +263,7 @@ impl Exchange {
 
     /// `unsent` bytes of this exchange wait for the socket.
     pub fn set_unsent(&self, unsent: usize) {
-        let waiters = {
-            let mut state = lock(&self.state);
-            if state.unsent_bytes == unsent {
-                return;
-            }
-            state.unsent_bytes = unsent;
-            if state.space_waiters.is_empty() || !self.has_space(&state) {
-                return;
-            }
-            std::mem::take(&mut state.space_waiters)
-        };
+        let waiters = lock(&self.state).room.set_unsent(unsent);
         waiters.into_iter().for_each(Waker::wake);
     }
 
@@ -373,7 +337,7 @@ impl Exchange {
 
     /// Ends the exchange for the application: the peer left, or the response has left.
     pub fn finish(&self, over: Over) {
-        let (body, space, overs, replies) = {
+        let (body, room, overs, replies) = {
             let mut state = lock(&self.state);
             if state.over.is_some() {
                 return;
@@ -383,22 +347,36 @@ impl Exchange {
             state.body.break_off();
             (
                 std::mem::take(&mut state.body_waiters),
-                std::mem::take(&mut state.space_waiters),
+                state.room.close(),
                 std::mem::take(&mut state.over_waiters),
                 std::mem::take(&mut state.replies),
             )
         };
         drop(replies); // outside the lock: they may own Python objects
-        [body, space, overs]
+        [body, room, overs]
             .into_iter()
             .flatten()
             .for_each(Waker::wake);
     }
 }
 
+impl HasRoom for Exchange {
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        lock(&self.state).room.poll_open(cx)
+    }
+
+    fn has_room(&self) -> bool {
+        lock(&self.state).room.is_open()
+    }
+
+    fn forget(&self, waker: &Waker) {
+        lock(&self.state).room.forget(waker);
+    }
+}
+
 impl State {
     fn push(&mut self, reply: Reply) {
-        self.reply_bytes += reply.weight();
+        self.room.add(reply.weight());
         self.replies.push_back(reply);
     }
 
@@ -417,6 +395,3 @@ impl State {
         self.body.read(taken)
     }
 }
-
-/// So many windows may be filled by an application that does not wait for room.
-const OVERRUN: usize = 2;

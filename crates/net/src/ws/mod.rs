@@ -237,7 +237,7 @@ impl<S: Stream> Connection<S> {
         if let Some(ending) = self.ending.take() {
             return self.end(now, *ending);
         }
-        if !self.socket.has_room() {
+        if self.socket.poll_incoming_room().is_pending() {
             if self.wire.io.is_broken() {
                 self.phase = Phase::Closed;
                 return Step::Again;
@@ -277,7 +277,7 @@ impl<S: Stream> Connection<S> {
 
     /// Ends the connection, unless the application is about to answer what came before.
     fn end(&mut self, now: Instant, (event, until): (Event, Instant)) -> Step {
-        if now < until && !self.socket.is_settled() {
+        if now < until && self.socket.poll_settled().is_pending() {
             self.ending = Some(Box::new((event, until)));
             return Step::Wait;
         }

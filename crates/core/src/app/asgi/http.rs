@@ -10,12 +10,12 @@ use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict};
 
 use super::message::{Message, parse};
-use crate::app::awaitable::{Awaitable, Waitable, done, yield_once};
+use crate::app::awaitable::{Awaitable, Waitable};
 use crate::app::call::Call;
 use crate::app::response::{OrderError, Progress};
-use crate::app::space::Space;
+use crate::app::room::sent;
 use crate::python::{EventLoop, attend};
-use granian_net::exchange::{BodyRead, Outlet};
+use granian_net::exchange::BodyRead;
 use granian_net::stream::region::FileRegion;
 
 /// The object whose methods an application gets as `receive` and `send`.
@@ -89,11 +89,7 @@ impl Http {
         let message = parse(message)?;
         let _attention = attend();
         self.handle(message)?;
-        match self.call.exchange.outlet() {
-            Outlet::Open => done(py),
-            Outlet::Full => Awaitable::start(py, Space::new(&self.call.exchange, &self.call)),
-            Outlet::Gone => yield_once(py),
-        }
+        sent(py, &self.call)
     }
 }
 

@@ -15,9 +15,10 @@ use crate::app::awaitable::{Awaitable, Waitable, done, yield_once};
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::response::{OrderError, Progress};
-use crate::app::space::Space;
+use crate::app::room::Room;
 use crate::python::{EventLoop, attend};
 use granian_net::exchange::messages::{Ended, Message, Opening, Sent};
+use granian_net::exchange::room::HasRoom;
 
 /// The object whose methods an application gets as `receive` and `send`.
 #[pyclass(
@@ -72,19 +73,18 @@ impl WebSocket {
                 Sent::MoreAhead => attention.defer(py),
                 Sent::Queued => {
                     drop(attention);
-                    if !session.opening.socket.is_writable() {
-                        let space = Space::new(&session.opening.socket, &session.call);
-                        return Awaitable::start(py, space);
+                    if !session.opening.socket.has_room() {
+                        return Room::wait(py, &session.opening.socket, &session.call);
                     }
                 }
             }
             return done(py);
         }
         session.handle(command)?;
-        if session.call.is_upgraded() || session.call.exchange.is_writable() {
+        if session.call.is_upgraded() || session.call.exchange.has_room() {
             return done(py);
         }
-        Awaitable::start(py, Space::new(&session.call.exchange, &session.call))
+        Room::wait(py, &session.call.exchange, &session.call)
     }
 }
 

@@ -16,14 +16,13 @@ use super::body::{Iteration, Piece, Whole};
 use super::head::{for_each_header, head};
 use super::protocol_error;
 use super::transport::Transport;
-use crate::app::awaitable::{Awaitable, Waitable, done, yield_once};
+use crate::app::awaitable::{Awaitable, Waitable, done};
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::bytes_of;
 use crate::app::response::OrderError;
-use crate::app::space::Space;
+use crate::app::room::sent;
 use crate::python::{EventLoop, attend};
-use granian_net::exchange::Outlet;
 use granian_net::runtime::waker::lock;
 use granian_net::stream::region::FileRegion;
 
@@ -80,16 +79,7 @@ impl Http {
             Err(error) => return Err(protocol_error(py, &error.to_string())),
         }
         drop(attention);
-        self.sent(py)
-    }
-
-    /// The awaitable of what was sent: done, or waiting until the peer has taken enough of it.
-    fn sent<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        match self.call.exchange.outlet() {
-            Outlet::Open => done(py),
-            Outlet::Full => Awaitable::start(py, Space::new(&self.call.exchange, &self.call)),
-            Outlet::Gone => yield_once(py),
-        }
+        sent(py, &self.call)
     }
 
     /// These calls return at once and take effect however often they are made: an application that
@@ -192,7 +182,7 @@ impl Http {
             .inform(head)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
         drop(attention);
-        self.sent(py)
+        sent(py, &self.call)
     }
 
     /// `protocol.push(path, headers)`: makes a further request in the client's place and sends the
@@ -214,7 +204,7 @@ impl Http {
             .push(promise)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
         drop(attention);
-        self.sent(py)
+        sent(py, &self.call)
     }
 
     #[pyo3(signature = (status = 200, headers = None))]

@@ -10,12 +10,13 @@ use pyo3::types::{PyBytes, PyString};
 
 use super::head::for_each_header;
 use super::{closed, protocol_error};
-use crate::app::awaitable::{Awaitable, done};
+use crate::app::awaitable::done;
 use crate::app::call::Call;
 use crate::app::fields::append_trailer_text;
 use crate::app::payload::bytes_of;
-use crate::app::space::Space;
+use crate::app::room::Room;
 use crate::python::attend;
+use granian_net::exchange::room::HasRoom;
 
 /// Sends pieces of a body. The body ends when the application returns.
 #[pyclass(frozen, module = "granian._granian", name = "RSGIHTTPStreamTransport")]
@@ -37,10 +38,10 @@ impl Transport {
         if self.call.exchange.is_closed() {
             return closed(py, &self.call);
         }
-        if self.call.exchange.is_writable() {
+        if self.call.exchange.has_room() {
             return done(py);
         }
-        Awaitable::start(py, Space::new(&self.call.exchange, &self.call))
+        Room::wait(py, &self.call.exchange, &self.call)
     }
 }
 

@@ -18,10 +18,11 @@ use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::{bytes_of, text_of};
 use crate::app::response::Progress;
-use crate::app::space::Space;
+use crate::app::room::Room;
 use crate::app::websocket::{OWN_FIELD, close_code, close_reason, is_own};
 use crate::python::{EventLoop, attend};
 use granian_net::exchange::messages::{Ended, EndedBy, Message as Payload, Opening, Sent};
+use granian_net::exchange::room::HasRoom;
 
 /// The object by which an application accepts or refuses a connection.
 #[pyclass(frozen, module = "granian._granian", name = "RSGIWebsocketProtocol")]
@@ -125,8 +126,8 @@ impl Transport {
             Sent::MoreAhead => attention.defer(py),
             Sent::Queued => {
                 drop(attention);
-                if !socket.is_writable() {
-                    return Awaitable::start(py, Space::new(socket, &self.0.call));
+                if !socket.has_room() {
+                    return Room::wait(py, socket, &self.0.call);
                 }
             }
             Sent::Ended => {

@@ -12,6 +12,7 @@ use pyo3::types::PyDict;
 use super::block::block_on;
 use super::response::Body;
 use crate::app::call::{Call, Outcome};
+use granian_net::exchange::room::HasRoom;
 use granian_net::runtime::waker::lock;
 
 /// A worker's threads and the calls that wait for one.
@@ -124,8 +125,8 @@ impl Pool {
             return;
         };
         while body.step(py) {
-            if !exchange.is_writable() {
-                py.detach(|| block_on(|cx| exchange.poll_space(cx)));
+            if !exchange.has_room() {
+                py.detach(|| block_on(|cx| exchange.poll_room(cx)));
             }
         }
     }

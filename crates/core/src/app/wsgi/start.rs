@@ -13,6 +13,7 @@ use super::block::block_on;
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::bytes_of;
+use granian_net::exchange::room::HasRoom;
 use granian_net::runtime::waker::lock;
 
 /// One request's `start_response`, a method, and the `write` that it returns: the object itself.
@@ -103,8 +104,8 @@ impl Response {
         let data = bytes_of(data.as_any())?;
         self.send_head()?;
         self.call.data(data, false).map_err(order_error)?;
-        if self.may_block && !self.call.exchange.is_writable() {
-            py.detach(|| block_on(|cx| self.call.exchange.poll_space(cx)));
+        if self.may_block && !self.call.exchange.has_room() {
+            py.detach(|| block_on(|cx| self.call.exchange.poll_room(cx)));
         }
         Ok(())
     }

@@ -13,6 +13,7 @@ use crate::close::CloseCause;
 use crate::exchange::Over;
 use crate::exchange::app::BodyWish;
 use crate::exchange::reply::Reply;
+use crate::exchange::room::HasRoom;
 use crate::testing::limits;
 
 #[test]
@@ -98,7 +99,7 @@ fn a_response_waits_for_the_clients_window() {
         exchange.piece(vec![b'x'; 200_000], false);
         wire.bench.settle().await;
         // 65,535 bytes are the window that RFC 9113 gives a client that says nothing.
-        assert!(!exchange.is_writable(), "134,465 bytes wait");
+        assert!(!exchange.has_room(), "134,465 bytes wait");
         let mut body = response.await.unwrap().into_body();
         let mut received = 0;
         while received < 200_000 {
@@ -107,7 +108,7 @@ fn a_response_waits_for_the_clients_window() {
             body.flow_control().release_capacity(data.len()).unwrap();
         }
         wire.bench.settle().await;
-        assert!(exchange.is_writable());
+        assert!(exchange.has_room());
         exchange.send(Reply::End(None));
         while let Some(data) = poll_fn(|cx| body.poll_data(cx)).await {
             assert!(data.unwrap().is_empty());

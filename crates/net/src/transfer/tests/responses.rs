@@ -14,6 +14,7 @@ use super::fake::{Fake, Sent};
 use super::{Carrier, secs};
 use crate::exchange::app::Source;
 use crate::exchange::reply::Reply;
+use crate::exchange::room::HasRoom;
 use crate::exchange::{Exchange, Over};
 use crate::stream::region::FileRegion;
 use crate::transfer::ResetReason;
@@ -116,11 +117,11 @@ fn what_waits_for_the_peer_fills_the_exchange() {
     exchange.start(200);
     exchange.piece(vec![0; 65_536], false);
     case.poll();
-    assert!(!exchange.is_writable());
+    assert!(!exchange.has_room());
     // More than the reply itself weighs beside its bytes.
     case.stream.open(512);
     case.poll();
-    assert!(exchange.is_writable());
+    assert!(exchange.has_room());
 }
 
 #[test]
@@ -142,18 +143,18 @@ fn heads_and_pushes_fill_the_exchange_until_they_are_taken() {
                 _ => Reply::Abort,
             };
             let mut count = 0;
-            while exchange.is_writable() {
+            while exchange.has_room() {
                 exchange.send(make());
                 count += 1;
                 assert!(count < 1000, "no bound");
             }
             carrier.shared.set_clogged(true);
             case.poll();
-            assert!(!exchange.is_writable(), "the connection takes nothing");
+            assert!(!exchange.has_room(), "the connection takes nothing");
             carrier.shared.set_clogged(false);
-            while !exchange.is_writable() {
+            while !exchange.has_room() {
                 case.poll();
-                assert!(exchange.is_writable() || case.was_woken(), "stuck");
+                assert!(exchange.has_room() || case.was_woken(), "stuck");
             }
         }
     }

@@ -1,0 +1,174 @@
+//! `SendRoom`: how many bytes of an application's may be on their way to its peer, and who waits until there are less.
+//! Every queue that an application sends into has one.
+
+use std::task::{Context, Poll, Waker};
+
+use crate::runtime::waker::register;
+
+/// A queue that an application sends into.
+pub trait HasRoom: Send + Sync {
+    /// Ready when more may be sent within bounds, or nobody takes anything any more.
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// True when more may be sent within bounds, or nobody takes anything any more.
+    fn has_room(&self) -> bool;
+
+    /// The wait through `waker` was cancelled.
+    fn forget(&self, waker: &Waker);
+}
+
+/// See the module's documentation.
+pub(crate) struct SendRoom {
+    /// Bytes that may be under way before the application has to wait.
+    window: usize,
+    /// Bytes that the connection has not taken over.
+    queued: usize,
+    /// Bytes taken over by the connection and not yet by the socket.
+    unsent: usize,
+    /// Nothing goes out any more, so that nobody has to wait.
+    is_closed: bool,
+    waiters: Vec<Waker>,
+}
+
+impl SendRoom {
+    /// Room for about `window` bytes.
+    pub(crate) fn new(window: usize) -> Self {
+        Self {
+            window,
+            queued: 0,
+            unsent: 0,
+            is_closed: false,
+            waiters: Vec::new(),
+        }
+    }
+
+    /// True when more may be sent.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_closed || self.queued + self.unsent < self.window
+    }
+
+    /// True when more than twice the window waits for the connection: the application does not wait for room.
+    pub(crate) fn is_overrun(&self) -> bool {
+        !self.is_closed && self.queued >= 2 * self.window
+    }
+
+    /// Ready when more may be sent.
+    pub(crate) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.is_open() {
+            return Poll::Ready(());
+        }
+        register(&mut self.waiters, cx);
+        Poll::Pending
+    }
+
+    /// `bytes` more wait for the connection.
+    pub(crate) fn add(&mut self, bytes: usize) {
+        self.queued += bytes;
+    }
+
+    /// All that the connection has not taken over was taken back.
+    pub(crate) fn retract(&mut self) {
+        self.queued = 0;
+    }
+
+    /// The connection takes over all that is queued.
+    pub(crate) fn hand_over(&mut self) {
+        self.unsent += std::mem::take(&mut self.queued);
+    }
+
+    /// `unsent` bytes of what the connection has taken over wait for the socket. Gives who is to be woken.
+    #[must_use]
+    pub(crate) fn set_unsent(&mut self, unsent: usize) -> Vec<Waker> {
+        self.unsent = unsent;
+        if self.waiters.is_empty() || !self.is_open() {
+            return Vec::new();
+        }
+        std::mem::take(&mut self.waiters)
+    }
+
+    /// Nothing goes out any more. Gives who is to be woken.
+    #[must_use]
+    pub(crate) fn close(&mut self) -> Vec<Waker> {
+        self.is_closed = true;
+        std::mem::take(&mut self.waiters)
+    }
+
+    /// The wait through `waker` was cancelled.
+    pub(crate) fn forget(&mut self, waker: &Waker) {
+        self.waiters.retain(|waiter| !waiter.will_wake(waker));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::task::Wake;
+
+    use super::*;
+
+    struct Nobody;
+
+    impl Wake for Nobody {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    fn is_ready(room: &mut SendRoom, waker: &Waker) -> bool {
+        room.poll_open(&mut Context::from_waker(waker)).is_ready()
+    }
+
+    #[test]
+    fn what_is_queued_and_what_is_unsent_count_together() {
+        let waker = Waker::from(Arc::new(Nobody));
+        let mut room = SendRoom::new(100);
+        room.add(60);
+        assert!(room.is_open());
+        room.hand_over();
+        room.add(39);
+        assert!(room.is_open());
+        room.add(1);
+        assert!(!room.is_open() && !is_ready(&mut room, &waker));
+        assert!(room.set_unsent(60).is_empty(), "nothing has become less");
+        assert_eq!(room.set_unsent(59).len(), 1);
+        assert!(is_ready(&mut room, &waker));
+        room.retract();
+        assert!(room.is_open());
+        room.hand_over();
+        assert!(room.set_unsent(0).is_empty(), "nobody waits");
+    }
+
+    #[test]
+    fn who_does_not_wait_overruns() {
+        let mut room = SendRoom::new(100);
+        room.add(199);
+        assert!(!room.is_overrun());
+        room.add(1);
+        assert!(room.is_overrun());
+        room.hand_over();
+        assert!(!room.is_overrun(), "the connection has taken it");
+        room.add(500);
+        assert!(room.close().is_empty());
+        assert!(!room.is_overrun() && room.is_open());
+    }
+
+    #[test]
+    fn the_end_lets_everybody_go() {
+        let (one, other) = (Waker::from(Arc::new(Nobody)), Waker::from(Arc::new(Nobody)));
+        let mut room = SendRoom::new(1);
+        room.add(1);
+        for waker in [&one, &one, &other] {
+            assert!(!is_ready(&mut room, waker));
+        }
+        assert_eq!(room.close().len(), 2, "each once, however often it asks");
+        assert!(is_ready(&mut room, &one));
+    }
+
+    #[test]
+    fn a_wait_that_was_cancelled_is_not_kept() {
+        let waker = Waker::from(Arc::new(Nobody));
+        let mut room = SendRoom::new(1);
+        room.add(1);
+        assert!(!is_ready(&mut room, &waker));
+        room.forget(&waker);
+        assert!(room.close().is_empty());
+    }
+}
