@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import multiprocessing
 import pickle
 import threading
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from typing import Any
 from ..config import Config
 from ..errors import ConfigurationError
 from ..supervisor.handle import WorkerHandle
-from ..supervisor.process import ProcessHandle
+from ..supervisor.process import ProcessHandle, start_method
 from ..worker.child import run_worker
 from ..worker.spec import Loader, WorkerSpec
 from .common import AbstractServer
@@ -23,16 +22,20 @@ from .common import AbstractServer
 class MPServer(AbstractServer):
     """Serves with processes, which run Python code at the same time."""
 
+    def _check(self) -> None:
+        # Before an application is loaded here, which may set another one.
+        self._method = start_method()
+
     def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[WorkerSpec], WorkerHandle]:
         target = spawn_target or run_worker
-        return lambda spec: ProcessHandle(spec, target)
+        return lambda spec: ProcessHandle(spec, target, self._method)
 
     def _make_loader(self, loader: Loader | None) -> Loader | None:
-        if multiprocessing.get_start_method() != "fork":
+        if self._method != "fork":
             self._check_passing(loader)
         if not self.config.preload:
             return loader
-        if multiprocessing.get_start_method() != "fork":
+        if self._method != "fork":
             raise ConfigurationError("preload", "needs workers that are forked")
         if self.config.reload:
             raise ConfigurationError("preload", "what is loaded once cannot be reloaded")

@@ -6,7 +6,6 @@ cannot start leaves the old worker serving and is tried again later and later.
 
 from __future__ import annotations
 
-import os
 import random
 import time
 from collections import deque
@@ -266,7 +265,6 @@ class Crew:
             request_limit=config.max_requests + jitter if config.max_requests else None,
             environment=self.environment,
             loader=self._plan.loader,
-            supervisor=os.getpid(),
         )
         try:
             worker = self._plan.launch(spec)

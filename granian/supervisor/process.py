@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import multiprocessing
 import os
 import signal
 import socket
+import sys
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import sendfds
@@ -28,19 +31,30 @@ class HasDescriptor(Protocol):
 
 
 class ProcessHandle(WorkerHandle):
-    """Starts a process at once."""
+    """Starts a process at once, by the method of that name."""
 
-    def __init__(self, spec: WorkerSpec, target: Target = run_worker) -> None:
+    def __init__(self, spec: WorkerSpec, target: Target = run_worker, method: str | None = None) -> None:
         super().__init__(spec)
         self.pipe, theirs = multiprocessing.Pipe()
         keep_from_workers(self.pipe)
+        method = method or start_method()
+        stdin = _standard_input() if spec.config.workers == 1 or spec.config.reload else None
+        spec = dataclasses.replace(
+            spec,
+            # The parent of a process from a fork server is the fork server.
+            supervisor=0 if method == "forkserver" else os.getpid(),
+            start_method=multiprocessing.get_start_method(allow_none=True),
+            stdin=stdin,
+        )
         try:
-            self._process = start_process(target, (spec, theirs), "granian-worker")
+            self._process = start_process(target, (spec, theirs), "granian-worker", method)
         except BaseException:
             self.pipe.close()
             raise
         finally:
             theirs.close()
+            if stdin is not None:
+                stdin.close()
         self._sentinel = Sentinel(self._process)
         keep_from_workers(self._sentinel)
 
@@ -62,6 +76,9 @@ class ProcessHandle(WorkerHandle):
         return self._process.exitcode
 
     def stop(self) -> None:
+        # The application may have taken the signal for itself, or blocked it. The pipe comes first: if a handler of the
+        # application's ends the worker, the worker knows why.
+        self.send(Command.STOP)
         self._signal(signal.SIGTERM)
 
     def kill(self) -> None:
@@ -71,7 +88,8 @@ class ProcessHandle(WorkerHandle):
         self._signal(signal.SIGUSR2)
 
     def reopen_logs(self) -> None:
-        self._signal(signal.SIGUSR1)
+        # By the pipe, as the application may have taken the signal for itself.
+        self.send(Command.REOPEN_LOGS)
 
     def _listen(self, position: int, listener: socket.socket) -> bool:
         if self.pipe is None:
@@ -101,21 +119,70 @@ class ProcessHandle(WorkerHandle):
                 pass
 
 
-def start_process(target: Callable[..., None], arguments: tuple[Any, ...], name: str) -> BaseProcess:
-    """Starts a process by the method that is set; `target` also gets the descriptors that it must close."""
-    context: Any = multiprocessing.get_context()
-    is_fork = context.get_start_method() == "fork"
+def start_method() -> str:
+    """The method that the program has set, or the platform's; it is not set thereby, the application may do that."""
+    return multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+
+
+def start_process(
+    target: Callable[..., None], arguments: tuple[Any, ...], name: str, method: str | None = None
+) -> BaseProcess:
+    """Starts a process by the method of that name; `target` also gets the descriptors that it must close."""
+    method = method or start_method()
+    context: Any = multiprocessing.get_context(method)
+    is_fork = method == "fork"
     process: BaseProcess = context.Process(
-        target=target, name=name, args=(*arguments, _parents_own() if is_fork else [])
+        target=target, name=name, args=(*arguments, _parents_own() if is_fork else []), daemon=False
     )
     # Until the child has handlers of its own, the parent's must not run in it.
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, BLOCKED) if is_fork else None
     try:
-        process.start()
+        with _undecided(), _allowed_children():
+            process.start()
     finally:
         if mask is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     return process
+
+
+@contextmanager
+def _undecided() -> Iterator[None]:
+    """Leaves the default method open if it is: a start by any method but fork reads it, which settles it."""
+    chosen: str | None = multiprocessing.get_start_method(allow_none=True)
+    try:
+        yield
+    finally:
+        if chosen is None:
+            multiprocessing.set_start_method(None, force=True)
+
+
+@contextmanager
+def _allowed_children() -> Iterator[None]:
+    """Lets a daemonic process have children.
+
+    multiprocessing refuses that: it ends a daemonic process by a signal, and its children would stay behind. Workers
+    end with their supervisor.
+    """
+    current = multiprocessing.current_process()
+    is_daemonic = current.daemon
+    if is_daemonic:
+        current.daemon = False
+    try:
+        yield
+    finally:
+        if is_daemonic:
+            current.daemon = True
+
+
+def _standard_input() -> Connection | None:
+    """A copy of this process's, in a form that any process can be given; multiprocessing closes it in children."""
+    try:
+        if sys.stdin is None or sys.stdin.closed or sys.stdin.fileno() != 0:
+            return None
+        return Connection(os.dup(0), writable=False)
+    except (AttributeError, OSError, ValueError):
+        # Closed, or put in the place of by something that is no file.
+        return None
 
 
 def keep_from_workers(item: HasDescriptor) -> None:

@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from ..forks import install, uninstall
 from ..worker.signals import ignore
 from .process import keep_from_workers
 
@@ -42,7 +43,7 @@ class SignalWatch:
             self.is_active = True
             self._previous_descriptor = signal.set_wakeup_fd(self._writer.fileno(), warn_on_full_buffer=False)
             for signum in WATCHED:
-                self._previous[signum] = signal.signal(signum, ignore)
+                self._previous[signum] = install(signum, ignore)
         keep_from_workers(self._reader)
         keep_from_workers(self._writer)
         return self
@@ -52,7 +53,7 @@ class SignalWatch:
             self.is_active = False
             signal.set_wakeup_fd(self._previous_descriptor)
         for signum, handler in self._previous.items():
-            signal.signal(signum, handler if handler is not None else signal.SIG_DFL)
+            uninstall(signum, handler)
         self._previous.clear()
         self._reader.close()
         self._writer.close()
@@ -70,7 +71,7 @@ class SignalWatch:
             raise Interrupted
 
         for signum in STOPS:
-            signal.signal(signum, interrupt)
+            install(signum, interrupt)
         insisting = threading.Thread(target=self._insist, args=(noticed,), name="signals", daemon=True)
         insisting.start()
         try:
@@ -78,7 +79,7 @@ class SignalWatch:
         finally:
             noticed.set()
             for signum in STOPS:
-                signal.signal(signum, ignore)
+                install(signum, ignore)
             insisting.join()
 
     def _insist(self, noticed: threading.Event) -> None:

@@ -35,6 +35,10 @@ def run_worker(spec: WorkerSpec, pipe: Connection, inherited: list[int]) -> None
         if "allocator" not in disabled():
             set_allocator_parameters()
     set_title(spec.title)
+    # This process's own start has settled it.
+    multiprocessing.set_start_method(spec.start_method, force=True)
+    if spec.stdin is not None:
+        take_stdin(spec.stdin)
     config = spec.config
     configure_logging(config.log_level, config.log_dictconfig, config.log_enabled)
 
@@ -46,8 +50,15 @@ def run_worker(spec: WorkerSpec, pipe: Connection, inherited: list[int]) -> None
     handle_dumps(life)
     pipe.send((Report.BOOTING, None))
     code = life.run()
-    guard.arm(THREADS_TIMEOUT if guard.deadline is None else guard.left())
+    guard.leave(max(LEFTOVERS_TIMEOUT, config.background_timeout / 2))
     sys.exit(code)
+
+
+def take_stdin(stdin: Connection) -> None:
+    """Gives this process a standard input again, for `breakpoint()`: multiprocessing has closed it."""
+    os.dup2(stdin.fileno(), 0)
+    stdin.close()
+    sys.stdin = open(0, closefd=False)  # noqa: SIM115 (it stays open)
 
 
 def die_with_parent(parent: int) -> None:
@@ -58,11 +69,11 @@ def die_with_parent(parent: int) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
     except (OSError, AttributeError):
         return
-    if parent and os.getppid() != parent and multiprocessing.get_start_method(allow_none=True) == "fork":
+    if parent and os.getppid() != parent:
         # The parent died before prctl was called.
         os._exit(0)
 
 
 PR_SET_PDEATHSIG = 1
-# Seconds for non-daemon threads to end after a worker has ended without being asked.
-THREADS_TIMEOUT = 5.0
+# Seconds that threads and child processes have to end once the worker has.
+LEFTOVERS_TIMEOUT = 1.0

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection
 from typing import Any
 
+from .. import forks
 from .._granian import Worker
 from .._loops import loops
 from ..constants import Interfaces
@@ -23,8 +24,8 @@ from ..interfaces.detect import detect
 from ..log import logger
 from ..start_errors import describe
 from ..tasks import cancel_all, others, resolve, taken, when_done
-from .logfiles import keep_loggers
-from .pipe import WorkerPipe
+from .logfiles import keep_loggers, reopen_log_files
+from .pipe import WorkerPipe, uninterrupted
 from .report import Command, Report
 from .request_limit import counted_turn
 from .serving import Serving
@@ -39,6 +40,7 @@ class WorkerLife:
         self.loop: asyncio.AbstractEventLoop | None = None
         # The exit code of the process, even if it ends before `run` returns.
         self.exit_code = 0
+        self._process = os.getpid()
         self._pipe = WorkerPipe(pipe)
         self._serving: Serving | None = None
         self._lifespan: Lifespan | None = None
@@ -86,8 +88,7 @@ class WorkerLife:
             return
         self._stopping = True
         self._deadline = time.monotonic() + self.spec.drain_timeout
-        self.on_stopping(self.spec.drain_timeout + GRACE)
-        self.call_soon(self._handle_stop)
+        self._begin_stop()
 
     def request_cancel(self) -> None:
         """Ends the drain at once."""
@@ -167,6 +168,15 @@ class WorkerLife:
             try:
                 loop.run_until_complete(self._main)
             except (SystemExit, KeyboardInterrupt) as error:
+                if os.getpid() != self._process:
+                    forks.leave(error)
+                # It may be how the application itself answers the signal that tells this worker to stop.
+                self._handle_commands()
+                if self._stopping:
+                    logger.debug("The application has left with %r", error)
+                    # The handler may have run in the middle of it.
+                    self._begin_stop()
+                    continue
                 logger.error("The application has left with %r, stopping", error)
                 self._reason = f"the application has left with {error!r}"
                 self.exit_code = 1
@@ -230,8 +240,9 @@ class WorkerLife:
 
     def _handle_commands(self) -> None:
         try:
-            for command, value in self._pipe.commands():
-                self._handle_command(command, value)
+            with uninterrupted():
+                for command, value in self._pipe.commands():
+                    self._handle_command(command, value)
         except EOFError:
             # The supervisor is dead.
             self._pipe.unwatch()
@@ -249,8 +260,14 @@ class WorkerLife:
                 self._is_replaced = True
             case Command.STOP:
                 self.request_stop()
+            case Command.REOPEN_LOGS:
+                reopen_log_files()
             case Command.CANCEL:
                 self.request_cancel()
+
+    def _begin_stop(self) -> None:
+        self.on_stopping(self.spec.drain_timeout + GRACE)
+        self.call_soon(self._handle_stop)
 
     def _handle_stop(self) -> None:
         self._stop.set()

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import select
+import signal
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import recv_handle
 from typing import Any
@@ -66,3 +68,13 @@ class WorkerPipe:
     def listener(self) -> socket.socket:
         """The socket that follows a command."""
         return socket.socket(fileno=recv_handle(self._connection))
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Keeps handlers of the application's from raising, as `sys.exit` does, in the middle of a message."""
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGTERM, signal.SIGINT))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)

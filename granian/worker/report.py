@@ -31,7 +31,9 @@ class Command(Enum):
     RELOAD_TLS = "reload_tls"
     # Another worker is there in this one's place; comes before the stop.
     REPLACED = "replaced"
-    # Drain: for a thread, which no signal can be sent to.
+    # Drain. Threads and applications that have taken the signal get no other word.
     STOP = "stop"
     # End the drain: requests that still run are cancelled.
     CANCEL = "cancel"
+    # Open log files anew.
+    REOPEN_LOGS = "reopen_logs"

@@ -9,6 +9,7 @@ import socket
 import sys
 from types import FrameType
 
+from ..forks import install
 from ..log import logger
 from ..tasks import stack_of
 from .life import WorkerLife
@@ -23,7 +24,7 @@ def reset_signals() -> None:
     for signum in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU):
         # Meant for the supervisor, even if the whole group gets it. Programs that the application starts would inherit
         # SIG_IGN; they do not inherit a handler.
-        signal.signal(signum, ignore)
+        install(signum, ignore)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
 
@@ -57,8 +58,8 @@ def handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
         life.request_stop()
 
     for signum in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(signum, handle_stop)
-    signal.signal(signal.SIGUSR1, lambda signum, frame: life.call_soon(reopen_log_files))
+        install(signum, handle_stop)
+    install(signal.SIGUSR1, lambda signum, frame: life.call_soon(reopen_log_files))
 
 
 def handle_dumps(life: WorkerLife) -> None:
@@ -72,7 +73,7 @@ def handle_dumps(life: WorkerLife) -> None:
             # representation of a task runs code of the application. The interrupted code gets no error from here.
             pass
 
-    signal.signal(signal.SIGUSR2, handle_dump)
+    install(signal.SIGUSR2, handle_dump)
     if sys.stderr is not None:
         try:
             faulthandler.register(signal.SIGUSR2, file=sys.stderr, all_threads=True, chain=True)

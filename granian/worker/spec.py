@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
 from typing import Any
 
 from ..config import Config
@@ -38,4 +39,9 @@ class WorkerSpec:
     environment: dict[str, str] = field(default_factory=dict)
     loader: Loader | None = None
     roles: Roles = field(default_factory=Roles)
+    # The process that must live as long as this one; 0 for none that is known.
     supervisor: int = 0
+    # The method that the program has set for its own processes; None leaves that to the application.
+    start_method: str | None = None
+    # The supervisor's standard input, if the worker is to have it.
+    stdin: Connection | None = None
