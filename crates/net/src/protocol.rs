@@ -66,11 +66,12 @@ async fn serve_http<S: Stream>(io: S, peer: Arc<Peer>, service: Rc<Service>, han
     let http1 = Connection::new(io, Arc::clone(&peer), Rc::clone(&service), handle.clone());
     // Each protocol's state is boxed, so that no connection pays for the largest one.
     match Box::pin(http1.run()).await {
-        Next::Close => {}
+        Next::Close(cause) => service.note_closed(&peer, cause),
         Next::Http2(opened) => Box::pin(h2::serve(opened, peer, service, handle)).await,
         Next::WebSocket(upgraded) => {
-            let connection = ws::Connection::new(*upgraded, service, handle);
-            Box::pin(connection.run()).await;
+            let connection = ws::Connection::new(*upgraded, Rc::clone(&service), handle);
+            let cause = Box::pin(connection.run()).await;
+            service.note_closed(&peer, cause);
         }
     }
 }

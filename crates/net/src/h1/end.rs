@@ -8,7 +8,9 @@ use granian_proto::{Event, PeerError};
 use super::slot::Slot;
 use super::{Connection, Phase};
 use crate::bounds::LINGER;
+use crate::close::CloseCause;
 use crate::exchange::Over;
+use crate::service::Stage;
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
 
@@ -20,19 +22,51 @@ impl<S: Stream> Connection<S> {
             .drain_deadline()
             .is_some_and(|until| until <= self.handle.now())
         {
-            self.close(cx);
+            self.close(cx, CloseCause::Drained);
         }
     }
 
+    /// Ends at once, whatever is under way.
+    pub(super) fn end_now(&mut self, cause: CloseCause) {
+        self.phase = Phase::Closed(self.first_cause(cause));
+    }
+
+    /// Ends behind what is queued.
+    pub(super) fn flush(&mut self, cause: CloseCause) {
+        let cause = self.first_cause(cause);
+        self.phase = Phase::Flushing { cut: false, cause };
+    }
+
     /// Closes a connection on which nothing is due. With TLS the peer is told (RFC 8446, 6.1).
-    pub(super) fn close(&mut self, cx: &mut Context<'_>) {
-        self.phase = if self.wire.poll_end(cx, self.handle.now()).is_ready() {
-            Phase::Closed
+    pub(super) fn close(&mut self, cx: &mut Context<'_>, cause: CloseCause) {
+        if self.wire.poll_end(cx, self.handle.now()).is_ready() {
+            self.end_now(cause);
         } else {
             // The next step sees to how long that may take.
             cx.waker().wake_by_ref();
-            Phase::Flushing { cut: false }
-        };
+            self.flush(cause);
+        }
+    }
+
+    /// What began the end stays its cause.
+    fn first_cause(&self, cause: CloseCause) -> CloseCause {
+        match self.phase {
+            Phase::Flushing { cause, .. }
+            | Phase::Lingering { cause, .. }
+            | Phase::Closed(cause) => cause,
+            _ => cause,
+        }
+    }
+
+    /// Why nothing comes behind the last response.
+    pub(super) fn closing_cause(&self) -> CloseCause {
+        if self.ended {
+            CloseCause::PeerClosed
+        } else if self.service.stage.get() == Stage::Serving {
+            CloseCause::Answered
+        } else {
+            CloseCause::Drained
+        }
     }
 
     pub(super) fn drain_deadline(&self) -> Option<Instant> {
@@ -48,8 +82,13 @@ impl<S: Stream> Connection<S> {
     /// Cuts the connection behind what is queued: the peer must not take it for a whole response.
     pub(super) fn abort(&mut self) {
         let cut = self.cut_if_close_delimited();
+        // An application that is told of a peer that leaves often has nothing more to say.
+        let cause = match self.ended || self.wire.io.is_hung_up() {
+            true => CloseCause::PeerClosed,
+            false => CloseCause::Aborted,
+        };
         self.slot.finish(Over::Disconnected);
-        self.phase = Phase::Flushing { cut };
+        self.phase = Phase::Flushing { cut, cause };
     }
 
     /// A response whose end is that of the connection ends by a reset. True if it does.
@@ -65,7 +104,8 @@ impl<S: Stream> Connection<S> {
     pub(super) fn refuse_http1(&mut self, event: &Event) {
         match event {
             Event::Request(_) => self.refuse(PeerError::Version),
-            _ => self.phase = Phase::Flushing { cut: false },
+            Event::Refused(error) => self.flush(CloseCause::Refused(*error)),
+            Event::Data(_) | Event::End(_) => self.flush(CloseCause::Refused(PeerError::Version)),
         }
     }
 
@@ -78,19 +118,29 @@ impl<S: Stream> Connection<S> {
             .engine
             .send_refusal(error, &date, self.wire.output.tail());
         let cut = self.cut_if_close_delimited();
+        let cause = match error {
+            PeerError::TimedOut if self.slot.is_empty() => CloseCause::HeadTimeout,
+            PeerError::TimedOut => CloseCause::BodyTimeout,
+            error => CloseCause::Refused(error),
+        };
         self.slot.finish(match is_told {
             true => Over::Refused(error.status()),
             false => Over::Disconnected,
         });
-        self.phase = Phase::Flushing { cut };
+        self.phase = Phase::Flushing { cut, cause };
     }
 
-    pub(super) fn step_flushing(&mut self, cx: &mut Context<'_>, cut: bool) -> Step {
+    pub(super) fn step_flushing(
+        &mut self,
+        cx: &mut Context<'_>,
+        cut: bool,
+        cause: CloseCause,
+    ) -> Step {
         if !self.wire.output.is_empty() {
             return Step::Wait;
         }
         if cut {
-            self.phase = Phase::Closed;
+            self.end_now(cause);
             return Step::Again;
         }
         // Of a peer that has ended its side nothing more comes, nor should anything where it has sent
@@ -102,22 +152,31 @@ impl<S: Stream> Connection<S> {
             return Step::Wait;
         }
         self.phase = if closes {
-            Phase::Closed
+            Phase::Closed(cause)
         } else if is_over {
-            Phase::Lingering(now)
+            Phase::Lingering { until: now, cause }
         } else {
-            Phase::Lingering(now + LINGER)
+            let until = now + LINGER;
+            Phase::Lingering { until, cause }
         };
         Step::Again
     }
 
-    pub(super) fn step_lingering(&mut self, cx: &mut Context<'_>, until: Instant) -> Step {
+    pub(super) fn step_lingering(
+        &mut self,
+        cx: &mut Context<'_>,
+        until: Instant,
+        cause: CloseCause,
+    ) -> Step {
         let now = self.handle.now();
         let lingered = self.wire.poll_linger(cx, now, until, &self.service.buffers);
         match lingered {
             Poll::Pending => Step::Wait,
             Poll::Ready(until) => {
-                self.phase = until.map_or(Phase::Closed, Phase::Lingering);
+                self.phase = match until {
+                    Some(until) => Phase::Lingering { until, cause },
+                    None => Phase::Closed(cause),
+                };
                 Step::Again
             }
         }

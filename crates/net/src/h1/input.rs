@@ -6,6 +6,7 @@ use granian_proto::h2::PREFACE;
 
 use super::{Connection, Phase};
 use crate::bounds::READ_SIZE;
+use crate::close::CloseCause;
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
 
@@ -22,7 +23,7 @@ impl<S: Stream> Connection<S> {
             return Step::Wait;
         }
         if self.ended || self.engine.is_closing() {
-            self.phase = Phase::Flushing { cut: false };
+            self.flush(self.closing_cause());
             return Step::Again;
         }
         self.read(cx)
@@ -34,8 +35,9 @@ impl<S: Stream> Connection<S> {
         }
         let current = self.slot.current();
         if current.is_none() && self.engine.is_closing() {
-            self.phase = Phase::Flushing { cut: false };
-            return self.step_flushing(cx, false);
+            let cause = self.closing_cause();
+            self.flush(cause);
+            return self.step_flushing(cx, false, cause);
         }
         if self.pull() {
             return Step::Again;
@@ -53,7 +55,7 @@ impl<S: Stream> Connection<S> {
             return Step::Again;
         }
         if self.ended && self.slot.current().is_none() {
-            self.phase = Phase::Flushing { cut: false };
+            self.flush(CloseCause::PeerClosed);
             return Step::Again;
         }
         if has_room && !self.ended && self.may_read() {
@@ -69,7 +71,7 @@ impl<S: Stream> Connection<S> {
     /// and nobody has read goes with it.
     pub(super) fn wait_or_close(&mut self) -> Step {
         if self.wire.io.is_broken() {
-            self.phase = Phase::Closed;
+            self.end_now(CloseCause::PeerLost);
             return Step::Again;
         }
         Step::Wait
@@ -109,7 +111,7 @@ impl<S: Stream> Connection<S> {
             }
             Poll::Ready(Ok(_)) => Step::Again,
             Poll::Ready(Err(_)) => {
-                self.phase = Phase::Closed;
+                self.end_now(CloseCause::PeerLost);
                 Step::Wait
             }
         }

@@ -23,6 +23,7 @@ use granian_proto::{Timeout, h1};
 
 use self::slot::Slot;
 use crate::bounds::STEPS_PER_TURN;
+use crate::close::CloseCause;
 use crate::exchange::app::Peer;
 use crate::exchange::messages::Opening;
 use crate::h2;
@@ -36,8 +37,8 @@ use crate::ws::Upgraded;
 
 /// What is to become of a stream when HTTP/1 is done with it.
 pub(crate) enum Next<S> {
-    /// Nothing: it is closed.
-    Close,
+    /// Nothing: it is closed, for this cause.
+    Close(CloseCause),
     /// The peer speaks HTTP/2, by prior knowledge or after an upgrade.
     Http2(h2::Opened<S>),
     /// It was upgraded.
@@ -69,11 +70,15 @@ enum Phase {
     /// look like a proper one: only that would tell the peer that it has everything.
     Flushing {
         cut: bool,
+        cause: CloseCause,
     },
-    /// The sending side is closed; what the peer still sends is thrown away, so that closing does
+    /// The sending side is closed; what the peer still sends is thrown away until then, so that closing does
     /// not reset what it has not read yet (RFC 9112, 9.6).
-    Lingering(Instant),
-    Closed,
+    Lingering {
+        until: Instant,
+        cause: CloseCause,
+    },
+    Closed(CloseCause),
     /// The stream belongs to HTTP/2 now: the peer has sent its preface, or is to send it behind an upgrade.
     Http2(Option<Box<h2::Upgrade>>),
     /// The stream belongs to the WebSocket protocol now.
@@ -134,7 +139,11 @@ impl<S: Stream> Connection<S> {
                 deflation: opening.handshake.deflation(),
                 socket: opening.socket,
             })),
-            _ => Next::Close,
+            Phase::Closed(cause)
+            | Phase::Flushing { cause, .. }
+            | Phase::Lingering { cause, .. } => Next::Close(cause),
+            // Left only by a task that is dropped.
+            Phase::Sniffing | Phase::Serving => Next::Close(CloseCause::Cancelled),
         }
     }
 
@@ -163,11 +172,11 @@ impl<S: Stream> Connection<S> {
                 self.write(cx);
             }
             let step = match self.phase {
-                Phase::Closed | Phase::Http2(_) | Phase::Upgraded(_) => return,
+                Phase::Closed(_) | Phase::Http2(_) | Phase::Upgraded(_) => return,
                 Phase::Sniffing => self.step_sniffing(cx),
                 Phase::Serving => self.step_serving(cx),
-                Phase::Flushing { cut } => self.step_flushing(cx, cut),
-                Phase::Lingering(until) => self.step_lingering(cx, until),
+                Phase::Flushing { cut, cause } => self.step_flushing(cx, cut, cause),
+                Phase::Lingering { until, cause } => self.step_lingering(cx, until, cause),
             };
             if matches!(step, Step::Wait) {
                 // Behind the reading: this thread may have been busy past the deadline.
@@ -183,8 +192,8 @@ impl<S: Stream> Connection<S> {
             }
         }
         self.write(cx);
-        if let Phase::Flushing { cut } = self.phase {
-            self.step_flushing(cx, cut);
+        if let Phase::Flushing { cut, cause } = self.phase {
+            self.step_flushing(cx, cut, cause);
         }
         cx.waker().wake_by_ref();
     }
@@ -193,7 +202,7 @@ impl<S: Stream> Connection<S> {
         match self.service.stage.get() {
             Stage::Serving => {}
             Stage::Draining => self.engine.disable_keep_alive(),
-            Stage::Cancelled => self.phase = Phase::Closed,
+            Stage::Cancelled => self.end_now(CloseCause::Cancelled),
         }
     }
 
@@ -210,18 +219,21 @@ impl<S: Stream> Connection<S> {
     /// Nothing more is to be done here.
     fn is_done(&self) -> bool {
         let phase = &self.phase;
-        matches!(phase, Phase::Closed | Phase::Http2(_) | Phase::Upgraded(_))
+        matches!(
+            phase,
+            Phase::Closed(_) | Phase::Http2(_) | Phase::Upgraded(_)
+        )
     }
 
     fn handle_deadlines(&mut self) {
         let now = self.handle.now();
-        if let Phase::Lingering(until) = self.phase
+        if let Phase::Lingering { until, cause } = self.phase
             && until <= now
         {
-            self.phase = Phase::Closed;
+            self.end_now(cause);
         }
         if self.wire.check_stall(now) {
-            self.phase = Phase::Closed;
+            self.end_now(CloseCause::WriteTimeout);
         }
     }
 
@@ -232,8 +244,10 @@ impl<S: Stream> Connection<S> {
             return false;
         }
         match self.engine.handle_timeout(now) {
-            Some(Timeout::Idle) if self.wire.output.is_empty() => self.close(cx),
-            Some(Timeout::Idle) => self.phase = Phase::Flushing { cut: false },
+            Some(Timeout::Idle) if self.wire.output.is_empty() => {
+                self.close(cx, CloseCause::IdleTimeout);
+            }
+            Some(Timeout::Idle) => self.flush(CloseCause::IdleTimeout),
             Some(Timeout::Refuse(error)) => self.refuse(error),
             None => return false,
         }
@@ -242,7 +256,7 @@ impl<S: Stream> Connection<S> {
 
     fn set_deadline(&self) {
         let lingering = match self.phase {
-            Phase::Lingering(until) => Some(until),
+            Phase::Lingering { until, .. } => Some(until),
             _ => None,
         };
         let head = self
@@ -268,8 +282,7 @@ impl<S: Stream> Connection<S> {
     fn write(&mut self, cx: &mut Context<'_>) {
         let last = self.writes_last();
         if self.wire.write(cx, self.handle.now(), last).is_err() {
-            self.phase = Phase::Closed;
-            return;
+            return self.end_now(CloseCause::PeerLost);
         }
         let unsent = self.wire.take_unsent();
         if let (Some(current), Some(unsent)) = (self.slot.current(), unsent) {
@@ -280,7 +293,7 @@ impl<S: Stream> Connection<S> {
     /// Nothing follows what is queued but the end of our side.
     fn writes_last(&self) -> bool {
         let is_closing = match self.phase {
-            Phase::Flushing { cut } => !cut,
+            Phase::Flushing { cut, .. } => !cut,
             _ => self.engine.is_closing(),
         };
         is_closing && self.slot.is_empty()

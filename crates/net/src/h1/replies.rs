@@ -7,6 +7,7 @@ use granian_proto::{Content, SendError};
 use super::slot::{Current, Slot};
 use super::{Connection, Phase};
 use crate::bounds::HEAD_HOLD;
+use crate::close::CloseCause;
 use crate::exchange::Over;
 use crate::exchange::reply::Reply;
 use crate::stream::socket::Stream;
@@ -55,7 +56,7 @@ impl<S: Stream> Connection<S> {
             let current = self.slot.current_mut();
             let opened = current.and_then(|current| current.websocket.take());
             self.slot.finish(Over::Answered);
-            self.phase = opened.map_or(Phase::Closed, Phase::Upgraded);
+            self.phase = opened.map_or(Phase::Closed(CloseCause::Aborted), Phase::Upgraded);
         } else if self.engine.is_response_complete() {
             self.slot.finish(Over::Answered);
             self.service.handled.set(self.service.handled.get() + 1);

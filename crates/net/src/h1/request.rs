@@ -8,9 +8,10 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use granian_proto::{BodyLength, Event, PeerError, ws};
 
+use super::Connection;
 use super::slot::{Current, Held, Pulled, Slot};
-use super::{Connection, Phase};
 use crate::admission::queue::{Permit, Place};
+use crate::close::CloseCause;
 use crate::exchange::Exchange;
 use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{Opening, WebSocket};
@@ -36,7 +37,7 @@ impl<S: Stream> Connection<S> {
             Slot::Held(held) if held.wish == BodyWish::Whole => {
                 if held.exchange.spool_body(data).is_err() {
                     // No room on the disk: nothing can be promised.
-                    self.phase = Phase::Flushing { cut: false };
+                    self.flush(CloseCause::SpoolFailed);
                 }
             }
             Slot::Held(held) => held.exchange.push_body(data),

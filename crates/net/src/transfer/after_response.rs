@@ -43,7 +43,7 @@ impl<S: StreamIo> OpenWebSocket<S> {
         }
         let over = self.connection.poll(cx);
         self.alarm.keep(cx, self.connection.deadline());
-        over
+        over.map(|_| ())
     }
 }
 

@@ -16,6 +16,7 @@ use bytes::{Bytes, BytesMut};
 use granian_proto::ws::{self, Deflation, Event, Timeout, code};
 
 use crate::bounds::{LINGER, STEPS_PER_TURN};
+use crate::close::CloseCause;
 use crate::exchange::messages::{Ended, EndedBy, Message, WebSocket};
 use crate::runtime::reactor::TaskHandle;
 use crate::service::{Sequel, Service, Stage};
@@ -49,16 +50,24 @@ pub(crate) struct Connection<S> {
     handle: TaskHandle,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Phase {
-    /// Until both sides have sent their Close.
+    /// Messages go both ways.
     Open,
+    /// The server has sent its Close for this cause; until the peer has answered it.
+    Closing(CloseCause),
     /// The output goes out, then the connection closes; by then at the latest.
-    Flushing(Instant),
-    /// The sending side is closed; what the peer still sends is thrown away, so that closing does
+    Flushing {
+        until: Instant,
+        cause: CloseCause,
+    },
+    /// The sending side is closed; what the peer still sends is thrown away until then, so that closing does
     /// not reset what it has not read yet.
-    Lingering(Instant),
-    Closed,
+    Lingering {
+        until: Instant,
+        cause: CloseCause,
+    },
+    Closed(CloseCause),
 }
 
 impl<S: Stream> Connection<S> {
@@ -85,21 +94,21 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Serves the connection until it is closed.
-    pub(crate) async fn run(mut self) {
+    /// Serves the connection until it is closed; why it was.
+    pub(crate) async fn run(mut self) -> CloseCause {
         poll_fn(|cx| {
             let over = self.poll(cx);
             self.handle.set_deadline(self.deadline());
             over
         })
-        .await;
+        .await
     }
 
     /// Goes on as far as it can; for who drives it in place of `run` and keeps its deadline.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
         self.drive(cx);
-        if self.phase == Phase::Closed {
-            return Poll::Ready(());
+        if let Phase::Closed(cause) = self.phase {
+            return Poll::Ready(cause);
         }
         self.wire.output.release();
         Poll::Pending
@@ -112,10 +121,10 @@ impl<S: Stream> Connection<S> {
             self.take_outgoing(cx);
             self.write(cx);
             let step = match self.phase {
-                Phase::Closed => return,
-                Phase::Open => self.step_open(cx),
-                Phase::Flushing(_) => self.step_flushing(cx),
-                Phase::Lingering(until) => self.step_lingering(cx, until),
+                Phase::Closed(_) => return,
+                Phase::Open | Phase::Closing(_) => self.step_open(cx),
+                Phase::Flushing { cause, .. } => self.step_flushing(cx, cause),
+                Phase::Lingering { until, cause } => self.step_lingering(cx, until, cause),
             };
             if matches!(step, Step::Wait) {
                 // Behind the reading: this thread may have been busy past the deadline.
@@ -133,29 +142,37 @@ impl<S: Stream> Connection<S> {
         match self.service.stage.get() {
             Stage::Serving => {}
             Stage::Draining if self.engine.is_open() => match self.service.sequel.get() {
-                Sequel::Nothing => self.begin_close(code::GOING_AWAY, "server is stopping"),
-                Sequel::Restart => self.begin_close(code::SERVICE_RESTART, "server is restarting"),
+                Sequel::Nothing => {
+                    self.begin_close(code::GOING_AWAY, "server is stopping", CloseCause::Drained);
+                }
+                Sequel::Restart => {
+                    self.begin_close(
+                        code::SERVICE_RESTART,
+                        "server is restarting",
+                        CloseCause::Drained,
+                    );
+                }
             },
             Stage::Draining => {}
-            Stage::Cancelled => self.phase = Phase::Closed,
+            Stage::Cancelled => self.end_now(CloseCause::Cancelled),
         }
     }
 
     fn handle_deadlines(&mut self) {
         let now = self.handle.now();
-        if let Phase::Lingering(until) | Phase::Flushing(until) = self.phase
+        if let Phase::Lingering { until, cause } | Phase::Flushing { until, cause } = self.phase
             && until <= now
         {
-            self.phase = Phase::Closed;
+            self.end_now(cause);
         }
         if self.wire.check_stall(now) {
-            self.phase = Phase::Closed;
+            self.end_now(CloseCause::WriteTimeout);
         }
     }
 
     /// True if something follows from how long the peer has taken.
     fn handle_engine_deadline(&mut self) -> bool {
-        if self.phase != Phase::Open {
+        if !matches!(self.phase, Phase::Open | Phase::Closing(_)) {
             return false;
         }
         let now = self.handle.now();
@@ -165,16 +182,23 @@ impl<S: Stream> Connection<S> {
                 self.engine.send_ping(now, b"", self.wire.output.tail());
             }
             Some(Timeout::Silent) => {
-                self.fail(code::INTERNAL_ERROR, "keepalive ping timeout");
+                self.fail(
+                    code::INTERNAL_ERROR,
+                    "keepalive ping timeout",
+                    CloseCause::PingTimeout,
+                );
             }
-            Some(Timeout::Idle) => self.begin_close(code::GOING_AWAY, "idle"),
-            Some(Timeout::Close) => self.phase = Phase::Closed,
+            Some(Timeout::Idle) => {
+                self.begin_close(code::GOING_AWAY, "idle", CloseCause::IdleTimeout);
+            }
+            Some(Timeout::Close) => self.end_now(CloseCause::PingTimeout),
         }
         true
     }
 
     /// Starts the closing handshake on the server's own account.
-    fn begin_close(&mut self, code: u16, reason: &'static str) {
+    fn begin_close(&mut self, code: u16, reason: &'static str, cause: CloseCause) {
+        self.phase = Phase::Closing(self.first_cause(cause));
         let now = self.handle.now();
         self.engine
             .send_close(now, Some(code), reason, self.wire.output.tail());
@@ -186,7 +210,7 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Says why, and closes: the peer is gone or broke the protocol.
-    fn fail(&mut self, code: u16, why: &'static str) {
+    fn fail(&mut self, code: u16, why: &'static str, cause: CloseCause) {
         let now = self.handle.now();
         self.engine
             .send_close(now, Some(code), why, self.wire.output.tail());
@@ -195,12 +219,31 @@ impl<S: Stream> Connection<S> {
             reason: Bytes::from_static(why.as_bytes()),
             by: EndedBy::Loss,
         });
-        self.flush();
+        self.flush(cause);
     }
 
-    fn flush(&mut self) {
+    fn flush(&mut self, cause: CloseCause) {
         self.wire.input = BytesMut::new();
-        self.phase = Phase::Flushing(self.handle.now() + self.close_timeout());
+        self.phase = Phase::Flushing {
+            until: self.handle.now() + self.close_timeout(),
+            cause: self.first_cause(cause),
+        };
+    }
+
+    /// Ends at once, whatever is under way.
+    fn end_now(&mut self, cause: CloseCause) {
+        self.phase = Phase::Closed(self.first_cause(cause));
+    }
+
+    /// What began the end stays its cause.
+    fn first_cause(&self, cause: CloseCause) -> CloseCause {
+        match self.phase {
+            Phase::Open => cause,
+            Phase::Closing(cause)
+            | Phase::Flushing { cause, .. }
+            | Phase::Lingering { cause, .. }
+            | Phase::Closed(cause) => cause,
+        }
     }
 
     fn close_timeout(&self) -> Duration {
@@ -210,9 +253,9 @@ impl<S: Stream> Connection<S> {
     /// When it wants to be polled whatever happens.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = match self.phase {
-            Phase::Open => self.engine.poll_timeout(),
-            Phase::Flushing(until) | Phase::Lingering(until) => Some(until),
-            Phase::Closed => None,
+            Phase::Open | Phase::Closing(_) => self.engine.poll_timeout(),
+            Phase::Flushing { until, .. } | Phase::Lingering { until, .. } => Some(until),
+            Phase::Closed(_) => None,
         };
         let ending = self.ending.as_ref().map(|ending| ending.1);
         [own, ending, self.wire.stall_deadline()]
@@ -230,7 +273,7 @@ impl<S: Stream> Connection<S> {
 impl<S: Stream> Connection<S> {
     fn step_open(&mut self, cx: &mut Context<'_>) -> Step {
         if self.engine.is_closed() {
-            self.flush();
+            self.flush(CloseCause::WebSocketClosed);
             return Step::Again;
         }
         let now = self.handle.now();
@@ -239,7 +282,7 @@ impl<S: Stream> Connection<S> {
         }
         if self.socket.poll_incoming_room().is_pending() {
             if self.wire.io.is_broken() {
-                self.phase = Phase::Closed;
+                self.end_now(CloseCause::PeerLost);
                 return Step::Again;
             }
             self.engine.handle_pause(now);
@@ -292,7 +335,7 @@ impl<S: Stream> Connection<S> {
                     by: EndedBy::Peer,
                 });
             }
-            Event::Failed { code, why } => self.fail(code, why),
+            Event::Failed { code, why } => self.fail(code, why, CloseCause::ProtocolError),
             _ => {}
         }
         Step::Again
@@ -307,14 +350,17 @@ impl<S: Stream> Connection<S> {
         match self.wire.poll_read(cx, &self.service.buffers) {
             Poll::Pending => Step::Wait,
             Poll::Ready(Ok(count)) if count > 0 => Step::Again,
-            Poll::Ready(_) => {
-                self.phase = Phase::Closed;
+            Poll::Ready(end) => {
+                self.end_now(match end {
+                    Ok(_) => CloseCause::PeerClosed,
+                    Err(_) => CloseCause::PeerLost,
+                });
                 Step::Again
             }
         }
     }
 
-    fn step_flushing(&mut self, cx: &mut Context<'_>) -> Step {
+    fn step_flushing(&mut self, cx: &mut Context<'_>, cause: CloseCause) -> Step {
         if !self.wire.output.is_empty() {
             return Step::Wait;
         }
@@ -324,17 +370,21 @@ impl<S: Stream> Connection<S> {
         if self.wire.poll_end(cx, now).is_pending() {
             return Step::Wait;
         }
-        self.phase = Phase::Lingering(now + LINGER);
+        let until = now + LINGER;
+        self.phase = Phase::Lingering { until, cause };
         Step::Again
     }
 
-    fn step_lingering(&mut self, cx: &mut Context<'_>, until: Instant) -> Step {
+    fn step_lingering(&mut self, cx: &mut Context<'_>, until: Instant, cause: CloseCause) -> Step {
         let now = self.handle.now();
         let lingered = self.wire.poll_linger(cx, now, until, &self.service.buffers);
         match lingered {
             Poll::Pending => Step::Wait,
             Poll::Ready(until) => {
-                self.phase = until.map_or(Phase::Closed, Phase::Lingering);
+                self.phase = match until {
+                    Some(until) => Phase::Lingering { until, cause },
+                    None => Phase::Closed(cause),
+                };
                 Step::Again
             }
         }

@@ -3,7 +3,8 @@
 use std::task::Context;
 use std::time::Instant;
 
-use super::{Connection, Phase};
+use super::Connection;
+use crate::close::CloseCause;
 use crate::exchange::messages::Message;
 use crate::stream::socket::Stream;
 
@@ -46,7 +47,7 @@ impl<S: Stream> Connection<S> {
 
     pub(super) fn write(&mut self, cx: &mut Context<'_>) {
         if self.wire.write(cx, self.handle.now(), false).is_err() {
-            self.phase = Phase::Closed;
+            self.end_now(CloseCause::PeerLost);
         } else if let Some(unsent) = self.wire.take_unsent() {
             self.socket.set_unsent(unsent);
         }
