@@ -62,7 +62,12 @@ async fn serve_tls(
     }
 }
 
-async fn serve_http<S: Stream>(io: S, peer: Arc<Peer>, service: Rc<Service>, handle: TaskHandle) {
+pub(crate) async fn serve_http<S: Stream>(
+    io: S,
+    peer: Arc<Peer>,
+    service: Rc<Service>,
+    handle: TaskHandle,
+) {
     let http1 = Connection::new(io, Arc::clone(&peer), Rc::clone(&service), handle.clone());
     // Each protocol's state is boxed, so that no connection pays for the largest one.
     match Box::pin(http1.run()).await {

@@ -10,6 +10,8 @@ mod replies;
 mod request;
 mod slot;
 mod source;
+#[cfg(test)]
+mod tests;
 mod upgrade;
 
 use std::future::poll_fn;

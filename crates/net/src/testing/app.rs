@@ -3,6 +3,7 @@
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::future::poll_fn;
+use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -19,12 +20,14 @@ pub(crate) struct TestApp {
     pub(crate) wish: Cell<BodyWish>,
     pub(crate) may_start: Cell<bool>,
     pub(crate) speaks_websocket: Cell<bool>,
-    /// The source that the next call gives.
-    pub(crate) source: RefCell<Option<Box<dyn Source>>>,
+    /// Makes the source that the next call gives.
+    source: RefCell<Option<MakeSource>>,
     pub(crate) refused: RefCell<Vec<PeerError>>,
     /// The causes of all ends, in order.
     pub(crate) closed: RefCell<Vec<CloseCause>>,
 }
+
+type MakeSource = Box<dyn Fn(Arc<Exchange>) -> Box<dyn Source>>;
 
 impl Default for TestApp {
     fn default() -> Self {
@@ -48,6 +51,11 @@ impl TestApp {
             None => Poll::Pending,
         })
         .await
+    }
+
+    /// The next call makes the rest of its response piece by piece.
+    pub(crate) fn set_source(&self, make: impl Fn(Arc<Exchange>) -> Box<dyn Source> + 'static) {
+        self.source.replace(Some(Box::new(make)));
     }
 
     /// True if a request was started that `request` has not given.
@@ -109,8 +117,9 @@ impl App for TestApp {
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
+        let exchange = Arc::clone(&request.exchange);
         self.requests.borrow_mut().push_back(request);
-        self.source.take()
+        self.source.take().map(|make| make(exchange))
     }
 
     fn journal(&self) -> &dyn Journal {

@@ -3,6 +3,7 @@
 
 mod app;
 mod pair;
+mod wire;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -14,12 +15,13 @@ use std::time::Duration;
 
 pub(crate) use self::app::TestApp;
 pub(crate) use self::pair::{End, pair};
+pub(crate) use self::wire::Wire;
 use crate::exchange::app::{Address, Peer};
 use crate::limits::{
     Http1Limits, Http2Limits, Limits, Mechanisms, Timeouts, Versions, WebSocketLimits,
 };
 use crate::runtime::reactor::{Reactor, TaskHandle};
-use crate::service::Service;
+use crate::service::{Sequel, Service, Stage};
 
 /// A reactor and the service that it drives. Clones are the same.
 #[derive(Clone)]
@@ -84,6 +86,19 @@ impl Bench {
             false => Poll::Ready(()),
         })
         .await;
+    }
+
+    /// The worker begins to drain, for good.
+    pub(crate) fn drain(&self) {
+        let now = self.reactor.clock().now();
+        self.service.drain(now, Sequel::Nothing);
+        self.reactor.wake_all();
+    }
+
+    /// The worker cuts what is left.
+    pub(crate) fn cancel(&self) {
+        self.service.stage.set(Stage::Cancelled);
+        self.reactor.wake_all();
     }
 
     /// Lets time pass, then everything happen.

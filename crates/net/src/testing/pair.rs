@@ -84,6 +84,16 @@ impl End {
         .await
     }
 
+    /// True once the other end has ended its side, or is gone.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.input.borrow().state != State::Open
+    }
+
+    /// Ends this side; the other one may still send.
+    pub(crate) fn finish(&mut self) {
+        self.output.borrow_mut().end(State::Ended);
+    }
+
     /// Sends `bytes` whole, however many there are.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         let mut output = self.output.borrow_mut();

@@ -5,6 +5,8 @@
 //! application sees messages and how the connection ended.
 
 mod outgoing;
+#[cfg(test)]
+mod tests;
 
 use std::future::poll_fn;
 use std::rc::Rc;

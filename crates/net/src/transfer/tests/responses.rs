@@ -312,10 +312,11 @@ impl Source for Pieces {
 fn a_source_is_pulled_once_a_flush() {
     let carrier = Carrier::new();
     let exchange = Rc::new(OnceCell::new());
-    *carrier.bench.app.source.borrow_mut() = Some(Box::new(Pieces {
-        exchange: Rc::clone(&exchange),
-        left: 3,
-    }));
+    let later = Rc::clone(&exchange);
+    carrier.bench.app.set_source(move |_| {
+        let exchange = Rc::clone(&later);
+        Box::new(Pieces { exchange, left: 3 })
+    });
     // Another stream has pulled in this step.
     carrier.shared.has_pulled.set(true);
     let mut case = carrier.transfer("GET", &Fake::bodiless(100));
