@@ -527,3 +527,80 @@ def test_the_standard_input(tmp_path, method, options, what):
             assert server.wait(10) == 0
         finally:
             kill_group(server.pid)
+
+
+COMES_BACK = """
+    import asyncio, os, sys
+
+    def fork(path):
+        child = os.fork()
+        if child:
+            # The child's answer, if it gave one, would come first.
+            _, status = os.waitpid(child, 0)
+            return f"parent, {os.waitstatus_to_exitcode(status)}"
+        print("buffered in the child")
+        if path == "/exit":
+            sys.exit(3)
+        if path == "/text":
+            sys.exit("good-bye")
+        if path == "/raise":
+            raise ValueError("in the child")
+        return "child"
+
+    async def asgi(scope, receive, send):
+        if scope["type"] == "websocket":
+            await receive()
+            await send({"type": "websocket.accept"})
+            return await send({"type": "websocket.send", "text": fork(scope["path"])})
+        body = fork(scope["path"]).encode()
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+    def wsgi(environ, start_response):
+        body = fork(environ["PATH_INFO"]).encode()
+        start_response("200 OK", [])
+        return [body]
+
+    async def rsgi(scope, protocol):
+        protocol.response_str(200, [], fork(scope.path))
+"""
+
+
+@pytest.mark.parametrize("path", ["/exit", "/text", "/raise", "/return"])
+@pytest.mark.parametrize(("target", "interface", "options"), SERVED)
+def test_forks_that_come_back(serve, target, interface, options, path):
+    """A child that ended with `sys.exit` lived on as a second server, and answered its parent's client."""
+    service = serve(COMES_BACK, *options, interface=interface, target=f"main:{target}")
+    code = {"/exit": 3, "/text": 1, "/raise": 1, "/return": 0}[path]
+    with service.connect() as wire:
+        for _ in range(2):
+            assert wire.request("GET", path).response().text == f"parent, {code}"
+    assert service.log().count("buffered in the child") == 2, service.log()
+    assert service.log().count("good-bye") == 2 * (path == "/text"), service.log()
+    assert ("ValueError: in the child" in service.log()) is (path == "/raise"), service.log()
+    service.signal(signal.SIGTERM)
+    assert service.wait_exit(5) == 0
+
+
+@pytest.mark.parametrize("event_loop", ["asyncio", "uvloop"])
+def test_forks_of_a_task_that_come_back(serve, event_loop):
+    """The same outside of a request: `sys.exit` goes through the event loop."""
+    source = """
+        import asyncio, os, sys
+
+        async def fork():
+            child = os.fork()
+            if not child:
+                sys.exit(3)
+            _, status = os.waitpid(child, 0)
+            print("ended with", os.waitstatus_to_exitcode(status), flush=True)
+
+        async def app(scope, receive, send):
+            await asyncio.gather(asyncio.create_task(fork()))
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"ok"})
+    """
+    service = serve(source, "--loop", event_loop)
+    assert service.get("/").text == "ok"
+    assert "ended with 3" in service.lines()
+    check_clean(service, 1.0)

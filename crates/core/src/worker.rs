@@ -55,7 +55,7 @@ impl Worker {
         let options: Options = options.extract()?;
         let reactor = Reactor::new()?;
         let event_loop = Arc::new(EventLoop::new(r#loop)?);
-        let host = Arc::new(Host::new(py, &options, Arc::clone(&event_loop)));
+        let host = Arc::new(Host::new(py, &options, Arc::clone(&event_loop))?);
         let app = interface(app, &options, &host, &reactor)?;
         let limits = Limits {
             mechanisms: mechanisms(py)?,

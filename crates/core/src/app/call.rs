@@ -13,6 +13,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList};
 
+use super::forked;
 use super::host::Host;
 use super::response::{OrderError, Progress, Response};
 use super::target;
@@ -81,8 +82,16 @@ impl Call {
         })
     }
 
+    /// The child of a fork ends where it would answer in its parent's place.
+    fn check_home(&self) {
+        if self.host.home.is_left() {
+            Python::attach(|py| forked::leave(py, Outcome::Returned));
+        }
+    }
+
     /// Sends the final head.
     pub(crate) fn start(&self, head: ResponseHead) -> Result<(), OrderError> {
+        self.check_home();
         let reply = lock(&self.response).start(head)?;
         self.exchange.send(reply);
         Ok(())
@@ -109,6 +118,7 @@ impl Call {
 
     /// Sends the head that opens the WebSocket connection.
     pub(crate) fn upgrade(&self, head: ResponseHead) -> Result<(), OrderError> {
+        self.check_home();
         let reply = lock(&self.response).upgrade(head)?;
         self.upgraded.store(true, Ordering::Release);
         self.exchange.send(reply);
@@ -122,6 +132,7 @@ impl Call {
 
     /// Sends the head of a body that the application ends by returning.
     pub(crate) fn stream(&self, head: ResponseHead) -> Result<(), OrderError> {
+        self.check_home();
         let mut response = lock(&self.response);
         let reply = response.start(head)?;
         response.end_on_return();
@@ -132,6 +143,7 @@ impl Call {
 
     /// Sends an informational head.
     pub(crate) fn inform(&self, head: ResponseHead) -> Result<(), OrderError> {
+        self.check_home();
         let reply = lock(&self.response).inform(head)?;
         self.exchange.send(reply);
         Ok(())
@@ -155,6 +167,7 @@ impl Call {
 
     /// Sends a whole response.
     pub(crate) fn whole(&self, head: ResponseHead, data: Bytes) -> Result<(), OrderError> {
+        self.check_home();
         let mut response = lock(&self.response);
         let reply = response.start(head)?;
         if let Err(error) = response.advance(data.len() as u64, true) {
@@ -228,6 +241,9 @@ impl Call {
     /// Ends the call: an incomplete response becomes a 500 or a cut connection, an exception goes
     /// to the log, the request to the access log. Once per call.
     pub(crate) fn finish(&self, py: Python<'_>, outcome: Outcome) {
+        if self.host.home.is_left() {
+            return forked::leave(py, outcome);
+        }
         if matches!(outcome, Outcome::Returned) && lock(&self.response).ends_on_return() {
             // A body shorter than declared is not whole; that is seen below.
             let _ = self.end();

@@ -11,6 +11,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyList;
 use slab::Slab;
 
+use super::forked::Home;
 use crate::options::Options;
 use crate::python::EventLoop;
 use granian_net::close::CloseCause;
@@ -29,6 +30,8 @@ pub(crate) struct Host {
     tasks: Mutex<Tasks>,
     /// The calls in flight are being cancelled.
     cancels: AtomicBool,
+    /// The process that they are to be answered in.
+    pub(crate) home: Home,
 }
 
 #[derive(Default)]
@@ -39,15 +42,22 @@ struct Tasks {
 }
 
 impl Host {
-    pub(crate) fn new(py: Python<'_>, options: &Options, event_loop: Arc<EventLoop>) -> Self {
-        Self {
+    /// # Errors
+    /// What Python raises if it cannot be told of forks.
+    pub(crate) fn new(
+        py: Python<'_>,
+        options: &Options,
+        event_loop: Arc<EventLoop>,
+    ) -> PyResult<Self> {
+        Ok(Self {
             event_loop,
             on_exception: options.on_exception.clone_ref(py),
             access_log: options.access_log.as_ref().map(|log| log.clone_ref(py)),
             logs_debug: logs_debug(py),
             tasks: Mutex::new(Tasks::default()),
             cancels: AtomicBool::new(false),
-        }
+            home: Home::new(py)?,
+        })
     }
 
     /// Counts one call of the application in; the key is for `leave`.

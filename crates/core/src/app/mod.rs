@@ -6,6 +6,7 @@ pub(crate) mod awaitable;
 pub(crate) mod call;
 pub(crate) mod coroutines;
 pub(crate) mod fields;
+pub(crate) mod forked;
 pub(crate) mod host;
 pub(crate) mod payload;
 pub(crate) mod response;
