@@ -9,11 +9,11 @@ use std::time::{Duration, Instant, SystemTime};
 use granian_proto::ws;
 
 use crate::admission::adaptive::AdaptiveLimit;
-use crate::admission::load::Load;
 use crate::admission::queue::Queue;
 use crate::close::{CloseCause, CloseCounts};
 use crate::exchange::app::{App, Peer};
 use crate::limits::Limits;
+use crate::runtime::load::Load;
 use crate::stream::buffers::Buffers;
 use crate::stream::early::EarlyWriter;
 use crate::tls::config::TlsConfig;

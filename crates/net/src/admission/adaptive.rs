@@ -10,7 +10,7 @@ use std::cell::Cell;
 use std::ops::RangeInclusive;
 use std::time::{Duration, Instant};
 
-use crate::admission::load::{Answer, Load};
+use crate::runtime::load::{Answer, Load};
 
 /// See the module's documentation.
 pub(crate) struct AdaptiveLimit {
@@ -107,7 +107,7 @@ const LONGEST_REST: Duration = Duration::from_secs(60);
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::admission::load::Sample;
+    use crate::runtime::load::Sample;
 
     thread_local! {
         static SAMPLE: Cell<Sample> = Cell::new(Sample {

@@ -1,5 +1,4 @@
 //! Admission of requests: the permits, the queue for them, and the limit that adapts to the load.
 
 pub(crate) mod adaptive;
-pub(crate) mod load;
 pub mod queue;

@@ -3,6 +3,8 @@
 mod clock;
 mod deferred;
 mod forks;
+pub(crate) mod load;
+pub mod pool;
 pub mod reactor;
 mod readiness;
 pub mod timers;

@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyList};
 
-use super::block::block_on;
+use super::pool::wait_for_client;
 use crate::app::call::Call;
 use granian_net::exchange::BodyRead;
 
@@ -47,7 +47,7 @@ impl Input {
             Some(read) => read,
             None => {
                 let call = &self.call;
-                py.detach(|| block_on(|cx: &mut Context<'_>| call.poll_body(cx)))
+                wait_for_client(py, |cx: &mut Context<'_>| call.poll_body(cx))
             }
         };
         match read {

@@ -17,7 +17,7 @@ use pyo3::prelude::*;
 
 use self::environ::Environs;
 pub(crate) use self::input::Input;
-use self::pool::Pool;
+use self::pool::Threads;
 use self::response::Body;
 pub(crate) use self::start::{FileWrapper, Response};
 use super::call::{Call, Outcome};
@@ -33,7 +33,7 @@ pub(crate) struct Wsgi {
     host: Arc<Host>,
     reactor: Reactor,
     /// `None`: called inline.
-    pool: Option<Arc<Pool>>,
+    pool: Option<Arc<Threads>>,
     event_loop: Rc<HiddenLoop>,
 }
 
@@ -48,8 +48,9 @@ impl Wsgi {
         let environs = Environs::new(py, options)?;
         let callable = callable.unbind();
         let pool = (options.blocking_threads > 1).then(|| {
-            Pool::new(
+            Threads::new(
                 callable.clone_ref(py),
+                Arc::clone(&host),
                 options.blocking_threads,
                 options.blocking_threads_idle_timeout,
             )
@@ -80,7 +81,7 @@ impl Wsgi {
         };
         match &self.pool {
             Some(pool) => {
-                pool.submit(py, environ.unbind(), call);
+                pool.submit(environ.unbind(), call);
                 None
             }
             None => {
@@ -115,11 +116,22 @@ impl App for Wsgi {
     }
 
     fn end_turn(&self) {
-        self.event_loop.show();
+        match &self.pool {
+            Some(pool) => pool.staff(),
+            None => self.event_loop.show(),
+        }
     }
 
     fn journal(&self) -> &dyn Journal {
         &*self.host
+    }
+}
+
+impl Drop for Wsgi {
+    fn drop(&mut self) {
+        if let Some(pool) = &self.pool {
+            pool.close();
+        }
     }
 }
 

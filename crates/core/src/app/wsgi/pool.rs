@@ -1,10 +1,12 @@
-//! The threads that call a WSGI application: started on demand up to a limit, ended when idle.
+//! The threads that call a WSGI application: Python's, so that thread-locals and debuggers see them.
 
-use std::collections::VecDeque;
+use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, OnceLock, Weak};
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -12,79 +14,83 @@ use pyo3::types::PyDict;
 use super::block::block_on;
 use super::response::Body;
 use crate::app::call::{Call, Outcome};
+use crate::app::host::Host;
 use granian_net::exchange::room::HasRoom;
-use granian_net::runtime::waker::lock;
+use granian_net::runtime::pool::{Pool, Seat};
 
-/// A worker's threads and the calls that wait for one.
-pub(crate) struct Pool {
+/// The threads of one worker.
+pub(crate) struct Threads {
     callable: Py<PyAny>,
-    limit: usize,
-    idle_timeout: Duration,
-    /// The loop's thread puts calls in, the pool's threads take them out.
-    queue: Mutex<Queue>,
-    arrived: Condvar,
+    host: Arc<Host>,
+    pool: Arc<Pool<Job>>,
 }
 
-#[derive(Default)]
-struct Queue {
-    jobs: VecDeque<Job>,
-    idle: usize,
-    threads: usize,
-}
-
+/// A call that waits for a thread.
 struct Job {
     environ: Py<PyDict>,
     call: Arc<Call>,
 }
 
-impl Pool {
-    pub(crate) fn new(callable: Py<PyAny>, limit: usize, idle_timeout: Duration) -> Arc<Self> {
-        let queue = Mutex::new(Queue::default());
-        Arc::new(Self {
+impl Threads {
+    /// Up to `limit` threads that call `callable`; one that had nothing to do for `idle_timeout` ends.
+    pub(crate) fn new(
+        callable: Py<PyAny>,
+        host: Arc<Host>,
+        limit: usize,
+        idle_timeout: Duration,
+    ) -> Arc<Self> {
+        // The pool starts threads of `Threads`, which owns it.
+        let this: Arc<OnceLock<Weak<Self>>> = Arc::default();
+        let found = Arc::clone(&this);
+        let pool = Pool::new(limit, idle_timeout, move |number| {
+            found
+                .get()
+                .and_then(Weak::upgrade)
+                .is_some_and(|threads| threads.start(number))
+        });
+        let threads = Arc::new(Self {
             callable,
-            limit,
-            idle_timeout,
-            queue,
-            arrived: Condvar::new(),
-        })
+            host,
+            pool: Arc::new(pool),
+        });
+        let _ = this.set(Arc::downgrade(&threads));
+        threads
     }
 
-    /// Has the application called on one of the threads. The queue is bounded by the number of
-    /// exchanges that a worker admits.
-    pub(crate) fn submit(self: &Arc<Self>, py: Python<'_>, environ: Py<PyDict>, call: Arc<Call>) {
-        let host = Arc::clone(&call.host);
-        let number = {
-            let mut queue = lock(&self.queue);
-            queue.jobs.push_back(Job { environ, call });
-            if queue.jobs.len() <= queue.idle || queue.threads >= self.limit {
-                None
-            } else {
-                queue.threads += 1;
-                Some(queue.threads)
-            }
-        };
-        let Some(number) = number else {
-            return self.arrived.notify_one();
-        };
-        if let Err(error) = self.spawn(py, number) {
-            // The threads there are take the call; without any it is lost, and says so.
-            let lost = {
-                let mut queue = lock(&self.queue);
-                queue.threads -= 1;
-                if queue.threads == 0 {
-                    queue.jobs.pop_back()
-                } else {
-                    None
+    /// Has the application called on one of the threads, which [`Threads::staff`] sees to. The line is bounded by the
+    /// number of exchanges that a worker admits.
+    pub(crate) fn submit(&self, environ: Py<PyDict>, call: Arc<Call>) {
+        self.pool.submit(Job { environ, call });
+    }
+
+    /// The turn in which calls were submitted has ended.
+    pub(crate) fn staff(&self) {
+        let lost = self.pool.staff();
+        if !lost.is_empty() {
+            Python::attach(|py| {
+                for (_, job) in lost {
+                    let error = PyRuntimeError::new_err(
+                        "no thread could be started to call the application",
+                    );
+                    job.call.finish(py, Outcome::Raised(error));
                 }
-            };
-            match lost {
-                Some(job) => job.call.finish(py, Outcome::Raised(error)),
-                None => host.report(py, error),
-            }
+            });
         }
     }
 
-    fn spawn(self: &Arc<Self>, py: Python<'_>, number: usize) -> PyResult<()> {
+    /// Ends the threads.
+    pub(crate) fn close(&self) {
+        self.pool.close();
+    }
+
+    fn start(self: &Arc<Self>, number: usize) -> bool {
+        Python::attach(|py| {
+            let started = self.try_start(py, number);
+            started.map_err(|error| self.host.report(py, error)).is_ok()
+        })
+    }
+
+    fn try_start(self: &Arc<Self>, py: Python<'_>, number: usize) -> PyResult<()> {
         let arguments = PyDict::new(py);
         arguments.set_item("target", Bound::new(py, PoolThread(Arc::clone(self)))?)?;
         arguments.set_item("name", format!("granian-blocking-{number}"))?;
@@ -96,29 +102,12 @@ impl Pool {
         thread.call_method0(intern!(py, "start")).map(drop)
     }
 
-    /// The next call; `None` if none came for so long that the thread is to end.
-    fn take(&self) -> Option<Job> {
-        let mut queue = lock(&self.queue);
-        loop {
-            if let Some(job) = queue.jobs.pop_front() {
-                return Some(job);
-            }
-            queue.idle += 1;
-            let (guard, wait) = self
-                .arrived
-                .wait_timeout(queue, self.idle_timeout)
-                .unwrap_or_else(PoisonError::into_inner);
-            queue = guard;
-            queue.idle -= 1;
-            if wait.timed_out() && queue.jobs.is_empty() && queue.threads > 1 {
-                queue.threads -= 1;
-                return None;
-            }
-        }
-    }
-
     fn run(&self, py: Python<'_>, job: Job) {
         let exchange = Arc::clone(&job.call.exchange);
+        if exchange.is_closed() {
+            // Nobody waits for it any more.
+            return job.call.finish(py, Outcome::Cancelled);
+        }
         let environ = job.environ.into_bound(py).into_any();
         let Some(mut body) = Body::begin(py, self.callable.bind(py), environ, job.call, true)
         else {
@@ -126,22 +115,77 @@ impl Pool {
         };
         while body.step(py) {
             if !exchange.has_room() {
-                py.detach(|| block_on(|cx| exchange.poll_room(cx)));
+                wait_for_client(py, |cx| exchange.poll_room(cx));
             }
         }
     }
 }
 
+/// Waits on this thread, with the interpreter released, until `poll` is ready, which a client sees to. If it is a
+/// thread of the pool's, another one may take its place meanwhile.
+pub(crate) fn wait_for_client<T: Send>(
+    py: Python<'_>,
+    poll: impl FnMut(&mut Context<'_>) -> Poll<T> + Send,
+) -> T {
+    // Taken, not borrowed: what the wait leads to may come here again.
+    let seated = SEATED.take();
+    let (result, seated) = py.detach(move || match seated {
+        Some((pool, mut seat)) => {
+            let result = pool.wait_for_client(&mut seat, || block_on(poll));
+            (result, Some((pool, seat)))
+        }
+        None => (block_on(poll), None),
+    });
+    SEATED.set(seated);
+    result
+}
+
 /// What a thread of the pool runs.
 #[pyclass(frozen, module = "granian._granian")]
-struct PoolThread(Arc<Pool>);
+struct PoolThread(Arc<Threads>);
 
 #[pymethods]
 impl PoolThread {
     fn __call__(&self, py: Python<'_>) {
-        while let Some(job) = py.detach(|| self.0.take()) {
+        SEATED.set(Some((Arc::clone(&self.0.pool), Seat::new())));
+        let mut since = Instant::now();
+        while let Some(job) = next(py, &mut since) {
             // A bug costs the call that it is in, not the thread: none would take its place.
             let _ = catch_unwind(AssertUnwindSafe(|| self.0.run(py, job)));
         }
+        SEATED.set(None);
     }
 }
+
+/// The next job of this thread's pool. The interpreter is kept from one quick job to the next: handing it over and
+/// getting it back costs more than they do.
+fn next(py: Python<'_>, since: &mut Instant) -> Option<Job> {
+    let (pool, mut seat) = SEATED.take()?;
+    let is_quick = since.elapsed() < KEEP;
+    let job = if is_quick {
+        pool.take_now(&mut seat)
+    } else {
+        None
+    };
+    let (job, seat) = match job {
+        Some(job) => (Some(job), seat),
+        None => {
+            let (job, seat) = py.detach(|| {
+                let job = pool.take(&mut seat);
+                (job, seat)
+            });
+            *since = Instant::now();
+            (job, seat)
+        }
+    };
+    SEATED.set(Some((pool, seat)));
+    job
+}
+
+thread_local! {
+    /// A pool thread's place in its pool; taken while the thread takes a job or waits for a client.
+    static SEATED: RefCell<Option<(Arc<Pool<Job>>, Seat)>> = const { RefCell::new(None) };
+}
+
+/// For how long a thread keeps the interpreter from job to job.
+const KEEP: Duration = Duration::from_millis(1);

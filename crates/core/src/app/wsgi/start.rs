@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use super::block::block_on;
+use super::pool::wait_for_client;
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::bytes_of;
@@ -105,7 +105,7 @@ impl Response {
         self.send_head()?;
         self.call.data(data, false).map_err(order_error)?;
         if self.may_block && !self.call.exchange.has_room() {
-            py.detach(|| block_on(|cx| self.call.exchange.poll_room(cx)));
+            wait_for_client(py, |cx| self.call.exchange.poll_room(cx));
         }
         Ok(())
     }
