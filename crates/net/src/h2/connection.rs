@@ -29,7 +29,6 @@ use crate::exchange::app::Peer;
 use crate::runtime::reactor::TaskHandle;
 use crate::service::Service;
 use crate::stream::socket::Stream;
-use crate::stream::stall::Stall;
 use crate::transfer::{CoalescingWaker, Shared, Transfer, tunnel};
 
 /// Serves HTTP/2 on a stream until it is closed.
@@ -57,7 +56,6 @@ struct Connection<S> {
     opened_at: Instant,
     /// A request has come.
     has_served: bool,
-    stall: Stall,
     shared: Rc<Shared>,
 }
 
@@ -85,7 +83,8 @@ enum Course {
 
 impl<S: Stream> Connection<S> {
     fn new(opened: Opened<S>, shared: Rc<Shared>) -> Self {
-        let pipe = Pipe::new(opened, shared.handle.clone());
+        let timeout = shared.service.limits.timeouts.write;
+        let pipe = Pipe::new(opened, shared.handle.clone(), timeout);
         Self {
             phase: Phase::Preface(builder(&shared.service).handshake(pipe.share())),
             pipe,
@@ -95,7 +94,6 @@ impl<S: Stream> Connection<S> {
             coalescing: None,
             opened_at: shared.now(),
             has_served: false,
-            stall: Stall::default(),
             shared,
         }
     }
@@ -146,8 +144,6 @@ impl<S: Stream> Connection<S> {
             Waker::wake_by_ref(cx.waker());
         }
         self.flush(cx);
-        let timeout = self.shared.service.limits.timeouts.write;
-        self.stall.follow(self.pipe.blocked_since(), timeout);
     }
 
     /// Lets the codec read and write, and starts the requests that have come.

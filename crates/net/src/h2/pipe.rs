@@ -9,32 +9,30 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use granian_proto::h2::{Flood, FrameWatch};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Opened;
 use crate::runtime::reactor::TaskHandle;
-use crate::stream::socket::{Stream, len_of, poll_read_buf};
+use crate::stream::output::Output;
+use crate::stream::socket::{Stream, poll_read_buf};
+use crate::stream::wire::Wire;
 
 /// See the module's documentation. The codec and the connection own one handle each.
 pub(super) struct Pipe<S>(Rc<RefCell<Inner<S>>>);
 
 struct Inner<S> {
-    io: S,
-    /// Bytes read before the codec took over; the preface comes first.
-    replay: BytesMut,
+    /// Its input are bytes read before the codec took over; the preface comes first. Only `tail` of its output is
+    /// used.
+    wire: Wire<S>,
     /// The request of an upgrade. It is inserted behind the first frame, the client's SETTINGS: the response must
     /// obey them.
     request: Option<Vec<u8>>,
-    output: BytesMut,
-    /// `io` has taken output that it has not sent: records wait for a flush.
-    is_held_back: bool,
-    /// The time since when `io` has taken nothing of the output.
-    blocked_since: Option<Instant>,
-    broken: bool,
+    /// A write has failed.
+    is_broken: bool,
     watch: FrameWatch,
     flood: Option<Flood>,
     last_input: Instant,
@@ -51,20 +49,18 @@ struct Inner<S> {
 }
 
 impl<S: Stream> Pipe<S> {
-    pub(super) fn new(opened: Opened<S>, handle: TaskHandle) -> Self {
+    pub(super) fn new(opened: Opened<S>, handle: TaskHandle, write_timeout: Duration) -> Self {
         let now = handle.now();
         let (response, request) = match opened.upgrade {
             Some(upgrade) => (upgrade.response, Some(upgrade.request)),
             None => Default::default(),
         };
+        let mut output = Output::default();
+        output.tail().extend_from_slice(&response);
         Self(Rc::new(RefCell::new(Inner {
-            io: opened.io,
-            replay: opened.input,
+            wire: Wire::new(opened.io, opened.input, output, write_timeout),
             request,
-            output: BytesMut::from(&response[..]),
-            is_held_back: false,
-            blocked_since: None,
-            broken: false,
+            is_broken: false,
             watch: FrameWatch::new(now),
             flood: None,
             last_input: now,
@@ -127,17 +123,28 @@ impl<S: Stream> Pipe<S> {
         inner.reads -= 1;
         inner.discards -= 1;
         let mut waste = BytesMut::new();
-        poll_read_buf(&mut inner.io, cx, &mut waste)
+        poll_read_buf(&mut inner.wire.io, cx, &mut waste)
     }
 
     /// True if `io` takes less than the codec writes.
     pub(super) fn is_clogged(&self) -> bool {
         let inner = self.0.borrow();
-        inner.blocked_since.is_some() && inner.output.len() >= OUTPUT_LIMIT / 2
+        inner.wire.is_blocked() && inner.wire.output.len() >= OUTPUT_LIMIT / 2
     }
 
-    pub(super) fn blocked_since(&self) -> Option<Instant> {
-        self.0.borrow().blocked_since
+    /// True while `io` takes nothing of the output.
+    pub(super) fn is_blocked(&self) -> bool {
+        self.0.borrow().wire.is_blocked()
+    }
+
+    /// See [`Wire::check_stall`].
+    pub(super) fn check_stall(&self, now: Instant) -> bool {
+        self.0.borrow_mut().wire.check_stall(now)
+    }
+
+    /// See [`Wire::stall_deadline`].
+    pub(super) fn stall_deadline(&self) -> Option<Instant> {
+        self.0.borrow().wire.stall_deadline()
     }
 
     pub(super) fn section_since(&self) -> Option<Instant> {
@@ -158,108 +165,60 @@ impl<S: Stream> Pipe<S> {
         self.0.borrow_mut().flood.take()
     }
 
-    /// Bytes that were written and that the peer has not acknowledged, if that can be told.
-    pub(super) fn unacknowledged(&self) -> Option<usize> {
-        self.0.borrow().io.unacknowledged()
-    }
-
     pub(super) fn reset_on_close(&self) {
-        self.0.borrow_mut().io.reset_on_close();
+        self.0.borrow_mut().wire.io.reset_on_close();
     }
 
     /// Frees the output buffer of a connection that goes idle.
     pub(super) fn release(&self) {
-        let mut inner = self.0.borrow_mut();
-        if inner.output.is_empty() {
-            inner.output = BytesMut::new();
-        }
+        self.0.borrow_mut().wire.output.release();
     }
 }
 
 impl<S: Stream> Inner<S> {
     fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        if self.broken {
+        if self.is_broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
-        if self.output.is_empty() && !self.is_held_back {
-            return Poll::Ready(Ok(()));
+        let before = self.wire.output.len();
+        let result = self.wire.write(cx, self.handle.now(), false);
+        self.watch.handle_output(before - self.wire.output.len());
+        self.is_broken = result.is_err();
+        result?;
+        match self.wire.output.is_empty() {
+            true => Poll::Ready(Ok(())),
+            false => Poll::Pending,
         }
-        while !self.output.is_empty() {
-            match Pin::new(&mut self.io).poll_write(cx, &self.output) {
-                Poll::Pending => {
-                    self.blocked_since.get_or_insert(self.handle.now());
-                    return Poll::Pending;
-                }
-                Poll::Ready(Ok(count)) => {
-                    self.output.advance(count);
-                    self.watch.handle_output(count);
-                    self.blocked_since = None;
-                }
-                Poll::Ready(Err(error)) => {
-                    self.broken = true;
-                    return Poll::Ready(Err(error));
-                }
-            }
-        }
-        self.is_held_back = true;
-        match Pin::new(&mut self.io).poll_flush(cx) {
-            Poll::Pending => {
-                self.blocked_since.get_or_insert(self.handle.now());
-                return Poll::Pending;
-            }
-            Poll::Ready(result) => result?,
-        }
-        self.is_held_back = false;
-        self.blocked_since = None;
-        Poll::Ready(Ok(()))
     }
 
     fn poll_gather(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.output.len() >= OUTPUT_LIMIT && !self.is_writing {
+        if self.wire.output.len() >= OUTPUT_LIMIT && !self.is_writing {
             ready!(self.poll_flush(cx))?;
         }
-        if self.broken {
+        if self.is_broken {
             return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
         }
         let room = match self.is_writing {
             true => bytes.len(),
-            false => OUTPUT_LIMIT.saturating_sub(self.output.len()),
+            false => OUTPUT_LIMIT.saturating_sub(self.wire.output.len()),
         };
         let taken = bytes.get(..room).unwrap_or(bytes);
-        self.output.extend_from_slice(taken);
+        self.wire.output.tail().extend_from_slice(taken);
         Poll::Ready(Ok(taken.len()))
     }
 
-    /// Passes full records of `output` and `slices` to an `io` that queues them: large frames need not be copied
-    /// into `output` first. Returns the bytes of `slices` that were taken; the caller gathers the rest.
+    /// [`Output::pass`], for large frames. Returns the bytes of `slices` that were taken.
     fn pass(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> usize {
-        let gathered = self.output.len();
-        let all = gathered + len_of(slices);
-        let mut left = all - all % RECORD;
-        let is_free = self.blocked_since.is_none() && !self.is_writing && !self.broken;
-        if !is_free || gathered >= RECORD || left == 0 || !self.io.queues() {
+        if self.is_writing || self.is_broken {
             return 0;
         }
-        let mut parts = [IoSlice::new(&[]); PARTS];
-        let sources = std::iter::once(&*self.output).chain(slices.iter().map(|slice| &**slice));
-        for (part, source) in parts.iter_mut().zip(sources) {
-            let source = source.get(..left).unwrap_or(source);
-            *part = IoSlice::new(source);
-            left -= source.len();
-        }
-        match Pin::new(&mut self.io).poll_write_vectored(cx, &parts) {
-            Poll::Pending => 0,
-            Poll::Ready(Ok(count)) => {
-                self.is_held_back = true;
-                self.watch.handle_output(count);
-                self.output.advance(count.min(gathered));
-                count.saturating_sub(gathered)
-            }
-            Poll::Ready(Err(_)) => {
-                self.broken = true;
-                0
-            }
-        }
+        let before = self.wire.output.len();
+        let passed = self.wire.pass(cx, slices);
+        self.is_broken = passed.is_err();
+        let passed = passed.unwrap_or(0);
+        self.watch
+            .handle_output(before - self.wire.output.len() + passed);
+        passed
     }
 
     /// Inserts the request of the upgrade, once the first frame is read.
@@ -267,8 +226,9 @@ impl<S: Stream> Inner<S> {
         if self.watch.is_behind_first_frame()
             && let Some(request) = self.request.take()
         {
-            let behind = std::mem::replace(&mut self.replay, BytesMut::from(&request[..]));
-            self.replay.extend_from_slice(&behind);
+            let input = &mut self.wire.input;
+            let behind = std::mem::replace(input, BytesMut::from(&request[..]));
+            input.extend_from_slice(&behind);
         }
     }
 
@@ -305,9 +265,9 @@ impl<S: Stream> AsyncRead for Pipe<S> {
         }
         inner.insert_request();
         let wanted = inner.wanted(buf.remaining());
-        if !inner.replay.is_empty() {
-            let count = inner.replay.len().min(wanted);
-            let part = inner.replay.split_to(count);
+        if !inner.wire.input.is_empty() {
+            let count = inner.wire.input.len().min(wanted);
+            let part = inner.wire.input.split_to(count);
             buf.put_slice(&part);
             inner.note(&part);
             return Poll::Ready(Ok(()));
@@ -321,10 +281,10 @@ impl<S: Stream> AsyncRead for Pipe<S> {
         if wanted < buf.remaining() {
             let mut part = [0; REQUEST_STEP];
             let mut part = ReadBuf::new(part.get_mut(..wanted).unwrap_or_default());
-            ready!(Pin::new(&mut inner.io).poll_read(cx, &mut part))?;
+            ready!(Pin::new(&mut inner.wire.io).poll_read(cx, &mut part))?;
             buf.put_slice(part.filled());
         } else {
-            ready!(Pin::new(&mut inner.io).poll_read(cx, buf))?;
+            ready!(Pin::new(&mut inner.wire.io).poll_read(cx, buf))?;
         }
         inner.note(buf.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
@@ -378,16 +338,13 @@ impl<S: Stream> AsyncWrite for Pipe<S> {
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.0.borrow_mut();
         ready!(inner.poll_flush(cx))?;
-        Pin::new(&mut inner.io).poll_shutdown(cx)
+        let now = inner.handle.now();
+        inner.wire.poll_end(cx, now).map(Ok)
     }
 }
 
 /// Gathered bytes that are written before the turn is over.
 const OUTPUT_LIMIT: usize = 64 * 1024;
-/// Bytes that a TLS record holds at most (RFC 8446, 5.1). A stream that queues gets multiples of it.
-const RECORD: usize = 16 * 1024;
-/// Slices of one write to a stream that queues: the output, and the head and data of a frame.
-const PARTS: usize = 3;
 /// Bytes of one read before the upgrade's request is inserted: the preface and a few settings.
 const REQUEST_STEP: usize = 64;
 /// Reads of one connection in a turn. The codec reads about 8 KiB at a time.

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes};
 
 use super::region::{FileRegion, read_region};
-use crate::stream::socket::Stream;
+use crate::stream::socket::{Stream, len_of};
 
 /// The write queue of one connection. Its callers keep it bounded.
 #[derive(Default)]
@@ -32,6 +32,7 @@ enum Segment {
 impl Output {
     /// The buffer at the end of the queue, for framing and small pieces.
     pub(crate) fn tail(&mut self) -> &mut Vec<u8> {
+        self.drop_sent();
         &mut self.tail
     }
 
@@ -47,7 +48,7 @@ impl Output {
 
     fn push_within(&mut self, data: Bytes, limit: usize) {
         if data.len() <= limit {
-            self.tail.extend_from_slice(&data);
+            self.tail().extend_from_slice(&data);
         } else {
             self.seal_tail();
             self.bytes += data.len();
@@ -153,6 +154,47 @@ impl Output {
         Poll::Ready(Ok(()))
     }
 
+    /// Passes full records of the tail and of `slices` behind it to a stream that queues them: large pieces need not
+    /// be copied into the tail first. Returns the bytes of `slices` that were taken; the caller queues the rest.
+    ///
+    /// # Errors
+    /// See [`Output::poll_write`].
+    pub(crate) fn pass<S: Stream>(
+        &mut self,
+        io: &mut S,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        let tail = &self.tail[self.tail_sent..];
+        let all = tail.len() + len_of(slices);
+        let mut left = all - all % RECORD;
+        let has_room = self.segments.is_empty() && tail.len() < RECORD;
+        if !has_room || left == 0 || !io.queues() {
+            return Ok(0);
+        }
+        let mut parts = [IoSlice::new(&[]); PARTS];
+        let sources = std::iter::once(tail).chain(slices.iter().map(|slice| &**slice));
+        for (part, source) in parts.iter_mut().zip(sources) {
+            let source = source.get(..left).unwrap_or(source);
+            *part = IoSlice::new(source);
+            left -= source.len();
+        }
+        match Pin::new(io).poll_write_vectored(cx, &parts) {
+            Poll::Pending => Ok(0),
+            Poll::Ready(count) => {
+                let count = count?;
+                let own = count.min(tail.len());
+                self.is_held_back = true;
+                self.tail_sent += own;
+                if self.tail_sent == self.tail.len() {
+                    self.tail.clear();
+                    self.tail_sent = 0;
+                }
+                Ok(count - own)
+            }
+        }
+    }
+
     fn poll_slices<S: Stream>(
         &mut self,
         io: &mut S,
@@ -198,6 +240,14 @@ impl Output {
                     return;
                 }
             }
+        }
+    }
+
+    /// Gives sent bytes of the tail back. A peer that reads more slowly than the application makes would
+    /// have all of a long response kept: the tail is never sent to its end.
+    fn drop_sent(&mut self) {
+        if self.tail_sent >= SENT_LIMIT {
+            self.tail.drain(..std::mem::take(&mut self.tail_sent));
         }
     }
 
@@ -256,7 +306,41 @@ fn is_unsupported(error: &io::Error) -> bool {
 const COPY_LIMIT: usize = 4 * 1024;
 const GATHER_LIMIT: usize = 16 * 1024;
 const SLICES: usize = 16;
+/// Sent bytes of the tail that are kept until more is queued.
+const SENT_LIMIT: usize = 64 * 1024;
+/// Bytes that a TLS record holds at most (RFC 8446, 5.1). A stream that queues gets multiples of it.
+const RECORD: usize = 16 * 1024;
+/// Slices of one write to a stream that queues: the tail, and the head and data of a frame.
+const PARTS: usize = 3;
 /// Most bytes of one file that a single call sends.
 const FILE_STEP: usize = 512 * 1024;
 /// Most bytes of one file in memory at a time.
 const READ_STEP: usize = 128 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+
+    use super::*;
+    use crate::testing::pair;
+
+    /// A peer that takes a little less each time than is queued.
+    #[test]
+    fn a_slow_reader_does_not_make_the_tail_grow() {
+        let (reader, mut io) = pair(900);
+        let mut output = Output::default();
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut sent = 0;
+        while sent < 10 << 20 {
+            if !output.is_full(64 * 1024) {
+                output.push(Bytes::from_static(&[0; 1000]));
+            }
+            let _ = output
+                .poll_write(&mut io, &mut cx, false)
+                .map(Result::unwrap);
+            sent += reader.take_unread().len();
+            assert!(output.tail.len() < 256 * 1024, "{sent}");
+        }
+        assert!(output.left() > 0);
+    }
+}

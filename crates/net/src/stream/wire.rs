@@ -1,7 +1,7 @@
 //! `Wire`: what every connection owns of its socket: the stream, what has come and was not used, what waits to
 //! leave, and the clock of a peer that takes none of it. Knows no protocol.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
@@ -101,6 +101,26 @@ impl<S: Stream> Wire<S> {
             }
         }
         Ok(())
+    }
+
+    /// [`Output::pass`] on the stream, unless that is blocked.
+    ///
+    /// # Errors
+    /// See there.
+    pub(crate) fn pass(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> io::Result<usize> {
+        if self.is_blocked() {
+            return Ok(0);
+        }
+        self.output.pass(&mut self.io, cx, slices)
+    }
+
+    /// True while the stream takes nothing of what waits.
+    pub(crate) fn is_blocked(&self) -> bool {
+        !self.stall.is_clear()
     }
 
     /// How many bytes wait in memory, if the application's side may know another number. Once all have left that

@@ -64,6 +64,13 @@ impl End {
         self.input.borrow().bytes.len()
     }
 
+    /// Takes them.
+    pub(crate) fn take_unread(&self) -> BytesMut {
+        let mut input = self.input.borrow_mut();
+        input.writer.take().into_iter().for_each(Waker::wake);
+        std::mem::take(&mut input.bytes)
+    }
+
     /// Bytes that this end has sent and the other one has not read.
     pub(crate) fn unsent(&self) -> usize {
         self.output.borrow().bytes.len()

@@ -18,7 +18,7 @@ impl<S: Stream> Connection<S> {
                     codec.graceful_shutdown();
                     *course = Course::Draining {
                         // Output that waits for the socket would leave behind the PING.
-                        is_idle: self.transfers.is_empty() && self.pipe.blocked_since().is_none(),
+                        is_idle: self.transfers.is_empty() && !self.pipe.is_blocked(),
                     };
                     self.shared.ring_all();
                 }
@@ -30,12 +30,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn handle_deadlines(&mut self) {
         self.shared.ring_alarms();
         let now = self.shared.now();
-        let timeout = self.shared.service.limits.timeouts.write;
-        if self
-            .stall
-            .check(now, timeout, || self.pipe.unacknowledged())
-        {
-            self.pipe.reset_on_close();
+        if self.pipe.check_stall(now) {
             return self.close(CloseCause::WriteTimeout);
         }
         if let Phase::Lingering(until, cause) = self.phase
@@ -105,7 +100,7 @@ impl<S: Stream> Connection<S> {
             lingering,
             self.input_deadline().map(|(at, _)| at),
             pings,
-            self.stall.deadline(),
+            self.pipe.stall_deadline(),
             self.shared.next_alarm(),
         ];
         self.shared

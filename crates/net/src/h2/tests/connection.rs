@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::Wire;
+use super::Client;
 use crate::close::CloseCause;
 use crate::service::{Sequel, Stage};
 use crate::testing::{Bench, limits};
@@ -20,7 +20,7 @@ fn a_silent_client_is_pinged_and_dropped() {
     limits.http2.keep_alive_interval = Some(secs(10));
     limits.http2.keep_alive_timeout = secs(5);
     let bench = Bench::with(limits);
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         client.send(&[PREFACE, SETTINGS].concat());
         bench.settle().await;
@@ -46,11 +46,11 @@ fn a_client_that_answers_pings_stays() {
     let mut limits = limits();
     limits.http2.keep_alive_interval = Some(secs(10));
     limits.http2.keep_alive_timeout = secs(5);
-    Wire::play(limits, |mut wire| async move {
-        let response = wire.get("/");
-        let exchange = wire.bench.app.request().await.exchange;
+    Client::play(limits, |mut client| async move {
+        let response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
         for _ in 0..60 {
-            wire.bench.pass(secs(10)).await;
+            client.bench.pass(secs(10)).await;
         }
         exchange.answer(200, b"late");
         assert_eq!(response.await.unwrap().status(), 200);
@@ -59,37 +59,37 @@ fn a_client_that_answers_pings_stays() {
 
 #[test]
 fn a_connection_without_a_first_request_is_closed() {
-    Wire::play(limits(), |wire| async move {
-        wire.bench.pass(secs(29)).await;
-        assert_eq!(wire.end(), None);
-        wire.bench.pass(secs(2)).await;
-        assert_eq!(wire.end(), Some(None), "GOAWAY with NO_ERROR");
-        wire.bench.pass(secs(3)).await;
-        assert_eq!(wire.bench.app.cause(), Some(CloseCause::IdleTimeout));
+    Client::play(limits(), |client| async move {
+        client.bench.pass(secs(29)).await;
+        assert_eq!(client.end(), None);
+        client.bench.pass(secs(2)).await;
+        assert_eq!(client.end(), Some(None), "GOAWAY with NO_ERROR");
+        client.bench.pass(secs(3)).await;
+        assert_eq!(client.bench.app.cause(), Some(CloseCause::IdleTimeout));
     });
 }
 
 #[test]
 fn an_idle_connection_is_closed_later() {
-    Wire::play(limits(), |mut wire| async move {
-        let response = wire.get("/");
-        wire.bench.app.request().await.exchange.answer(200, b"");
+    Client::play(limits(), |mut client| async move {
+        let response = client.get("/");
+        client.bench.app.request().await.exchange.answer(200, b"");
         response.await.unwrap();
-        wire.bench.pass(secs(179)).await;
-        assert_eq!(wire.end(), None);
-        wire.bench.pass(secs(2)).await;
-        assert_eq!(wire.end(), Some(None));
-        wire.bench.pass(secs(3)).await;
-        assert_eq!(wire.bench.app.cause(), Some(CloseCause::IdleTimeout));
+        client.bench.pass(secs(179)).await;
+        assert_eq!(client.end(), None);
+        client.bench.pass(secs(2)).await;
+        assert_eq!(client.end(), Some(None));
+        client.bench.pass(secs(3)).await;
+        assert_eq!(client.bench.app.cause(), Some(CloseCause::IdleTimeout));
     });
 }
 
 #[test]
 fn a_connection_with_a_request_is_not_idle() {
-    Wire::play(limits(), |mut wire| async move {
-        let response = wire.get("/");
-        let exchange = wire.bench.app.request().await.exchange;
-        wire.bench.pass(secs(3600)).await;
+    Client::play(limits(), |mut client| async move {
+        let response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
+        client.bench.pass(secs(3600)).await;
         exchange.answer(200, b"");
         assert_eq!(response.await.unwrap().status(), 200);
     });
@@ -98,7 +98,7 @@ fn a_connection_with_a_request_is_not_idle() {
 #[test]
 fn a_preface_has_its_time() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         client.send(&PREFACE[..10]);
         bench.pass(secs(29)).await;
@@ -111,7 +111,7 @@ fn a_preface_has_its_time() {
 #[test]
 fn a_header_section_has_its_time() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         // HEADERS without END_HEADERS: CONTINUATION is to come.
         client.send(&[PREFACE, SETTINGS, b"\0\0\x01\x01\x01\0\0\0\x01\x82"].concat());
@@ -130,23 +130,23 @@ fn a_header_section_has_its_time() {
 /// A draining worker finishes what is in flight, and takes no more.
 #[test]
 fn a_drain_ends_with_the_last_response() {
-    Wire::play(limits(), |mut wire| async move {
-        let response = wire.get("/");
-        let exchange = wire.bench.app.request().await.exchange;
-        let bench = &wire.bench;
+    Client::play(limits(), |mut client| async move {
+        let response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
+        let bench = &client.bench;
         bench
             .service
             .drain(bench.reactor.clock().now(), Sequel::Nothing);
         bench.reactor.wake_all();
         bench.pass(secs(10)).await;
-        assert_eq!(wire.end(), None);
-        let refused = std::future::poll_fn(|cx| wire.client.poll_ready(cx)).await;
+        assert_eq!(client.end(), None);
+        let refused = std::future::poll_fn(|cx| client.sender.poll_ready(cx)).await;
         assert!(refused.is_err(), "GOAWAY was received");
         exchange.answer(200, b"whole");
         let body = super::body_of(response.await.unwrap()).await.unwrap();
         assert_eq!(body, b"whole");
         bench.settle().await;
-        assert_eq!(wire.end(), Some(None));
+        assert_eq!(client.end(), Some(None));
         assert_eq!(bench.app.cause(), Some(CloseCause::Drained));
     });
 }
@@ -172,7 +172,7 @@ fn frames(mut output: &[u8]) -> (Vec<u8>, Vec<u8>) {
 #[test]
 fn a_drain_closes_an_idle_client_that_answers() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         client.send(&[PREFACE, SETTINGS, b"\0\0\0\x04\x01\0\0\0\0"].concat());
         bench.settle().await;
@@ -197,7 +197,7 @@ fn a_drain_closes_an_idle_client_that_answers() {
 #[test]
 fn a_drain_lingers_behind_a_response() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         let get = b"\0\0\x06\x01\x05\0\0\0\x01\x82\x86\x84\x41\x01a";
         client.send(&[PREFACE, SETTINGS, get].concat());
@@ -222,7 +222,7 @@ fn a_drain_lingers_behind_a_response() {
 #[test]
 fn a_drain_does_not_wait_for_a_silent_client() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         client.send(&[PREFACE, SETTINGS].concat());
         bench.settle().await;
@@ -240,13 +240,13 @@ fn a_drain_does_not_wait_for_a_silent_client() {
 
 #[test]
 fn what_is_in_flight_is_cut_when_the_worker_cancels() {
-    Wire::play(limits(), |mut wire| async move {
-        let response = wire.get("/");
-        let exchange = wire.bench.app.request().await.exchange;
-        wire.bench.service.stage.set(Stage::Cancelled);
-        wire.bench.reactor.wake_all();
+    Client::play(limits(), |mut client| async move {
+        let response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
+        client.bench.service.stage.set(Stage::Cancelled);
+        client.bench.reactor.wake_all();
         assert!(response.await.is_err());
-        assert_eq!(wire.bench.app.cause(), Some(CloseCause::Cancelled));
+        assert_eq!(client.bench.app.cause(), Some(CloseCause::Cancelled));
         assert!(exchange.is_closed());
     });
 }
@@ -255,7 +255,7 @@ fn what_is_in_flight_is_cut_when_the_worker_cancels() {
 fn a_client_that_reads_nothing_is_reset() {
     let bench = Bench::new();
     // Room for the server's settings and little more.
-    let mut client = Wire::serve(&bench, 100);
+    let mut client = Client::serve(&bench, 100);
     bench.run(async {
         // A window that is large enough, and GET http://a/ as the static table has it.
         let window = b"\0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff";
@@ -276,7 +276,7 @@ fn a_client_that_reads_nothing_is_reset() {
 #[test]
 fn a_flood_is_calmed() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         client.send(&[PREFACE, SETTINGS].concat());
         client.send(&b"\0\0\x08\x06\0\0\0\0\0abcdefgh".repeat(1100));
@@ -293,7 +293,7 @@ fn a_flood_is_calmed() {
 #[test]
 fn a_broken_rule_is_told() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         // DATA on stream 0.
         client.send(&[PREFACE, SETTINGS, b"\0\0\x01\0\0\0\0\0\0x"].concat());
@@ -311,7 +311,7 @@ fn a_broken_rule_is_told() {
 #[test]
 fn a_connection_lingers_for_a_client_that_sends_on() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         client.send(&[PREFACE, SETTINGS, b"\0\0\x01\0\0\0\0\0\0x"].concat());
         bench.pass(Duration::from_millis(1900)).await;
@@ -328,7 +328,7 @@ fn a_connection_lingers_for_a_client_that_sends_on() {
 fn a_client_that_leaves_is_no_fault() {
     for input in [&b""[..], &PREFACE[..10], PREFACE] {
         let bench = Bench::new();
-        let mut client = Wire::serve(&bench, 1 << 20);
+        let mut client = Client::serve(&bench, 1 << 20);
         bench.run(async {
             client.send(input);
             bench.settle().await;
@@ -342,7 +342,7 @@ fn a_client_that_leaves_is_no_fault() {
 #[test]
 fn what_is_not_http2_is_refused() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         client.send(b"GET / HTTP/1.1\r\nhost: a.example\r\n\r\n");
         bench.settle().await;
@@ -355,7 +355,7 @@ fn what_is_not_http2_is_refused() {
 #[test]
 fn an_error_code_of_the_client_is_a_loss() {
     let bench = Bench::new();
-    let mut client = Wire::serve(&bench, 1 << 20);
+    let mut client = Client::serve(&bench, 1 << 20);
     bench.run(async {
         let goaway = b"\0\0\x08\x07\0\0\0\0\0\0\0\0\0\0\0\0\x02";
         client.send(&[PREFACE, SETTINGS, goaway].concat());

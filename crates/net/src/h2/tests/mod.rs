@@ -19,15 +19,15 @@ use crate::limits::Limits;
 use crate::testing::{Bench, End, pair, peer};
 
 /// A server, and one client connected to it.
-struct Wire {
+struct Client {
     bench: Bench,
-    client: SendRequest<Bytes>,
+    sender: SendRequest<Bytes>,
     /// The result of the client's connection, once it has ended.
     ended: Rc<RefCell<Option<Result<(), h2::Error>>>>,
     is_cut: Rc<Cell<bool>>,
 }
 
-impl Wire {
+impl Client {
     /// Starts a server on one end of a stream; the other end is given to the script.
     fn serve(bench: &Bench, room: usize) -> End {
         let (client, io) = pair(room);
@@ -54,7 +54,7 @@ impl Wire {
         let bench = Bench::with(limits);
         let reactor = bench.reactor.clone();
         let end = Self::serve(&bench, 1 << 20);
-        let (client, connection) = bench.run(builder.handshake(end)).unwrap();
+        let (sender, connection) = bench.run(builder.handshake(end)).unwrap();
         let ended = Rc::new(RefCell::new(None));
         let result = Rc::clone(&ended);
         let is_cut = Rc::new(Cell::new(false));
@@ -71,13 +71,13 @@ impl Wire {
             })
             .await;
         });
-        let wire = Self {
+        let client = Self {
             bench: bench.clone(),
-            client,
+            sender,
             ended,
             is_cut,
         };
-        bench.run(script(wire));
+        bench.run(script(client));
         reactor.clear();
     }
 
@@ -104,7 +104,7 @@ impl Wire {
             .uri(format!("http://a.example{path}"))
             .body(())
             .unwrap();
-        self.client.send_request(request, ends).unwrap()
+        self.sender.send_request(request, ends).unwrap()
     }
 
     /// The error with which the client's connection has ended: `None` while it has not.

@@ -8,7 +8,7 @@ use granian_proto::ResponseHead;
 use h2::Reason;
 use http::{Method, Request};
 
-use super::{Wire, body_of};
+use super::{Client, body_of};
 use crate::close::CloseCause;
 use crate::exchange::Over;
 use crate::exchange::app::BodyWish;
@@ -18,9 +18,9 @@ use crate::testing::limits;
 
 #[test]
 fn a_request_is_answered() {
-    Wire::play(limits(), |mut wire| async move {
-        let response = wire.get("/path?query");
-        let request = wire.bench.app.request().await;
+    Client::play(limits(), |mut client| async move {
+        let response = client.get("/path?query");
+        let request = client.bench.app.request().await;
         assert_eq!(request.head.method(), "GET");
         assert_eq!(request.head.target(), b"/path?query");
         assert_eq!(request.head.authority(), Some("a.example"));
@@ -32,17 +32,17 @@ fn a_request_is_answered() {
         assert_eq!(response.headers()["server"], "granian");
         assert!(response.headers().contains_key("date"));
         assert_eq!(body_of(response).await.unwrap(), b"hello");
-        assert_eq!(wire.bench.service.handled.get(), 1);
+        assert_eq!(client.bench.service.handled.get(), 1);
         assert_eq!(request.exchange.over(), Some(Over::Answered));
     });
 }
 
 #[test]
 fn streams_are_answered_in_any_order() {
-    Wire::play(limits(), |mut wire| async move {
-        let (first, second) = (wire.get("/1"), wire.get("/2"));
-        let one = wire.bench.app.request().await;
-        let two = wire.bench.app.request().await;
+    Client::play(limits(), |mut client| async move {
+        let (first, second) = (client.get("/1"), client.get("/2"));
+        let one = client.bench.app.request().await;
+        let two = client.bench.app.request().await;
         two.exchange.answer(200, b"two");
         assert_eq!(body_of(second.await.unwrap()).await.unwrap(), b"two");
         one.exchange.answer(200, b"one");
@@ -52,9 +52,9 @@ fn streams_are_answered_in_any_order() {
 
 #[test]
 fn hints_and_trailers_surround_the_body() {
-    Wire::play(limits(), |mut wire| async move {
-        let mut response = wire.get("/");
-        let exchange = wire.bench.app.request().await.exchange;
+    Client::play(limits(), |mut client| async move {
+        let mut response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
         let mut hints = ResponseHead::informational(103).unwrap();
         hints.append(b"link", b"</a.css>").unwrap();
         exchange.send(Reply::Informational(hints));
@@ -77,14 +77,14 @@ fn hints_and_trailers_surround_the_body() {
 
 #[test]
 fn a_lone_head_waits_a_moment_for_its_body() {
-    Wire::play(limits(), |mut wire| async move {
-        let mut response = Box::pin(wire.get("/"));
-        let exchange = wire.bench.app.request().await.exchange;
+    Client::play(limits(), |mut client| async move {
+        let mut response = Box::pin(client.get("/"));
+        let exchange = client.bench.app.request().await.exchange;
         exchange.start(200);
-        wire.bench.pass(Duration::from_millis(19)).await;
+        client.bench.pass(Duration::from_millis(19)).await;
         let head = poll_fn(|cx| std::task::Poll::Ready(response.as_mut().poll(cx))).await;
         assert!(head.is_pending(), "it may still be taken back");
-        wire.bench.pass(Duration::from_millis(2)).await;
+        client.bench.pass(Duration::from_millis(2)).await;
         assert_eq!(response.await.unwrap().status(), 200);
     });
 }
@@ -92,12 +92,12 @@ fn a_lone_head_waits_a_moment_for_its_body() {
 /// A body that is longer than any window goes out as the client reads, and no faster.
 #[test]
 fn a_response_waits_for_the_clients_window() {
-    Wire::play(limits(), |mut wire| async move {
-        let response = wire.get("/");
-        let exchange = wire.bench.app.request().await.exchange;
+    Client::play(limits(), |mut client| async move {
+        let response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
         exchange.start(200);
         exchange.piece(vec![b'x'; 200_000], false);
-        wire.bench.settle().await;
+        client.bench.settle().await;
         // 65,535 bytes are the window that RFC 9113 gives a client that says nothing.
         assert!(!exchange.has_room(), "134,465 bytes wait");
         let mut body = response.await.unwrap().into_body();
@@ -107,7 +107,7 @@ fn a_response_waits_for_the_clients_window() {
             received += data.len();
             body.flow_control().release_capacity(data.len()).unwrap();
         }
-        wire.bench.settle().await;
+        client.bench.settle().await;
         assert!(exchange.has_room());
         exchange.send(Reply::End(None));
         while let Some(data) = poll_fn(|cx| body.poll_data(cx)).await {
@@ -118,21 +118,21 @@ fn a_response_waits_for_the_clients_window() {
 
 #[test]
 fn a_client_that_opens_no_window_is_given_up() {
-    Wire::play(limits(), |mut wire| async move {
-        let response = wire.get("/");
-        let exchange = wire.bench.app.request().await.exchange;
+    Client::play(limits(), |mut client| async move {
+        let response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
         exchange.start(200);
         exchange.piece(vec![b'x'; 100_000], false);
         let response = response.await.unwrap();
-        wire.bench.pass(Duration::from_secs(59)).await;
+        client.bench.pass(Duration::from_secs(59)).await;
         assert_eq!(exchange.over(), None);
-        wire.bench.pass(Duration::from_secs(2)).await;
+        client.bench.pass(Duration::from_secs(2)).await;
         assert_eq!(exchange.over(), Some(Over::Disconnected));
         let error = body_of(response).await.unwrap_err();
         assert_eq!(error.reason(), Some(Reason::CANCEL));
         // The connection is none the worse for it.
-        let response = wire.get("/");
-        wire.bench.app.request().await.exchange.answer(204, b"");
+        let response = client.get("/");
+        client.bench.app.request().await.exchange.answer(204, b"");
         assert_eq!(response.await.unwrap().status(), 204);
     });
 }
@@ -142,14 +142,14 @@ fn a_client_that_opens_no_window_is_given_up() {
 fn a_request_waits_for_the_application() {
     let mut limits = limits();
     limits.http2.initial_stream_window_size = 65_535;
-    Wire::play(limits, |mut wire| async move {
-        let (response, mut body) = wire.request("POST", "/", false);
+    Client::play(limits, |mut client| async move {
+        let (response, mut body) = client.request("POST", "/", false);
         body.reserve_capacity(300_000);
-        let exchange = wire.bench.app.request().await.exchange;
+        let exchange = client.bench.app.request().await.exchange;
         let mut left = 300_000;
         let mut received = 0;
         while received < 300_000 {
-            wire.bench.settle().await;
+            client.bench.settle().await;
             let capacity = body.capacity().min(left);
             if capacity > 0 {
                 left -= capacity;
@@ -157,7 +157,7 @@ fn a_request_waits_for_the_application() {
                 body.send_data(piece, left == 0).unwrap();
                 body.reserve_capacity(left);
             }
-            wire.bench.settle().await;
+            client.bench.settle().await;
             let sent = 300_000 - left;
             assert!(
                 sent - received <= 2 * 65_536,
@@ -173,15 +173,15 @@ fn a_request_waits_for_the_application() {
 
 #[test]
 fn a_body_is_awaited_whole_where_the_application_wants_that() {
-    Wire::play(limits(), |mut wire| async move {
-        wire.bench.app.wish.set(BodyWish::Whole);
-        let (response, mut body) = wire.request("POST", "/", false);
+    Client::play(limits(), |mut client| async move {
+        client.bench.app.wish.set(BodyWish::Whole);
+        let (response, mut body) = client.request("POST", "/", false);
         body.send_data(Bytes::from_static(b"half and "), false)
             .unwrap();
-        wire.bench.settle().await;
-        assert!(!wire.bench.app.was_called());
+        client.bench.settle().await;
+        assert!(!client.bench.app.was_called());
         body.send_data(Bytes::from_static(b"half"), true).unwrap();
-        let exchange = wire.bench.app.request().await.exchange;
+        let exchange = client.bench.app.request().await.exchange;
         let (data, last) = exchange.body().await.unwrap();
         assert_eq!((&data[..], last), (&b"half and half"[..], true));
         exchange.answer(200, b"");
@@ -191,18 +191,18 @@ fn a_body_is_awaited_whole_where_the_application_wants_that() {
 
 #[test]
 fn a_body_that_stops_is_waited_for_so_long() {
-    Wire::play(limits(), |mut wire| async move {
-        let (response, _body) = wire.request("POST", "/", false);
-        let exchange = wire.bench.app.request().await.exchange;
+    Client::play(limits(), |mut client| async move {
+        let (response, _body) = client.request("POST", "/", false);
+        let exchange = client.bench.app.request().await.exchange;
         let mut taken = false;
         let mut read = || {
             let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
             exchange.poll_body(&mut cx, &mut taken).is_pending()
         };
         assert!(read());
-        wire.bench.pass(Duration::from_secs(59)).await;
+        client.bench.pass(Duration::from_secs(59)).await;
         assert!(read());
-        wire.bench.pass(Duration::from_secs(2)).await;
+        client.bench.pass(Duration::from_secs(2)).await;
         assert!(!read());
         let error = response.await.unwrap_err();
         assert_eq!(error.reason(), Some(Reason::CANCEL));
@@ -211,21 +211,21 @@ fn a_body_that_stops_is_waited_for_so_long() {
 
 #[test]
 fn a_reset_of_the_client_ends_the_exchange() {
-    Wire::play(limits(), |mut wire| async move {
-        let (_response, mut body) = wire.request("POST", "/", false);
-        let exchange = wire.bench.app.request().await.exchange;
+    Client::play(limits(), |mut client| async move {
+        let (_response, mut body) = client.request("POST", "/", false);
+        let exchange = client.bench.app.request().await.exchange;
         body.send_reset(Reason::CANCEL);
-        wire.bench.settle().await;
+        client.bench.settle().await;
         assert_eq!(exchange.over(), Some(Over::Disconnected));
-        assert_eq!(wire.bench.app.cause(), None, "the connection goes on");
+        assert_eq!(client.bench.app.cause(), None, "the connection goes on");
     });
 }
 
 #[test]
 fn a_response_that_cannot_be_completed_is_reset() {
-    Wire::play(limits(), |mut wire| async move {
-        let response = wire.get("/");
-        let exchange = wire.bench.app.request().await.exchange;
+    Client::play(limits(), |mut client| async move {
+        let response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
         exchange.start(200);
         exchange.piece(&b"beginning"[..], false);
         let response = response.await.unwrap();
@@ -238,16 +238,16 @@ fn a_response_that_cannot_be_completed_is_reset() {
 /// Some clients take a reset behind the response for a failure of it: the rest of the body is thrown away for a while.
 #[test]
 fn the_rest_of_an_answered_request_is_discarded_for_a_while() {
-    Wire::play(limits(), |mut wire| async move {
-        let (response, mut body) = wire.request("POST", "/", false);
-        let exchange = wire.bench.app.request().await.exchange;
+    Client::play(limits(), |mut client| async move {
+        let (response, mut body) = client.request("POST", "/", false);
+        let exchange = client.bench.app.request().await.exchange;
         exchange.answer(413, b"too much");
         assert_eq!(body_of(response.await.unwrap()).await.unwrap(), b"too much");
-        wire.bench.pass(Duration::from_millis(4_900)).await;
+        client.bench.pass(Duration::from_millis(4_900)).await;
         body.send_data(Bytes::from_static(b"more"), false).unwrap();
-        wire.bench.settle().await;
+        client.bench.settle().await;
         assert!(!is_reset(&mut body).await);
-        wire.bench.pass(Duration::from_millis(200)).await;
+        client.bench.pass(Duration::from_millis(200)).await;
         assert!(is_reset(&mut body).await);
     });
 }
@@ -258,36 +258,36 @@ async fn is_reset(body: &mut h2::SendStream<Bytes>) -> bool {
 
 #[test]
 fn requests_that_are_no_requests_do_not_reach_the_application() {
-    Wire::play(limits(), |mut wire| async move {
+    Client::play(limits(), |mut client| async move {
         // No proxy is here, nor any protocol on a stream but WebSocket, which this application does not speak.
         let connect = Request::builder()
             .method(Method::CONNECT)
             .uri("a.example:443")
             .body(())
             .unwrap();
-        let (response, _body) = wire.client.send_request(connect, false).unwrap();
+        let (response, _body) = client.sender.send_request(connect, false).unwrap();
         assert_eq!(response.await.unwrap().status(), 501);
         let hosts = Request::builder()
             .uri("http://a.example/")
             .header("host", "b.example")
             .body(())
             .unwrap();
-        let (response, _body) = wire.client.send_request(hosts, true).unwrap();
+        let (response, _body) = client.sender.send_request(hosts, true).unwrap();
         let error = response.await.unwrap_err();
         assert_eq!(error.reason(), Some(Reason::PROTOCOL_ERROR));
-        assert!(!wire.bench.app.was_called());
+        assert!(!client.bench.app.was_called());
     });
 }
 
 #[test]
 fn a_client_that_goes_takes_its_exchanges_with_it() {
-    Wire::play(limits(), |mut wire| async move {
-        let response = wire.get("/");
-        let exchange = wire.bench.app.request().await.exchange;
-        wire.cut();
+    Client::play(limits(), |mut client| async move {
+        let response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
+        client.cut();
         drop(response);
-        wire.bench.settle().await;
+        client.bench.settle().await;
         assert_eq!(exchange.over(), Some(Over::Disconnected));
-        assert_eq!(wire.bench.app.cause(), Some(CloseCause::PeerLost));
+        assert_eq!(client.bench.app.cause(), Some(CloseCause::PeerLost));
     });
 }
