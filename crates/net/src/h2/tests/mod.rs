@@ -1,6 +1,7 @@
 //! The drive loop, with the `h2` crate's client on the other end of a stream in memory.
 
 mod connection;
+mod extensions;
 mod streams;
 
 use std::cell::{Cell, RefCell};
@@ -51,7 +52,14 @@ impl Client {
         builder: &h2::client::Builder,
         script: impl FnOnce(Self) -> F,
     ) {
-        let bench = Bench::with(limits);
+        Self::play_on(Bench::with(limits), builder, script);
+    }
+
+    fn play_on<F: Future<Output = ()>>(
+        bench: Bench,
+        builder: &h2::client::Builder,
+        script: impl FnOnce(Self) -> F,
+    ) {
         let reactor = bench.reactor.clone();
         let end = Self::serve(&bench, 1 << 20);
         let (sender, connection) = bench.run(builder.handshake(end)).unwrap();
