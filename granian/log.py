@@ -64,7 +64,8 @@ logger = logging.getLogger("_granian")
 access_logger = logging.getLogger("granian.access")
 
 Headers = list[tuple[bytes, bytes]]
-# Address, method, decoded path, query string, scheme, protocol, status, seconds, bytes of the body, headers.
+# Address, method, decoded path, query string, scheme, protocol, status, seconds, bytes of the body, headers. A function
+# with the attribute `wanted` gets the headers of those names only.
 AccessLog = Callable[[str, str, str, str, str, str, int, float, int, Headers], None]
 
 
@@ -141,6 +142,8 @@ def log_request_builder(fmt: str | None) -> AccessLog:
             atoms[atom] = _header(headers, name)
         access_logger.info(template, atoms)
 
+    # The core leaves the request's other headers out.
+    log_request.__dict__["wanted"] = sorted({name.decode("latin-1") for name in header_atoms.values()})
     return log_request
 
 

@@ -50,6 +50,11 @@ def line(output, fmt, **facts):
     return output.getvalue().removesuffix("\n")
 
 
+def test_the_core_learns_which_headers_are_wanted():
+    assert log_request_builder(None).wanted == []
+    assert log_request_builder("%(header{User-Agent})s %(header{x-b})s").wanted == ["user-agent", "x-b"]
+
+
 def test_default_format(output):
     text = line(output, None)
     assert text.endswith('] 1.2.3.4 - "GET /a b HTTP/1.0" 200 1.500')

@@ -252,7 +252,10 @@ impl Worker {
     fn service_of(&self, role: Role) -> Rc<Service> {
         let app: Rc<dyn App> = match role {
             Role::App => return Rc::clone(&self.service),
-            Role::Redirect { secured_port } => Rc::new(Redirect::new(secured_port)),
+            Role::Redirect { secured_port } => {
+                let journal = Arc::clone(&self.host);
+                Rc::new(Redirect::new(secured_port, journal))
+            }
         };
         let mut others = self.others.borrow_mut();
         if let Some((_, service)) = others.iter().find(|(other, _)| *other == role) {

@@ -6,12 +6,13 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use granian_proto::ws;
+use granian_proto::{RequestHead, Version, ws};
 
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::queue::Queue;
 use crate::close::{CloseCause, CloseCounts};
-use crate::exchange::app::{App, Peer};
+use crate::exchange::app::{App, Peer, Request, Source};
+use crate::exchange::record::Record;
 use crate::limits::Limits;
 use crate::runtime::load::Load;
 use crate::stream::buffers::Buffers;
@@ -88,6 +89,28 @@ impl Service {
             draining_since: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),
             buffers: Buffers::default(),
+        }
+    }
+
+    /// Calls the application.
+    pub(crate) fn call(&self, request: Request) -> Option<Box<dyn Source>> {
+        if self.app.journal().keeps_records() {
+            request.exchange.begin_record(&request);
+        }
+        self.app.call(request)
+    }
+
+    /// The connection has answered with `status` in place of the application. See `Record::of_refusal`.
+    pub(crate) fn note_refusal(
+        &self,
+        peer: &Arc<Peer>,
+        head: Option<&RequestHead>,
+        version: Version,
+        status: u16,
+    ) {
+        let journal = self.app.journal();
+        if journal.keeps_records() {
+            journal.answered(&Record::of_refusal(peer, head, version, status));
         }
     }
 

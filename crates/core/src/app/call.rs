@@ -3,24 +3,21 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::time::Instant;
 
 use bytes::Bytes;
 use granian_proto::h2::Promise;
 use granian_proto::ws::code;
-use granian_proto::{RequestHead, ResponseHead, Trailers, Version};
+use granian_proto::{ResponseHead, Trailers};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList};
 
 use super::forked;
 use super::host::Host;
 use super::response::{OrderError, Progress, Response};
-use super::target;
-use granian_net::exchange::app::{Address, Request};
+use granian_net::exchange::app::Request;
 use granian_net::exchange::messages::Opening;
 use granian_net::exchange::reply::Reply;
-use granian_net::exchange::{BodyRead, Exchange, Over};
+use granian_net::exchange::{BodyRead, Exchange};
 use granian_net::runtime::waker::lock;
 use granian_net::stream::region::FileRegion;
 
@@ -37,7 +34,6 @@ pub(crate) struct Call {
     /// The request's body was read to its end.
     body_taken: Mutex<bool>,
     key: usize,
-    record: Option<Box<Record>>,
 }
 
 /// How an application's call ended.
@@ -48,28 +44,9 @@ pub(crate) enum Outcome {
     Cancelled,
 }
 
-/// What the access log needs of a request.
-struct Record {
-    begun: Instant,
-    addr: String,
-    method: String,
-    path: String,
-    query: String,
-    scheme: &'static str,
-    protocol: &'static str,
-    fields: Vec<Field>,
-}
-
-/// Name and value.
-type Field = (Box<[u8]>, Box<[u8]>);
-
 impl Call {
     /// The call for `request`, counted in with `host`.
     pub(crate) fn new(request: &Request, host: Arc<Host>) -> Arc<Self> {
-        let record = host
-            .access_log
-            .is_some()
-            .then(|| Box::new(Record::new(request)));
         Arc::new(Self {
             exchange: Arc::clone(&request.exchange),
             websocket: request.websocket.clone(),
@@ -78,7 +55,6 @@ impl Call {
             body_taken: Mutex::new(false),
             key: host.enter(),
             host,
-            record,
         })
     }
 
@@ -269,7 +245,7 @@ impl Call {
         if let Some(error) = error {
             self.host.report(py, error);
         }
-        self.log(py);
+        self.exchange.end_call(&*self.host);
         self.host.leave(py, self.key);
     }
 
@@ -293,75 +269,5 @@ impl Call {
             Progress::HeadOnly => self.replace_head(500, "Internal server error"),
             Progress::Partial | Progress::Whole => self.exchange.send(Reply::Abort),
         }
-    }
-
-    fn log(&self, py: Python<'_>) {
-        let (Some(record), Some(access_log)) = (&self.record, &self.host.access_log) else {
-            return;
-        };
-        let (status, sent) = {
-            let response = lock(&self.response);
-            match self.exchange.over() {
-                Some(Over::Refused(status)) => (status, 0),
-                _ => (response.status(), response.sent()),
-            }
-        };
-        if let Err(error) = record.emit(py, access_log, status, sent) {
-            self.host.report(py, error);
-        }
-    }
-}
-
-impl Record {
-    fn new(request: &Request) -> Self {
-        let head = &request.head;
-        Self {
-            begun: Instant::now(),
-            addr: match &request.peer.remote {
-                Address::Ip(addr) => addr.ip().to_string(),
-                Address::Unix(_) => String::new(),
-            },
-            method: head.method().to_owned(),
-            path: target::decode_lossy(head.path()).into_owned(),
-            query: String::from_utf8_lossy(head.query()).into_owned(),
-            scheme: request.peer.scheme,
-            protocol: protocol_name(head),
-            fields: head
-                .fields()
-                .map(|(name, value)| (name.into(), value.into()))
-                .collect(),
-        }
-    }
-
-    fn emit(&self, py: Python<'_>, log: &Py<PyAny>, status: u16, sent: u64) -> PyResult<()> {
-        let fields = self
-            .fields
-            .iter()
-            .map(|(name, value)| (PyBytes::new(py, name), PyBytes::new(py, value)));
-        log.call1(
-            py,
-            (
-                &self.addr,
-                &self.method,
-                &self.path,
-                &self.query,
-                self.scheme,
-                self.protocol,
-                status,
-                self.begun.elapsed().as_secs_f64(),
-                sent,
-                PyList::new(py, fields.collect::<Vec<_>>())?,
-            ),
-        )?;
-        Ok(())
-    }
-}
-
-/// The protocol as `SERVER_PROTOCOL` and the access log name it.
-pub(crate) fn protocol_name(head: &RequestHead) -> &'static str {
-    match head.version() {
-        Version::Http10 => "HTTP/1.0",
-        Version::Http11 => "HTTP/1.1",
-        Version::Http2 => "HTTP/2",
     }
 }

@@ -5,24 +5,24 @@ use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
-use granian_proto::PeerError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyList;
 use slab::Slab;
 
+use super::access_log::AccessLog;
 use super::forked::Home;
 use crate::options::Options;
 use crate::python::EventLoop;
 use granian_net::close::CloseCause;
 use granian_net::exchange::app::{Address, Journal, Peer};
+use granian_net::exchange::record::Record;
 use granian_net::runtime::waker::lock;
 
 /// One per worker.
 pub(crate) struct Host {
     pub(crate) event_loop: Arc<EventLoop>,
     on_exception: Py<PyAny>,
-    pub(crate) access_log: Option<Py<PyAny>>,
+    access_log: Option<AccessLog>,
     /// The server's log takes lines of level DEBUG, as the worker's start found it.
     logs_debug: bool,
     /// Tasks that have suspended; asyncio itself keeps weak references only. Application threads
@@ -52,7 +52,10 @@ impl Host {
         Ok(Self {
             event_loop,
             on_exception: options.on_exception.clone_ref(py),
-            access_log: options.access_log.as_ref().map(|log| log.clone_ref(py)),
+            access_log: options
+                .access_log
+                .as_ref()
+                .map(|log| AccessLog::new(log.bind(py))),
             logs_debug: logs_debug(py),
             tasks: Mutex::new(Tasks::default()),
             cancels: AtomicBool::new(false),
@@ -165,22 +168,17 @@ impl Host {
 }
 
 impl Journal for Host {
-    /// Writes the access line; there is no call to do it.
-    fn refused(&self, peer: &Peer, error: PeerError) {
+    fn keeps_records(&self) -> bool {
+        self.access_log.is_some()
+    }
+
+    /// Writes a line of the access log.
+    fn answered(&self, record: &Record) {
         let Some(access_log) = &self.access_log else {
             return;
         };
-        let addr = match &peer.remote {
-            Address::Ip(addr) => addr.ip().to_string(),
-            Address::Unix(_) => String::new(),
-        };
         Python::attach(|py| {
-            let headers = PyList::empty(py);
-            let (scheme, status) = (peer.scheme, error.status());
-            let line = (
-                addr, "-", "-", "", scheme, "HTTP/1.1", status, 0.0, 0, headers,
-            );
-            if let Err(error) = access_log.call1(py, line) {
+            if let Err(error) = access_log.write(py, record) {
                 self.report(py, error);
             }
         });

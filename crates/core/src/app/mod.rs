@@ -1,6 +1,7 @@
 //! Python callables behind `net::app::App`: the three interfaces, what they share, and the order
 //! in which a response may be made.
 
+pub(crate) mod access_log;
 pub(crate) mod asgi;
 pub(crate) mod awaitable;
 pub(crate) mod call;

@@ -24,7 +24,6 @@ pub(crate) struct Response {
     ends_on_return: bool,
     expects_trailers: bool,
     trailers: Trailers,
-    status: u16,
     sent: u64,
 }
 
@@ -78,7 +77,6 @@ impl Response {
             ends_on_return: false,
             expects_trailers: false,
             trailers: Trailers::new(),
-            status: 0,
             sent: 0,
         }
     }
@@ -87,9 +85,8 @@ impl Response {
     pub(crate) fn start(&mut self, head: ResponseHead) -> Result<Reply, OrderError> {
         match self.state {
             State::Idle => {
-                self.status = head.status();
                 let declared = head.content_length();
-                let plan = ResponsePlan::of(self.is_head_request, self.status, declared, None);
+                let plan = ResponsePlan::of(self.is_head_request, head.status(), declared, None);
                 self.bodiless = plan.is_bodiless;
                 self.state = State::Started(plan.body_length());
                 Ok(Reply::Head(head))
@@ -105,7 +102,6 @@ impl Response {
     pub(crate) fn upgrade(&mut self, head: ResponseHead) -> Result<Reply, OrderError> {
         match self.state {
             State::Idle => {
-                self.status = head.status();
                 self.state = State::Ended;
                 Ok(Reply::Upgrade(head))
             }
@@ -237,16 +233,6 @@ impl Response {
             State::Streaming(_) | State::Trailing => Progress::Partial,
             State::Ended => Progress::Whole,
         }
-    }
-
-    /// The final status sent; 0 before.
-    pub(crate) fn status(&self) -> u16 {
-        self.status
-    }
-
-    /// Bytes of the body sent to the peer; those of a body that does not go out do not count.
-    pub(crate) fn sent(&self) -> u64 {
-        if self.bodiless { 0 } else { self.sent }
     }
 
     /// True once a head has been sent that no body follows, whatever the application makes of it.

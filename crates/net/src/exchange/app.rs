@@ -6,11 +6,12 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use granian_proto::{PeerError, RequestHead};
+use granian_proto::RequestHead;
 
 use crate::close::CloseCause;
 use crate::exchange::Exchange;
 use crate::exchange::messages::Opening;
+use crate::exchange::record::Record;
 pub use crate::tls::info::TlsInfo;
 
 /// An application behind one of the interfaces.
@@ -41,8 +42,13 @@ pub trait App {
 
 /// Takes note of what happens to connections.
 pub trait Journal {
-    /// A peer's error was answered without the application.
-    fn refused(&self, _peer: &Peer, _error: PeerError) {}
+    /// True if `answered` does something: records cost time to make.
+    fn keeps_records(&self) -> bool {
+        false
+    }
+
+    /// A request was answered, by whomever.
+    fn answered(&self, _record: &Record) {}
 
     /// A client and this server could not agree on a TLS session.
     fn unsecured(&self, _peer: &Peer, _error: &io::Error) {}

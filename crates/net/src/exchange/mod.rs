@@ -9,6 +9,7 @@
 pub mod app;
 mod body;
 pub mod messages;
+pub mod record;
 pub mod reply;
 pub mod room;
 mod spool;
@@ -23,8 +24,9 @@ use granian_proto::ResponseHead;
 
 use self::body::Body;
 pub use self::body::BodyRead;
+use self::record::Record;
 use self::reply::Reply;
-use self::room::{HasRoom, SendRoom};
+use self::room::SendRoom;
 use crate::runtime::waker::{lock, register, wake};
 
 /// See the module's documentation.
@@ -50,6 +52,8 @@ struct State {
     left: bool,
     /// No reply goes out any more: the peer is gone, or the response has left.
     over: Option<Over>,
+    /// Of the answer, if the journal keeps records.
+    record: Option<Box<Record>>,
     connection: Option<Waker>,
     body_waiters: Vec<Waker>,
     over_waiters: Vec<Waker>,
@@ -91,6 +95,7 @@ impl Exchange {
                 answered: false,
                 left: false,
                 over: None,
+                record: None,
                 connection: None,
                 body_waiters: Vec::new(),
                 over_waiters: Vec::new(),
@@ -106,7 +111,7 @@ impl Exchange {
     pub fn send(&self, reply: Reply) {
         let waker = {
             let mut state = lock(&self.state);
-            if state.over.is_some() || state.answered {
+            if !state.notes(&reply) {
                 return;
             }
             state.answered = reply.is_last();
@@ -120,13 +125,14 @@ impl Exchange {
     pub fn send_whole(&self, head: ResponseHead, data: Bytes) {
         let waker = {
             let mut state = lock(&self.state);
-            if state.over.is_some() || state.answered {
+            let (head, data) = (Reply::Head(head), Reply::Data { data, last: true });
+            if !state.notes(&head) || !state.notes(&data) {
                 return;
             }
             state.answered = true;
             state.replies.reserve_exact(2);
-            state.push(Reply::Head(head));
-            state.push(Reply::Data { data, last: true });
+            state.push(head);
+            state.push(data);
             state.connection.take()
         };
         wake(waker);
@@ -139,6 +145,9 @@ impl Exchange {
         if lone {
             state.replies.clear();
             state.room.retract();
+            if let Some(record) = &mut state.record {
+                record.retract();
+            }
         }
         lone
     }
@@ -357,20 +366,6 @@ impl Exchange {
             .into_iter()
             .flatten()
             .for_each(Waker::wake);
-    }
-}
-
-impl HasRoom for Exchange {
-    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        lock(&self.state).room.poll_open(cx)
-    }
-
-    fn has_room(&self) -> bool {
-        lock(&self.state).room.is_open()
-    }
-
-    fn forget(&self, waker: &Waker) {
-        lock(&self.state).room.forget(waker);
     }
 }
 

@@ -3,7 +3,8 @@
 
 use std::task::{Context, Poll, Waker};
 
-use crate::runtime::waker::register;
+use super::Exchange;
+use crate::runtime::waker::{lock, register};
 
 /// A queue that an application sends into.
 pub trait HasRoom: Send + Sync {
@@ -96,6 +97,20 @@ impl SendRoom {
     /// The wait through `waker` was cancelled.
     pub(crate) fn forget(&mut self, waker: &Waker) {
         self.waiters.retain(|waiter| !waiter.will_wake(waker));
+    }
+}
+
+impl HasRoom for Exchange {
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        lock(&self.state).room.poll_open(cx)
+    }
+
+    fn has_room(&self) -> bool {
+        lock(&self.state).room.is_open()
+    }
+
+    fn forget(&self, waker: &Waker) {
+        lock(&self.state).room.forget(waker);
     }
 }
 

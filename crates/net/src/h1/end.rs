@@ -3,7 +3,7 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use granian_proto::{Event, PeerError};
+use granian_proto::{Event, PeerError, RequestHead, Version};
 
 use super::slot::Slot;
 use super::{Connection, Phase};
@@ -103,20 +103,46 @@ impl<S: Stream> Connection<S> {
     /// A peer that speaks HTTP/1 learns that it may not; one that speaks nothing, nothing.
     pub(super) fn refuse_http1(&mut self, event: &Event) {
         match event {
-            Event::Request(_) => self.refuse(PeerError::Version),
+            Event::Request(request) => self.refuse_request(&request.head, PeerError::Version),
             Event::Refused(error) => self.flush(CloseCause::Refused(*error)),
             Event::Data(_) | Event::End(_) => self.flush(CloseCause::Refused(PeerError::Version)),
         }
     }
 
     pub(super) fn refuse(&mut self, error: PeerError) {
-        if self.slot.current().is_none() {
-            self.service.app.journal().refused(&self.peer, error);
+        let is_told = self.send_refusal(error);
+        match &self.slot {
+            // The application's call ends with this status.
+            Slot::Running(_) => {}
+            Slot::Held(held) if is_told => self.note_refusal(Some(&held.request.head), error),
+            Slot::Fresh | Slot::Idle if is_told => self.note_refusal(None, error),
+            Slot::Held(_) | Slot::Fresh | Slot::Idle => {}
         }
+        self.end_refused(is_told, error);
+    }
+
+    /// Refuses a request that was not held, for what its head asks.
+    pub(super) fn refuse_request(&mut self, head: &RequestHead, error: PeerError) {
+        let is_told = self.send_refusal(error);
+        if is_told {
+            self.note_refusal(Some(head), error);
+        }
+        self.end_refused(is_told, error);
+    }
+
+    /// False if the response that is under way leaves no place for a word.
+    fn send_refusal(&mut self, error: PeerError) -> bool {
         let date = self.service.date(self.handle.now());
-        let is_told = self
-            .engine
-            .send_refusal(error, &date, self.wire.output.tail());
+        self.engine
+            .send_refusal(error, &date, self.wire.output.tail())
+    }
+
+    fn note_refusal(&self, head: Option<&RequestHead>, error: PeerError) {
+        self.service
+            .note_refusal(&self.peer, head, Version::Http11, error.status());
+    }
+
+    fn end_refused(&mut self, is_told: bool, error: PeerError) {
         let cut = self.cut_if_close_delimited();
         let cause = match error {
             PeerError::TimedOut if self.slot.is_empty() => CloseCause::HeadTimeout,

@@ -68,7 +68,7 @@ impl<S: Stream> Connection<S> {
     fn take_request(&mut self, cx: &mut Context<'_>, request: granian_proto::Request) {
         let websocket = match self.opening(&request) {
             Ok(websocket) => websocket,
-            Err(error) => return self.refuse(error),
+            Err(error) => return self.refuse_request(&request.head, error),
         };
         if websocket.is_none() && self.upgrade_to_http2(&request) {
             return;
@@ -178,7 +178,7 @@ impl<S: Stream> Connection<S> {
             websocket: websocket.clone(),
             head_deadline: None,
         });
-        let source = self.service.app.call(Request {
+        let source = self.service.call(Request {
             head: request.head,
             peer: Arc::clone(&self.peer),
             exchange,

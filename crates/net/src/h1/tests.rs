@@ -103,7 +103,8 @@ fn a_head_that_does_not_come_whole_is_answered_in_time() {
                 .await
                 .starts_with("HTTP/1.1 408 Request Timeout\r\n")
         );
-        assert_eq!(*wire.app.refused.borrow(), [PeerError::TimedOut]);
+        let refused = (408, "-".into(), "-".into(), 0);
+        assert_eq!(*wire.app.answered.borrow(), [refused]);
         drop(wire.end);
         wire.bench.settle().await;
         assert_eq!(wire.app.cause(), Some(CloseCause::HeadTimeout));
@@ -317,7 +318,7 @@ fn the_preface_of_http_2_is_known_however_it_comes() {
         }
         // SETTINGS come first (RFC 9113, 3.4).
         assert_eq!(wire.hear_bytes().await[3..5], [4, 0]);
-        assert!(wire.app.refused.borrow().is_empty());
+        assert!(wire.app.answered.borrow().is_empty());
     });
 }
 
@@ -339,7 +340,7 @@ fn half_a_preface_and_the_end_is_no_error() {
         drop(wire.end);
         wire.bench.settle().await;
         assert_eq!(wire.app.cause(), Some(CloseCause::PeerClosed));
-        assert!(wire.app.refused.borrow().is_empty());
+        assert!(wire.app.answered.borrow().is_empty());
     });
 }
 

@@ -1,21 +1,26 @@
 //! `Redirect`: the application of a plain listener beside a secured one. Every request is answered
 //! with the same target's `https` URI.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use granian_proto::{RequestHead, ResponseHead};
 
 use crate::exchange::app::{App, Journal, Request, Source};
+use crate::exchange::record::Record;
 
 /// See the module's documentation.
 pub struct Redirect {
     /// The port of the secured listener, as clients reach it.
     port: u16,
+    /// The application's.
+    journal: Arc<dyn Journal>,
 }
 
 impl Redirect {
-    /// Redirects every request to `port` of the host that it names.
-    pub fn new(port: u16) -> Self {
-        Self { port }
+    /// Redirects every request to `port` of the host that it names. Answers are noted in `journal`.
+    pub fn new(port: u16, journal: Arc<dyn Journal>) -> Self {
+        Self { port, journal }
     }
 
     /// The URI of `head`'s target; `None` if it has none.
@@ -63,6 +68,7 @@ impl App for Redirect {
             let _ = head.append(b"content-length", b"0");
             request.exchange.send_whole(head, Bytes::new());
         }
+        request.exchange.end_call(self);
         None
     }
 
@@ -72,7 +78,15 @@ impl App for Redirect {
 }
 
 /// Errors of this listener get no line of log: the secured one reports the same shortages.
-impl Journal for Redirect {}
+impl Journal for Redirect {
+    fn keeps_records(&self) -> bool {
+        self.journal.keeps_records()
+    }
+
+    fn answered(&self, record: &Record) {
+        self.journal.answered(record);
+    }
+}
 
 /// The host of an authority without its port, if it is a name or an address. Any other text is
 /// refused, since an attacker may have made a client send it, and caches show the answer to others.

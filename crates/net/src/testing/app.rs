@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use granian_proto::{PeerError, RequestHead, ResponseHead};
+use granian_proto::{RequestHead, ResponseHead};
 
 use crate::close::CloseCause;
 use crate::exchange::app::{App, BodyWish, Journal, Peer, Request, Source};
+use crate::exchange::record::Record;
 use crate::exchange::reply::Reply;
 use crate::exchange::{BodyRead, Exchange};
 
@@ -22,7 +23,10 @@ pub(crate) struct TestApp {
     pub(crate) speaks_websocket: Cell<bool>,
     /// Makes the source that the next call gives.
     source: RefCell<Option<MakeSource>>,
-    pub(crate) refused: RefCell<Vec<PeerError>>,
+    /// Whether records are kept.
+    pub(crate) keeps_records: Cell<bool>,
+    /// Status, method, path and bytes of all answers, in order.
+    pub(crate) answered: RefCell<Vec<(u16, String, String, u64)>>,
     /// The causes of all ends, in order.
     pub(crate) closed: RefCell<Vec<CloseCause>>,
 }
@@ -37,7 +41,8 @@ impl Default for TestApp {
             may_start: Cell::new(true),
             speaks_websocket: Cell::new(false),
             source: RefCell::default(),
-            refused: RefCell::default(),
+            keeps_records: Cell::new(true),
+            answered: RefCell::default(),
             closed: RefCell::default(),
         }
     }
@@ -128,8 +133,17 @@ impl App for TestApp {
 }
 
 impl Journal for TestApp {
-    fn refused(&self, _: &Peer, error: PeerError) {
-        self.refused.borrow_mut().push(error);
+    fn keeps_records(&self) -> bool {
+        self.keeps_records.get()
+    }
+
+    fn answered(&self, record: &Record) {
+        let head = record.head.as_ref();
+        let method = head.map_or("-", RequestHead::method).to_owned();
+        let path = head.map_or(&b"-"[..], RequestHead::path);
+        let path = String::from_utf8_lossy(path).into_owned();
+        let answer = (record.status, method, path, record.sent);
+        self.answered.borrow_mut().push(answer);
     }
 
     fn closed(&self, _: &Peer, cause: CloseCause) {

@@ -208,7 +208,7 @@ impl<S: StreamIo> Answering<S> {
             return false;
         };
         if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called(permit)) {
-            self.source = service.app.call(Request {
+            self.source = service.call(Request {
                 head: held.head,
                 peer: Arc::clone(&self.shared.peer),
                 exchange: Arc::clone(&self.ends.exchange),

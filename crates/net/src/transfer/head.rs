@@ -66,6 +66,13 @@ pub(crate) fn promised(promise: &Promise, scheme: &str, authority: &str) -> Opti
     Some(request)
 }
 
+/// The head of a CONNECT that no WebSocket connection follows, as records have it: its target is an authority, and
+/// it has no path (RFC 9113, 8.5).
+pub(crate) fn connect(version: Version, parts: &Parts) -> RequestHead {
+    let target = parts.uri.authority().map_or("", |target| target.as_str());
+    RequestHeadBuilder::new(version, parts.method.as_str(), target.as_bytes()).build()
+}
+
 /// > [...] a server SHOULD treat a request as malformed if it contains a Host header field that
 /// > identifies an entity that differs from the entity in the ":authority" pseudo-header field.
 /// > — RFC 9113, 8.3.1 <https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1>

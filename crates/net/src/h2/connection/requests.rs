@@ -4,7 +4,7 @@ use std::rc::Rc;
 use std::task::Context;
 
 use bytes::Bytes;
-use granian_proto::Version;
+use granian_proto::{RequestHead, Version};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::request::Parts;
@@ -13,7 +13,7 @@ use http::{Method, Request, StatusCode};
 use super::{Connection, Course, Phase};
 use crate::h2::stream::Http2Stream;
 use crate::stream::socket::Stream;
-use crate::transfer::{Transfer, head, tunnel};
+use crate::transfer::{Shared, Transfer, head, tunnel};
 
 impl<S: Stream> Connection<S> {
     pub(super) fn start(
@@ -37,8 +37,9 @@ impl<S: Stream> Connection<S> {
         if parts.method == Method::CONNECT {
             // The server is no proxy (RFC 9110, 9.3.6), and speaks no protocol but WebSocket on a
             // stream (RFC 9220, 3). Sending fails only on a closed stream.
-            let _ = respond.send_response(head::empty(StatusCode::NOT_IMPLEMENTED), true);
-            return;
+            let status = StatusCode::NOT_IMPLEMENTED;
+            let _ = respond.send_response(head::empty(status), true);
+            return self.note_refusal(&head::connect(Version::Http2, &parts), status);
         }
         match head::request(Version::Http2, &parts) {
             Ok(head) => {
@@ -79,12 +80,19 @@ impl<S: Stream> Connection<S> {
                 let transfer = Transfer::new(shared, head, Some(opening), io);
                 self.transfers.push(transfer);
             }
-            Err(error) => {
-                shared.service.app.journal().refused(&shared.peer, error);
+            Err(_) => {
                 // Sending fails only on a closed stream.
-                let _ = respond.send_response(tunnel::refusal(), true);
+                let refusal = tunnel::refusal();
+                let status = refusal.status();
+                let _ = respond.send_response(refusal, true);
+                self.note_refusal(&head, status);
             }
         }
+    }
+
+    fn note_refusal(&self, head: &RequestHead, status: StatusCode) {
+        let Shared { service, peer, .. } = &*self.shared;
+        service.note_refusal(peer, Some(head), Version::Http2, status.as_u16());
     }
 
     /// Lets promises leave, and starts the requests that were promised.
