@@ -59,7 +59,7 @@ struct State {
     over_waiters: Vec<Waker>,
 }
 
-/// Why an exchange is over for its application.
+/// The reason why an exchange is over for its application.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Over {
     /// The peer left, or the worker stops.
@@ -73,11 +73,11 @@ pub enum Over {
 /// See [`Exchange::outlet`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Outlet {
-    /// Neither side has ended it.
+    /// There is room for another reply.
     Open,
-    /// It would have to wait.
+    /// Another reply would have to wait.
     Full,
-    /// Nobody takes it.
+    /// The peer is gone, and another reply is dropped.
     Gone,
 }
 
@@ -152,7 +152,7 @@ impl Exchange {
         lone
     }
 
-    /// What becomes of another reply.
+    /// The fate of another reply.
     pub fn outlet(&self) -> Outlet {
         let state = lock(&self.state);
         match state.over {
@@ -167,10 +167,10 @@ impl Exchange {
         lock(&self.state).room.is_overrun()
     }
 
-    /// What has come of the body; waits for more if nothing has. At its end (and for a request
-    /// without one) gives one empty last piece, then waits for the exchange to be over.
+    /// The received bytes of the body; waits if there are none. At the body's end, and for a
+    /// request without one, it gives one empty last piece, then waits for the exchange to be over.
     ///
-    /// `taken` is the caller's memory of having got the last piece.
+    /// `taken` is the caller's note that it has got the last piece.
     pub fn poll_body(&self, cx: &mut Context<'_>, taken: &mut bool) -> Poll<BodyRead> {
         let (read, waker) = {
             let mut state = lock(&self.state);
@@ -186,12 +186,12 @@ impl Exchange {
         read.map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Like `poll_body`, without waiting; `None` where that would wait.
+    /// `poll_body` without a wait; `None` where it would wait.
     pub fn try_body(&self, taken: &mut bool) -> Option<BodyRead> {
         let (read, waker) = {
             let mut state = lock(&self.state);
             let read = state.read_body(taken)?;
-            // Room was made; a body that is complete leaves most connections nothing to do.
+            // There is room now. A complete body leaves most connections nothing to do.
             let waker = if state.body.is_open() || state.tells_taking {
                 state.connection.take()
             } else {
@@ -215,7 +215,7 @@ impl Exchange {
         }
     }
 
-    /// Whoever waits through `waker` has been cancelled.
+    /// Drops `waker`, whose wait was cancelled.
     pub fn forget(&self, waker: &Waker) {
         let mut state = lock(&self.state);
         state.body_waiters.retain(|waiter| !waiter.will_wake(waker));
@@ -228,7 +228,7 @@ impl Exchange {
         lock(&self.state).over.is_some()
     }
 
-    /// Why the exchange is over, if it is.
+    /// The reason why the exchange is over, if it is.
     pub fn over(&self) -> Option<Over> {
         lock(&self.state).over()
     }
@@ -238,8 +238,8 @@ impl Exchange {
 impl Exchange {
     /// Takes every reply made so far into `into`; `cx` is woken for the next one.
     ///
-    /// A lone head stays, unless `head_too` or it leaves no room: what follows it usually comes at
-    /// once, and until it has left it can be taken back. True if one stayed.
+    /// A lone head stays, unless `head_too` or it leaves no room. Its body usually follows at once,
+    /// and until the head has left it can be taken back. True if one stayed.
     pub fn poll_replies(
         &self,
         cx: &mut Context<'_>,
@@ -262,7 +262,7 @@ impl Exchange {
         false
     }
 
-    /// Wakes `cx` for what the application does next; takes no replies.
+    /// Wakes `cx` for the application's next step; takes no replies.
     pub fn watch(&self, cx: &mut Context<'_>) {
         let mut state = lock(&self.state);
         if state.connection.is_none() {
@@ -270,7 +270,7 @@ impl Exchange {
         }
     }
 
-    /// `unsent` bytes of this exchange wait for the socket.
+    /// Notes that `unsent` bytes of this exchange wait for the socket.
     pub fn set_unsent(&self, unsent: usize) {
         let waiters = lock(&self.state).room.set_unsent(unsent);
         waiters.into_iter().for_each(Waker::wake);
@@ -286,7 +286,7 @@ impl Exchange {
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// Like `push_body` without bounds, and before anybody reads: see [`Body::spool`].
+    /// `push_body` without bounds, before the application reads: see [`Body::spool`].
     ///
     /// # Errors
     /// When that file cannot be made or written.
@@ -316,7 +316,7 @@ impl Exchange {
         lock(&self.state).body.held()
     }
 
-    /// From now on the connection is woken whenever the application takes something of the body.
+    /// Makes the application's reads of the body wake the connection from now on.
     pub fn tell_taking(&self) {
         lock(&self.state).tells_taking = true;
     }
@@ -326,8 +326,8 @@ impl Exchange {
         lock(&self.state).wants_body
     }
 
-    /// The peer has ended its sending side: the application learns of it, and may still answer.
-    /// Who reads a body that is on its way through the buffers learns of it behind that.
+    /// Notes that the peer has ended its sending side. The application learns of it, after a body
+    /// that is still in the buffers, and may still answer.
     pub fn leave(&self) {
         let (body, overs) = {
             let mut state = lock(&self.state);

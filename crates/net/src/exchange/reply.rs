@@ -1,4 +1,4 @@
-//! `Reply`: what an application sends, piece by piece.
+//! `Reply`: one step of an application's response.
 
 use bytes::Bytes;
 use granian_proto::h2::Promise;
@@ -6,7 +6,7 @@ use granian_proto::{ResponseHead, Trailers};
 
 use crate::stream::region::FileRegion;
 
-/// What an application sends, in order.
+/// The steps of a response, in order.
 pub enum Reply {
     /// An informational head, such as 103 Early Hints.
     Informational(ResponseHead),
@@ -23,7 +23,7 @@ pub enum Reply {
     },
     /// A region of a file as a piece of the body; `last` ends the response.
     File {
-        /// Which bytes of which file.
+        /// The bytes of the file.
         file: FileRegion,
         /// The body ends with them.
         last: bool,
@@ -32,13 +32,14 @@ pub enum Reply {
     Upgrade(ResponseHead),
     /// The end of the body.
     End(Option<Trailers>),
-    /// The response cannot be completed: the connection is cut so that nobody takes it for whole.
+    /// The response cannot be completed. The connection is cut, so that the peer does not take it
+    /// for whole.
     Abort,
 }
 
 impl Reply {
-    /// Bytes in memory: what it holds and the reply itself, so that no number of small ones is
-    /// free. Of a file that is the descriptor's place only.
+    /// Bytes in memory: the content and the reply itself, so that small replies count too. A file
+    /// counts as the reply only.
     pub(crate) fn weight(&self) -> usize {
         let held = match self {
             Self::Informational(head) | Self::Head(head) | Self::Upgrade(head) => head.weight(),

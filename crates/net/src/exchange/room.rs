@@ -1,5 +1,5 @@
-//! `SendRoom`: how many bytes of an application's may be on their way to its peer, and who waits until there are less.
-//! Every queue that an application sends into has one.
+//! `SendRoom`: the bound on bytes of an application that are on their way to its peer, and the
+//! wakers that wait for room. Every queue that an application sends into has one.
 
 use std::task::{Context, Poll, Waker};
 
@@ -14,7 +14,7 @@ pub trait HasRoom: Send + Sync {
     /// True when more may be sent within bounds, or nobody takes anything any more.
     fn has_room(&self) -> bool;
 
-    /// The wait through `waker` was cancelled.
+    /// Drops `waker`, whose wait was cancelled.
     fn forget(&self, waker: &Waker);
 }
 
@@ -26,7 +26,7 @@ pub(crate) struct SendRoom {
     queued: usize,
     /// Bytes taken over by the connection and not yet by the socket.
     unsent: usize,
-    /// Nothing goes out any more, so that nobody has to wait.
+    /// Nothing goes out any more, so no application has to wait.
     is_closed: bool,
     waiters: Vec<Waker>,
 }
@@ -48,7 +48,8 @@ impl SendRoom {
         self.is_closed || self.queued + self.unsent < self.window
     }
 
-    /// True when more than twice the window waits for the connection: the application does not wait for room.
+    /// True when more than twice the window waits for the connection: the application does not wait
+    /// for room.
     pub(crate) fn is_overrun(&self) -> bool {
         !self.is_closed && self.queued >= 2 * self.window
     }
@@ -62,22 +63,22 @@ impl SendRoom {
         Poll::Pending
     }
 
-    /// `bytes` more wait for the connection.
+    /// Notes `bytes` more that wait for the connection.
     pub(crate) fn add(&mut self, bytes: usize) {
         self.queued += bytes;
     }
 
-    /// All that the connection has not taken over was taken back.
+    /// Notes that the bytes which the connection has not taken over were taken back.
     pub(crate) fn retract(&mut self) {
         self.queued = 0;
     }
 
-    /// The connection takes over all that is queued.
+    /// Notes that the connection takes over all queued bytes.
     pub(crate) fn hand_over(&mut self) {
         self.unsent += std::mem::take(&mut self.queued);
     }
 
-    /// `unsent` bytes of what the connection has taken over wait for the socket. Gives who is to be woken.
+    /// Notes that `unsent` bytes of the connection wait for the socket. Returns the wakers to wake.
     #[must_use]
     pub(crate) fn set_unsent(&mut self, unsent: usize) -> Vec<Waker> {
         self.unsent = unsent;
@@ -87,14 +88,14 @@ impl SendRoom {
         std::mem::take(&mut self.waiters)
     }
 
-    /// Nothing goes out any more. Gives who is to be woken.
+    /// Notes that nothing goes out any more. Returns the wakers to wake.
     #[must_use]
     pub(crate) fn close(&mut self) -> Vec<Waker> {
         self.is_closed = true;
         std::mem::take(&mut self.waiters)
     }
 
-    /// The wait through `waker` was cancelled.
+    /// Drops `waker`, whose wait was cancelled.
     pub(crate) fn forget(&mut self, waker: &Waker) {
         self.waiters.retain(|waiter| !waiter.will_wake(waker));
     }

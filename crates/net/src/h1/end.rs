@@ -15,8 +15,8 @@ use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
 
 impl<S: Stream> Connection<S> {
-    /// A worker that drains has no use for a connection without a request, but waits a moment for
-    /// one that is on its way: its peer could not know.
+    /// Closes a connection without a request on a draining worker, after a moment: a request may be
+    /// on its way, since the peer cannot know of the drain.
     pub(super) fn close_if_drained(&mut self, cx: &mut Context<'_>) {
         if self
             .drain_deadline()
@@ -26,12 +26,12 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Ends at once, whatever is under way.
+    /// Ends at once; a response under way is cut.
     pub(super) fn end_now(&mut self, cause: CloseCause) {
         self.phase = Phase::Closed(self.first_cause(cause));
     }
 
-    /// Ends behind what is queued.
+    /// Ends once the queued bytes have left.
     pub(super) fn flush(&mut self, cause: CloseCause) {
         let cause = self.first_cause(cause);
         self.phase = Phase::Flushing { cut: false, cause };
@@ -42,13 +42,13 @@ impl<S: Stream> Connection<S> {
         if self.wire.poll_end(cx, self.handle.now()).is_ready() {
             self.end_now(cause);
         } else {
-            // The next step sees to how long that may take.
+            // `step_flushing` bounds the time that this may take.
             cx.waker().wake_by_ref();
             self.flush(cause);
         }
     }
 
-    /// What began the end stays its cause.
+    /// The cause that began the end; a later one does not replace it.
     fn first_cause(&self, cause: CloseCause) -> CloseCause {
         match self.phase {
             Phase::Flushing { cause, .. }
@@ -58,7 +58,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Why nothing comes behind the last response.
+    /// The cause of an end after the last response.
     pub(super) fn closing_cause(&self) -> CloseCause {
         if self.ended {
             CloseCause::PeerClosed
@@ -79,10 +79,11 @@ impl<S: Stream> Connection<S> {
         self.service.drain_grace(is_due)
     }
 
-    /// Cuts the connection behind what is queued: the peer must not take it for a whole response.
+    /// Cuts the connection once the queued bytes have left, so that the peer cannot take the
+    /// response for whole.
     pub(super) fn abort(&mut self) {
         let cut = self.cut_if_close_delimited();
-        // An application that is told of a peer that leaves often has nothing more to say.
+        // An application that learns of a peer's end often ends its response without completing it.
         let cause = match self.ended || self.wire.io.is_hung_up() {
             true => CloseCause::PeerClosed,
             false => CloseCause::Aborted,
@@ -100,7 +101,8 @@ impl<S: Stream> Connection<S> {
         cut
     }
 
-    /// A peer that speaks HTTP/1 learns that it may not; one that speaks nothing, nothing.
+    /// Refuses HTTP/1 where only HTTP/2 is served. A request gets 505; anything else is closed
+    /// without an answer.
     pub(super) fn refuse_http1(&mut self, event: &Event) {
         match event {
             Event::Request(request) => self.refuse_request(&request.head, PeerError::Version),
@@ -169,8 +171,8 @@ impl<S: Stream> Connection<S> {
             self.end_now(cause);
             return Step::Again;
         }
-        // Of a peer that has ended its side nothing more comes, nor should anything where it has sent
-        // all that it may; one look tells.
+        // The peer will send nothing more: it has closed its side, or said `close` and was read
+        // whole. If the socket agrees, to close now cannot reset the response.
         let is_over = self.ended || (self.engine.is_satisfied() && self.wire.input.is_empty());
         let closes = self.ended || (is_over && !self.wire.io.has_input());
         let now = self.handle.now();

@@ -1,4 +1,5 @@
-//! Input, from the stream to the engine: what is read when, and the step of a connection that serves.
+//! Input, from the stream to the engine: the times of reads, and the step of a connection that
+//! serves.
 
 use std::task::{Context, Poll};
 
@@ -67,8 +68,8 @@ impl<S: Stream> Connection<S> {
         self.wait_or_close()
     }
 
-    /// Nothing is read now, so that only the poller can tell of a peer that is gone. What it sent
-    /// and nobody has read goes with it.
+    /// Waits, or ends a broken connection. Nothing is read here, so only the poller can tell; unread
+    /// input is dropped with the connection.
     pub(super) fn wait_or_close(&mut self) -> Step {
         if self.wire.io.is_broken() {
             self.end_now(CloseCause::PeerLost);
@@ -77,7 +78,8 @@ impl<S: Stream> Connection<S> {
         Step::Wait
     }
 
-    /// A response is on its way to a slow reader: the time for the next request begins after it.
+    /// True while a response is on its way to a slow reader: the time for the next request begins
+    /// after it.
     fn is_behind(&self) -> bool {
         self.slot.is_empty() && self.wire.input.is_empty() && !self.wire.output.is_empty()
     }
@@ -89,7 +91,8 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// While a response is awaited, only a little of what is pipelined behind it is read.
+    /// True if more may be read. Behind an awaited response only `PREFETCH` bytes of pipelined
+    /// requests are.
     fn may_read(&self) -> bool {
         let awaits_response = self
             .slot

@@ -1,8 +1,8 @@
 //! `Connection`: drives one HTTP/1 connection: bytes from the stream to the engine, its events to
 //! the application, the application's replies through the engine to the stream.
 //!
-//! One task, one connection, no locks of its own. What is legal is the engine's business; what
-//! time it is, how full a buffer may get and when to close is decided here.
+//! One task drives one connection, without locks of its own. The engine has the legal moves. The
+//! connection has the clock, the bounds of its buffers, and the decision to close.
 
 mod end;
 mod input;
@@ -37,7 +37,7 @@ use crate::stream::socket::Stream;
 use crate::stream::wire::{Step, Wire};
 use crate::ws::Upgraded;
 
-/// What is to become of a stream when HTTP/1 is done with it.
+/// The protocol that follows HTTP/1 on a stream, if one does.
 pub(crate) enum Next<S> {
     /// Nothing: it is closed, for this cause.
     Close(CloseCause),
@@ -68,20 +68,21 @@ enum Phase {
     Sniffing,
     /// It speaks HTTP/1.
     Serving,
-    /// Nothing more is read; the output goes out, then the connection closes. If it is `cut`, the end must not
-    /// look like a proper one: only that would tell the peer that it has everything.
+    /// Nothing more is read; the output goes out, then the connection closes. If it is `cut`, the
+    /// end must not look like a proper one: only that would tell the peer that it has everything.
     Flushing {
         cut: bool,
         cause: CloseCause,
     },
-    /// The sending side is closed; what the peer still sends is thrown away until then, so that closing does
-    /// not reset what it has not read yet (RFC 9112, 9.6).
+    /// The sending side is closed; what the peer still sends is thrown away until then, so that
+    /// closing does not reset what it has not read yet (RFC 9112, 9.6).
     Lingering {
         until: Instant,
         cause: CloseCause,
     },
     Closed(CloseCause),
-    /// The stream belongs to HTTP/2 now: the peer has sent its preface, or is to send it behind an upgrade.
+    /// The stream belongs to HTTP/2 now: the peer has sent its preface, or is to send it behind an
+    /// upgrade.
     Http2(Option<Box<h2::Upgrade>>),
     /// The stream belongs to the WebSocket protocol now.
     Upgraded(Opening),
@@ -91,10 +92,11 @@ enum Phase {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Write {
     Now,
-    /// With what follows at once: the response to a request that is here already, or more of a source's pieces. In
-    /// this turn in any case.
+    /// With what follows at once: the response to a request that is here already, or more of a
+    /// source's pieces. In this turn in any case.
     Gather,
-    /// After the tasks that are ready now have run, together with what other connections have put off.
+    /// After the tasks that are ready now have run, together with what other connections have put
+    /// off.
     PutOff,
 }
 

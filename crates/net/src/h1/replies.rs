@@ -22,7 +22,7 @@ impl<S: Stream> Connection<S> {
             return;
         };
         if self.wire.output.is_full(window) {
-            // The socket says when it has taken some; until then the application may read.
+            // The poller reports room. Until then the application may read.
             return current.exchange.watch(cx);
         }
         let now = self.handle.now();
@@ -113,12 +113,12 @@ impl<S: Stream> Connection<S> {
                     .send_upgrade(&head, "websocket", &date, self.wire.output.tail())
             }
             Reply::End(trailers) => engine.send_end(trailers.as_ref(), output.tail()),
-            // HTTP/1 knows no requests of the server's.
+            // HTTP/1 has no server push.
             Reply::Push(_) | Reply::Abort => Ok(()),
         }
     }
 
-    /// How long the body is, if the reply behind the head is all of it.
+    /// The length of the body, if the reply behind the head is all of it.
     fn content_ahead(&self) -> Content {
         match self
             .slot

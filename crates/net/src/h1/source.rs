@@ -1,5 +1,5 @@
-//! Responses that a `Source` makes piece by piece on the connection's thread: when it is asked for more, and for
-//! how long its pieces gather.
+//! Responses that a `Source` makes piece by piece on the connection's thread: the times of its
+//! pulls, and the gathering of its pieces.
 
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,7 @@ impl<S: Stream> Connection<S> {
         pulls
     }
 
-    /// What is queued is lent to the early writer while the source computes.
+    /// Lends the queued bytes to the early writer while the source computes.
     fn pull_from(&mut self, source: &mut dyn Source) -> bool {
         let Some(socket) = self.wire.io.socket() else {
             return source.pull();
@@ -54,7 +54,8 @@ impl<S: Stream> Connection<S> {
         else {
             return;
         };
-        // What can't be lent to the early writer must not wait for the application.
+        // Bytes that cannot be lent to the early writer leave first: they must not wait for the
+        // application.
         let is_lendable = self.service.limits.mechanisms.early_writes
             && self.wire.io.socket().is_some()
             && self.wire.output.is_in_one_buffer();
@@ -68,6 +69,6 @@ impl<S: Stream> Connection<S> {
     }
 }
 
-/// How much and how long a source's pieces gather before they are written.
+/// Bytes that a source's pieces gather to, and the time that they gather for.
 const GATHER: usize = 32 * 1024;
 const GATHER_TIME: Duration = Duration::from_millis(1);

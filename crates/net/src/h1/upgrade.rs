@@ -1,4 +1,4 @@
-//! The upgrade to HTTP/2, for clients that can't know whether a server speaks it.
+//! The upgrade to HTTP/2, for clients that do not know whether a server speaks it.
 
 use granian_proto::h2::upgraded_request;
 use granian_proto::{BodyLength, Request, ResponseHead};
@@ -12,8 +12,7 @@ use crate::stream::socket::Stream;
 impl<S: Stream> Connection<S> {
     /// Hands the stream over to HTTP/2, if the request asks for that and may.
     pub(super) fn upgrade_to_http2(&mut self, request: &Request) -> bool {
-        // Responses that have not left must stay before it, and a worker that stops wants no more
-        // requests.
+        // Earlier responses must leave before it, and a worker that stops takes no more requests.
         let may_upgrade = request.upgrade
             && request.body == BodyLength::Empty
             && self.service.limits.http == Versions::All

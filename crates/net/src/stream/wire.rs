@@ -1,5 +1,5 @@
-//! `Wire`: what every connection owns of its socket: the stream, what has come and was not used, what waits to
-//! leave, and the clock of a peer that takes none of it. Knows no protocol.
+//! `Wire`: the socket of a connection of any protocol. It owns the stream, the received bytes that
+//! were not used, the bytes that wait to leave, and the clock of a peer that takes none of them.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -17,18 +17,18 @@ use crate::bounds::LINGER;
 /// See the module's documentation.
 pub(crate) struct Wire<S> {
     pub(crate) io: S,
-    /// What has come and was not used.
+    /// Received bytes that were not used.
     pub(crate) input: BytesMut,
-    /// What waits to leave.
+    /// Bytes that wait to leave.
     pub(crate) output: Output,
     stall: Stall,
-    /// How long the peer may take nothing of the output.
+    /// Time within which the peer must take some of the output.
     write_timeout: Duration,
-    /// Bytes in memory that waited when that was last told.
+    /// Waiting bytes in memory, as reported last.
     unsent: usize,
 }
 
-/// What one step of a drive loop came to.
+/// The result of one step of a drive loop.
 pub(crate) enum Step {
     /// Another step may follow.
     Again,
@@ -37,7 +37,7 @@ pub(crate) enum Step {
 }
 
 impl<S: Stream> Wire<S> {
-    /// The wire of `io`, whose peer has `write_timeout` to take something of what waits.
+    /// The wire of `io`, whose peer has `write_timeout` to take some of the output.
     pub(crate) fn new(io: S, input: BytesMut, output: Output, write_timeout: Duration) -> Self {
         Self {
             io,
@@ -49,16 +49,16 @@ impl<S: Stream> Wire<S> {
         }
     }
 
-    /// Gives up the stream and what it holds.
+    /// Gives up the stream and both buffers.
     pub(crate) fn into_parts(self) -> (S, BytesMut, Output) {
         (self.io, self.input, self.output)
     }
 
-    /// Reads once, behind what has come; 0 at the stream's end. A connection that waits for more keeps no empty
-    /// buffer.
+    /// Reads once and appends to `input`; returns 0 at the stream's end. A connection that waits
+    /// for more keeps no empty buffer.
     ///
     /// # Errors
-    /// What the stream says.
+    /// The error of the stream.
     pub(crate) fn poll_read(
         &mut self,
         cx: &mut Context<'_>,
@@ -74,7 +74,8 @@ impl<S: Stream> Wire<S> {
         read
     }
 
-    /// Writes what the stream takes. If what waits is the `last`, the stream's end follows at once.
+    /// Writes as much as the stream takes. If the output is the `last`, the stream's end follows at
+    /// once.
     ///
     /// # Errors
     /// See [`Output::poll_write`].
@@ -118,13 +119,13 @@ impl<S: Stream> Wire<S> {
         self.output.pass(&mut self.io, cx, slices)
     }
 
-    /// True while the stream takes nothing of what waits.
+    /// True while the stream takes none of the output.
     pub(crate) fn is_blocked(&self) -> bool {
         !self.stall.is_clear()
     }
 
-    /// How many bytes wait in memory, if the application's side may know another number. Once all have left that
-    /// is always told: meanwhile more may have come and gone.
+    /// The waiting bytes in memory, if they differ from the number reported last. 0 is always
+    /// reported: meanwhile more bytes may have come and gone.
     pub(crate) fn take_unsent(&mut self) -> Option<usize> {
         let unsent = self.output.len();
         let before = std::mem::replace(&mut self.unsent, unsent);
@@ -148,7 +149,7 @@ impl<S: Stream> Wire<S> {
         self.stall.deadline()
     }
 
-    /// Ends our side, once everything has left. What fails is told by the stream's next read.
+    /// Ends our side, once everything has left. The stream's next read shows an error.
     pub(crate) fn poll_end(&mut self, cx: &mut Context<'_>, now: Instant) -> Poll<()> {
         let ended = Pin::new(&mut self.io).poll_shutdown(cx);
         if ended.is_ready() {
@@ -159,8 +160,9 @@ impl<S: Stream> Wire<S> {
         ended.map(|_| ())
     }
 
-    /// Throws away what the peer still sends after our end, so that closing does not reset what it has not read yet
-    /// (RFC 9112, 9.6). Until when to go on, if that was not all; with an `until` that has come, one look tells.
+    /// Throws away input that the peer sends after our end, so that the close does not reset bytes
+    /// that it has not read yet (RFC 9112, 9.6). Returns the time until which to go on, if the peer
+    /// has not ended. With an `until` that has come, one read decides.
     pub(crate) fn poll_linger(
         &mut self,
         cx: &mut Context<'_>,
