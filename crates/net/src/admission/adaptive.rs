@@ -2,8 +2,8 @@
 //! end.
 //!
 //! Once the process keeps a whole processor busy (one GIL), starting more requests finishes none
-//! sooner; it only evicts the caches of those that run (`make bench`, fastapi-sync with 64
-//! connections: 132 µs with 16 that run, 159 with all). So the limit applies. If the processor then
+//! sooner; it only evicts the caches of those that run. So the limit applies
+//! (docs/decisions/005-admission-by-an-adaptive-limit.md has the figures). If the processor then
 //! idles while requests wait, the limit was wrong: it is lifted for 1 s, then 2 s, up to 60 s.
 
 use std::cell::Cell;
