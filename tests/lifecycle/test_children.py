@@ -109,12 +109,44 @@ def test_left_behind(serve, interface, what):
         assert "shutdown" in service.log(), service.log()
 
 
-@pytest.mark.parametrize("what", ["child", "job", "process_job"])
+@pytest.mark.parametrize("what", ["child", "thread", "job", "process_job"])
 def test_left_behind_by_threads_of_wsgi(serve, what):
-    """A thread of a thread of the pool is daemonic as that is: nobody waits for it, but for jobs of executors."""
+    """The pool's threads were daemonic, so that their threads were, and nobody waited for what a handler had begun."""
     service = serve(LEFT, "--blocking-threads", "4", interface="wsgi", target="main:wsgi")
     assert service.get(f"/{what}").status == 200
     check_left(service, what)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_thread_that_ends_gets_its_time(serve, number):
+    source = """
+        import threading, time
+
+        def work():
+            time.sleep(0.5)
+            print("worked", flush=True)
+
+        def app(environ, start_response):
+            threading.Thread(target=work).start()
+            start_response("200 OK", [])
+            return [b"ok"]
+    """
+    service = serve(source, "--blocking-threads", "4", interface="wsgi")
+    assert service.get("/").status == 200
+    service.signal(number)
+    service.wait_line("worked")
+    if number == signal.SIGHUP:
+        service.wait_line("Stopped old worker-1")
+        service.signal(signal.SIGTERM)
+    assert service.wait_exit() == 0
+    assert "[WARNING]" not in service.log(), service.log()
+
+
+@pytest.mark.parametrize("options", [("--blocking-threads", "4"), ()])
+def test_idle_threads_of_the_pool_end(serve, options):
+    service = serve(LEFT, *options, interface="wsgi", target="main:wsgi")
+    assert service.get("/daemonic_child").status == 200
+    check_clean(service, 1.0)
 
 
 def test_left_behind_by_rsgi(serve):

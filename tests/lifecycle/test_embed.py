@@ -425,3 +425,23 @@ def test_many_times():
     for _ in range(200):
         asyncio.run(once())
     assert descriptors() == before
+
+
+def test_tasks_that_requests_have_started_are_the_programs():
+    """They live on the program's loop: a stop neither waits for them nor cancels them."""
+    kept: list[asyncio.Task[Any]] = []
+
+    async def app(scope, receive, send):
+        kept.append(asyncio.create_task(asyncio.sleep(60)))
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"hello"})
+
+    async def main() -> None:
+        async with Server(app, port=0, interface="asginl") as server:
+            assert (await get(server.url)).endswith(b"hello")
+            begun = asyncio.get_running_loop().time()
+        assert asyncio.get_running_loop().time() - begun < 2
+        assert not kept[0].done()
+        kept[0].cancel()
+
+    asyncio.run(main())

@@ -94,7 +94,9 @@ impl Threads {
         let arguments = PyDict::new(py);
         arguments.set_item("target", Bound::new(py, PoolThread(Arc::clone(self)))?)?;
         arguments.set_item("name", format!("granian-blocking-{number}"))?;
-        arguments.set_item("daemon", true)?;
+        // Threads of the application's would inherit it, and end with the process in the middle of their work. These
+        // end by themselves, see `close`.
+        arguments.set_item("daemon", false)?;
         let thread = py
             .import("threading")?
             .getattr("Thread")?
