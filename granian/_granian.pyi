@@ -19,7 +19,7 @@ __all__ = [
     "RSGIWebsocketProtocol",
     "RSGIWebsocketTransport",
     "WSGIInput",
-    "WSGIResponse",
+    "WSGIStartResponse",
     "WebsocketInboundMessage",
     "Worker",
     "__version__",
@@ -261,10 +261,12 @@ class WSGIInput:
     def __next__(self, /) -> bytes: ...
 
 @final
-class WSGIResponse:
+class WSGIStartResponse:
     """`start_response` of one request, and the `write` that it returns: the object itself."""
 
-    def start_response(self, /, status: str, headers: list[tuple[str, str]], exc_info: Any = None) -> WSGIResponse: ...
+    def start_response(
+        self, /, status: str, headers: list[tuple[str, str]], exc_info: Any = None
+    ) -> WSGIStartResponse: ...
     def __call__(self, /, data: bytes) -> None: ...
 
 @final

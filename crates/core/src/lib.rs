@@ -34,7 +34,7 @@ fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<app::rsgi::WebSocketTransport>()?;
     module.add_class::<app::rsgi::Message>()?;
     module.add_class::<app::wsgi::Input>()?;
-    module.add_class::<app::wsgi::Response>()?;
+    module.add_class::<app::wsgi::StartResponse>()?;
     module.add_class::<app::wsgi::FileWrapper>()?;
     Ok(())
 }

@@ -232,7 +232,7 @@ impl Driver {
         }
     }
 
-    /// Ends an [`Attention`]. The order matters: if Python code ran after the last look at the
+    /// Ends a [`PythonEntry`]. The order matters: if Python code ran after the last look at the
     /// mailbox and before `attend(false)`, its wake-up would be queued without a signal, and lost.
     fn settle(&self, py: Python<'_>) {
         if self.reactor.mailbox().has_mail() {
@@ -241,7 +241,7 @@ impl Driver {
             let more = self.reactor.settle();
             self.plan(py, more);
         } else {
-            self.reactor.mailbox().attend(false);
+            self.reactor.mailbox().set_polled(false);
         }
     }
 
@@ -302,38 +302,38 @@ fn cancel(py: Python<'_>, alarm: Option<Alarm>) {
 /// Until it is dropped, wake-ups from Python code on an event loop's thread cost no system call.
 /// The drop runs the woken tasks, which may read and write sockets. It does nothing while a turn
 /// runs, or when the last turn is long ago.
-pub(crate) struct Attention {
+pub(crate) struct PythonEntry {
     driver: Option<Rc<Driver>>,
 }
 
-/// Call this first in each function that Python code calls; see [`Attention`].
-pub(crate) fn attend() -> Attention {
+/// Call this first in each function that Python code calls; see [`PythonEntry`].
+pub(crate) fn enter() -> PythonEntry {
     let driver = DRIVERS.with_borrow(|drivers| match drivers.as_slice() {
         [driver]
             if !driver.reactor.is_in_turn()
                 && driver.is_patient()
-                && !driver.reactor.mailbox().attend(true) =>
+                && !driver.reactor.mailbox().set_polled(true) =>
         {
             Some(Rc::clone(driver))
         }
         // Without a loop on this thread, or with several, wake-ups go through the poller.
         _ => None,
     });
-    Attention { driver }
+    PythonEntry { driver }
 }
 
-impl Attention {
+impl PythonEntry {
     /// Lets the woken tasks run when Python code gives the loop back, not at the drop: more tasks
     /// are woken by then, and run together.
     pub(crate) fn defer(mut self, py: Python<'_>) {
         if let Some(driver) = self.driver.take() {
-            driver.reactor.mailbox().attend(false);
+            driver.reactor.mailbox().set_polled(false);
             driver.schedule(py);
         }
     }
 }
 
-impl Drop for Attention {
+impl Drop for PythonEntry {
     fn drop(&mut self) {
         if let Some(driver) = self.driver.take() {
             Python::attach(|py| driver.settle(py));

@@ -12,8 +12,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 use crate::app::asgi::Asgi;
+use crate::app::calls::Calls;
 use crate::app::coroutines::Coroutines;
-use crate::app::host::Host;
 use crate::app::rsgi::Rsgi;
 use crate::app::wsgi::Wsgi;
 use crate::mechanisms::mechanisms;
@@ -24,7 +24,7 @@ use granian_net::limits::Limits;
 use granian_net::listener::{Listener, Listening, listen};
 use granian_net::responders::redirect::Redirect;
 use granian_net::runtime::reactor::Reactor;
-use granian_net::service::{Sequel, Service, Stage};
+use granian_net::service::{AfterDrain, Service, Stage};
 use granian_net::tls::config::TlsConfig;
 
 /// Owns listeners, connections and exchanges; lives on its event loop's thread.
@@ -37,7 +37,7 @@ pub(crate) struct Worker {
     others: RefCell<Vec<(Role, Rc<Service>)>>,
     /// By the descriptors that they were given as.
     listening: RefCell<Vec<(RawFd, Listening)>>,
-    host: Arc<Host>,
+    calls: Arc<Calls>,
     limits: Limits,
     /// Called when the last connection has closed and the last call has ended.
     on_drained: RefCell<Option<Py<PyAny>>>,
@@ -55,8 +55,8 @@ impl Worker {
         let options: Options = options.extract()?;
         let reactor = Reactor::new()?;
         let event_loop = Arc::new(EventLoop::new(r#loop)?);
-        let host = Arc::new(Host::new(py, &options, Arc::clone(&event_loop))?);
-        let app = interface(app, &options, &host, &reactor)?;
+        let calls = Arc::new(Calls::new(py, &options, Arc::clone(&event_loop))?);
+        let app = interface(app, &options, &calls, &reactor)?;
         let limits = Limits {
             mechanisms: mechanisms(py)?,
             ..options.limits()
@@ -75,7 +75,7 @@ impl Worker {
             others: RefCell::default(),
             listening: RefCell::default(),
             limits,
-            host,
+            calls,
             on_drained: RefCell::new(None),
         };
         let worker = Py::new(py, worker)?;
@@ -141,14 +141,14 @@ impl Worker {
         let before = this.on_drained.replace(Some(on_drained));
         drop(before); // outside the borrow: it may run Python code
         let now = std::time::Instant::now();
-        let sequel = if is_replaced {
-            Sequel::Restart
+        let after_drain = if is_replaced {
+            AfterDrain::Restart
         } else {
-            Sequel::Nothing
+            AfterDrain::Nothing
         };
         this.services()
             .iter()
-            .for_each(|service| service.drain(now, sequel));
+            .for_each(|service| service.drain(now, after_drain));
         this.reactor.wake_all();
         this.turn(py);
     }
@@ -160,7 +160,7 @@ impl Worker {
         }
         self.reactor.wake_all();
         self.turn(py);
-        self.host.cancel_tasks(py);
+        self.calls.cancel_tasks(py);
     }
 
     /// Drops everything at once; the descriptor is closed with the worker.
@@ -181,7 +181,7 @@ impl Worker {
     /// Calls of the application in flight.
     #[getter]
     fn requests(&self) -> usize {
-        self.host.running()
+        self.calls.running()
     }
 
     /// Responses that have left.
@@ -253,7 +253,7 @@ impl Worker {
         let app: Rc<dyn App> = match role {
             Role::App => return Rc::clone(&self.service),
             Role::Redirect { secured_port } => {
-                let journal = Arc::clone(&self.host);
+                let journal = Arc::clone(&self.calls);
                 Rc::new(Redirect::new(secured_port, journal))
             }
         };
@@ -276,7 +276,7 @@ impl Worker {
         }
         let callback = self.on_drained.borrow_mut().take();
         if let Some(callback) = callback {
-            self.host.when_empty(py, callback);
+            self.calls.when_empty(py, callback);
         }
     }
 }
@@ -295,17 +295,17 @@ fn patrol_queue(reactor: &Reactor, service: &Rc<Service>) -> std::io::Result<()>
 fn interface(
     app: Bound<'_, PyAny>,
     options: &Options,
-    host: &Arc<Host>,
+    calls: &Arc<Calls>,
     reactor: &Reactor,
 ) -> PyResult<Rc<dyn App>> {
-    let (host, reactor) = (Arc::clone(host), reactor.clone());
+    let (calls, reactor) = (Arc::clone(calls), reactor.clone());
     Ok(match options.interface {
         Interface::Asgi => {
             let asgi = Asgi::new(app.py(), options)?;
-            Rc::new(Coroutines::new(app, asgi, host, reactor))
+            Rc::new(Coroutines::new(app, asgi, calls, reactor))
         }
-        Interface::Rsgi => Rc::new(Coroutines::new(app, Rsgi, host, reactor)),
-        Interface::Wsgi => Rc::new(Wsgi::new(app, options, host, reactor)?),
+        Interface::Rsgi => Rc::new(Coroutines::new(app, Rsgi, calls, reactor)),
+        Interface::Wsgi => Rc::new(Wsgi::new(app, options, calls, reactor)?),
     })
 }
 

@@ -122,7 +122,7 @@ impl Acceptor {
             .is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY);
         if is_new {
             self.complained.set(Some(now));
-            self.service.app.journal().starved(error);
+            self.service.app.journal().accept_failed(error);
         }
     }
 

@@ -42,7 +42,7 @@ async fn serve_tls(
     let (session, info) = match in_time(Box::pin(handshake), until, &service, &handle).await {
         Ok(agreed) => agreed,
         Err(error) => {
-            service.app.journal().unsecured(&peer, &error);
+            service.app.journal().handshake_failed(&peer, &error);
             return service.note_closed(&peer, CloseCause::HandshakeFailed);
         }
     };

@@ -31,7 +31,7 @@ pub struct Service {
     /// The stage of the worker's life.
     pub stage: Cell<Stage>,
     /// The state after the drain.
-    pub(crate) sequel: Cell<Sequel>,
+    pub(crate) after_drain: Cell<AfterDrain>,
     /// The certificates for new connections; without it they are plain.
     tls: RefCell<Option<Arc<TlsConfig>>>,
     /// Open connections.
@@ -60,7 +60,7 @@ pub enum Stage {
 
 /// The state of the service once its worker has drained.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Sequel {
+pub enum AfterDrain {
     /// No successor is known to this worker.
     Nothing,
     /// Another worker serves in its place.
@@ -77,7 +77,7 @@ impl Service {
             early: EarlyWriter::new(),
             codecs: Rc::default(),
             stage: Cell::new(Stage::Serving),
-            sequel: Cell::new(Sequel::Nothing),
+            after_drain: Cell::new(AfterDrain::Nothing),
             tls: RefCell::new(None),
             connections: Cell::new(0),
             closed: CloseCounts::default(),
@@ -125,8 +125,8 @@ impl Service {
     }
 
     /// Begins the drain.
-    pub fn drain(&self, now: Instant, sequel: Sequel) {
-        self.sequel.set(sequel);
+    pub fn drain(&self, now: Instant, after_drain: AfterDrain) {
+        self.after_drain.set(after_drain);
         self.stage.set(Stage::Draining);
         self.draining_since.set(Some(now));
     }

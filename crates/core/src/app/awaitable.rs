@@ -12,7 +12,7 @@ use pyo3::sync::PyOnceLock;
 use pyo3::types::PyTuple;
 
 use super::call::Call;
-use crate::python::{EventLoop, FutureWaker, attend};
+use crate::python::{EventLoop, FutureWaker, enter};
 use granian_net::runtime::waker::lock;
 
 /// Something that an application can wait for.
@@ -110,11 +110,11 @@ impl Awaitable {
 
     fn step(&self, py: Python<'_>) -> PyResult<Py<PyAny>> {
         let step = Step::begin(&self.stage)?;
-        let attention = attend();
+        let entry = enter();
         let result = match self.waitable.try_now(py) {
             Some(result) => {
                 if self.waitable.defers() {
-                    attention.defer(py);
+                    entry.defer(py);
                 }
                 result
             }
@@ -185,7 +185,7 @@ impl Ready {
     pub(crate) fn new(outcome: PyResult<Py<PyAny>>, call: &Call) -> Self {
         Self {
             outcome,
-            event_loop: Arc::clone(&call.host.event_loop),
+            event_loop: Arc::clone(&call.calls.event_loop),
         }
     }
 

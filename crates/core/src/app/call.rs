@@ -11,8 +11,8 @@ use granian_proto::{ResponseHead, Trailers};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
+use super::calls::Calls;
 use super::forked;
-use super::host::Host;
 use super::response::{OrderError, Progress, Response};
 use granian_net::exchange::app::Request;
 use granian_net::exchange::messages::Opening;
@@ -24,7 +24,7 @@ use granian_net::stream::region::FileRegion;
 /// See the module's documentation.
 pub(crate) struct Call {
     pub(crate) exchange: Arc<Exchange>,
-    pub(crate) host: Arc<Host>,
+    pub(crate) calls: Arc<Calls>,
     /// What the request opens, if it is for a WebSocket connection.
     pub(crate) websocket: Option<Opening>,
     /// The application may send from any thread, the loop's thread ends the call.
@@ -45,22 +45,22 @@ pub(crate) enum Outcome {
 }
 
 impl Call {
-    /// The call for `request`, counted in with `host`.
-    pub(crate) fn new(request: &Request, host: Arc<Host>) -> Arc<Self> {
+    /// The call for `request`, counted in with `calls`.
+    pub(crate) fn new(request: &Request, calls: Arc<Calls>) -> Arc<Self> {
         Arc::new(Self {
             exchange: Arc::clone(&request.exchange),
             websocket: request.websocket.clone(),
             response: Mutex::new(Response::new(request.head.method())),
             upgraded: AtomicBool::new(false),
             body_taken: Mutex::new(false),
-            key: host.enter(),
-            host,
+            key: calls.enter(),
+            calls,
         })
     }
 
     /// The child of a fork ends where it would answer in its parent's place.
     fn check_home(&self) {
-        if self.host.home.is_left() {
+        if self.calls.home.is_left() {
             Python::attach(|py| forked::leave(py, Outcome::Returned));
         }
     }
@@ -211,13 +211,13 @@ impl Call {
 
     /// The call goes on as `task`.
     pub(crate) fn keep(&self, task: Py<PyAny>) {
-        self.host.keep(self.key, task);
+        self.calls.keep(self.key, task);
     }
 
     /// Ends the call: an incomplete response becomes a 500 or a cut connection, an exception goes
     /// to the log, the request to the access log. Once per call.
     pub(crate) fn finish(&self, py: Python<'_>, outcome: Outcome) {
-        if self.host.home.is_left() {
+        if self.calls.home.is_left() {
             return forked::leave(py, outcome);
         }
         if matches!(outcome, Outcome::Returned) && lock(&self.response).ends_on_return() {
@@ -243,10 +243,10 @@ impl Call {
             }
         }
         if let Some(error) = error {
-            self.host.report(py, error);
+            self.calls.report(py, error);
         }
-        self.exchange.end_call(&*self.host);
-        self.host.leave(py, self.key);
+        self.exchange.end_call(&*self.calls);
+        self.calls.leave(py, self.key);
     }
 
     /// Closes what is open. An application that returns without an answer turns the peer away.
@@ -257,7 +257,7 @@ impl Call {
                 Outcome::Raised(_) => code::INTERNAL_ERROR,
                 Outcome::Cancelled => code::GOING_AWAY,
             };
-            opening.socket.close(code, Bytes::new());
+            opening.messages.close(code, Bytes::new());
         } else if matches!(outcome, Outcome::Returned) && self.progress() == Progress::Nothing {
             self.plain(403, "");
         }

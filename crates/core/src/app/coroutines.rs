@@ -6,7 +6,7 @@ use std::sync::Arc;
 use pyo3::prelude::*;
 
 use super::call::Call;
-use super::host::Host;
+use super::calls::Calls;
 use super::runner;
 use granian_net::exchange::app::{App, Journal, Request, Source};
 use granian_net::runtime::reactor::Reactor;
@@ -29,7 +29,7 @@ pub(crate) trait CoroutineInterface {
 pub(crate) struct Coroutines<I> {
     callable: Py<PyAny>,
     interface: I,
-    host: Arc<Host>,
+    calls: Arc<Calls>,
     reactor: Reactor,
 }
 
@@ -37,13 +37,13 @@ impl<I: CoroutineInterface> Coroutines<I> {
     pub(crate) fn new(
         callable: Bound<'_, PyAny>,
         interface: I,
-        host: Arc<Host>,
+        calls: Arc<Calls>,
         reactor: Reactor,
     ) -> Self {
         Self {
             callable: callable.unbind(),
             interface,
-            host,
+            calls,
             reactor,
         }
     }
@@ -61,7 +61,7 @@ impl<I: CoroutineInterface> App for Coroutines<I> {
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
         Python::attach(|py| {
-            let call = Call::new(&request, Arc::clone(&self.host));
+            let call = Call::new(&request, Arc::clone(&self.calls));
             let awaitable = self.interface.call(self.callable.bind(py), request, &call);
             runner::run(py, call, awaitable);
         });
@@ -69,6 +69,6 @@ impl<I: CoroutineInterface> App for Coroutines<I> {
     }
 
     fn journal(&self) -> &dyn Journal {
-        &*self.host
+        &*self.calls
     }
 }

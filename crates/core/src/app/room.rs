@@ -26,7 +26,7 @@ impl<T: HasRoom + 'static> Room<T> {
     ) -> PyResult<Bound<'py, PyAny>> {
         let room = Self {
             queue: Arc::clone(queue),
-            event_loop: Arc::clone(&call.host.event_loop),
+            event_loop: Arc::clone(&call.calls.event_loop),
         };
         Awaitable::start(py, room)
     }

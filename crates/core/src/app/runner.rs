@@ -36,7 +36,7 @@ pub(crate) fn run<'py>(py: Python<'py>, call: Arc<Call>, awaitable: PyResult<Bou
         ended: AtomicBool::new(false),
     };
     let started = Bound::new(py, runner).and_then(|runner| {
-        let task = call.host.event_loop.start_task(runner.as_any())?;
+        let task = call.calls.event_loop.start_task(runner.as_any())?;
         if !runner.get().ended.load(Ordering::Relaxed) {
             call.keep(task.unbind());
         }
@@ -44,7 +44,7 @@ pub(crate) fn run<'py>(py: Python<'py>, call: Arc<Call>, awaitable: PyResult<Bou
     });
     if let Err(error) = started {
         // The runner, dropped unfinished, has ended the call.
-        call.host.report(py, error);
+        call.calls.report(py, error);
     }
 }
 
@@ -95,7 +95,7 @@ impl Runner {
         }
         if error.is_instance_of::<CancelledError>(py) {
             let cancelled = error.clone_ref(py);
-            let is_ours = self.call.host.is_cancelling() || self.call.exchange.over().is_some();
+            let is_ours = self.call.calls.is_cancelling() || self.call.exchange.over().is_some();
             // Nothing asked for this cancellation, so it is an error, with its reason in the log.
             let outcome = match is_ours || self.call.progress() == Progress::Whole {
                 true => Outcome::Cancelled,
@@ -110,7 +110,7 @@ impl Runner {
 
     fn end(&self, py: Python<'_>, outcome: Outcome) {
         if !self.ended.swap(true, Ordering::AcqRel) {
-            let _attention = crate::python::attend();
+            let _entry = crate::python::enter();
             self.call.finish(py, outcome);
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 
-use granian_net::tls::config::{Identity, TlsConfig, TlsError, TlsOptions, TlsVersions};
+use granian_net::tls::config::{Identity, TlsConfig, TlsError, TlsSettings, TlsVersions};
 
 /// `granian.config.TlsOptions`.
 #[derive(FromPyObject)]
@@ -29,7 +29,7 @@ impl Tls {
     /// # Errors
     /// `granian.errors.ConfigurationError` for the first option that is wrong.
     pub(crate) fn load(self, py: Python<'_>) -> PyResult<TlsConfig> {
-        let options = TlsOptions {
+        let options = TlsSettings {
             versions: self.versions()?,
             certificates: self
                 .certificates

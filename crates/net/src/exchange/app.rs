@@ -51,13 +51,13 @@ pub trait Journal {
     fn answered(&self, _record: &Record) {}
 
     /// A client and this server could not agree on a TLS session.
-    fn unsecured(&self, _peer: &Peer, _error: &io::Error) {}
+    fn handshake_failed(&self, _peer: &Peer, _error: &io::Error) {}
 
     /// A connection has ended.
     fn closed(&self, _peer: &Peer, _cause: CloseCause) {}
 
     /// Connections wait to be accepted, because of this.
-    fn starved(&self, _error: &io::Error) {}
+    fn accept_failed(&self, _error: &io::Error) {}
 }
 
 /// The rest of a response that is made on the connection's thread, as fast as the peer reads.

@@ -1,4 +1,4 @@
-//! `WebSocket`: one open WebSocket connection, shared by the connection that carries it and the
+//! `MessageQueue`: the messages of one open WebSocket connection, shared by the connection that carries it and the
 //! application that speaks through it, whichever threads they are on.
 //!
 //! Messages come in and go out, both bounded in bytes; either side learns through wakers what the
@@ -21,7 +21,7 @@ pub struct Opening {
     /// What the client asked for.
     pub handshake: Arc<Handshake>,
     /// The messages of both directions.
-    pub socket: Arc<WebSocket>,
+    pub messages: Arc<MessageQueue>,
 }
 
 /// A whole message.
@@ -75,7 +75,7 @@ pub enum Sent {
 }
 
 /// See the module's documentation.
-pub struct WebSocket {
+pub struct MessageQueue {
     /// Two threads can meet here: the connection's and one that Python code starts; both hold it
     /// for a few moves only.
     state: Mutex<State>,
@@ -102,7 +102,7 @@ struct State {
     receivers: Vec<Waker>,
 }
 
-impl WebSocket {
+impl MessageQueue {
     /// A connection that holds about `queue` bytes towards the application and `window` bytes
     /// towards the peer.
     pub fn new(queue: usize, window: usize) -> Self {
@@ -126,7 +126,7 @@ impl WebSocket {
 }
 
 /// The application's side.
-impl WebSocket {
+impl MessageQueue {
     /// Sends `message`.
     pub fn send(&self, message: Message) -> Sent {
         let (waker, sent) = {
@@ -222,7 +222,7 @@ impl WebSocket {
 }
 
 /// The connection's side.
-impl WebSocket {
+impl MessageQueue {
     /// Every message sent so far, and the close that goes behind them; `cx` is woken for more.
     pub fn poll_outgoing(&self, cx: &mut Context<'_>) -> (VecDeque<Message>, Option<(u16, Bytes)>) {
         let mut state = lock(&self.state);
@@ -312,7 +312,7 @@ impl WebSocket {
     }
 }
 
-impl HasRoom for WebSocket {
+impl HasRoom for MessageQueue {
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         lock(&self.state).room.poll_open(cx)
     }

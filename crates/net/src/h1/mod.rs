@@ -141,7 +141,7 @@ impl<S: Stream> Connection<S> {
                 input,
                 output,
                 deflation: opening.handshake.deflation(),
-                socket: opening.socket,
+                messages: opening.messages,
             })),
             Phase::Closed(cause)
             | Phase::Flushing { cause, .. }

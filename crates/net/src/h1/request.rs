@@ -14,7 +14,7 @@ use crate::admission::queue::{Permit, Place};
 use crate::close::CloseCause;
 use crate::exchange::Exchange;
 use crate::exchange::app::{BodyWish, Request};
-use crate::exchange::messages::{Opening, WebSocket};
+use crate::exchange::messages::{MessageQueue, Opening};
 use crate::limits::Versions;
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
@@ -131,7 +131,10 @@ impl<S: Stream> Connection<S> {
         let handshake = ws::Handshake::parse(&request.head, limits.websocket.deflate)?;
         Ok(Some(Opening {
             handshake: Arc::new(handshake),
-            socket: Arc::new(WebSocket::new(limits.websocket.queue_size, limits.window)),
+            messages: Arc::new(MessageQueue::new(
+                limits.websocket.queue_size,
+                limits.window,
+            )),
         }))
     }
 

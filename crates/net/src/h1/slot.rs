@@ -97,7 +97,7 @@ impl Current {
     pub(super) fn leave(&self) {
         self.exchange.leave();
         if let Some(opening) = &self.websocket {
-            opening.socket.lose();
+            opening.messages.lose();
         }
     }
 
@@ -110,7 +110,7 @@ impl Current {
 impl Drop for Current {
     fn drop(&mut self) {
         if let Some(opening) = &self.websocket {
-            opening.socket.lose();
+            opening.messages.lose();
         }
         // Answered exchanges are finished already; this one is cut off.
         self.exchange.finish(Over::Disconnected);

@@ -187,7 +187,7 @@ impl Reactor {
     /// One turn: events, deadlines, then every ready task once. True if more is ready already.
     pub fn turn(&self) -> bool {
         self.0.in_turn.set(true);
-        self.0.mailbox.attend(true);
+        self.0.mailbox.set_polled(true);
         if !self.0.deferred.is_empty() {
             self.0.now.set(self.0.clock.now());
             self.0.deferred.end_gathering(self.0.now.get());
@@ -196,7 +196,7 @@ impl Reactor {
         self.take_events();
         self.ring_alarms();
         self.run_ready();
-        self.0.mailbox.attend(false);
+        self.0.mailbox.set_polled(false);
         self.0.in_turn.set(false);
         !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
     }
@@ -208,7 +208,7 @@ impl Reactor {
         self.0.now.set(self.0.clock.now());
         self.0.has_ended.set(false);
         self.run_ready();
-        self.0.mailbox.attend(false);
+        self.0.mailbox.set_polled(false);
         self.0.has_ended.get()
             || !self.0.deferred.is_empty()
             || !self.0.ready.borrow().is_empty()

@@ -13,7 +13,7 @@ pub struct Mailbox {
     /// push or a swap.
     woken: Mutex<Vec<usize>>,
     /// The reactor's thread is inside a turn (or about to run one): no need to signal.
-    attended: AtomicBool,
+    is_polled: AtomicBool,
     /// The poller's descriptor is readable for a signal that `acknowledge` has not seen yet.
     signalled: AtomicBool,
     home: usize,
@@ -25,7 +25,7 @@ impl Mailbox {
     pub fn new(poller: mio::Waker) -> Self {
         Self {
             woken: Mutex::new(Vec::new()),
-            attended: AtomicBool::new(false),
+            is_polled: AtomicBool::new(false),
             signalled: AtomicBool::new(false),
             home: thread_token(),
             poller,
@@ -38,8 +38,8 @@ impl Mailbox {
     }
 
     /// Marks the reactor's thread as attending, and says whether it already was.
-    pub fn attend(&self, attended: bool) -> bool {
-        self.attended.swap(attended, Ordering::SeqCst)
+    pub fn set_polled(&self, is_polled: bool) -> bool {
+        self.is_polled.swap(is_polled, Ordering::SeqCst)
     }
 
     /// Moves the keys of woken tasks to the end of `into`.
@@ -68,7 +68,7 @@ impl Mailbox {
 
     fn post(&self, key: usize) {
         lock(&self.woken).push(key);
-        if !(self.attended.load(Ordering::SeqCst) && self.is_home()) {
+        if !(self.is_polled.load(Ordering::SeqCst) && self.is_home()) {
             self.signal();
         }
     }

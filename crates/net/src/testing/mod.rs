@@ -21,7 +21,7 @@ use crate::limits::{
     Http1Limits, Http2Limits, Limits, Mechanisms, Timeouts, Versions, WebSocketLimits,
 };
 use crate::runtime::reactor::{Reactor, TaskHandle};
-use crate::service::{Sequel, Service, Stage};
+use crate::service::{AfterDrain, Service, Stage};
 
 /// A reactor and the service that it drives. Clones are the same.
 #[derive(Clone)]
@@ -91,7 +91,7 @@ impl Bench {
     /// The worker begins to drain, for good.
     pub(crate) fn drain(&self) {
         let now = self.reactor.clock().now();
-        self.service.drain(now, Sequel::Nothing);
+        self.service.drain(now, AfterDrain::Nothing);
         self.reactor.wake_all();
     }
 

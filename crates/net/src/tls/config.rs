@@ -1,4 +1,4 @@
-//! `TlsConfig`: a worker's certificates, versions and rules about clients, made from `TlsOptions`
+//! `TlsConfig`: a worker's certificates, versions and rules about clients, made from `TlsSettings`
 //! once.
 
 use std::path::PathBuf;
@@ -24,7 +24,7 @@ use super::info::Teller;
 use super::tickets::Tickets;
 
 /// The options of TLS, as a worker gets them.
-pub struct TlsOptions {
+pub struct TlsSettings {
     /// The certificates. The first one is for clients that name no host, or a host without a
     /// certificate.
     pub certificates: Vec<Identity>,
@@ -91,7 +91,7 @@ impl TlsConfig {
     ///
     /// # Errors
     /// The first option that is wrong.
-    pub fn load(options: &TlsOptions) -> Result<Self, TlsError> {
+    pub fn load(options: &TlsSettings) -> Result<Self, TlsError> {
         let provider = Arc::new(provider(&options.ciphers)?);
         let clients = clients(options, &provider)?;
         let tickets = options
@@ -159,7 +159,7 @@ impl TlsConfig {
 impl Entry {
     fn load(
         identity: &Identity,
-        options: &TlsOptions,
+        options: &TlsSettings,
         provider: &Arc<CryptoProvider>,
         verifier: Option<&Arc<dyn ClientCertVerifier>>,
     ) -> Result<Self, TlsError> {
@@ -315,7 +315,7 @@ struct Clients {
     rules: Vec<u8>,
 }
 
-fn clients(options: &TlsOptions, provider: &Arc<CryptoProvider>) -> Result<Clients, TlsError> {
+fn clients(options: &TlsSettings, provider: &Arc<CryptoProvider>) -> Result<Clients, TlsError> {
     let Some(path) = &options.ca else {
         if options.client_verify {
             let message = "needs ssl_ca, the authorities to verify against";

@@ -27,7 +27,7 @@ impl<S: StreamIo> OpenWebSocket<S> {
             input: BytesMut::new(),
             output: Output::default(),
             deflation: opening.handshake.deflation(),
-            socket: opening.socket,
+            messages: opening.messages,
         };
         let (service, handle) = (Rc::clone(&shared.service), shared.handle.clone());
         Self {

@@ -365,7 +365,7 @@ impl Held {
 impl Drop for Ends {
     fn drop(&mut self) {
         if let Some(opening) = &self.opening {
-            opening.socket.lose();
+            opening.messages.lose();
         }
         // Answered exchanges are finished already; this one is cut off.
         self.exchange.finish(Over::Disconnected);

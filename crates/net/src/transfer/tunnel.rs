@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use super::head;
 use super::shared::Shared;
 use super::stream_io::{ResetReason, StreamIo};
-use crate::exchange::messages::{Opening, WebSocket};
+use crate::exchange::messages::{MessageQueue, Opening};
 use crate::service::Service;
 use crate::stream::socket::Stream;
 
@@ -33,7 +33,10 @@ pub(crate) fn opening(service: &Service, head: &RequestHead) -> Result<Opening, 
     let handshake = ws::Handshake::parse(head, limits.websocket.deflate)?;
     Ok(Opening {
         handshake: Arc::new(handshake),
-        socket: Arc::new(WebSocket::new(limits.websocket.queue_size, limits.window)),
+        messages: Arc::new(MessageQueue::new(
+            limits.websocket.queue_size,
+            limits.window,
+        )),
     })
 }
 

@@ -1,5 +1,5 @@
 //! `Connection`: drives one open WebSocket connection over any stream: bytes from the stream to
-//! the engine, messages to and from the application's [`WebSocket`].
+//! the engine, messages to and from the application's [`MessageQueue`].
 //!
 //! One task, one connection. Pings, deadlines and the closing handshake are handled here; the
 //! application sees messages and how the connection ended.
@@ -19,9 +19,9 @@ use granian_proto::ws::{self, Deflation, Event, Timeout, code};
 
 use crate::bounds::{LINGER, STEPS_PER_TURN};
 use crate::close::CloseCause;
-use crate::exchange::messages::{Ended, EndedBy, Message, WebSocket};
+use crate::exchange::messages::{Ended, EndedBy, Message, MessageQueue};
 use crate::runtime::reactor::TaskHandle;
-use crate::service::{Sequel, Service, Stage};
+use crate::service::{AfterDrain, Service, Stage};
 use crate::stream::output::Output;
 use crate::stream::socket::Stream;
 use crate::stream::wire::{Step, Wire};
@@ -33,7 +33,7 @@ pub(crate) struct Upgraded<S> {
     pub(crate) input: BytesMut,
     /// The answer to the request, if it has not left.
     pub(crate) output: Output,
-    pub(crate) socket: Arc<WebSocket>,
+    pub(crate) messages: Arc<MessageQueue>,
     pub(crate) deflation: Option<Deflation>,
 }
 
@@ -41,7 +41,7 @@ pub(crate) struct Upgraded<S> {
 pub(crate) struct Connection<S> {
     wire: Wire<S>,
     engine: ws::Connection,
-    socket: Arc<WebSocket>,
+    messages: Arc<MessageQueue>,
     phase: Phase,
     /// The payload of the last ping that was not answered, because the peer does not read.
     ping: Option<Bytes>,
@@ -87,7 +87,7 @@ impl<S: Stream> Connection<S> {
         Self {
             wire,
             engine,
-            socket: upgraded.socket,
+            messages: upgraded.messages,
             phase: Phase::Open,
             ping: None,
             ending: None,
@@ -143,11 +143,11 @@ impl<S: Stream> Connection<S> {
     fn handle_stage(&mut self) {
         match self.service.stage.get() {
             Stage::Serving => {}
-            Stage::Draining if self.engine.is_open() => match self.service.sequel.get() {
-                Sequel::Nothing => {
+            Stage::Draining if self.engine.is_open() => match self.service.after_drain.get() {
+                AfterDrain::Nothing => {
                     self.begin_close(code::GOING_AWAY, "server is stopping", CloseCause::Drained);
                 }
-                Sequel::Restart => {
+                AfterDrain::Restart => {
                     self.begin_close(
                         code::SERVICE_RESTART,
                         "server is restarting",
@@ -204,7 +204,7 @@ impl<S: Stream> Connection<S> {
         let now = self.handle.now();
         self.engine
             .send_close(now, Some(code), reason, self.wire.output.tail());
-        self.socket.finish(Ended {
+        self.messages.finish(Ended {
             code,
             reason: Bytes::from_static(reason.as_bytes()),
             by: EndedBy::Server,
@@ -216,7 +216,7 @@ impl<S: Stream> Connection<S> {
         let now = self.handle.now();
         self.engine
             .send_close(now, Some(code), why, self.wire.output.tail());
-        self.socket.finish(Ended {
+        self.messages.finish(Ended {
             code: code::ABNORMAL,
             reason: Bytes::from_static(why.as_bytes()),
             by: EndedBy::Loss,
@@ -282,7 +282,7 @@ impl<S: Stream> Connection<S> {
         if let Some(ending) = self.ending.take() {
             return self.end(now, *ending);
         }
-        if self.socket.poll_incoming_room().is_pending() {
+        if self.messages.poll_incoming_room().is_pending() {
             if self.wire.io.is_broken() {
                 self.end_now(CloseCause::PeerLost);
                 return Step::Again;
@@ -322,7 +322,7 @@ impl<S: Stream> Connection<S> {
 
     /// Ends the connection, unless the application is about to answer what came before.
     fn end(&mut self, now: Instant, (event, until): (Event, Instant)) -> Step {
-        if now < until && self.socket.poll_settled().is_pending() {
+        if now < until && self.messages.poll_settled().is_pending() {
             self.ending = Some(Box::new((event, until)));
             return Step::Wait;
         }
@@ -331,7 +331,7 @@ impl<S: Stream> Connection<S> {
                 let text = std::str::from_utf8(&reason.text).unwrap_or_default();
                 self.engine
                     .send_close(now, reason.code, text, self.wire.output.tail());
-                self.socket.finish(Ended {
+                self.messages.finish(Ended {
                     code: reason.code.unwrap_or(code::NO_CODE),
                     reason: reason.text,
                     by: EndedBy::Peer,
@@ -345,7 +345,7 @@ impl<S: Stream> Connection<S> {
 
     /// What comes behind our own Close is nobody's.
     fn deliver(&self, data: Bytes, is_text: bool) -> bool {
-        !self.engine.is_open() || self.socket.push(Message { data, is_text })
+        !self.engine.is_open() || self.messages.push(Message { data, is_text })
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {
@@ -396,7 +396,7 @@ impl<S: Stream> Connection<S> {
 impl<S> Drop for Connection<S> {
     fn drop(&mut self) {
         // Nothing if the end was a proper one.
-        self.socket.lose();
+        self.messages.lose();
     }
 }
 

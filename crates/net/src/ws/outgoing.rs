@@ -12,10 +12,10 @@ impl<S: Stream> Connection<S> {
     pub(super) fn take_outgoing(&mut self, cx: &mut Context<'_>) {
         if self.wire.output.len() >= self.service.limits.window {
             // The application waits until the stream has taken some; until then it may read.
-            return self.socket.watch(cx);
+            return self.messages.watch(cx);
         }
         let now = self.handle.now();
-        let (messages, close) = self.socket.poll_outgoing(cx);
+        let (messages, close) = self.messages.poll_outgoing(cx);
         if let Some(payload) = self.ping.take() {
             self.engine
                 .send_pong(now, &payload, self.wire.output.tail());
@@ -49,7 +49,7 @@ impl<S: Stream> Connection<S> {
         if self.wire.write(cx, self.handle.now(), false).is_err() {
             self.end_now(CloseCause::PeerLost);
         } else if let Some(unsent) = self.wire.take_unsent() {
-            self.socket.set_unsent(unsent);
+            self.messages.set_unsent(unsent);
         }
     }
 }

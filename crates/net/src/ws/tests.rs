@@ -7,7 +7,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use crate::close::CloseCause;
-use crate::exchange::messages::{Ended, EndedBy, Message, WebSocket};
+use crate::exchange::messages::{Ended, EndedBy, Message, MessageQueue};
 use crate::exchange::reply::Reply;
 use crate::limits::Limits;
 use crate::stream::socket::Stream as _;
@@ -26,7 +26,7 @@ const PONG: u8 = 0x8a;
 fn play<F: Future<Output = ()>>(
     limits: Limits,
     room: usize,
-    script: impl FnOnce(Wire, Arc<WebSocket>) -> F,
+    script: impl FnOnce(Wire, Arc<MessageQueue>) -> F,
 ) {
     Wire::play(limits, room, |mut wire| async move {
         wire.app.speaks_websocket.set(true);
@@ -36,7 +36,7 @@ fn play<F: Future<Output = ()>>(
         let head = opening.handshake.accept(None).unwrap();
         request.exchange.send(Reply::Upgrade(head));
         assert!(wire.hear().await.starts_with("HTTP/1.1 101 "));
-        script(wire, opening.socket).await;
+        script(wire, opening.messages).await;
     });
 }
 
@@ -57,7 +57,7 @@ fn closing(code: u16, reason: &str) -> Vec<u8> {
     answer(CLOSE, &[&code.to_be_bytes(), reason.as_bytes()].concat())
 }
 
-async fn next(socket: &WebSocket) -> Result<String, Ended> {
+async fn next(socket: &MessageQueue) -> Result<String, Ended> {
     let message = poll_fn(|cx| socket.poll_receive(cx)).await?;
     Ok(String::from_utf8(message.data.to_vec()).unwrap())
 }

@@ -14,7 +14,7 @@ use crate::app::awaitable::{Awaitable, Waitable};
 use crate::app::call::Call;
 use crate::app::response::{OrderError, Progress};
 use crate::app::room::sent;
-use crate::python::{EventLoop, attend};
+use crate::python::{EventLoop, enter};
 use granian_net::exchange::BodyRead;
 use granian_net::stream::region::FileRegion;
 
@@ -62,7 +62,7 @@ impl Http {
                 Progress::Whole => Err(OrderError::AlreadyFinished),
                 Progress::HeadOnly | Progress::Partial => {
                     let message = format!("Cannot open file {}", path.display());
-                    Python::attach(|py| self.call.host.inform(py, &message));
+                    Python::attach(|py| self.call.calls.inform(py, &message));
                     self.call.replace_head(404, "Not found");
                     Ok(())
                 }
@@ -87,7 +87,7 @@ impl Http {
         message: &Bound<'py, PyAny>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let message = parse(message)?;
-        let _attention = attend();
+        let _entry = enter();
         self.handle(message)?;
         sent(py, &self.call)
     }
@@ -109,7 +109,7 @@ impl Waitable for Receive {
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.0.host.event_loop
+        &self.0.calls.event_loop
     }
 }
 

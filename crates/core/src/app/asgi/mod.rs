@@ -13,7 +13,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 
 pub(crate) use self::http::Http;
-use self::scope::Scopes;
+use self::scope::ScopeTemplate;
 pub(crate) use self::ws::WebSocket;
 use super::call::Call;
 use super::coroutines::CoroutineInterface;
@@ -22,13 +22,13 @@ use granian_net::exchange::app::Request;
 
 /// ASGI's part of [`Coroutines`](super::coroutines::Coroutines).
 pub(crate) struct Asgi {
-    scopes: Scopes,
+    scope: ScopeTemplate,
 }
 
 impl Asgi {
     pub(crate) fn new(py: Python<'_>, options: &Options) -> PyResult<Self> {
-        let scopes = Scopes::new(py, options)?;
-        Ok(Self { scopes })
+        let scope = ScopeTemplate::new(py, options)?;
+        Ok(Self { scope })
     }
 }
 
@@ -43,10 +43,10 @@ impl CoroutineInterface for Asgi {
         let (scope, protocol) = match &request.websocket {
             None => {
                 let http = Bound::new(py, Http::new(Arc::clone(call)))?;
-                (self.scopes.http(py, &request)?, http.into_any())
+                (self.scope.http(py, &request)?, http.into_any())
             }
             Some(opening) => {
-                let scope = self.scopes.websocket(py, &request, &opening.handshake)?;
+                let scope = self.scope.websocket(py, &request, &opening.handshake)?;
                 let websocket = WebSocket::new(Arc::clone(call), opening.clone());
                 (scope, Bound::new(py, websocket)?.into_any())
             }

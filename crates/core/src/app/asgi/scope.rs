@@ -14,7 +14,7 @@ use crate::options::Options;
 use granian_net::exchange::app::{Address, Peer, Request};
 
 /// Makes scopes; holds what is the same in all of them.
-pub(crate) struct Scopes {
+pub(crate) struct ScopeTemplate {
     /// A scope with everything that does not depend on the request, copied for each.
     http: Py<PyDict>,
     /// The same for WebSocket connections, which keep theirs for long: smaller.
@@ -27,7 +27,7 @@ pub(crate) struct Scopes {
     server: RefCell<Option<(Address, Py<PyAny>)>>,
 }
 
-impl Scopes {
+impl ScopeTemplate {
     pub(crate) fn new(py: Python<'_>, options: &Options) -> PyResult<Self> {
         let template = PyDict::new(py);
         // The order is that of the specification; values are replaced in place.

@@ -16,7 +16,7 @@ use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::response::{OrderError, Progress};
 use crate::app::room::Room;
-use crate::python::{EventLoop, attend};
+use crate::python::{EventLoop, enter};
 use granian_net::exchange::messages::{Ended, Message, Opening, Sent};
 use granian_net::exchange::room::HasRoom;
 
@@ -66,15 +66,15 @@ impl WebSocket {
     ) -> PyResult<Bound<'py, PyAny>> {
         let session = &self.session;
         let command = parse(message)?;
-        let attention = attend();
+        let entry = enter();
         if let Command::Send(message) = command {
             match session.send(message)? {
                 Sent::Ended => return yield_once(py),
-                Sent::MoreAhead => attention.defer(py),
+                Sent::MoreAhead => entry.defer(py),
                 Sent::Queued => {
-                    drop(attention);
-                    if !session.opening.socket.has_room() {
-                        return Room::wait(py, &session.opening.socket, &session.call);
+                    drop(entry);
+                    if !session.opening.messages.has_room() {
+                        return Room::wait(py, &session.opening.messages, &session.call);
                     }
                 }
             }
@@ -91,16 +91,16 @@ impl WebSocket {
 impl Session {
     fn send(&self, message: Message) -> PyResult<Sent> {
         if self.call.is_upgraded() {
-            return Ok(self.opening.socket.send(message));
+            return Ok(self.opening.messages.send(message));
         }
-        if self.opening.socket.ended().is_some() {
+        if self.opening.messages.ended().is_some() {
             return Ok(Sent::Ended);
         }
         Err(flow_error("Connection not accepted"))
     }
 
     fn handle(&self, command: Command) -> PyResult<()> {
-        let socket = &self.opening.socket;
+        let socket = &self.opening.messages;
         match command {
             Command::Send(_) => Ok(()),
             Command::Accept {
@@ -163,7 +163,7 @@ impl Waitable for Receive {
     fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
         self.0
             .opening
-            .socket
+            .messages
             .poll_receive(cx)
             .map(|received| event(py, received))
     }
@@ -174,12 +174,12 @@ impl Waitable for Receive {
         {
             return Some(event);
         }
-        let received = self.0.opening.socket.try_receive()?;
+        let received = self.0.opening.messages.try_receive()?;
         Some(event(py, received))
     }
 
     fn forget(&self, waker: &Waker) {
-        self.0.opening.socket.forget(waker);
+        self.0.opening.messages.forget(waker);
     }
 
     fn defers(&self) -> bool {
@@ -187,7 +187,7 @@ impl Waitable for Receive {
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.0.call.host.event_loop
+        &self.0.call.calls.event_loop
     }
 }
 

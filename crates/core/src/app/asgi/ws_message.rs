@@ -11,7 +11,7 @@ use pyo3::types::{PyBytes, PyDict, PyString};
 use super::message;
 use super::message::{body, start, unsupported};
 use crate::app::payload::{bytes_of, text_of};
-use crate::app::websocket::{OWN_FIELD, close_code, close_reason, is_own};
+use crate::app::ws_rules::{OWN_FIELD, close_code, close_reason, is_own};
 use granian_net::exchange::messages::Message;
 
 /// A valid message.

@@ -68,7 +68,7 @@ impl Waitable for Whole {
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.call.host.event_loop
+        &self.call.calls.event_loop
     }
 }
 
@@ -133,6 +133,6 @@ impl Waitable for Piece {
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.call.host.event_loop
+        &self.call.calls.event_loop
     }
 }

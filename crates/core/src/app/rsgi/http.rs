@@ -22,7 +22,7 @@ use crate::app::fields;
 use crate::app::payload::bytes_of;
 use crate::app::response::OrderError;
 use crate::app::room::sent;
-use crate::python::{EventLoop, attend};
+use crate::python::{EventLoop, enter};
 use granian_net::runtime::waker::lock;
 use granian_net::stream::region::FileRegion;
 
@@ -72,13 +72,13 @@ impl Http {
         head: ResponseHead,
         body: Bytes,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let attention = attend();
+        let entry = enter();
         match self.call.whole(head, body) {
             // RSGI 4.2: a second response does nothing.
             Ok(()) | Err(OrderError::AlreadyStarted | OrderError::AlreadyFinished) => {}
             Err(error) => return Err(protocol_error(py, &error.to_string())),
         }
-        drop(attention);
+        drop(entry);
         sent(py, &self.call)
     }
 
@@ -104,7 +104,7 @@ impl Http {
     ) -> PyResult<Bound<'py, PyAny>> {
         let Ok(region) = FileRegion::open(path) else {
             self.call
-                .host
+                .calls
                 .inform(py, &format!("Cannot open file {}", path.display()));
             let head = ResponseHead::new(404).map_err(fields::head_error)?;
             return self.respond(py, head, Bytes::from_static(b"Not found"));
@@ -113,7 +113,7 @@ impl Http {
             Some((start, end)) => region.slice(start, end),
             None => region,
         };
-        let _attention = attend();
+        let _entry = enter();
         match self.call.start(head) {
             Ok(()) => {}
             Err(OrderError::AlreadyStarted | OrderError::AlreadyFinished) => return done(py),
@@ -177,11 +177,11 @@ impl Http {
                 .map_err(fields::head_error)?;
         }
         self.check_overrun(py, "early hints")?;
-        let attention = attend();
+        let entry = enter();
         self.call
             .inform(head)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
-        drop(attention);
+        drop(entry);
         sent(py, &self.call)
     }
 
@@ -199,11 +199,11 @@ impl Http {
             fields::append_promised_text(&mut promise, pair)
         })?;
         self.check_overrun(py, "pushes")?;
-        let attention = attend();
+        let entry = enter();
         self.call
             .push(promise)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
-        drop(attention);
+        drop(entry);
         sent(py, &self.call)
     }
 
@@ -286,7 +286,7 @@ impl Http {
         headers: Option<Bound<'_, PyAny>>,
     ) -> PyResult<Transport> {
         let head = head(status, headers.as_ref())?;
-        let _attention = attend();
+        let _entry = enter();
         match self.call.stream(head) {
             Ok(()) => Ok(Transport::new(Arc::clone(&self.call))),
             Err(_) => Err(protocol_error(py, "RSGI protocol error")),
@@ -310,6 +310,6 @@ impl Waitable for Disconnect {
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.0.host.event_loop
+        &self.0.calls.event_loop
     }
 }

@@ -15,7 +15,7 @@ use crate::app::call::Call;
 use crate::app::fields::append_trailer_text;
 use crate::app::payload::bytes_of;
 use crate::app::room::Room;
-use crate::python::attend;
+use crate::python::enter;
 use granian_net::exchange::room::HasRoom;
 
 /// Sends pieces of a body. The body ends when the application returns.
@@ -30,7 +30,7 @@ impl Transport {
     }
 
     fn send<'py>(&self, py: Python<'py>, data: Bytes) -> PyResult<Bound<'py, PyAny>> {
-        let _attention = attend();
+        let _entry = enter();
         self.call
             .data(data, false)
             .map_err(|error| protocol_error(py, &error.to_string()))?;

@@ -19,8 +19,8 @@ use crate::app::fields;
 use crate::app::payload::{bytes_of, text_of};
 use crate::app::response::Progress;
 use crate::app::room::Room;
-use crate::app::websocket::{OWN_FIELD, close_code, close_reason, is_own};
-use crate::python::{EventLoop, attend};
+use crate::app::ws_rules::{OWN_FIELD, close_code, close_reason, is_own};
+use crate::python::{EventLoop, enter};
 use granian_net::exchange::messages::{Ended, EndedBy, Message as Payload, Opening, Sent};
 use granian_net::exchange::room::HasRoom;
 
@@ -66,7 +66,7 @@ impl WebSocket {
         if session.call.is_upgraded() || session.call.progress() != Progress::Nothing {
             return Err(protocol_error(py, "RSGI protocol error"));
         }
-        if session.opening.socket.ended().is_some() {
+        if session.opening.messages.ended().is_some() {
             return Err(protocol_closed(py));
         }
         let handshake = &session.opening.handshake;
@@ -76,7 +76,7 @@ impl WebSocket {
         if head.fields().skip(own).any(|(name, _)| is_own(name)) {
             return Err(PyValueError::new_err(OWN_FIELD));
         }
-        let _attention = attend();
+        let _entry = enter();
         session
             .call
             .upgrade(head)
@@ -94,11 +94,11 @@ impl WebSocket {
         reason: Option<&Bound<'py, PyString>>,
     ) -> PyResult<Bound<'py, PyAny>> {
         let call = &self.session.call;
-        let _attention = attend();
+        let _entry = enter();
         if call.is_upgraded() {
             let code = status.map_or(Ok(code::NORMAL), close_code)?;
             let reason = reason.map_or_else(|| Ok(Bytes::new()), close_reason)?;
-            self.session.opening.socket.close(code, reason);
+            self.session.opening.messages.close(code, reason);
         } else if call.progress() == Progress::Nothing {
             let status = status.map_or(Ok(FORBIDDEN), |status| status.extract())?;
             let head = ResponseHead::new(status).map_err(fields::head_error)?;
@@ -120,12 +120,12 @@ impl Transport {
         data: Bytes,
         is_text: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let attention = attend();
-        let socket = &self.0.opening.socket;
+        let entry = enter();
+        let socket = &self.0.opening.messages;
         match socket.send(Payload { data, is_text }) {
-            Sent::MoreAhead => attention.defer(py),
+            Sent::MoreAhead => entry.defer(py),
             Sent::Queued => {
-                drop(attention);
+                drop(entry);
                 if !socket.has_room() {
                     return Room::wait(py, socket, &self.0.call);
                 }
@@ -252,7 +252,7 @@ impl Receive {
 
 impl Waitable for Receive {
     fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        let polled = self.session.opening.socket.poll_receive(cx);
+        let polled = self.session.opening.messages.poll_receive(cx);
         if polled.is_pending() {
             self.is_waiting.store(true, Ordering::Relaxed);
             self.session.is_receiving.store(true, Ordering::Relaxed);
@@ -266,13 +266,13 @@ impl Waitable for Receive {
         if is_second {
             return Some(Err(protocol_error(py, "RSGI protocol error")));
         }
-        let received = self.session.opening.socket.try_receive()?;
+        let received = self.session.opening.messages.try_receive()?;
         Some(self.give(py, received))
     }
 
     fn forget(&self, waker: &Waker) {
         self.release();
-        self.session.opening.socket.forget(waker);
+        self.session.opening.messages.forget(waker);
     }
 
     fn defers(&self) -> bool {
@@ -280,7 +280,7 @@ impl Waitable for Receive {
     }
 
     fn event_loop(&self) -> &Arc<EventLoop> {
-        &self.session.call.host.event_loop
+        &self.session.call.calls.event_loop
     }
 }
 

@@ -8,7 +8,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
 use super::input::Input;
-use super::start::FileWrapper;
+use super::start_response::FileWrapper;
 use crate::app::call::Call;
 use crate::app::fields::{environ_key, latin1, method};
 use crate::app::{fields, target, tls};
@@ -16,12 +16,12 @@ use crate::options::Options;
 use granian_net::exchange::app::{Address, Peer, Request};
 
 /// Makes environs; holds what is the same in all of them.
-pub(crate) struct Environs {
+pub(crate) struct EnvironTemplate {
     template: Py<PyDict>,
     prefix: String,
 }
 
-impl Environs {
+impl EnvironTemplate {
     pub(crate) fn new(py: Python<'_>, options: &Options) -> PyResult<Self> {
         let template = PyDict::new(py);
         let prefix = options.url_path_prefix.trim_end_matches('/').to_owned();

@@ -4,8 +4,8 @@ mod block;
 mod environ;
 mod input;
 mod pool;
-mod response;
-mod start;
+mod response_iterator;
+mod start_response;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -15,13 +15,13 @@ use granian_proto::RequestHead;
 use pyo3::intern;
 use pyo3::prelude::*;
 
-use self::environ::Environs;
+use self::environ::EnvironTemplate;
 pub(crate) use self::input::Input;
 use self::pool::Threads;
-use self::response::Body;
-pub(crate) use self::start::{FileWrapper, Response};
+use self::response_iterator::ResponseIterator;
+pub(crate) use self::start_response::{FileWrapper, StartResponse};
 use super::call::{Call, Outcome};
-use super::host::Host;
+use super::calls::Calls;
 use crate::options::Options;
 use granian_net::exchange::app::{App, BodyWish, Journal, Request, Source};
 use granian_net::runtime::reactor::Reactor;
@@ -29,8 +29,8 @@ use granian_net::runtime::reactor::Reactor;
 /// A WSGI application.
 pub(crate) struct Wsgi {
     callable: Py<PyAny>,
-    environs: Environs,
-    host: Arc<Host>,
+    environ: EnvironTemplate,
+    calls: Arc<Calls>,
     reactor: Reactor,
     /// `None`: called inline.
     pool: Option<Arc<Threads>>,
@@ -41,33 +41,33 @@ impl Wsgi {
     pub(crate) fn new(
         callable: Bound<'_, PyAny>,
         options: &Options,
-        host: Arc<Host>,
+        calls: Arc<Calls>,
         reactor: Reactor,
     ) -> PyResult<Self> {
         let py = callable.py();
-        let environs = Environs::new(py, options)?;
+        let environ = EnvironTemplate::new(py, options)?;
         let callable = callable.unbind();
         let pool = (options.blocking_threads > 1).then(|| {
             Threads::new(
                 callable.clone_ref(py),
-                Arc::clone(&host),
+                Arc::clone(&calls),
                 options.blocking_threads,
                 options.blocking_threads_idle_timeout,
             )
         });
         Ok(Self {
             callable,
-            environs,
-            event_loop: Rc::new(HiddenLoop::new(Arc::clone(&host))),
-            host,
+            environ,
+            event_loop: Rc::new(HiddenLoop::new(Arc::clone(&calls))),
+            calls,
             reactor,
             pool,
         })
     }
 
     fn start(&self, py: Python<'_>, request: &Request) -> Option<Box<dyn Source>> {
-        let call = Call::new(request, Arc::clone(&self.host));
-        let environ = match self.environs.make(py, request, &call) {
+        let call = Call::new(request, Arc::clone(&self.calls));
+        let environ = match self.environ.make(py, request, &call) {
             Ok(Some(environ)) => environ,
             Ok(None) => {
                 call.plain(404, "Not found");
@@ -86,8 +86,13 @@ impl Wsgi {
             }
             None => {
                 self.event_loop.hide(py);
-                let body =
-                    Body::begin(py, self.callable.bind(py), environ.into_any(), call, false)?;
+                let body = ResponseIterator::begin(
+                    py,
+                    self.callable.bind(py),
+                    environ.into_any(),
+                    call,
+                    false,
+                )?;
                 Some(Box::new(Pull {
                     body,
                     event_loop: Rc::clone(&self.event_loop),
@@ -123,7 +128,7 @@ impl App for Wsgi {
     }
 
     fn journal(&self) -> &dyn Journal {
-        &*self.host
+        &*self.calls
     }
 }
 
@@ -137,7 +142,7 @@ impl Drop for Wsgi {
 
 /// The rest of a response whose application is called inline.
 struct Pull {
-    body: Body,
+    body: ResponseIterator,
     event_loop: Rc<HiddenLoop>,
 }
 
@@ -154,34 +159,34 @@ impl Source for Pull {
 /// start one of its own, as `asyncio.run` and asgiref do. From the first call in a turn to the turn's
 /// end, since nothing else that could look runs meanwhile.
 struct HiddenLoop {
-    host: Arc<Host>,
+    calls: Arc<Calls>,
     is_hidden: Cell<bool>,
 }
 
 impl HiddenLoop {
-    fn new(host: Arc<Host>) -> Self {
+    fn new(calls: Arc<Calls>) -> Self {
         Self {
-            host,
+            calls,
             is_hidden: Cell::new(false),
         }
     }
 
     fn hide(&self, py: Python<'_>) {
         if !self.is_hidden.replace(true) {
-            set_running_loop(py, &self.host, None);
+            set_running_loop(py, &self.calls, None);
         }
     }
 
     fn show(&self) {
         if self.is_hidden.replace(false) {
             Python::attach(|py| {
-                set_running_loop(py, &self.host, Some(self.host.event_loop.object(py)));
+                set_running_loop(py, &self.calls, Some(self.calls.event_loop.object(py)));
             });
         }
     }
 }
 
-fn set_running_loop(py: Python<'_>, host: &Host, event_loop: Option<&Bound<'_, PyAny>>) {
+fn set_running_loop(py: Python<'_>, calls: &Calls, event_loop: Option<&Bound<'_, PyAny>>) {
     static SET: pyo3::sync::PyOnceLock<Py<PyAny>> = pyo3::sync::PyOnceLock::new();
     let set = SET.get_or_try_init(py, || {
         py.import("asyncio")?
@@ -189,6 +194,6 @@ fn set_running_loop(py: Python<'_>, host: &Host, event_loop: Option<&Bound<'_, P
             .map(Bound::unbind)
     });
     if let Err(error) = set.and_then(|set| set.bind(py).call1((event_loop,)).map(drop)) {
-        host.report(py, error);
+        calls.report(py, error);
     }
 }

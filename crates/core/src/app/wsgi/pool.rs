@@ -12,16 +12,16 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::block::block_on;
-use super::response::Body;
+use super::response_iterator::ResponseIterator;
 use crate::app::call::{Call, Outcome};
-use crate::app::host::Host;
+use crate::app::calls::Calls;
 use granian_net::exchange::room::HasRoom;
 use granian_net::runtime::pool::{Pool, Seat};
 
 /// The threads of one worker.
 pub(crate) struct Threads {
     callable: Py<PyAny>,
-    host: Arc<Host>,
+    calls: Arc<Calls>,
     pool: Arc<Pool<Job>>,
 }
 
@@ -35,7 +35,7 @@ impl Threads {
     /// Up to `limit` threads that call `callable`; one that had nothing to do for `idle_timeout` ends.
     pub(crate) fn new(
         callable: Py<PyAny>,
-        host: Arc<Host>,
+        calls: Arc<Calls>,
         limit: usize,
         idle_timeout: Duration,
     ) -> Arc<Self> {
@@ -50,7 +50,7 @@ impl Threads {
         });
         let threads = Arc::new(Self {
             callable,
-            host,
+            calls,
             pool: Arc::new(pool),
         });
         let _ = this.set(Arc::downgrade(&threads));
@@ -86,7 +86,9 @@ impl Threads {
     fn start(self: &Arc<Self>, number: usize) -> bool {
         Python::attach(|py| {
             let started = self.try_start(py, number);
-            started.map_err(|error| self.host.report(py, error)).is_ok()
+            started
+                .map_err(|error| self.calls.report(py, error))
+                .is_ok()
         })
     }
 
@@ -111,7 +113,8 @@ impl Threads {
             return job.call.finish(py, Outcome::Cancelled);
         }
         let environ = job.environ.into_bound(py).into_any();
-        let Some(mut body) = Body::begin(py, self.callable.bind(py), environ, job.call, true)
+        let Some(mut body) =
+            ResponseIterator::begin(py, self.callable.bind(py), environ, job.call, true)
         else {
             return;
         };

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::Client;
 use crate::close::CloseCause;
-use crate::service::{Sequel, Stage};
+use crate::service::{AfterDrain, Stage};
 use crate::testing::{Bench, limits};
 
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -136,7 +136,7 @@ fn a_drain_ends_with_the_last_response() {
         let bench = &client.bench;
         bench
             .service
-            .drain(bench.reactor.clock().now(), Sequel::Nothing);
+            .drain(bench.reactor.clock().now(), AfterDrain::Nothing);
         bench.reactor.wake_all();
         bench.pass(secs(10)).await;
         assert_eq!(client.end(), None);
@@ -178,7 +178,7 @@ fn a_drain_closes_an_idle_client_that_answers() {
         bench.settle().await;
         client.recv().await;
         let now = bench.reactor.clock().now();
-        bench.service.drain(now, Sequel::Nothing);
+        bench.service.drain(now, AfterDrain::Nothing);
         bench.reactor.wake_all();
         bench.settle().await;
         let (types, ping) = frames(&client.recv().await);
@@ -204,7 +204,7 @@ fn a_drain_lingers_behind_a_response() {
         let exchange = bench.app.request().await.exchange;
         client.recv().await;
         let now = bench.reactor.clock().now();
-        bench.service.drain(now, Sequel::Nothing);
+        bench.service.drain(now, AfterDrain::Nothing);
         bench.reactor.wake_all();
         bench.settle().await;
         let (_, ping) = frames(&client.recv().await);
@@ -228,7 +228,7 @@ fn a_drain_does_not_wait_for_a_silent_client() {
         bench.settle().await;
         bench
             .service
-            .drain(bench.reactor.clock().now(), Sequel::Nothing);
+            .drain(bench.reactor.clock().now(), AfterDrain::Nothing);
         bench.reactor.wake_all();
         bench.pass(Duration::from_millis(900)).await;
         assert_eq!(bench.app.cause(), None);

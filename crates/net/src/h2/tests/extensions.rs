@@ -124,9 +124,9 @@ fn a_stream_becomes_a_websocket() {
         let hello = Bytes::from_static(b"\x81\x85\0\0\0\0hello");
         up.send_data(hello, false).unwrap();
         client.bench.settle().await;
-        let message = opening.socket.try_receive().unwrap().unwrap();
+        let message = opening.messages.try_receive().unwrap().unwrap();
         assert_eq!(&message.data[..], b"hello");
-        opening.socket.send(Message {
+        opening.messages.send(Message {
             data: Bytes::from_static(b"hi"),
             is_text: true,
         });
@@ -135,7 +135,7 @@ fn a_stream_becomes_a_websocket() {
         assert_eq!(&frame[..], b"\x81\x02hi");
         up.send_reset(h2::Reason::CANCEL);
         client.bench.settle().await;
-        let ended = opening.socket.ended().map(|ended| ended.by);
+        let ended = opening.messages.ended().map(|ended| ended.by);
         assert_eq!(ended, Some(EndedBy::Loss));
     });
 }

@@ -9,12 +9,12 @@ use granian_proto::{RequestHeadBuilder, Version};
 use super::fake::{Fake, Sent};
 use super::{Carrier, Case};
 use crate::exchange::Over;
-use crate::exchange::messages::{Ended, EndedBy, Message, WebSocket};
+use crate::exchange::messages::{Ended, EndedBy, Message, MessageQueue};
 use crate::exchange::reply::Reply;
 use crate::transfer::{ResetReason, tunnel};
 
 /// A transfer for a request that the application has accepted, and its messages.
-fn opened(carrier: &Carrier, stream: &Fake) -> (Case, Arc<WebSocket>) {
+fn opened(carrier: &Carrier, stream: &Fake) -> (Case, Arc<MessageQueue>) {
     let (mut case, socket, reply) = asked(carrier, stream);
     let request = carrier.request();
     request.exchange.send(reply);
@@ -31,14 +31,14 @@ fn opened(carrier: &Carrier, stream: &Fake) -> (Case, Arc<WebSocket>) {
 }
 
 /// A transfer that was polled once, its messages, and the reply that accepts it.
-fn asked(carrier: &Carrier, stream: &Fake) -> (Case, Arc<WebSocket>, Reply) {
+fn asked(carrier: &Carrier, stream: &Fake) -> (Case, Arc<MessageQueue>, Reply) {
     let mut head = RequestHeadBuilder::new(Version::Http2, "GET", b"/");
     head.set_authority("a.example");
     head.append(b"sec-websocket-version", b"13");
     let head = head.build();
     let opening = tunnel::opening(&carrier.bench.service, &head).unwrap();
     let accept = Reply::Upgrade(opening.handshake.accept(None).unwrap());
-    let socket = Arc::clone(&opening.socket);
+    let socket = Arc::clone(&opening.messages);
     let mut case = carrier.open(head, Some(opening), stream);
     assert!(!case.poll());
     (case, socket, accept)
@@ -177,6 +177,6 @@ fn a_peer_that_takes_nothing_is_reset() {
     assert_eq!(lost(&socket), Some(EndedBy::Loss));
 }
 
-fn lost(socket: &WebSocket) -> Option<EndedBy> {
+fn lost(socket: &MessageQueue) -> Option<EndedBy> {
     socket.ended().map(|ended: Ended| ended.by)
 }

@@ -21,9 +21,9 @@ use granian_net::runtime::waker::lock;
     frozen,
     freelist = 64,
     module = "granian._granian",
-    name = "WSGIResponse"
+    name = "WSGIStartResponse"
 )]
-pub(crate) struct Response {
+pub(crate) struct StartResponse {
     call: Arc<Call>,
     /// `write` waits for the peer; inline there is nobody to wait for.
     may_block: bool,
@@ -38,7 +38,7 @@ enum State {
     Sent,
 }
 
-impl Response {
+impl StartResponse {
     pub(crate) fn new(call: Arc<Call>, may_block: bool) -> Self {
         Self {
             call,
@@ -73,7 +73,8 @@ impl Response {
 }
 
 #[pymethods]
-impl Response {
+#[expect(clippy::self_named_constructors, reason = "PEP 3333 has the name")]
+impl StartResponse {
     // PEP 3333 has them by position; applications that name them use wsgiref's names.
     #[pyo3(signature = (status, headers, exc_info = None))]
     fn start_response<'py>(

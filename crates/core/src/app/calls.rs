@@ -1,4 +1,4 @@
-//! `Host`: what all calls of one worker's application share: the event loop, the tasks in flight,
+//! `Calls`: what all calls of one worker's application share: the event loop, the tasks in flight,
 //! and the Python functions that log.
 
 use std::io;
@@ -19,7 +19,7 @@ use granian_net::exchange::record::Record;
 use granian_net::runtime::waker::lock;
 
 /// One per worker.
-pub(crate) struct Host {
+pub(crate) struct Calls {
     pub(crate) event_loop: Arc<EventLoop>,
     on_exception: Py<PyAny>,
     access_log: Option<AccessLog>,
@@ -41,7 +41,7 @@ struct Tasks {
     on_empty: Option<Py<PyAny>>,
 }
 
-impl Host {
+impl Calls {
     /// # Errors
     /// What Python raises if it cannot be told of forks.
     pub(crate) fn new(
@@ -167,7 +167,7 @@ impl Host {
     }
 }
 
-impl Journal for Host {
+impl Journal for Calls {
     fn keeps_records(&self) -> bool {
         self.access_log.is_some()
     }
@@ -185,7 +185,7 @@ impl Journal for Host {
     }
 
     /// At level DEBUG: anyone can make as many as they like.
-    fn unsecured(&self, peer: &Peer, error: &io::Error) {
+    fn handshake_failed(&self, peer: &Peer, error: &io::Error) {
         let message = match &peer.remote {
             Address::Ip(addr) => format!("TLS handshake with {addr} failed: {error}"),
             Address::Unix(_) => format!("TLS handshake failed: {error}"),
@@ -207,7 +207,7 @@ impl Journal for Host {
     }
 
     /// At level WARNING.
-    fn starved(&self, error: &io::Error) {
+    fn accept_failed(&self, error: &io::Error) {
         let message = format!("Cannot accept connections for now: {error}");
         Python::attach(|py| self.say(py, "warning", &message));
     }

@@ -1,4 +1,4 @@
-//! `Body`: what a WSGI application returned, sent piece by piece as the peer reads.
+//! `ResponseIterator`: what a WSGI application returned, sent piece by piece as the peer reads.
 
 use std::fs::File;
 use std::os::fd::BorrowedFd;
@@ -10,21 +10,21 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyIterator, PyList, PyTuple, PyType};
 
-use super::start::{FileWrapper, Response, order_error, piece};
+use super::start_response::{FileWrapper, StartResponse, order_error, piece};
 use crate::app::call::{Call, Outcome};
 use crate::app::response::Progress;
 use granian_net::stream::region::FileRegion;
 
 /// A response that is being iterated over.
-pub(crate) struct Body {
+pub(crate) struct ResponseIterator {
     call: Arc<Call>,
-    start: Py<Response>,
+    start: Py<StartResponse>,
     iterator: Py<PyIterator>,
     returned: Py<PyAny>,
     ended: bool,
 }
 
-impl Body {
+impl ResponseIterator {
     /// Calls the application. `None` if its response is whole, or failed, and the call has ended.
     pub(crate) fn begin<'py>(
         py: Python<'py>,
@@ -33,10 +33,11 @@ impl Body {
         call: Arc<Call>,
         may_block: bool,
     ) -> Option<Self> {
-        let begun = Bound::new(py, Response::new(Arc::clone(&call), may_block)).and_then(|start| {
-            let start_response = start.getattr(intern!(py, "start_response"))?;
-            Ok((callable.call1((environ, start_response))?, start))
-        });
+        let begun =
+            Bound::new(py, StartResponse::new(Arc::clone(&call), may_block)).and_then(|start| {
+                let start_response = start.getattr(intern!(py, "start_response"))?;
+                Ok((callable.call1((environ, start_response))?, start))
+            });
         let (returned, start) = match begun {
             Ok(begun) => begun,
             Err(error) => {
@@ -116,7 +117,7 @@ impl Body {
     }
 }
 
-impl Drop for Body {
+impl Drop for ResponseIterator {
     fn drop(&mut self) {
         if !self.ended {
             Python::attach(|py| {
@@ -143,12 +144,12 @@ fn close(py: Python<'_>, call: &Call, returned: &Bound<'_, PyAny>) {
         Err(error) => Err(error),
     };
     if let Err(error) = result {
-        call.host.report(py, error);
+        call.calls.report(py, error);
     }
 }
 
 /// Sends a body whose length is known: a list, a tuple, a real file. False if it is neither.
-fn send_at_once(call: &Call, start: &Response, returned: &Bound<'_, PyAny>) -> PyResult<bool> {
+fn send_at_once(call: &Call, start: &StartResponse, returned: &Bound<'_, PyAny>) -> PyResult<bool> {
     let data = if let Ok(list) = returned.cast::<PyList>() {
         gather(list.iter())?
     } else if let Ok(tuple) = returned.cast::<PyTuple>() {
@@ -182,7 +183,11 @@ fn gather<'py>(mut objects: impl ExactSizeIterator<Item = Bound<'py, PyAny>>) ->
 }
 
 /// Sends the rest of a real file from its position. False for anything else.
-fn send_file(call: &Call, start: &Response, wrapper: &Bound<'_, FileWrapper>) -> PyResult<bool> {
+fn send_file(
+    call: &Call,
+    start: &StartResponse,
+    wrapper: &Bound<'_, FileWrapper>,
+) -> PyResult<bool> {
     let Some(region) = region_of(wrapper.get().file.bind(wrapper.py())) else {
         return Ok(false);
     };
