@@ -43,6 +43,20 @@ def test_life_of_the_server(server):
         assert re.fullmatch(pattern, line), line
 
 
+def test_ends_of_connections_are_named_to_those_who_look_closely(server):
+    for level, is_named in (("debug", True), ("info", False)):
+        own = server(*TARGETS["asgi"], "--log-level", level)
+        for method, target, cause in (("GET", "/", "answered"), ("A B", "/", r"refused \(malformed request target\)")):
+            mark = own.mark()
+            with own.connect() as wire:
+                wire.request(method, target, "connection: close").response()
+                port = wire.socket.getsockname()[1]
+            line = rf"\[DEBUG\] Connection from 127\.0\.0\.1:{port} closed: {cause}"
+            if is_named:
+                own.wait_line(line, mark)
+            assert bool(re.search(line, own.log())) == is_named
+
+
 def test_unix_socket_in_the_log(server):
     own = server(*TARGETS["asgi"], uds=True)
     assert own.wait_line("Listening at: (.*)")[1] == f"http://unix:{own.address}"

@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::fmt;
+use std::io;
 
 use granian_proto::PeerError;
 
@@ -88,6 +89,14 @@ impl CloseCause {
             Self::WebSocketClosed => 14,
             Self::Drained => 15,
             Self::Cancelled => 16,
+        }
+    }
+
+    /// The cause of an end by a failed write. The peer is lost, unless a file became shorter than its response says.
+    pub(crate) fn of_write(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof => Self::Aborted,
+            _ => Self::PeerLost,
         }
     }
 

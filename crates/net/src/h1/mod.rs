@@ -55,14 +55,14 @@ pub(crate) struct Connection<S> {
     phase: Phase,
     /// The peer's sending side was read to its end.
     ended: bool,
-    /// How the last turn left what is queued.
+    /// The decision about queued bytes at the end of the last turn: `PutOff` if this turn has to write them.
     left: Write,
     peer: Arc<Peer>,
     service: Rc<Service>,
     handle: TaskHandle,
 }
 
-/// How far a connection has got.
+/// The state of a connection.
 enum Phase {
     /// Its first bytes are, or may become, the preface of HTTP/2.
     Sniffing,
@@ -285,8 +285,8 @@ impl<S: Stream> Connection<S> {
 
     fn write(&mut self, cx: &mut Context<'_>) {
         let last = self.writes_last();
-        if self.wire.write(cx, self.handle.now(), last).is_err() {
-            return self.end_now(CloseCause::PeerLost);
+        if let Err(error) = self.wire.write(cx, self.handle.now(), last) {
+            return self.end_now(CloseCause::of_write(&error));
         }
         let unsent = self.wire.take_unsent();
         if let (Some(current), Some(unsent)) = (self.slot.current(), unsent) {

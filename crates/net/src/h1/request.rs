@@ -115,7 +115,7 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// What the request opens, if it is for a WebSocket connection.
+    /// The opening of a WebSocket connection, if the request is for one.
     fn opening(&self, request: &granian_proto::Request) -> Result<Option<Opening>, PeerError> {
         let limits = &self.service.limits;
         let is_offered = request.upgrade

@@ -31,7 +31,7 @@ pub(super) struct Held {
     pub(super) body_complete: bool,
     /// How much of the body the application wants to start with.
     pub(super) wish: BodyWish,
-    /// That much has come.
+    /// That much of the body has come.
     pub(super) is_ready: bool,
     /// Its place in the line of those that wait to be active.
     pub(super) place: Place,

@@ -1,5 +1,6 @@
 //! The drive loop of HTTP/1, on a stream in memory and a clock that the test moves.
 
+use std::fs::File;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::exchange::app::Source;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over};
 use crate::limits::Limits;
+use crate::stream::region::FileRegion;
 use crate::stream::socket::Stream as _;
 use crate::testing::{Wire, limits};
 
@@ -74,6 +76,16 @@ fn pipelined_requests_are_answered_one_by_one_and_in_order() {
         let heard = wire.hear().await;
         let bodies: Vec<_> = heard.split("\r\n\r\n").map(|part| &part[..3]).collect();
         assert_eq!(bodies, ["HTT", "one", "two", "six"]);
+    });
+}
+
+#[test]
+fn little_is_read_behind_a_request_that_is_not_answered() {
+    play(|mut wire| async move {
+        wire.say(GET.repeat(10_000)).await;
+        let sent = GET.len() * 10_000;
+        assert!(wire.end.unsent() > sent - 64 * 1024);
+        wire.app.request().await.exchange.answer(200, b"hello");
     });
 }
 
@@ -188,7 +200,9 @@ fn a_slow_reader_lives() {
         }
         heard += wire.hear().await.len();
         assert!(heard > 9_000);
-        assert_eq!(wire.cause(), None);
+        wire.say(GET).await;
+        wire.app.request().await.exchange.answer(200, b"hello");
+        assert_eq!(wire.hear().await, HELLO, "its idle time begins after that");
     });
 }
 
@@ -279,6 +293,24 @@ fn a_chunked_response_that_is_aborted_lacks_its_end() {
         drop(wire.end);
         wire.bench.settle().await;
         assert_eq!(wire.app.cause(), Some(CloseCause::Aborted));
+    });
+}
+
+#[test]
+fn a_file_that_became_shorter_cuts_its_response() {
+    play(|mut wire| async move {
+        wire.say(GET).await;
+        let exchange = wire.app.request().await.exchange;
+        let file = FileRegion {
+            file: Arc::new(File::open("/dev/null").unwrap()),
+            offset: 0,
+            len: 10,
+        };
+        exchange.start(200);
+        exchange.send(Reply::File { file, last: true });
+        assert!(wire.hear().await.contains("content-length: 10"));
+        assert!(wire.end.is_ended());
+        assert_eq!(wire.cause(), Some(CloseCause::Aborted));
     });
 }
 

@@ -1,4 +1,4 @@
-//! What every connection owns of its socket: the stream, the bytes that wait to leave, and the clock of a peer
+//! The part of a connection that belongs to its socket: the stream, the bytes that wait to leave, and the clock of a peer
 //! that takes none. Knows nothing of HTTP.
 
 pub(crate) mod buffers;

@@ -60,7 +60,7 @@ impl Wire {
         lines.filter(|line| !line.starts_with("date:")).collect()
     }
 
-    /// Why the connection has ended, if it has.
+    /// The cause of the connection's end, once it has ended.
     pub(crate) fn cause(&self) -> Option<CloseCause> {
         self.app.cause()
     }

@@ -29,7 +29,7 @@ use crate::stream::wire::{Step, Wire};
 /// A stream that was handed over to this protocol.
 pub(crate) struct Upgraded<S> {
     pub(crate) io: S,
-    /// What came behind the request.
+    /// Input that came behind the request.
     pub(crate) input: BytesMut,
     /// The answer to the request, if it has not left.
     pub(crate) output: Output,
@@ -45,7 +45,7 @@ pub(crate) struct Connection<S> {
     phase: Phase,
     /// The payload of the last ping that was not answered, because the peer does not read.
     ping: Option<Bytes>,
-    /// What ends the connection once the application has answered what came before; by then at
+    /// The event that ends the connection once the application has answered the messages before it; by then at
     /// the latest.
     ending: Option<Box<(Event, Instant)>>,
     service: Rc<Service>,
@@ -237,7 +237,7 @@ impl<S: Stream> Connection<S> {
         self.phase = Phase::Closed(self.first_cause(cause));
     }
 
-    /// What began the end stays its cause.
+    /// The cause of an end that has begun already; otherwise `cause`.
     fn first_cause(&self, cause: CloseCause) -> CloseCause {
         match self.phase {
             Phase::Open => cause,
@@ -343,7 +343,7 @@ impl<S: Stream> Connection<S> {
         Step::Again
     }
 
-    /// What comes behind our own Close is nobody's.
+    /// Messages that come behind our own Close are dropped.
     fn deliver(&self, data: Bytes, is_text: bool) -> bool {
         !self.engine.is_open() || self.messages.push(Message { data, is_text })
     }

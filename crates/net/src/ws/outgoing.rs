@@ -46,8 +46,8 @@ impl<S: Stream> Connection<S> {
     }
 
     pub(super) fn write(&mut self, cx: &mut Context<'_>) {
-        if self.wire.write(cx, self.handle.now(), false).is_err() {
-            self.end_now(CloseCause::PeerLost);
+        if let Err(error) = self.wire.write(cx, self.handle.now(), false) {
+            self.end_now(CloseCause::of_write(&error));
         } else if let Some(unsent) = self.wire.take_unsent() {
             self.messages.set_unsent(unsent);
         }
