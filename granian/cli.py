@@ -236,6 +236,7 @@ FOLLOWERS = {
     "workers_lifetime": "workers_lifetime_jitter",
     "workers_kill_timeout": "drain_timeout max_requests max_requests_jitter hang_timeout",
     "factory": "preload",
+    "static_path_expires": "static_path_precompressed static_path_fallback static_path_follow_links",
 }
 cli.params[1:1] = [_declare(name, one, default) for name, one, default in _all_options()]
 # Options of older versions that guides still name. `--threads` means `--runtime-threads`, `--opt` has no effect.

@@ -28,7 +28,7 @@ FORBIDDEN = {
     NET / "transfer": [r"\bh2::(?!Promise\b)", r"crate::(h1|listener|protocol|responders)\b"],
     NET / "h2": [r"crate::(h1|listener|protocol|responders)\b"],
     NET / "ws": [r"crate::(h1|h2|transfer|listener|protocol|responders)\b"],
-    NET / "responders": [r"crate::(h1|h2|ws|transfer|stream|protocol|listener|admission)\b"],
+    NET / "responders": [r"crate::(h1|h2|ws|transfer|stream(?!::region\b)|protocol|listener|admission)\b"],
     CORE / "app": [r"\bmio\b", r"\btokio\b", r"crate::worker\b"],
 }
 # The only files that name the poller.

@@ -19,14 +19,14 @@ from .tls import TlsOptions, absolute_pair
 if TYPE_CHECKING:
     from .config import Config
 
+# Options of static files that say nothing without a folder; those of granian 2 are taken all the same.
+STATIC_FILE_OPTIONS = ("static_path_precompressed", "static_path_fallback", "static_path_follow_links")
+
 AnyConfig = TypeVar("AnyConfig", bound="Config")
 
 # Options of features that the core does not have, with the feature. To use one is an error: a server that silently
 # leaves out a feature, such as TLS, is worse than none.
 UNAVAILABLE = {
-    "static_path_route": "serving static files",
-    "static_path_mount": "serving static files",
-    "static_path_dir_to_file": "serving static files",
     "metrics_enabled": "exporting metrics",
 }
 
@@ -86,6 +86,16 @@ def _check_static_files(config: Config) -> None:
     routes, mounts = len(config.static_path_route), len(config.static_path_mount)
     if mounts and routes != mounts and (routes, mounts) != (0, 1):
         raise ConfigurationError("static_path", "Static path routes and mounts should have the same length")
+    for name in STATIC_FILE_OPTIONS:
+        if not mounts and getattr(config, name):
+            raise ConfigurationError(name, "there is no folder (static_path_mount) to serve")
+    for route in config.static_path_route:
+        if not route.startswith("/") or {".", ".."} & set(route.split("/")):
+            raise ConfigurationError("static_path_route", f"{route!r} is no path such as /static")
+    for name in ("static_path_dir_to_file", "static_path_fallback"):
+        value = getattr(config, name)
+        if value is not None and (value.startswith("/") or ".." in value.split("/") or not value):
+            raise ConfigurationError(name, f"{value!r} is no file below the folder")
 
 
 def _check_threads(config: Config) -> None:

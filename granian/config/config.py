@@ -255,6 +255,15 @@ class Config:
         "Secured port as clients see it",
         default_text="the one that is bound",
     )
+    static_path_precompressed: bool = option(
+        False, "--static-path-precompressed", Flag(), "Serve FILE.br, FILE.zst and FILE.gz to clients that take them"
+    )
+    static_path_fallback: str | None = option(
+        None, "--static-path-fallback", Text(), "File to serve where a page is asked for that is no file"
+    )
+    static_path_follow_links: bool = option(
+        False, "--static-path-follow-links", Flag(), "Symbolic links may lead out of the folders of static files"
+    )
     # The secret from which all workers derive the keys of session tickets.
     ssl_ticket_seed: bytes = dataclasses.field(default_factory=partial(os.urandom, 32), repr=False, compare=False)
 

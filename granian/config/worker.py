@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..constants import Interfaces
 from ..log import AccessLog
 from .http import Http1Options, Http2Options
+from .static_files import StaticFilesOptions
 from .times import duration
 from .tls import TlsOptions
 from .websocket import WebSocketOptions
@@ -44,6 +45,8 @@ class WorkerOptions:
     http1: Http1Options
     http2: Http2Options
     websocket: WebSocketOptions
+    # None: no folder is served beside the application.
+    static_files: StaticFilesOptions | None
     # None: connections are not secured.
     tls: TlsOptions | None
 
@@ -72,6 +75,7 @@ class WorkerOptions:
             http1=Http1Options.from_settings(config.http1_settings),
             http2=Http2Options.from_settings(config.http2_settings),
             websocket=WebSocketOptions.from_config(config, interface),
+            static_files=StaticFilesOptions.from_config(config),
             tls=TlsOptions.from_config(config),
         )
 

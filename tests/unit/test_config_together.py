@@ -29,7 +29,6 @@ def refusal(**options):
 @pytest.mark.parametrize(
     "options",
     [
-        {"static_path_mount": "static"},
         {"metrics_enabled": True},
     ],
 )
@@ -224,6 +223,13 @@ def everything_available(monkeypatch):
         ({"ssl_crl": "c"}, "ssl_crl"),
         ({"static_path_mount": ["a", "b"]}, "static_path"),
         ({"static_path_mount": ["a"], "static_path_route": ["/a", "/b"]}, "static_path"),
+        ({"static_path_mount": ["a"], "static_path_route": ["a"]}, "static_path_route"),
+        ({"static_path_mount": ["a"], "static_path_route": ["/a/../b"]}, "static_path_route"),
+        ({"static_path_mount": ["a"], "static_path_dir_to_file": "../x"}, "static_path_dir_to_file"),
+        ({"static_path_mount": ["a"], "static_path_fallback": "/etc/passwd"}, "static_path_fallback"),
+        ({"static_path_fallback": "index.html"}, "static_path_fallback"),
+        ({"static_path_precompressed": True}, "static_path_precompressed"),
+        ({"static_path_follow_links": True}, "static_path_follow_links"),
     ],
 )
 def test_options_that_need_each_other(everything_available, options, name):

@@ -22,6 +22,7 @@ use crate::python::{Driver, EventLoop};
 use granian_net::exchange::app::App;
 use granian_net::limits::Limits;
 use granian_net::listener::{Listener, Listening, listen};
+use granian_net::responders::files::Files;
 use granian_net::responders::redirect::Redirect;
 use granian_net::runtime::reactor::Reactor;
 use granian_net::service::{AfterDrain, Service, Stage};
@@ -57,6 +58,7 @@ impl Worker {
         let event_loop = Arc::new(EventLoop::new(r#loop)?);
         let calls = Arc::new(Calls::new(py, &options, Arc::clone(&event_loop))?);
         let app = interface(app, &options, &calls, &reactor)?;
+        let app = with_files(app, &options)?;
         let limits = Limits {
             mechanisms: mechanisms(py)?,
             ..options.limits()
@@ -306,6 +308,14 @@ fn interface(
         }
         Interface::Rsgi => Rc::new(Coroutines::new(app, Rsgi, calls, reactor)),
         Interface::Wsgi => Rc::new(Wsgi::new(app, options, calls, reactor)?),
+    })
+}
+
+/// `app` behind the static files, if there are any.
+fn with_files(app: Rc<dyn App>, options: &Options) -> PyResult<Rc<dyn App>> {
+    Ok(match &options.static_files {
+        Some(files) => Rc::new(Files::new(files.mounts()?, app)),
+        None => app,
     })
 }
 

@@ -9,6 +9,7 @@
 //! - [`Event`] is a report of an engine; [`Request`] and [`RequestHead`] are a request as it found
 //!   it.
 //! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
+//! - [`file`] has the rules of requests for stored files.
 //! - [`ResponsePlan`] says which response has a body and how long that is.
 //! - [`PeerError`] is an error of the peer; [`SendError`] and [`HeadError`] are errors of the
 //!   application.
@@ -18,6 +19,7 @@
 mod error;
 mod event;
 mod field;
+pub mod file;
 pub mod h1;
 pub mod h2;
 mod head;

@@ -2,6 +2,7 @@
 //! group's name and fields on both sides; times are `timedelta` there and `Duration` here.
 
 mod http;
+mod static_files;
 mod tls;
 mod websocket;
 
@@ -12,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use self::http::{Http1, Http2, HttpVersions};
+use self::static_files::StaticFiles;
 pub(crate) use self::tls::{Tls, configuration_error};
 use self::websocket::WebSocket;
 use granian_net::limits::{Limits, Mechanisms, Timeouts};
@@ -41,6 +43,8 @@ pub(crate) struct Options {
     http1: Http1,
     http2: Http2,
     websocket: WebSocket,
+    /// Folders that are served beside the application.
+    pub(crate) static_files: Option<StaticFiles>,
     /// Connections are secured with it.
     pub(crate) tls: Option<Tls>,
 }

@@ -1,3 +1,4 @@
 //! Applications of the server's own: each answers requests without Python.
 
+pub mod files;
 pub mod redirect;

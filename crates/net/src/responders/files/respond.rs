@@ -1,0 +1,239 @@
+//! From a decision to the replies of an exchange.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::{Duration, UNIX_EPOCH};
+
+use bytes::Bytes;
+use granian_proto::{HeadError, RequestHead, ResponseHead};
+
+use super::decide::{Decision, decide};
+use super::resolve::{Content, Found, Mount, Stored};
+use crate::exchange::Exchange;
+use crate::exchange::app::Request;
+use crate::exchange::reply::Reply;
+use crate::stream::region::FileRegion;
+
+impl Mount {
+    /// Answers `request` with what was found.
+    pub(super) fn answer(&self, request: &Request, found: &Found) {
+        let answered = match found {
+            Found::File(stored) => self.send(request, stored),
+            Found::Folder => {
+                redirect(&request.head).and_then(|head| plain(&request.exchange, head, ""))
+            }
+            Found::Missing => {
+                ResponseHead::new(404).and_then(|head| plain(&request.exchange, head, "Not found"))
+            }
+        };
+        if answered.is_err() {
+            // Out of the bytes of a name or of an option came no field value.
+            request.exchange.send(Reply::Abort);
+        }
+    }
+
+    fn send(&self, request: &Request, stored: &Stored) -> Result<(), HeadError> {
+        let exchange = &request.exchange;
+        let is_head = request.head.method() == "HEAD";
+        match decide(&request.head, &stored.validators, stored.len) {
+            Decision::Whole => {
+                let head = self.head(200, stored)?;
+                send_region(exchange, head, stored, 0..stored.len, is_head)
+            }
+            Decision::Part(part) => {
+                let mut head = self.head(206, stored)?;
+                head.append(
+                    b"content-range",
+                    content_range(&part, stored.len).as_bytes(),
+                )?;
+                send_region(exchange, head, stored, part, is_head)
+            }
+            Decision::Parts(parts) => self.send_parts(exchange, stored, &parts),
+            // > The server generating a 304 response MUST generate any of the following header fields that would have
+            // > been sent in a 200 (OK) response [...]: Content-Location, Date, ETag, and Vary; Cache-Control and
+            // > Expires — RFC 9110, 15.4.5 <https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5>
+            Decision::NotModified => {
+                let mut head = ResponseHead::new(304)?;
+                self.add_validators(&mut head, stored)?;
+                exchange.send_whole(head, Bytes::new());
+                Ok(())
+            }
+            Decision::Failed => plain(exchange, ResponseHead::new(412)?, ""),
+            Decision::Unsatisfiable => {
+                let mut head = ResponseHead::new(416)?;
+                head.append(
+                    b"content-range",
+                    format!("bytes */{}", stored.len).as_bytes(),
+                )?;
+                plain(exchange, head, "")
+            }
+        }
+    }
+
+    /// A head with what every answer with bytes of the file says, but for their number.
+    fn head(&self, status: u16, stored: &Stored) -> Result<ResponseHead, HeadError> {
+        let mut head = ResponseHead::new(status)?;
+        if let Some(content_type) = &stored.content_type {
+            head.append(b"content-type", content_type.as_bytes())?;
+        }
+        if let Some(coding) = stored.coding {
+            head.append(b"content-encoding", coding.as_bytes())?;
+        }
+        head.append(b"accept-ranges", b"bytes")?;
+        self.add_validators(&mut head, stored)?;
+        Ok(head)
+    }
+
+    fn add_validators(&self, head: &mut ResponseHead, stored: &Stored) -> Result<(), HeadError> {
+        let modified = UNIX_EPOCH + Duration::from_secs(stored.validators.modified);
+        head.append(b"etag", stored.validators.etag.as_bytes())?;
+        head.append(
+            b"last-modified",
+            httpdate::fmt_http_date(modified).as_bytes(),
+        )?;
+        if stored.is_fallback {
+            // It stands for pages that change with the next release.
+            head.append(b"cache-control", b"no-cache")?;
+        } else if self.options.expires > 0 {
+            head.append(
+                b"cache-control",
+                format!("max-age={}", self.options.expires).as_bytes(),
+            )?;
+        }
+        if self.options.precompressed {
+            head.append(b"vary", b"accept-encoding")?;
+        }
+        Ok(())
+    }
+
+    /// > multipart/byteranges [...] contains one or more body parts, each with its own Content-Type and Content-Range
+    /// > — RFC 9110, 14.6 <https://www.rfc-editor.org/rfc/rfc9110#section-14.6>
+    fn send_parts(
+        &self,
+        exchange: &Arc<Exchange>,
+        stored: &Stored,
+        parts: &[Range<u64>],
+    ) -> Result<(), HeadError> {
+        let boundary = boundary(stored);
+        let intro = |part: &Range<u64>| {
+            let mut text = format!("\r\n--{boundary}\r\n");
+            if let Some(content_type) = &stored.content_type {
+                text += &format!("content-type: {content_type}\r\n");
+            }
+            text + &format!("content-range: {}\r\n\r\n", content_range(part, stored.len))
+        };
+        let end = format!("\r\n--{boundary}--\r\n");
+        let lengths = parts
+            .iter()
+            .map(|part| intro(part).len() as u64 + part.end - part.start);
+        let length = lengths.sum::<u64>() + end.len() as u64;
+        let mut head = ResponseHead::new(206)?;
+        head.append(
+            b"content-type",
+            format!("multipart/byteranges; boundary={boundary}").as_bytes(),
+        )?;
+        head.append(b"content-length", length.to_string().as_bytes())?;
+        self.add_validators(&mut head, stored)?;
+        exchange.send(Reply::Head(head));
+        for part in parts {
+            let data = Bytes::from(intro(part));
+            exchange.send(Reply::Data { data, last: false });
+            exchange.send(piece(stored, part.clone(), false));
+        }
+        let data = Bytes::from(end);
+        exchange.send(Reply::Data { data, last: true });
+        Ok(())
+    }
+}
+
+/// 405 for what is neither GET nor HEAD.
+pub(super) fn refuse_method(exchange: &Exchange) {
+    let answered = ResponseHead::new(405).and_then(|mut head| {
+        // > The origin server MUST generate an Allow header field in a 405 response — RFC 9110, 15.5.6
+        head.append(b"allow", b"GET, HEAD")?;
+        plain(exchange, head, "")
+    });
+    if answered.is_err() {
+        exchange.send(Reply::Abort);
+    }
+}
+
+fn send_region(
+    exchange: &Exchange,
+    mut head: ResponseHead,
+    stored: &Stored,
+    part: Range<u64>,
+    is_head: bool,
+) -> Result<(), HeadError> {
+    let length = part.end - part.start;
+    head.append(b"content-length", length.to_string().as_bytes())?;
+    match &stored.content {
+        _ if is_head || length == 0 => exchange.send_whole(head, Bytes::new()),
+        Content::Memory(bytes) => exchange.send_whole(head, slice(bytes, &part)),
+        Content::Disk(_) => {
+            exchange.send(Reply::Head(head));
+            exchange.send(piece(stored, part, true));
+        }
+    }
+    Ok(())
+}
+
+fn piece(stored: &Stored, part: Range<u64>, last: bool) -> Reply {
+    match &stored.content {
+        Content::Memory(bytes) => Reply::Data {
+            data: slice(bytes, &part),
+            last,
+        },
+        Content::Disk(file) => Reply::File {
+            file: FileRegion {
+                file: Arc::clone(file),
+                offset: part.start,
+                len: part.end - part.start,
+            },
+            last,
+        },
+    }
+}
+
+fn slice(bytes: &Bytes, part: &Range<u64>) -> Bytes {
+    let at = |position: u64| {
+        usize::try_from(position)
+            .unwrap_or(usize::MAX)
+            .min(bytes.len())
+    };
+    bytes.slice(at(part.start)..at(part.end))
+}
+
+fn plain(exchange: &Exchange, mut head: ResponseHead, body: &'static str) -> Result<(), HeadError> {
+    head.append(b"content-length", body.len().to_string().as_bytes())?;
+    exchange.send_whole(head, Bytes::from_static(body.as_bytes()));
+    Ok(())
+}
+
+/// To the same path with a slash behind, so that links of the folder's page lead into the folder.
+fn redirect(head: &RequestHead) -> Result<ResponseHead, HeadError> {
+    // Two slashes in front would name a host.
+    let path = head.path().trim_ascii_start();
+    let slashes = path.iter().take_while(|byte| **byte == b'/').count();
+    let mut location = b"/".to_vec();
+    location.extend_from_slice(&path[slashes..]);
+    location.push(b'/');
+    if !head.query().is_empty() {
+        location.push(b'?');
+        location.extend_from_slice(head.query());
+    }
+    let mut head = ResponseHead::new(301)?;
+    head.append(b"location", &location)?;
+    Ok(head)
+}
+
+/// > Content-Range = range-unit SP ( range-resp / unsatisfied-range ) — RFC 9110, 14.4
+fn content_range(part: &Range<u64>, len: u64) -> String {
+    format!("bytes {}-{}/{len}", part.start, part.end.saturating_sub(1))
+}
+
+/// A line that the file does not have in it, as far as its owner does not want it to.
+fn boundary(stored: &Stored) -> String {
+    let tag = stored.validators.etag.trim_matches('"');
+    format!("granian-{tag}")
+}
