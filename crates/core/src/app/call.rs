@@ -199,6 +199,11 @@ impl Call {
         self.exchange.try_body(&mut lock(&self.body_taken))
     }
 
+    /// Lets the request's body be read from where it is, though its end was seen.
+    pub(crate) fn rewind_body(&self) {
+        *lock(&self.body_taken) = false;
+    }
+
     /// How much of the response was made so far.
     pub(crate) fn progress(&self) -> Progress {
         lock(&self.response).progress()

@@ -32,6 +32,10 @@ pub(crate) struct Calls {
     cancels: AtomicBool,
     /// The process that they are to be answered in.
     pub(crate) home: Home,
+    /// ASGI scopes offer to send files by their path.
+    announces_files: AtomicBool,
+    /// Where the application is mounted.
+    pub(crate) root_path: String,
 }
 
 #[derive(Default)]
@@ -60,7 +64,24 @@ impl Calls {
             tasks: Mutex::new(Tasks::default()),
             cancels: AtomicBool::new(false),
             home: Home::new(py)?,
+            announces_files: AtomicBool::new(true),
+            root_path: options.url_path_prefix.clone(),
         })
+    }
+
+    /// True while ASGI scopes offer to send files by their path.
+    pub(crate) fn announces_files(&self) -> bool {
+        self.announces_files.load(Ordering::Relaxed)
+    }
+
+    /// Ends that offer, as the application does not take it up in order.
+    pub(crate) fn withdraw_files(&self, py: Python<'_>) {
+        if self.announces_files.swap(false, Ordering::Relaxed) {
+            self.inform(
+                py,
+                "A middleware does not pass on http.response.pathsend: files are sent as bodies from now on",
+            );
+        }
     }
 
     /// Counts one call of the application in; the key is for `leave`.

@@ -7,13 +7,14 @@ use pyo3::prelude::*;
 
 use super::call::Call;
 use super::calls::Calls;
-use super::runner;
+use super::runner::{self, Again};
 use granian_net::exchange::app::{App, Journal, Request, Source};
 use granian_net::runtime::reactor::Reactor;
 
 /// The call of an interface for a request.
 pub(crate) trait CoroutineInterface {
-    /// Calls `callable` for `request`, whose reply goes through `call`; returns its result.
+    /// Calls `callable` for `request`, whose reply goes through `call`; returns its result, and
+    /// how the call is repeated if it ends without an answer.
     ///
     /// # Errors
     /// The exception of the application, or of making its arguments.
@@ -22,7 +23,7 @@ pub(crate) trait CoroutineInterface {
         callable: &Bound<'py, PyAny>,
         request: Request,
         call: &Arc<Call>,
-    ) -> PyResult<Bound<'py, PyAny>>;
+    ) -> PyResult<(Bound<'py, PyAny>, Option<Again>)>;
 }
 
 /// See the module's documentation.
@@ -62,8 +63,10 @@ impl<I: CoroutineInterface> App for Coroutines<I> {
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
         Python::attach(|py| {
             let call = Call::new(&request, Arc::clone(&self.calls));
-            let awaitable = self.interface.call(self.callable.bind(py), request, &call);
-            runner::run(py, call, awaitable);
+            match self.interface.call(self.callable.bind(py), request, &call) {
+                Ok((awaitable, again)) => runner::run(py, call, Ok(awaitable), again),
+                Err(error) => runner::run(py, call, Err(error), None),
+            }
         });
         None
     }

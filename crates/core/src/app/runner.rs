@@ -1,37 +1,63 @@
 //! `Runner`: the coroutine that a task of the application runs. It passes every step on to the
 //! application's own coroutine, notes its outcome, and keeps its exceptions from the event loop.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use pyo3::exceptions::PyTypeError;
 use pyo3::exceptions::asyncio::CancelledError;
 use pyo3::ffi;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::PyTuple;
+use pyo3::types::{PyDict, PyTuple};
 
 use super::call::{Call, Outcome};
 use super::response::Progress;
+use granian_net::runtime::waker::lock;
 
 /// A coroutine in all but type (`collections.abc.Coroutine`).
 #[pyclass(frozen, freelist = 64, module = "granian._granian")]
 pub(crate) struct Runner {
     coroutine: Py<PyAny>,
+    /// The coroutine of the second call, once there is one.
+    second: OnceLock<Py<PyAny>>,
+    /// What a second call would be made with, until the first one ends.
+    again: Mutex<Option<Again>>,
     call: Arc<Call>,
     /// A task runs on one thread, but may be dropped on any.
     ended: AtomicBool,
 }
 
+/// The call of an application that may have to be repeated, because it ended without an answer.
+pub(crate) struct Again {
+    /// The application.
+    pub(crate) callable: Py<PyAny>,
+    /// The first call's.
+    pub(crate) scope: Py<PyDict>,
+    /// Makes the awaitable of the second call, or `None` where there is to be none.
+    pub(crate) repeat: Repeat,
+}
+
+/// See [`Again::repeat`].
+pub(crate) type Repeat =
+    for<'py> fn(Python<'py>, &Again, &Arc<Call>) -> PyResult<Option<Bound<'py, PyAny>>>;
+
 /// Runs `awaitable`, which the application's call returned, as a task of its own. An error of that
-/// call ends the exchange as an error of the task would.
-pub(crate) fn run<'py>(py: Python<'py>, call: Arc<Call>, awaitable: PyResult<Bound<'py, PyAny>>) {
+/// call ends the exchange as an error of the task would. `again` is for a call without an answer.
+pub(crate) fn run<'py>(
+    py: Python<'py>,
+    call: Arc<Call>,
+    awaitable: PyResult<Bound<'py, PyAny>>,
+    again: Option<Again>,
+) {
     let coroutine = match awaitable.and_then(into_iterator) {
         Ok(coroutine) => coroutine,
         Err(error) => return call.finish(py, Outcome::Raised(error)),
     };
     let runner = Runner {
         coroutine: coroutine.unbind(),
+        second: OnceLock::new(),
+        again: Mutex::new(again),
         call: Arc::clone(&call),
         ended: AtomicBool::new(false),
     };
@@ -68,10 +94,10 @@ impl Runner {
     /// One step: the object that the coroutine waits for, or `None` when it has ended.
     fn step(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let mut result = std::ptr::null_mut();
+        let coroutine = self.coroutine().as_ptr();
         // SAFETY: both objects are alive and the interpreter is attached; `result` is a new
         // reference, or null with an error set, as the status says.
-        let status =
-            unsafe { ffi::PyIter_Send(self.coroutine.as_ptr(), ffi::Py_None(), &raw mut result) };
+        let status = unsafe { ffi::PyIter_Send(coroutine, ffi::Py_None(), &raw mut result) };
         match status {
             ffi::PySendResult::PYGEN_NEXT => {
                 // SAFETY: see above.
@@ -81,8 +107,7 @@ impl Runner {
             ffi::PySendResult::PYGEN_RETURN => {
                 // SAFETY: see above.
                 drop(unsafe { Bound::from_owned_ptr_or_opt(py, result) });
-                self.end(py, Outcome::Returned);
-                Ok(None)
+                self.end_or_repeat(py)
             }
             ffi::PySendResult::PYGEN_ERROR => self.end_with(py, PyErr::fetch(py)),
         }
@@ -90,8 +115,7 @@ impl Runner {
 
     fn end_with(&self, py: Python<'_>, error: PyErr) -> PyResult<Option<Py<PyAny>>> {
         if error.is_instance_of::<pyo3::exceptions::PyStopIteration>(py) {
-            self.end(py, Outcome::Returned);
-            return Ok(None);
+            return self.end_or_repeat(py);
         }
         if error.is_instance_of::<CancelledError>(py) {
             let cancelled = error.clone_ref(py);
@@ -108,7 +132,38 @@ impl Runner {
         Ok(None)
     }
 
+    /// The application has returned. Where it has answered nothing and is to be called once more,
+    /// this task goes on with that call.
+    fn end_or_repeat(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let again = lock(&self.again).take();
+        if let Some(again) = again
+            && self.call.progress() == Progress::Nothing
+            && self.call.exchange.over().is_none()
+        {
+            match (again.repeat)(py, &again, &self.call) {
+                Ok(None) => {}
+                Ok(Some(awaitable)) => match into_iterator(awaitable) {
+                    Ok(second) => {
+                        // Only one call has something to repeat.
+                        let _ = self.second.set(second.unbind());
+                        return self.step(py);
+                    }
+                    Err(error) => return self.end_with(py, error),
+                },
+                Err(error) => return self.end_with(py, error),
+            }
+        }
+        self.end(py, Outcome::Returned);
+        Ok(None)
+    }
+
+    fn coroutine(&self) -> &Py<PyAny> {
+        self.second.get().unwrap_or(&self.coroutine)
+    }
+
     fn end(&self, py: Python<'_>, outcome: Outcome) {
+        // The scope may lead back to the task that this is the coroutine of.
+        drop(lock(&self.again).take());
         if !self.ended.swap(true, Ordering::AcqRel) {
             let _entry = crate::python::enter();
             self.call.finish(py, outcome);
@@ -135,7 +190,7 @@ impl Runner {
             self.step(py)
         } else {
             match self
-                .coroutine
+                .coroutine()
                 .call_method1(py, intern!(py, "send"), (value,))
             {
                 Ok(value) => Ok(Some(value)),
@@ -148,7 +203,7 @@ impl Runner {
     #[pyo3(signature = (*exception))]
     fn throw(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
         match self
-            .coroutine
+            .coroutine()
             .call_method1(py, intern!(py, "throw"), exception)
         {
             Ok(value) => Ok(value),
@@ -159,7 +214,7 @@ impl Runner {
     }
 
     fn close(&self, py: Python<'_>) -> PyResult<()> {
-        let result = self.coroutine.call_method0(py, intern!(py, "close"));
+        let result = self.coroutine().call_method0(py, intern!(py, "close"));
         self.end(py, Outcome::Cancelled);
         result.map(drop)
     }
@@ -188,7 +243,7 @@ impl Runner {
 
 impl Runner {
     fn attribute(&self, py: Python<'_>, name: &str) -> PyResult<Py<PyAny>> {
-        self.coroutine.getattr(py, name)
+        self.coroutine().getattr(py, name)
     }
 }
 

@@ -68,11 +68,13 @@ impl ScopeTemplate {
         })
     }
 
-    /// The scope of a `request` of HTTP; every mutable object in it is its own.
+    /// The scope of a `request` of HTTP; every mutable object in it is its own. With
+    /// `announces_files` it offers to send files by their path.
     pub(crate) fn http<'py>(
         &self,
         py: Python<'py>,
         request: &Request,
+        announces_files: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
         let scope = self.http.bind(py).copy()?;
         self.set_common(&scope, request)?;
@@ -84,6 +86,9 @@ impl ScopeTemplate {
             scope.set_item(intern!(py, "scheme"), request.peer.scheme)?;
         }
         let extensions = self.extensions(py)?;
+        if !announces_files {
+            extensions.del_item(PATHSEND)?;
+        }
         if request.accepts_push {
             extensions.set_item(intern!(py, "http.response.push"), PyDict::new(py))?;
         }
@@ -163,6 +168,34 @@ impl ScopeTemplate {
     }
 }
 
+/// A `scope` of HTTP as it was before the application had it, but without the offer to send files
+/// by their path. Frameworks that mount applications have changed both of its paths.
+pub(super) fn renewed<'py>(
+    scope: &Bound<'py, PyDict>,
+    root_path: &str,
+) -> PyResult<Bound<'py, PyDict>> {
+    let py = scope.py();
+    let renewed = PyDict::new(py);
+    for key in KEYS {
+        if let Some(value) = scope.get_item(key)? {
+            renewed.set_item(key, value)?;
+        }
+    }
+    if let Some(raw_path) = scope.get_item("raw_path")? {
+        let raw_path = raw_path.cast_into::<PyBytes>()?;
+        renewed.set_item("path", &*target::decode_lossy(raw_path.as_bytes()))?;
+    }
+    renewed.set_item("root_path", root_path)?;
+    if let Some(extensions) = scope.get_item("extensions")? {
+        let extensions = extensions.cast_into::<PyDict>()?.copy()?;
+        if extensions.contains(PATHSEND)? {
+            extensions.del_item(PATHSEND)?;
+        }
+        renewed.set_item("extensions", extensions)?;
+    }
+    Ok(renewed)
+}
+
 /// `(host, port)`, `(path, None)` for a Unix socket, `None` for one without a name.
 fn address<'py>(py: Python<'py>, address: &Address) -> PyResult<Bound<'py, PyAny>> {
     match address {
@@ -233,9 +266,27 @@ fn pair<'py>(
     (fields::name_bytes(py, name), PyBytes::new(py, value))
 }
 
+const PATHSEND: &str = "http.response.pathsend";
+/// What the specification has in a scope of HTTP.
+const KEYS: [&str; 14] = [
+    "type",
+    "asgi",
+    "http_version",
+    "method",
+    "scheme",
+    "path",
+    "raw_path",
+    "query_string",
+    "root_path",
+    "headers",
+    "client",
+    "server",
+    "state",
+    "extensions",
+];
 /// Each is an empty dict of its own in every scope.
 const EXTENSIONS: [&str; 3] = [
-    "http.response.pathsend",
+    PATHSEND,
     "http.response.trailers",
     "http.response.early_hint",
 ];

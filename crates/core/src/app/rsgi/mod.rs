@@ -23,6 +23,7 @@ pub(crate) use self::ws::{Message, Transport as WebSocketTransport, WebSocket};
 use super::awaitable::{Awaitable, Ready};
 use super::call::Call;
 use super::coroutines::CoroutineInterface;
+use super::runner::Again;
 use granian_net::exchange::app::Request;
 
 /// RSGI's part of [`Coroutines`](super::coroutines::Coroutines).
@@ -34,14 +35,14 @@ impl CoroutineInterface for Rsgi {
         callable: &Bound<'py, PyAny>,
         request: Request,
         call: &Arc<Call>,
-    ) -> PyResult<Bound<'py, PyAny>> {
+    ) -> PyResult<(Bound<'py, PyAny>, Option<Again>)> {
         let py = callable.py();
         let protocol = match request.websocket.clone() {
             None => Bound::new(py, Http::new(Arc::clone(call)))?.into_any(),
             Some(opening) => Bound::new(py, WebSocket::new(Arc::clone(call), opening))?.into_any(),
         };
         let scope = Bound::new(py, Scope::new(request))?;
-        callable.call1((scope, protocol))
+        Ok((callable.call1((scope, protocol))?, None))
     }
 }
 
