@@ -25,7 +25,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help dev clients serve test test-all test-rust test-python fmt check fuzz lifecycle-50 soak
-.PHONY: conformance conformance-http2 conformance-websockets bench clean need-cargo need-python
+.PHONY: conformance conformance-http2 conformance-websockets bench applications clean need-cargo need-python
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -107,6 +107,9 @@ conformance-websockets: $(VENV)/.stamp-deps $(VENV)/.stamp-build # Autobahn's fu
 
 bench: need-cargo need-python ## compare with the peers on PyPI; writes docs/benchmarks/ (ARGS="--quick --only ours")
 	@$(PYTHON) -m benches $(ARGS)
+
+applications: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## real applications from the index under this server; writes docs/applications.md
+	@$(BIN)/python -m applications $(ARGS)
 
 clean: ## remove what the other commands made
 	rm -rf $(VENV) .build $(TOOLS) target benches/.envs dist .mypy_cache .pytest_cache .ruff_cache

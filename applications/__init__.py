@@ -1,0 +1,1 @@
+"""Real applications from the package index under this server: `make applications`."""

@@ -1,0 +1,1 @@
+"""One module per application, each with a `SCENE`."""
