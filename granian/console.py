@@ -29,19 +29,19 @@ class Console(logging.StreamHandler[Any]):
         self._lost = 0
         # The last line ends in its middle.
         self._is_cut = False
-        # The stream whose descriptor `_pipe` is.
+        # The stream that `_pipe` is behind.
         self._examined: Any = None
-        self._pipe: int | None = None
+        self._pipe: Pipe | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes the record as one line."""
         try:
             text = self.format(record) + self.terminator
-            descriptor = self._descriptor()
-            if descriptor is None:
+            pipe = self._behind()
+            if pipe is None:
                 self._write_stream(text)
             else:
-                self._write_pipe(descriptor, text)
+                self._write_pipe(pipe, text)
         except RecursionError:
             raise
         except Exception:
@@ -50,15 +50,15 @@ class Console(logging.StreamHandler[Any]):
     def flush(self) -> None:
         """Flushes the stream, unless that would wait."""
         try:
-            descriptor = self._descriptor()
-            if descriptor is None or _has_room(descriptor, 0):
+            pipe = self._behind()
+            if pipe is None or pipe.has_room(0):
                 super().flush()
         except (OSError, ValueError):
             # It is closed, or its reader has gone.
             pass
 
-    def _descriptor(self) -> int | None:
-        """The stream's descriptor, if writing to it can wait for somebody."""
+    def _behind(self) -> Pipe | None:
+        """What the stream writes to, if that can wait for somebody."""
         if self.stream is not self._examined:
             self._examined = self.stream
             self._pipe = _pipe_of(self.stream)
@@ -73,9 +73,9 @@ class Console(logging.StreamHandler[Any]):
             self.stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self.stream.flush()
 
-    def _write_pipe(self, descriptor: int, text: str) -> None:
+    def _write_pipe(self, pipe: Pipe, text: str) -> None:
         """Writes past the stream's own buffer, which keeps what it could not write in the way of all that follows."""
-        if not _has_room(descriptor, 0 if self._lost else PATIENCE):
+        if not pipe.has_room(0 if self._lost else PATIENCE):
             self._lost += 1
             return
         try:
@@ -84,7 +84,7 @@ class Console(logging.StreamHandler[Any]):
             data = text.encode(self.stream.encoding or "utf-8", "backslashreplace")
             if self._lost:
                 data = self._remark() + data
-            self._is_cut = not _write(descriptor, data)
+            self._is_cut = not pipe.write(data)
         except OSError:
             # The reader has gone.
             return
@@ -96,7 +96,33 @@ class Console(logging.StreamHandler[Any]):
         return f"{start}[WARNING] {lines} of the log could not be written: nobody was reading it\n".encode()
 
 
-def _pipe_of(stream: Any) -> int | None:
+class Pipe:
+    """A pipe, a socket or a terminal, and whether it has room."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._poll = select.poll()
+        self._poll.register(descriptor, select.POLLOUT)
+
+    def has_room(self, seconds: float) -> bool:
+        """Whether a piece can be written without waiting, `seconds` from now at the latest."""
+        return bool(self._poll.poll(seconds * 1000))
+
+    def write(self, data: bytes) -> bool:
+        """Writes in pieces that a pipe with room takes at once; whether all was written."""
+        view = memoryview(data)
+        while view:
+            try:
+                view = view[os.write(self._descriptor, view[:PIECE]) :]
+            except BlockingIOError:
+                # Somebody who shares the pipe has made it non-blocking, and others have filled it meanwhile.
+                pass
+            if view and not self.has_room(PATIENCE):
+                return False
+        return True
+
+
+def _pipe_of(stream: Any) -> Pipe | None:
     if not isinstance(stream, io.TextIOWrapper) or not hasattr(select, "poll"):
         return None
     try:
@@ -104,30 +130,8 @@ def _pipe_of(stream: Any) -> int | None:
         mode = os.fstat(descriptor).st_mode
     except (OSError, ValueError):
         return None
-    return descriptor if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode) else None
-
-
-def _has_room(descriptor: int, seconds: float) -> bool:
-    """Whether a piece can be written without waiting, `seconds` from now at the latest."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLOUT)
-    return bool(poll.poll(seconds * 1000))
-
-
-def _write(descriptor: int, data: bytes) -> bool:
-    """Writes in pieces that a pipe with room takes at once; whether all was written."""
-    view = memoryview(data)
-    while view:
-        try:
-            view = view[os.write(descriptor, view[:PIECE]) :]
-        except BlockingIOError:
-            # Somebody who shares the pipe has made it non-blocking, and others have filled it meanwhile.
-            if not _has_room(descriptor, PATIENCE):
-                return False
-            continue
-        if view and not _has_room(descriptor, PATIENCE):
-            return False
-    return True
+    can_wait = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode) or stat.S_ISCHR(mode)
+    return Pipe(descriptor) if can_wait else None
 
 
 # Seconds that a line waits for room, once.
