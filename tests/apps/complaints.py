@@ -13,6 +13,7 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 from support import note
 
+LARGE = b"0123456789" * 400_000
 OWN = (("date", "Thu, 01 Jan 1970 00:00:00 GMT"), ("server", "ours"))
 
 
@@ -39,12 +40,17 @@ async def unread(request: Request) -> Response:
     return Response("early", 413)
 
 
+async def large(request: Request) -> Response:
+    return Response(LARGE)
+
+
 starlette = Starlette(
     routes=[
         Route("/events", events),
         Route("/json", parse, methods=["POST"]),
         Route("/own", own),
         Route("/unread", unread, methods=["POST"]),
+        Route("/large", large),
     ]
 )
 
@@ -68,6 +74,10 @@ class Rsgi:
     """What of it there is for RSGI."""
 
     async def __rsgi__(self, scope: Any, protocol: Any) -> None:
+        if scope.path == "/unread":
+            return protocol.response_str(413, [], "early")
+        if scope.path == "/large":
+            return protocol.response_bytes(200, [], LARGE)
         if scope.path == "/json":
             return protocol.response_str(200, [], json.dumps(json.loads(await protocol())))
         protocol.response_str(200, [*OWN], "own")
@@ -81,6 +91,12 @@ def wsgi(environ: dict[str, Any], start_response: Callable[..., Any]) -> list[by
         body = json.dumps(json.loads(environ["wsgi.input"].read())).encode()
         start_response("200 OK", [("Content-Length", str(len(body)))])
         return [body]
+    if environ["PATH_INFO"] == "/unread":
+        start_response("413 Too large", [("Content-Length", "5")])
+        return [b"early"]
+    if environ["PATH_INFO"] == "/large":
+        start_response("200 OK", [("Content-Length", str(len(LARGE)))])
+        return [LARGE]
     if environ["PATH_INFO"] == "/twice":
         start_response("200 OK", [("Content-Length", "100"), ("X-First", "1")])
         try:

@@ -176,6 +176,29 @@ def test_data_for_a_stream_that_is_over(asgi: Server) -> None:
     asgi.check()
 
 
+@pytest.mark.parametrize("chunked", [False, True])
+def test_upload_that_is_answered_early(server: ServerFactory, kind: tuple[str, ...], chunked: bool) -> None:
+    """A proxy that was still sending saw a reset in the place of the answer (OpenGradient/tee-gateway#163)."""
+    body = b"u" * 8_000_000
+    length = b"Transfer-Encoding: chunked" if chunked else b"Content-Length: %d" % len(body)
+    framed = b"%x\r\n%s\r\n0\r\n\r\n" % (len(body), body) if chunked else body
+    with server(*kind).connect() as wire:
+        # All of it, before the answer is looked at.
+        wire.send(b"POST /unread HTTP/1.1\r\nHost: a\r\n" + length + b"\r\n\r\n" + framed)
+        response = wire.response()
+    assert (response.status, response.body) == (413, b"early")
+
+
+def test_large_answer_to_a_request_with_an_empty_chunked_body(server: ServerFactory, kind: tuple[str, ...]) -> None:
+    """Proxies send GET so; with the body unread, the answer was cut off by a reset (benoitc/gunicorn#3334)."""
+    with server(*kind).connect(receive_buffer=4096) as wire:
+        for _ in range(2):
+            wire.send(b"GET /large HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")
+            wire.send(b"0\r\n\r\n")
+            response = wire.response()
+            assert (response.status, len(response.body)) == (200, 4_000_000)
+
+
 @pytest.mark.parametrize("path", ["/whole", "/bare"])
 def test_websocket_that_is_denied(asgi: Server, path: str) -> None:
     """The server's Content-Type, Content-Length and Date came besides (Kludex/uvicorn#3040, #3076)."""
