@@ -95,7 +95,7 @@ impl Service {
     /// Calls the application.
     pub(crate) fn call(&self, request: Request) -> Option<Box<dyn Source>> {
         if self.app.journal().keeps_records() {
-            request.exchange.begin_record(&request);
+            request.exchange.begin_record(&request.peer, &request.head);
         }
         self.app.call(request)
     }

@@ -61,7 +61,7 @@ impl Call {
     /// The child of a fork ends where it would answer in its parent's place.
     fn check_home(&self) {
         if self.calls.home.is_left() {
-            Python::attach(|py| forked::leave(py, Outcome::Returned));
+            Python::attach(|py| forked::leave(py, None));
         }
     }
 
@@ -223,7 +223,11 @@ impl Call {
     /// to the log, the request to the access log. Once per call.
     pub(crate) fn finish(&self, py: Python<'_>, outcome: Outcome) {
         if self.calls.home.is_left() {
-            return forked::leave(py, outcome);
+            let error = match outcome {
+                Outcome::Raised(error) => Some(error),
+                Outcome::Returned | Outcome::Cancelled => None,
+            };
+            return forked::leave(py, error);
         }
         if matches!(outcome, Outcome::Returned) && lock(&self.response).ends_on_return() {
             // A body shorter than declared is not whole; that is seen below.

@@ -1,21 +1,20 @@
-//! Children that the application forks while it handles a request. They have copies of the worker's connections and of
-//! its poller, so one that came back to the worker would live on as a second server and answer its parent's clients.
+//! `Home`: tells a forked child of the application from its worker. Such a child has copies of the worker's connections
+//! and of its poller. If it returned to the worker's code, it would live on as a second server and answer its parent's
+//! clients.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::call::Outcome;
-
-/// The process that something was made in.
+/// The process that a worker was made in.
 pub(crate) struct Home(usize);
 
 impl Home {
     /// This process.
     ///
     /// # Errors
-    /// What Python raises if it cannot be told of forks.
+    /// The exception of `os.register_at_fork`.
     pub(crate) fn new(py: Python<'_>) -> PyResult<Self> {
         if !IS_TOLD.swap(true, Ordering::Relaxed) {
             let after = PyDict::new(py);
@@ -32,12 +31,10 @@ impl Home {
     }
 }
 
-/// Ends this process as Python would at the end of a program, without a word to the connections.
-pub(crate) fn leave(py: Python<'_>, outcome: Outcome) {
-    let error = match outcome {
-        Outcome::Raised(error) => Some(error.into_value(py)),
-        Outcome::Returned | Outcome::Cancelled => None,
-    };
+/// Ends this process as Python would at the end of a program, with the exception that ended the call, if one did.
+/// Nothing is sent on the connections.
+pub(crate) fn leave(py: Python<'_>, error: Option<PyErr>) {
+    let error = error.map(|error| error.into_value(py));
     let left = py
         .import("granian.forks")
         .and_then(|forks| forks.call_method1("leave", (error,)));

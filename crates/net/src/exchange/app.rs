@@ -1,16 +1,15 @@
-//! `App`: what a connection knows of the application, and what it hands over with a request.
+//! `App`: the application as a connection sees it, the `Request` that it gets, and the `Journal` that is told of
+//! answers and ends.
 
-use std::any::Any;
 use std::io;
-use std::net::SocketAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use granian_proto::RequestHead;
 
 use crate::close::CloseCause;
 use crate::exchange::Exchange;
 use crate::exchange::messages::Opening;
+pub use crate::exchange::peer::{Address, Peer};
 use crate::exchange::record::Record;
 pub use crate::tls::info::TlsInfo;
 
@@ -36,18 +35,18 @@ pub trait App {
     /// The turn in which requests were started or sources asked has ended.
     fn end_turn(&self) {}
 
-    /// Who is told of what the application has no part in.
+    /// The journal of this application's connections.
     fn journal(&self) -> &dyn Journal;
 }
 
-/// Takes note of what happens to connections.
+/// Takes note of answers and of the ends of connections.
 pub trait Journal {
-    /// True if `answered` does something: records cost time to make.
+    /// True if `answered` uses records, which cost time to make.
     fn keeps_records(&self) -> bool {
         false
     }
 
-    /// A request was answered, by whomever.
+    /// A request was answered, by the application or by the server.
     fn answered(&self, _record: &Record) {}
 
     /// A client and this server could not agree on a TLS session.
@@ -56,7 +55,7 @@ pub trait Journal {
     /// A connection has ended.
     fn closed(&self, _peer: &Peer, _cause: CloseCause) {}
 
-    /// Connections wait to be accepted, because of this.
+    /// Connections wait to be accepted, because of this error.
     fn accept_failed(&self, _error: &io::Error) {}
 }
 
@@ -95,13 +94,13 @@ impl BodyWish {
     }
 }
 
-/// One request, as handed to the application, on whichever thread that is.
+/// One request, as handed to the application, on any thread.
 pub struct Request {
     /// The request line and the fields.
     pub head: RequestHead,
     /// The connection that it came on.
     pub peer: Arc<Peer>,
-    /// Its body, and where the replies go.
+    /// The request's body, and the queue of its replies.
     pub exchange: Arc<Exchange>,
     /// The request is for a WebSocket connection.
     pub websocket: Option<Opening>,
@@ -109,27 +108,15 @@ pub struct Request {
     pub accepts_push: bool,
 }
 
-/// The two ends of a connection.
-pub struct Peer {
-    /// Where the connection was accepted.
-    pub local: Address,
-    /// Who connected.
-    pub remote: Address,
-    /// `http` or `https`.
-    pub scheme: &'static str,
-    /// What is known of the TLS session, if there is one.
-    pub tls: Option<Arc<TlsInfo>>,
-    /// What the interface keeps for the connection's life, such as its address as an object.
-    pub memo: OnceLock<Box<dyn Any + Send + Sync>>,
-}
-
-/// A socket address.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub enum Address {
-    /// An IP address and port.
-    Ip(SocketAddr),
-    /// A Unix socket's path; `None` if it has no name, as clients' have not.
-    Unix(Option<PathBuf>),
+impl Exchange {
+    /// The call has ended, with or without an answer: the record goes to the `journal`. Once per exchange.
+    pub fn end_call(&self, journal: &dyn Journal) {
+        if journal.keeps_records()
+            && let Some(record) = self.end_record()
+        {
+            journal.answered(&record);
+        }
+    }
 }
 
 /// An application may answer on a thread of its own.

@@ -9,6 +9,7 @@
 pub mod app;
 mod body;
 pub mod messages;
+pub mod peer;
 pub mod record;
 pub mod reply;
 pub mod room;

@@ -1,14 +1,14 @@
-//! `Record`: the facts of one answer, whoever gave it: the application, or the server in its place.
+//! `Record`: the facts of one answer, given by the application or by the server in its place.
 //!
-//! The journal gets one for every answer, once that is over for whoever gives it. Records are made only for a journal
-//! that keeps them.
+//! The journal gets a record of every answer, once its call has ended. Records are made only for a journal that keeps
+//! them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use granian_proto::{RequestHead, ResponsePlan, Version};
 
-use super::app::{Journal, Peer, Request};
+use super::peer::Peer;
 use super::reply::Reply;
 use super::{Exchange, Over, State};
 use crate::runtime::waker::lock;
@@ -53,9 +53,8 @@ impl Record {
         }
     }
 
-    fn of_request(request: &Request) -> Self {
-        let head = &request.head;
-        Self::of_refusal(&request.peer, Some(head), head.version(), 0)
+    fn of_request(peer: &Arc<Peer>, head: &RequestHead) -> Self {
+        Self::of_refusal(peer, Some(head), head.version(), 0)
     }
 
     /// `reply` was made. It `leaves` unless the exchange is over.
@@ -92,25 +91,22 @@ impl Record {
 }
 
 impl Exchange {
-    /// The application is about to be called with `request`, this exchange's.
-    pub(crate) fn begin_record(&self, request: &Request) {
-        let record = Box::new(Record::of_request(request));
+    /// The application is about to be called with the request of `head`, which came from `peer`.
+    pub(crate) fn begin_record(&self, peer: &Arc<Peer>, head: &RequestHead) {
+        let record = Box::new(Record::of_request(peer, head));
         lock(&self.state).record = Some(record);
     }
 
-    /// Whoever answers has ended, with or without an answer: the record goes to the `journal`. Once per exchange.
-    pub fn end_call(&self, journal: &dyn Journal) {
-        if !journal.keeps_records() {
-            return;
-        }
+    /// The record of the call, which has ended; `None` if none was begun, or it was given before.
+    pub(super) fn end_record(&self) -> Option<Box<Record>> {
         let (record, over) = {
             let mut state = lock(&self.state);
             (state.record.take(), state.over)
         };
-        if let Some(mut record) = record {
+        record.map(|mut record| {
             record.end(over);
-            journal.answered(&record);
-        }
+            record
+        })
     }
 }
 
@@ -138,13 +134,8 @@ mod tests {
     /// The exchange of a request whose record has begun.
     fn exchange(method: &str) -> Arc<Exchange> {
         let exchange = Arc::new(Exchange::new(false, 1000));
-        exchange.begin_record(&Request {
-            head: RequestHeadBuilder::new(Version::Http11, method, b"/path?query").build(),
-            peer: peer(),
-            exchange: Arc::clone(&exchange),
-            websocket: None,
-            accepts_push: false,
-        });
+        let head = RequestHeadBuilder::new(Version::Http11, method, b"/path?query").build();
+        exchange.begin_record(&peer(), &head);
         exchange
     }
 

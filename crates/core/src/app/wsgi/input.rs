@@ -9,7 +9,7 @@ use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
 use pyo3::types::{PyBytes, PyList};
 
-use super::pool::wait_for_client;
+use super::seat::wait_for_client;
 use crate::app::call::Call;
 use granian_net::exchange::BodyRead;
 

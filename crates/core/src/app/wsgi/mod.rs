@@ -5,6 +5,7 @@ mod environ;
 mod input;
 mod pool;
 mod response_iterator;
+mod seat;
 mod start_response;
 
 use std::cell::Cell;

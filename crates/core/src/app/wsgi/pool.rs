@@ -1,9 +1,7 @@
 //! The threads that call a WSGI application: Python's, so that thread-locals and debuggers see them.
 
-use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, OnceLock, Weak};
-use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use pyo3::exceptions::PyRuntimeError;
@@ -11,8 +9,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
-use super::block::block_on;
 use super::response_iterator::ResponseIterator;
+use super::seat::{Job, SEATED, wait_for_client};
 use crate::app::call::{Call, Outcome};
 use crate::app::calls::Calls;
 use granian_net::exchange::room::HasRoom;
@@ -23,12 +21,6 @@ pub(crate) struct Threads {
     callable: Py<PyAny>,
     calls: Arc<Calls>,
     pool: Arc<Pool<Job>>,
-}
-
-/// A call that waits for a thread.
-struct Job {
-    environ: Py<PyDict>,
-    call: Arc<Call>,
 }
 
 impl Threads {
@@ -126,26 +118,7 @@ impl Threads {
     }
 }
 
-/// Waits on this thread, with the interpreter released, until `poll` is ready, which a client sees to. If it is a
-/// thread of the pool's, another one may take its place meanwhile.
-pub(crate) fn wait_for_client<T: Send>(
-    py: Python<'_>,
-    poll: impl FnMut(&mut Context<'_>) -> Poll<T> + Send,
-) -> T {
-    // Taken, not borrowed: what the wait leads to may come here again.
-    let seated = SEATED.take();
-    let (result, seated) = py.detach(move || match seated {
-        Some((pool, mut seat)) => {
-            let result = pool.wait_for_client(&mut seat, || block_on(poll));
-            (result, Some((pool, seat)))
-        }
-        None => (block_on(poll), None),
-    });
-    SEATED.set(seated);
-    result
-}
-
-/// What a thread of the pool runs.
+/// The function that a thread of the pool runs.
 #[pyclass(frozen, module = "granian._granian")]
 struct PoolThread(Arc<Threads>);
 
@@ -187,10 +160,5 @@ fn next(py: Python<'_>, since: &mut Instant) -> Option<Job> {
     job
 }
 
-thread_local! {
-    /// A pool thread's place in its pool; taken while the thread takes a job or waits for a client.
-    static SEATED: RefCell<Option<(Arc<Pool<Job>>, Seat)>> = const { RefCell::new(None) };
-}
-
-/// For how long a thread keeps the interpreter from job to job.
+/// Time for which a thread keeps the interpreter from job to job.
 const KEEP: Duration = Duration::from_millis(1);

@@ -9,7 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
 
-use super::pool::wait_for_client;
+use super::seat::wait_for_client;
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::bytes_of;
