@@ -116,17 +116,22 @@ impl<J: Send + 'static> Pool<J> {
             line.surplus = line.surplus.saturating_sub(1);
             line.awake -= 1;
             line.idle.push(seat.thread.clone());
-            let until = Instant::now() + self.idle_timeout;
+            let mut until = Instant::now() + self.idle_timeout;
             // Whoever takes this thread off the list counts it as awake.
             while line.is_parked(seat) {
                 let now = Instant::now();
-                if now >= until && line.threads > 1 || line.is_closed {
+                let is_due = now >= until;
+                if line.is_closed || is_due && line.threads > 1 {
                     line.unlist(seat);
                     line.threads -= 1;
                     return None;
                 }
+                if is_due {
+                    // The last one stays.
+                    until = now + self.idle_timeout;
+                }
                 drop(line);
-                std::thread::park_timeout(until.saturating_duration_since(now).max(TICK));
+                std::thread::park_timeout(until.saturating_duration_since(now));
                 line = lock(&self.line);
             }
         }
@@ -280,16 +285,17 @@ mod tests {
     use super::*;
 
     const LONG: Duration = Duration::from_millis(5);
+    const IDLE: Duration = Duration::from_secs(5);
 
     type Job = Box<dyn FnOnce() + Send>;
 
     /// A pool whose threads run what they are given, and how many it has started.
-    fn pool(limit: usize) -> (Arc<Pool<Job>>, Arc<AtomicUsize>) {
+    fn pool(limit: usize, idle_timeout: Duration) -> (Arc<Pool<Job>>, Arc<AtomicUsize>) {
         let started = Arc::new(AtomicUsize::new(0));
         let count = Arc::clone(&started);
         let pool = Arc::new_cyclic(|pool: &Weak<Pool<Job>>| {
             let pool = Weak::clone(pool);
-            Pool::new(limit, Duration::from_secs(5), move |_| {
+            Pool::new(limit, idle_timeout, move |_| {
                 count.fetch_add(1, Ordering::SeqCst);
                 let Some(pool) = pool.upgrade() else {
                     return false;
@@ -309,7 +315,7 @@ mod tests {
     #[test]
     fn jobs_that_wait_for_each_other_all_get_a_thread() {
         const COUNT: usize = 32;
-        let (pool, started) = pool(COUNT);
+        let (pool, started) = pool(COUNT, IDLE);
         let barrier = Arc::new(std::sync::Barrier::new(COUNT + 1));
         for _ in 0..COUNT {
             let barrier = Arc::clone(&barrier);
@@ -326,7 +332,7 @@ mod tests {
 
     #[test]
     fn a_job_behind_one_that_lasts_is_done_by_another_thread() {
-        let (pool, _) = pool(2);
+        let (pool, _) = pool(2, IDLE);
         let (hold, held) = mpsc::channel::<()>();
         let (done, is_done) = mpsc::channel::<()>();
         pool.submit(Box::new(move || {
@@ -352,7 +358,7 @@ mod tests {
 
     #[test]
     fn closed_pools_lose_their_threads() {
-        let (pool, _) = pool(4);
+        let (pool, _) = pool(4, IDLE);
         let (done, is_done) = mpsc::channel::<()>();
         pool.submit(Box::new(move || {
             let _ = done.send(());
@@ -363,5 +369,33 @@ mod tests {
         while lock(&pool.line).threads > 0 {
             std::thread::yield_now();
         }
+    }
+
+    /// The system counts how often a thread gave its processor up.
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn the_last_thread_rests_past_its_time() {
+        let (pool, _) = pool(1, Duration::from_millis(20));
+        let (tell, told) = mpsc::channel();
+        pool.submit(Box::new(move || {
+            let _ = tell.send(std::fs::read_link("/proc/thread-self").unwrap());
+        }));
+        assert!(pool.staff().is_empty());
+        let status = std::path::Path::new("/proc")
+            .join(told.recv().unwrap())
+            .join("status");
+        let switches = || -> u64 {
+            let text = std::fs::read_to_string(&status).unwrap();
+            let line = text
+                .lines()
+                .find(|line| line.starts_with("voluntary"))
+                .unwrap();
+            line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        };
+        let before = switches();
+        std::thread::sleep(Duration::from_millis(200));
+        // A look every half a millisecond would make it 400.
+        assert!(switches() - before <= 20, "{}", switches() - before);
+        pool.close();
     }
 }
