@@ -284,9 +284,11 @@ impl<S: Stream> Connection<S> {
     }
 
     fn write(&mut self, cx: &mut Context<'_>) {
-        let last = self.writes_last();
-        if let Err(error) = self.wire.write(cx, self.handle.now(), last) {
-            return self.end_now(CloseCause::of_write(&error));
+        if !self.wire.output.is_empty() {
+            let last = self.writes_last();
+            if let Err(error) = self.wire.write(cx, self.handle.now(), last) {
+                return self.end_now(CloseCause::of_write(&error));
+            }
         }
         let unsent = self.wire.take_unsent();
         if let (Some(current), Some(unsent)) = (self.slot.current(), unsent) {
@@ -305,6 +307,9 @@ impl<S: Stream> Connection<S> {
 
     /// When what is queued is to be written.
     fn write_policy(&self) -> Write {
+        if self.wire.output.is_empty() {
+            return Write::Now;
+        }
         if let Slot::Running(current) = &self.slot {
             let source = current.source.as_ref();
             return match source.and_then(|pulled| pulled.gathers_until) {
@@ -315,8 +320,7 @@ impl<S: Stream> Connection<S> {
         if !matches!(self.phase, Phase::Serving) || self.engine.is_closing() {
             return Write::Now;
         }
-        let is_small = !self.wire.output.is_empty() && self.wire.output.left() <= PUT_OFF;
-        if is_small
+        if self.wire.output.left() <= PUT_OFF
             && self.slot.is_empty()
             && self.service.stage.get() == Stage::Serving
             && self.service.limits.mechanisms.deferred_writes

@@ -86,9 +86,10 @@ impl Slot {
 
     /// Ends the request, for the application too if it has been called.
     pub(super) fn finish(&mut self, over: Over) {
-        if let Self::Running(current) = std::mem::replace(self, Self::Idle) {
+        if let Self::Running(current) = self {
             current.exchange.finish(over);
         }
+        *self = Self::Idle;
     }
 }
 
