@@ -13,8 +13,6 @@ pub(crate) struct Stall {
     at: Option<Instant>,
     /// Bytes that were not acknowledged at the last look.
     held: Option<usize>,
-    /// The time since which the stream has been blocked.
-    since: Option<Instant>,
 }
 
 impl Stall {
@@ -28,19 +26,10 @@ impl Stall {
         self.at.is_none()
     }
 
-    /// The stream has been blocked since then, at first or again after it had taken something; it
-    /// is not, if `None`.
-    pub(crate) fn follow(&mut self, since: Option<Instant>, timeout: Duration) {
-        let Some(at) = since else {
-            return self.clear();
-        };
-        if self.since != since {
-            *self = Self {
-                at: Some(at + timeout / 2),
-                held: None,
-                since,
-            };
-        }
+    /// The stream is blocked, for the first time or again after it had taken something.
+    pub(crate) fn start(&mut self, now: Instant, timeout: Duration) {
+        self.at = Some(now + timeout / 2);
+        self.held = None;
     }
 
     /// When to call `check`.
@@ -83,7 +72,7 @@ mod tests {
     fn survived(held: &[Option<usize>]) -> usize {
         let mut now = Instant::now();
         let mut stall = Stall::default();
-        stall.follow(Some(now), TIMEOUT);
+        stall.start(now, TIMEOUT);
         let is_alive = |held: &&Option<usize>| {
             now += TIMEOUT / 2;
             assert_eq!(stall.deadline(), Some(now));
@@ -106,14 +95,16 @@ mod tests {
     }
 
     #[test]
-    fn who_was_blocked_for_long_does_not_begin_anew() {
+    fn a_stream_that_has_taken_something_begins_anew() {
         let now = Instant::now();
         let mut stall = Stall::default();
-        stall.follow(Some(now), TIMEOUT);
+        stall.start(now, TIMEOUT);
         assert!(!stall.check(now + TIMEOUT / 2, TIMEOUT, || Some(9)));
-        stall.follow(Some(now), TIMEOUT);
-        assert!(stall.check(now + TIMEOUT, TIMEOUT, || Some(9)));
-        stall.follow(None, TIMEOUT);
+        stall.start(now + TIMEOUT, TIMEOUT);
+        assert_eq!(stall.deadline(), Some(now + 3 * (TIMEOUT / 2)));
+        assert!(!stall.check(now + 2 * TIMEOUT, TIMEOUT, || Some(9)));
+        assert!(stall.check(now + 3 * TIMEOUT, TIMEOUT, || Some(9)));
+        stall.clear();
         assert!(stall.is_clear());
     }
 }

@@ -97,7 +97,7 @@ impl<S: Stream> Wire<S> {
             }
             Poll::Pending => {
                 if self.stall.is_clear() || self.output.left() < before {
-                    self.stall.follow(Some(now), self.write_timeout);
+                    self.stall.start(now, self.write_timeout);
                 }
             }
         }
@@ -155,7 +155,7 @@ impl<S: Stream> Wire<S> {
         if ended.is_ready() {
             self.stall.clear();
         } else if self.stall.is_clear() {
-            self.stall.follow(Some(now), self.write_timeout);
+            self.stall.start(now, self.write_timeout);
         }
         ended.map(|_| ())
     }
