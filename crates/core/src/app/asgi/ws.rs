@@ -100,7 +100,7 @@ impl Session {
     }
 
     fn handle(&self, command: Command) -> PyResult<()> {
-        let socket = &self.opening.messages;
+        let messages = &self.opening.messages;
         match command {
             Command::Send(_) => Ok(()),
             Command::Accept {
@@ -109,7 +109,7 @@ impl Session {
             } => self.accept(subprotocol.as_deref(), headers),
             Command::Close { code, reason } => {
                 if self.call.is_upgraded() {
-                    socket.close(code, reason);
+                    messages.close(code, reason);
                 } else if self.call.progress() == Progress::Nothing {
                     self.call.plain(403, "");
                 }

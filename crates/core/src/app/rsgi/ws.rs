@@ -121,17 +121,17 @@ impl Transport {
         is_text: bool,
     ) -> PyResult<Bound<'py, PyAny>> {
         let entry = enter();
-        let socket = &self.0.opening.messages;
-        match socket.send(Payload { data, is_text }) {
+        let messages = &self.0.opening.messages;
+        match messages.send(Payload { data, is_text }) {
             Sent::MoreAhead => entry.defer(py),
             Sent::Queued => {
                 drop(entry);
-                if !socket.has_room() {
-                    return Room::wait(py, socket, &self.0.call);
+                if !messages.has_room() {
+                    return Room::wait(py, messages, &self.0.call);
                 }
             }
             Sent::Ended => {
-                let is_own = socket
+                let is_own = messages
                     .ended()
                     .is_some_and(|ended| ended.by == EndedBy::Application);
                 if is_own {
