@@ -66,7 +66,7 @@ def test_hints_of_many_streams_wait_for_the_peer(probe):
 def test_application_that_waits_with_hints_ends_with_its_peer(probe):
     mark = probe.mark()
     with probe.connect(receive_buffer=65536) as wire:
-        wire.request("GET", f"/hints?n={10 * COUNT}&name=left")
+        wire.request("GET", f"/hints?n={COUNT}&name=left")
         settled(lambda: int(probe.get("/progress?name=left").body))
         wire.reset()
     probe.wait_line("@hinted", mark)

@@ -42,19 +42,22 @@ impl Record {
         status: u16,
     ) -> Self {
         Self {
+            status,
+            ..Self::new(peer, head, version)
+        }
+    }
+
+    fn new(peer: &Arc<Peer>, head: Option<&RequestHead>, version: Version) -> Self {
+        Self {
             peer: Arc::clone(peer),
             head: head.cloned(),
             version: head.map_or(version, RequestHead::version),
             duration: Duration::ZERO,
-            status,
+            status: 0,
             sent: 0,
             begun: Instant::now(),
-            is_bodiless: true,
+            is_bodiless: false,
         }
-    }
-
-    fn of_request(peer: &Arc<Peer>, head: &RequestHead) -> Self {
-        Self::of_refusal(peer, Some(head), head.version(), 0)
     }
 
     /// `reply` was made. It `leaves` unless the exchange is over.
@@ -93,7 +96,7 @@ impl Record {
 impl Exchange {
     /// The application is about to be called with the request of `head`, which came from `peer`.
     pub(crate) fn begin_record(&self, peer: &Arc<Peer>, head: &RequestHead) {
-        let record = Box::new(Record::of_request(peer, head));
+        let record = Box::new(Record::new(peer, Some(head), head.version()));
         lock(&self.state).record = Some(record);
     }
 
