@@ -214,7 +214,15 @@ class RSGIHTTPProtocol:
         file_path: str | None = None,
     ) -> Coroutine[Any, Any, None]: ...
     def response_file_range(
-        self, /, status: int, headers: Sequence[tuple[str, str]], file: str, start: int, end: int
+        self,
+        /,
+        status: int,
+        headers: Sequence[tuple[str, str]],
+        file: str | None = None,
+        start: int | None = None,
+        end: int | None = None,
+        *,
+        file_path: str | None = None,
     ) -> Coroutine[Any, Any, None]: ...
     def response_stream(
         self, /, status: int = 200, headers: Sequence[tuple[str, str]] | None = None

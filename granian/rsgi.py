@@ -50,10 +50,10 @@ class WebsocketMessageType(IntEnum):
 
 
 class WebsocketMessage(ABC):
-    """A message, or the close, whose data is its reason."""
+    """A message, or the close, which has no data."""
 
     kind: WebsocketMessageType
-    data: bytes | str
+    data: bytes | str | None
     # Of a close; None in other messages.
     code: int | None
     reason: str | None

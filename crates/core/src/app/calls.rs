@@ -155,6 +155,11 @@ impl Calls {
         self.say(py, "info", message);
     }
 
+    /// Says something at level WARNING of the server's log.
+    pub(crate) fn warn(&self, py: Python<'_>, message: &str) {
+        self.say(py, "warning", message);
+    }
+
     fn say(&self, py: Python<'_>, level: &str, message: &str) {
         let said = py.import("granian.log").and_then(|log| {
             // A path, or what a peer has sent, may be part of it.

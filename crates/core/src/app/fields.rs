@@ -10,6 +10,8 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use super::payload::copied;
+
 /// One well-known field: its name for ASGI and its key for WSGI.
 struct Known {
     name: &'static [u8],
@@ -140,18 +142,27 @@ pub(crate) fn for_each_pair(
     }
 }
 
-/// Appends a field whose name and value are `bytes`.
+/// Appends a field whose name and value are bytes-like.
 pub(crate) fn append_bytes(head: &mut ResponseHead, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (name, value) = bytes_pair(pair, "header names and values must be bytes")?;
+    let (name, value) = bytes_pair(pair, HEADER_COMPLAINT)?;
     append(head, name.as_bytes(), value.as_bytes())
 }
 
-/// Appends a field of a further request, whose name and value are `bytes`.
+/// Appends a field of a further request, whose name and value are bytes-like.
 pub(crate) fn append_promised(promise: &mut Promise, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (name, value) = bytes_pair(pair, "header names and values must be bytes")?;
+    let (name, value) = bytes_pair(pair, HEADER_COMPLAINT)?;
     promise
         .append(name.as_bytes(), value.as_bytes())
         .map_err(head_error)
+}
+
+/// The name and the value of a field, to keep.
+///
+/// # Errors
+/// `TypeError` and `ValueError` for what is no pair of bytes-like objects.
+pub(crate) fn owned_pair(pair: &Bound<'_, PyAny>) -> PyResult<(Vec<u8>, Vec<u8>)> {
+    let (name, value) = bytes_pair(pair, HEADER_COMPLAINT)?;
+    Ok((name.as_bytes().to_vec(), value.as_bytes().to_vec()))
 }
 
 /// Like `append_promised`, for `str`, sent as UTF-8.
@@ -162,9 +173,9 @@ pub(crate) fn append_promised_text(promise: &mut Promise, pair: &Bound<'_, PyAny
         .map_err(head_error)
 }
 
-/// Appends a trailer field whose name and value are `bytes`.
+/// Appends a trailer field whose name and value are bytes-like.
 pub(crate) fn append_trailer(trailers: &mut Trailers, pair: &Bound<'_, PyAny>) -> PyResult<()> {
-    let (name, value) = bytes_pair(pair, "trailer names and values must be bytes")?;
+    let (name, value) = bytes_pair(pair, "trailer names and values must be bytes-like")?;
     trailers
         .append(name.as_bytes(), value.as_bytes())
         .map_err(head_error)
@@ -218,15 +229,40 @@ fn append(head: &mut ResponseHead, name: &[u8], value: &[u8]) -> PyResult<()> {
 fn bytes_pair<'py>(
     pair: &Bound<'py, PyAny>,
     complaint: &'static str,
-) -> PyResult<(Bound<'py, PyBytes>, Bound<'py, PyBytes>)> {
+) -> PyResult<(Octets<'py>, Octets<'py>)> {
     let (name, value) = pair_of(pair)?;
-    match (name.cast_into(), value.cast_into()) {
+    match (Octets::of(name), Octets::of(value)) {
         (Ok(name), Ok(value)) => Ok((name, value)),
         _ => Err(PyTypeError::new_err(complaint)),
     }
 }
 
-fn text_pair<'py>(
+/// The bytes of a bytes-like object. Those of `bytes` are not copied.
+pub(crate) enum Octets<'py> {
+    Bytes(Bound<'py, PyBytes>),
+    Copied(Vec<u8>),
+}
+
+impl<'py> Octets<'py> {
+    /// # Errors
+    /// `TypeError` for what is not bytes-like.
+    pub(crate) fn of(object: Bound<'py, PyAny>) -> PyResult<Self> {
+        match object.cast_into::<PyBytes>() {
+            Ok(bytes) => Ok(Self::Bytes(bytes)),
+            Err(other) => copied(&other.into_inner()).map(Self::Copied),
+        }
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::Bytes(bytes) => bytes.as_bytes(),
+            Self::Copied(bytes) => bytes,
+        }
+    }
+}
+
+/// The name and the value of a field, which must be `str`.
+pub(crate) fn text_pair<'py>(
     pair: &Bound<'py, PyAny>,
 ) -> PyResult<(Bound<'py, PyString>, Bound<'py, PyString>)> {
     let (name, value) = pair_of(pair)?;
@@ -257,6 +293,7 @@ pub(crate) fn head_error(error: HeadError) -> PyErr {
     PyValueError::new_err(error.to_string())
 }
 
+const HEADER_COMPLAINT: &str = "header names and values must be bytes-like";
 const NO_PAIR: &str = "a header is a pair of name and value";
 const HANDSHAKE_PAIRS: [(&str, &str); 5] = [
     ("upgrade", "websocket"),

@@ -4,9 +4,10 @@
 use bytes::Bytes;
 use pyo3::buffer::PyBuffer;
 use pyo3::exceptions::PyTypeError;
+use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::{PyBytes, PyMemoryView, PyString};
 
 /// The bytes of a bytes-like object. Anything but `bytes` is copied, since it may change.
 ///
@@ -24,8 +25,20 @@ pub(crate) fn bytes_of(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
     if object.is_instance_of::<PyString>() {
         return Err(PyTypeError::new_err("body must be bytes-like, not str"));
     }
-    let buffer = PyBuffer::<u8>::get(object)?;
-    Ok(Bytes::from(buffer.to_vec(object.py())?))
+    copied(object).map(Bytes::from)
+}
+
+/// A copy of the bytes of an object with a buffer, whatever its items are.
+///
+/// # Errors
+/// `TypeError` for anything else.
+pub(crate) fn copied(object: &Bound<'_, PyAny>) -> PyResult<Vec<u8>> {
+    if let Ok(buffer) = PyBuffer::<u8>::get(object) {
+        return buffer.to_vec(object.py());
+    }
+    let view = PyMemoryView::from(object)?;
+    view.call_method0(intern!(object.py(), "tobytes"))?
+        .extract()
 }
 
 /// Text as UTF-8.

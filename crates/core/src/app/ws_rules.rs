@@ -1,10 +1,14 @@
 //! What an application may say in a WebSocket handshake and its close, the same for ASGI and RSGI.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use bytes::Bytes;
 use granian_proto::ws::{fitting, is_sendable};
 use pyo3::exceptions::{PyTypeError, PyValueError};
 use pyo3::prelude::*;
 use pyo3::types::PyString;
+
+use super::calls::Calls;
 
 /// Fields of the answer that are the handshake's to make.
 pub(crate) fn is_own(name: &[u8]) -> bool {
@@ -35,4 +39,15 @@ pub(crate) fn close_reason(reason: &Bound<'_, PyString>) -> PyResult<Bytes> {
     Ok(Bytes::copy_from_slice(fitting(reason.to_str()?).as_bytes()))
 }
 
-pub(crate) const OWN_FIELD: &str = "sec-websocket-* fields are made by the server";
+/// Says once in a process that a field of the handshake's own, found among an accept's headers, is left out.
+pub(crate) fn warn_of_own(calls: &Calls, name: &[u8]) {
+    static WARNED: AtomicBool = AtomicBool::new(false);
+    if WARNED.swap(true, Ordering::Relaxed) {
+        return;
+    }
+    let name = String::from_utf8_lossy(name);
+    let message = format!(
+        "The header {name} of a websocket's accept is left out: the server makes it (a subprotocol is accept's `subprotocol`)"
+    );
+    Python::attach(|py| calls.warn(py, &message));
+}

@@ -2,7 +2,7 @@
 //! <https://www.rfc-editor.org/rfc/rfc6455#section-4.2>
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig, STANDARD};
 use sha1::{Digest, Sha1};
 
 use super::deflate::Deflation;
@@ -116,7 +116,7 @@ fn accept_of(head: &RequestHead) -> Result<String, PeerError> {
         return Err(PeerError::Handshake);
     };
     let mut nonce = [0; 18];
-    match STANDARD.decode_slice(key, &mut nonce) {
+    match LENIENT.decode_slice(key, &mut nonce) {
         Ok(16) => {}
         _ => return Err(PeerError::Handshake),
     }
@@ -124,6 +124,16 @@ fn accept_of(head: &RequestHead) -> Result<String, PeerError> {
     Ok(STANDARD.encode(hash))
 }
 
+/// Base64 as other servers read it.
+///
+/// > decoders MAY chose to reject an encoding if the pad bits have not been set to zero
+/// > — RFC 4648, 3.5 <https://www.rfc-editor.org/rfc/rfc4648#section-3.5>
+///
+/// Some clients make a key of 24 random characters; all that the answer needs is their text.
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 #[cfg(test)]
@@ -175,6 +185,8 @@ mod tests {
         let (v11, bad) = (Version::Http11, Err(PeerError::Handshake));
         assert_eq!(parse(v11, "GET", &[KEY, VERSION]), Ok(()));
         assert_eq!(parse(Version::Http2, "CONNECT", &[VERSION]), Ok(()));
+        let stray = ("sec-websocket-key", "dGhlIHNhbXBsZSBub25jZR==");
+        assert_eq!(parse(v11, "GET", &[stray, VERSION]), Ok(()));
         assert_eq!(parse(v11, "POST", &[KEY, VERSION]), bad);
         assert_eq!(parse(Version::Http10, "GET", &[KEY, VERSION]), bad);
         assert_eq!(parse(v11, "GET", &[VERSION]), bad);

@@ -6,7 +6,7 @@ use granian_proto::{ResponseHead, Trailers};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use crate::app::fields;
 use crate::app::payload::bytes_of;
@@ -80,8 +80,7 @@ fn early_hint(message: &Bound<'_, PyDict>) -> PyResult<Message> {
         .ok_or_else(unsupported)?;
     let mut head = ResponseHead::informational(103).map_err(fields::head_error)?;
     for link in links.try_iter()? {
-        let link = link?;
-        head.append(b"link", link.cast::<PyBytes>()?.as_bytes())
+        head.append(b"link", fields::Octets::of(link?)?.as_bytes())
             .map_err(fields::head_error)?;
     }
     Ok(Message::EarlyHint(head))
@@ -108,6 +107,14 @@ fn for_each_header(
     }
 }
 
+/// The value of a key, if it exists and is not `None`.
+pub(super) fn given<'py>(
+    message: &Bound<'py, PyDict>,
+    key: &Bound<'py, PyString>,
+) -> PyResult<Option<Bound<'py, PyAny>>> {
+    Ok(message.get_item(key)?.filter(|value| !value.is_none()))
+}
+
 fn is_true(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<bool> {
     match message.get_item(key)? {
         Some(value) => value.is_truthy(),
@@ -117,7 +124,7 @@ fn is_true(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<b
 
 pub(super) fn body(message: &Bound<'_, PyDict>) -> PyResult<Message> {
     let py = message.py();
-    let data = match message.get_item(intern!(py, "body"))? {
+    let data = match given(message, intern!(py, "body"))? {
         Some(body) => bytes_of(&body)?,
         None => Bytes::new(),
     };

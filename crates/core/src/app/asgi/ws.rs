@@ -16,6 +16,7 @@ use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::response::{OrderError, Progress};
 use crate::app::room::Room;
+use crate::app::ws_rules::{is_own, warn_of_own};
 use crate::python::{EventLoop, enter};
 use granian_net::exchange::messages::{Ended, Message, Opening, Sent};
 use granian_net::exchange::room::HasRoom;
@@ -127,6 +128,10 @@ impl Session {
         let handshake = &self.opening.handshake;
         let mut head = handshake.accept(subprotocol).map_err(fields::head_error)?;
         for (name, value) in headers {
+            if is_own(&name) {
+                warn_of_own(&self.call.calls, &name);
+                continue;
+            }
             head.append(&name, &value).map_err(fields::head_error)?;
         }
         self.call

@@ -3,15 +3,15 @@
 use bytes::Bytes;
 use granian_proto::ResponseHead;
 use granian_proto::ws::code;
-use pyo3::exceptions::PyValueError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use super::message;
-use super::message::{body, start, unsupported};
+use super::message::{body, given, start, unsupported};
+use crate::app::fields;
 use crate::app::payload::{bytes_of, text_of};
-use crate::app::ws_rules::{OWN_FIELD, close_code, close_reason, is_own};
+use crate::app::ws_rules::{close_code, close_reason};
 use granian_net::exchange::messages::Message;
 
 /// A valid message.
@@ -74,26 +74,15 @@ fn send(message: &Bound<'_, PyDict>) -> PyResult<Message> {
     }
 }
 
-/// The value of a key, if it exists and is not `None`.
-fn given<'py>(
-    message: &Bound<'py, PyDict>,
-    key: &Bound<'py, PyString>,
-) -> PyResult<Option<Bound<'py, PyAny>>> {
-    Ok(message.get_item(key)?.filter(|value| !value.is_none()))
-}
-
 fn accept(message: &Bound<'_, PyDict>) -> PyResult<Command> {
     let py = message.py();
     let subprotocol = given(message, intern!(py, "subprotocol"))?;
     let mut headers = Vec::new();
-    if let Some(given) = given(message, intern!(py, "headers"))? {
-        for pair in given.try_iter()? {
-            let (name, value) = pair?.extract::<(Bound<'_, PyBytes>, Bound<'_, PyBytes>)>()?;
-            if is_own(name.as_bytes()) {
-                return Err(PyValueError::new_err(OWN_FIELD));
-            }
-            headers.push((name.as_bytes().to_vec(), value.as_bytes().to_vec()));
-        }
+    if let Some(pairs) = given(message, intern!(py, "headers"))? {
+        fields::for_each_pair(&pairs, |pair| {
+            headers.push(fields::owned_pair(pair)?);
+            Ok(())
+        })?;
     }
     Ok(Command::Accept {
         subprotocol: subprotocol.map(|name| name.extract()).transpose()?,

@@ -13,19 +13,8 @@ use crate::app::fields;
 /// `ValueError` for a status or a field that HTTP does not have, `TypeError` for another type.
 pub(super) fn head(status: u16, headers: Option<&Bound<'_, PyAny>>) -> PyResult<ResponseHead> {
     let mut head = ResponseHead::new(status).map_err(fields::head_error)?;
-    append_headers(&mut head, headers)?;
+    for_each_header(headers, |pair| fields::append_text(&mut head, pair))?;
     Ok(head)
-}
-
-/// Appends `headers` to a head.
-///
-/// # Errors
-/// Those of [`head`].
-pub(super) fn append_headers(
-    head: &mut ResponseHead,
-    headers: Option<&Bound<'_, PyAny>>,
-) -> PyResult<()> {
-    for_each_header(headers, |pair| fields::append_text(head, pair))
 }
 
 /// Calls `append` with each pair of `headers`.

@@ -263,19 +263,28 @@ impl Http {
     }
 
     #[expect(clippy::too_many_arguments, reason = "the specification's signature")]
+    #[pyo3(signature = (status, headers, file = None, start = None, end = None, *, file_path = None))]
     fn response_file_range<'py>(
         &self,
         py: Python<'py>,
         status: u16,
         headers: Bound<'py, PyAny>,
-        file: PathBuf,
-        start: u64,
-        end: u64,
+        file: Option<PathBuf>,
+        start: Option<u64>,
+        end: Option<u64>,
+        file_path: Option<PathBuf>,
     ) -> PyResult<Bound<'py, PyAny>> {
+        let missing = |name| {
+            let message = format!("response_file_range() missing argument: '{name}'");
+            PyTypeError::new_err(message)
+        };
+        let path = file.or(file_path).ok_or_else(|| missing("file"))?;
+        let start = start.ok_or_else(|| missing("start"))?;
+        let end = end.ok_or_else(|| missing("end"))?;
         if start >= end {
             return Err(PyValueError::new_err("Invalid range"));
         }
-        self.respond_file(py, head(status, Some(&headers))?, &file, Some((start, end)))
+        self.respond_file(py, head(status, Some(&headers))?, &path, Some((start, end)))
     }
 
     #[pyo3(signature = (status = 200, headers = None))]

@@ -7,11 +7,10 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use granian_proto::ResponseHead;
 use granian_proto::ws::code;
-use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::head::append_headers;
+use super::head::for_each_header;
 use super::{closed, protocol_closed, protocol_error};
 use crate::app::awaitable::{Awaitable, Ready, Waitable, done};
 use crate::app::call::Call;
@@ -19,7 +18,7 @@ use crate::app::fields;
 use crate::app::payload::{bytes_of, text_of};
 use crate::app::response::Progress;
 use crate::app::room::Room;
-use crate::app::ws_rules::{OWN_FIELD, close_code, close_reason, is_own};
+use crate::app::ws_rules::{close_code, close_reason, is_own, warn_of_own};
 use crate::python::{EventLoop, enter};
 use granian_net::exchange::messages::{Ended, EndedBy, Message as Payload, Opening, Sent};
 use granian_net::exchange::room::HasRoom;
@@ -71,11 +70,15 @@ impl WebSocket {
         }
         let handshake = &session.opening.handshake;
         let mut head = handshake.accept(subprotocol).map_err(fields::head_error)?;
-        let own = head.fields().count();
-        append_headers(&mut head, headers)?;
-        if head.fields().skip(own).any(|(name, _)| is_own(name)) {
-            return Err(PyValueError::new_err(OWN_FIELD));
-        }
+        for_each_header(headers, |pair| {
+            let (name, value) = fields::text_pair(pair)?;
+            let (name, value) = (name.to_str()?.as_bytes(), value.to_str()?.as_bytes());
+            if is_own(name) {
+                warn_of_own(&session.call.calls, name);
+                return Ok(());
+            }
+            head.append(name, value).map_err(fields::head_error)
+        })?;
         let _entry = enter();
         session
             .call
@@ -209,12 +212,12 @@ impl Message {
     }
 
     fn of_end(py: Python<'_>, ended: &Ended) -> PyResult<Self> {
-        let reason = PyString::from_bytes(py, &ended.reason)?.unbind();
+        let reason = PyString::from_bytes(py, &ended.reason)?;
         Ok(Self {
             kind: 0,
-            data: reason.clone_ref(py).into_any(),
+            data: py.None(),
             code: Some(ended.code),
-            reason: Some(reason),
+            reason: Some(reason.unbind()),
         })
     }
 }

@@ -7,7 +7,7 @@ use granian_proto::ResponseHead;
 use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyList, PyString, PyTuple};
+use pyo3::types::{PyBytes, PyString, PyTuple};
 
 use super::seat::wait_for_client;
 use crate::app::call::Call;
@@ -117,7 +117,7 @@ pub(crate) fn order_error(error: crate::app::response::OrderError) -> PyErr {
     PyRuntimeError::new_err(error.to_string())
 }
 
-/// The head that a status such as `404 Not Found` and a list of pairs of `str` stand for.
+/// The head that a status such as `404 Not Found` and pairs of `str` stand for.
 pub(crate) fn parse_head(status: &str, headers: &Bound<'_, PyAny>) -> PyResult<ResponseHead> {
     let (code, reason) = status.split_once(' ').unwrap_or((status, ""));
     let code = match code.as_bytes() {
@@ -132,17 +132,10 @@ pub(crate) fn parse_head(status: &str, headers: &Bound<'_, PyAny>) -> PyResult<R
         head.set_reason(&fields::encode_latin1(reason)?)
             .map_err(fields::head_error)?;
     }
-    if let Ok(headers) = headers.cast::<PyList>() {
-        for pair in headers {
-            fields::append_latin1(&mut head, &pair)?;
-        }
-    } else if let Ok(headers) = headers.cast::<PyTuple>() {
-        for pair in headers {
-            fields::append_latin1(&mut head, &pair)?;
-        }
-    } else {
+    if headers.is_instance_of::<PyString>() || headers.is_instance_of::<PyBytes>() {
         return Err(PyTypeError::new_err("response_headers must be a list"));
     }
+    fields::for_each_pair(headers, |pair| fields::append_latin1(&mut head, pair))?;
     Ok(head)
 }
 
