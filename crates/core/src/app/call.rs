@@ -12,6 +12,7 @@ use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
 
 use super::calls::Calls;
+use super::closed::is_protocol_closed;
 use super::forked;
 use super::response::{OrderError, Progress, Response};
 use granian_net::exchange::app::Request;
@@ -241,6 +242,8 @@ impl Call {
         let told = !matches!(outcome, Outcome::Returned) || self.exchange.over().is_some();
         let mut error = match outcome {
             Outcome::Returned | Outcome::Cancelled => None,
+            // Its answer was whole with the head, and so it was told to stop.
+            Outcome::Raised(error) if self.is_bodiless() && is_protocol_closed(py, &error) => None,
             Outcome::Raised(error) => Some(error),
         };
         if progress != Progress::Whole {

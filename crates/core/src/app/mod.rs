@@ -6,6 +6,7 @@ pub(crate) mod asgi;
 pub(crate) mod awaitable;
 pub(crate) mod call;
 pub(crate) mod calls;
+mod closed;
 pub(crate) mod coroutines;
 pub(crate) mod fields;
 pub(crate) mod forked;

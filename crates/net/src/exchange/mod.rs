@@ -78,7 +78,7 @@ pub enum Outlet {
     Open,
     /// Another reply would have to wait.
     Full,
-    /// The peer is gone, and another reply is dropped.
+    /// The peer is gone or has its whole answer, and another reply is dropped.
     Gone,
 }
 
@@ -158,6 +158,8 @@ impl Exchange {
         let state = lock(&self.state);
         match state.over {
             Some(Over::Disconnected | Over::Refused(_)) => Outlet::Gone,
+            // The head was all of the response that goes out.
+            Some(Over::Answered) if !state.answered => Outlet::Gone,
             _ if state.room.is_open() => Outlet::Open,
             _ => Outlet::Full,
         }

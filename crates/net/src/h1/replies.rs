@@ -57,7 +57,27 @@ impl<S: Stream> Connection<S> {
             let opened = current.and_then(|current| current.websocket.take());
             self.slot.finish(Over::Answered);
             self.phase = opened.map_or(Phase::Closed(CloseCause::Aborted), Phase::Upgraded);
-        } else if self.engine.is_response_complete() {
+        } else {
+            self.finish_answered();
+        }
+    }
+
+    /// Ends the exchange if its response is complete. One that no body follows is so with its head,
+    /// as soon as the request is whole: an application's stream may never end.
+    ///
+    /// > Any response to a HEAD request and any response with a 1xx (Informational), 204 (No
+    /// > Content), or 304 (Not Modified) status code is always terminated by the first empty line
+    /// > after the header fields — RFC 9112, 6.3
+    /// > <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>
+    pub(super) fn finish_answered(&mut self) {
+        let Slot::Running(current) = &self.slot else {
+            return;
+        };
+        if current.body_complete && self.engine.is_bodiless() {
+            // No body that is swallowed is too short.
+            let _ = self.engine.send_end(None, self.wire.output.tail());
+        }
+        if self.engine.is_response_complete() {
             self.slot.finish(Over::Answered);
             self.service.handled.set(self.service.handled.get() + 1);
         }

@@ -59,6 +59,7 @@ impl<S: Stream> Connection<S> {
                 if self.ended {
                     current.leave();
                 }
+                self.finish_answered();
             }
             Slot::Fresh | Slot::Idle => {}
         }

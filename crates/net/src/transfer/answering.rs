@@ -226,6 +226,9 @@ impl<S: StreamIo> Answering<S> {
             self.blocked_since = None;
             return Step::Wait;
         }
+        if self.is_answered() {
+            return self.finish();
+        }
         if self.replies.is_empty() {
             self.take_replies(cx);
         }
@@ -249,13 +252,9 @@ impl<S: StreamIo> Answering<S> {
                 date: &date,
             };
             match self.outgoing.send(cx, &mut self.io, reply, beside) {
+                Sent::All if self.is_answered() => return self.finish(),
                 Sent::All => self.blocked_since = None,
-                Sent::Last => {
-                    self.ends.exchange.finish(Over::Answered);
-                    let handled = &self.shared.service.handled;
-                    handled.set(handled.get() + 1);
-                    return self.discard();
-                }
+                Sent::Last => return self.finish(),
                 Sent::Blocked(rest) => {
                     if self.blocked_since.is_none() || left_of(&rest) < before {
                         self.blocked_since = Some(self.shared.now());
@@ -270,6 +269,20 @@ impl<S: StreamIo> Answering<S> {
         }
         self.report_unsent();
         Step::Again
+    }
+
+    /// True if nothing can follow the response's head, and the request is whole: an application's
+    /// stream may never end.
+    fn is_answered(&self) -> bool {
+        self.outgoing.is_bodiless() && self.incoming.as_ref().is_none_or(Incoming::is_complete)
+    }
+
+    /// Ends the exchange, whose response is complete.
+    fn finish(&mut self) -> Step {
+        self.ends.exchange.finish(Over::Answered);
+        let handled = &self.shared.service.handled;
+        handled.set(handled.get() + 1);
+        self.discard()
     }
 
     /// Ends the sending side. The rest of the request is thrown away, if there is one.

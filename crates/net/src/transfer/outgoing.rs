@@ -100,6 +100,11 @@ impl Outgoing {
         is_open && !self.has_sent_data && io.poll_reset(cx).is_pending() && io.push(promise)
     }
 
+    /// True once the response's head has ended the stream's sending side.
+    pub(super) fn is_bodiless(&self) -> bool {
+        matches!(self.state, State::Bodiless)
+    }
+
     /// Ready when the peer has reset the stream or the connection is gone.
     pub(super) fn poll_reset<S: StreamIo>(&mut self, cx: &mut Context<'_>, io: &mut S) -> Poll<()> {
         match self.state {

@@ -378,6 +378,11 @@ impl Connection {
         self.state.is_close_delimited()
     }
 
+    /// Whether the head of the current response was all that goes out of it: its body is swallowed.
+    pub fn is_bodiless(&self) -> bool {
+        self.state.is_bodiless()
+    }
+
     /// Whether the connection belongs to another protocol.
     pub fn is_upgraded(&self) -> bool {
         self.state.respond == Respond::Upgraded

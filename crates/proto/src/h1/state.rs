@@ -237,6 +237,11 @@ impl State {
         }
     }
 
+    pub(super) fn is_bodiless(&self) -> bool {
+        let swallows = |framing| framing == Framing::Swallow;
+        matches!(self.respond, Respond::Body { framing, .. } if swallows(framing))
+    }
+
     fn keeps_alive(&self) -> bool {
         matches!(
             self.respond,

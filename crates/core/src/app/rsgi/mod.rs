@@ -22,6 +22,7 @@ pub(crate) use self::transport::Transport;
 pub(crate) use self::ws::{Message, Transport as WebSocketTransport, WebSocket};
 use super::awaitable::{Awaitable, Ready};
 use super::call::Call;
+use super::closed::protocol_closed;
 use super::coroutines::CoroutineInterface;
 use super::runner::Again;
 use granian_net::exchange::app::Request;
@@ -49,23 +50,13 @@ impl CoroutineInterface for Rsgi {
 /// `granian.rsgi.ProtocolError`: a call that the protocol's state does not allow.
 fn protocol_error(py: Python<'_>, message: &str) -> PyErr {
     static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    exception(py, &TYPE, "ProtocolError", message)
-}
-
-/// `granian.rsgi.ProtocolClosed`: the peer is gone.
-fn protocol_closed(py: Python<'_>) -> PyErr {
-    static TYPE: PyOnceLock<Py<PyType>> = PyOnceLock::new();
-    exception(py, &TYPE, "ProtocolClosed", "RSGI transport is closed")
+    match TYPE.import(py, "granian.rsgi", "ProtocolError") {
+        Ok(exception) => PyErr::from_type(exception.clone(), message.to_owned()),
+        Err(_) => PyRuntimeError::new_err(message.to_owned()),
+    }
 }
 
 /// The awaitable of a send after the client has left.
 fn closed<'py>(py: Python<'py>, call: &Call) -> PyResult<Bound<'py, PyAny>> {
     Awaitable::start(py, Ready::new(Err(protocol_closed(py)), call))
-}
-
-fn exception(py: Python<'_>, cell: &PyOnceLock<Py<PyType>>, name: &str, message: &str) -> PyErr {
-    match cell.import(py, "granian.rsgi", name) {
-        Ok(exception) => PyErr::from_type(exception.clone(), message.to_owned()),
-        Err(_) => PyRuntimeError::new_err(message.to_owned()),
-    }
 }
