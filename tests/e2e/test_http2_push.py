@@ -173,7 +173,7 @@ def test_faults_of_the_application(probe: Server) -> None:
         assert wire.request("GET", "/script", steps(*lines)).body == b"page"
         assert probe.note("script", mark) == [
             "ValueError: the path must begin with a slash",
-            "TypeError: header names and values must be bytes",
+            "TypeError: header names and values must be bytes-like",
             "ValueError: invalid header name",
             "RuntimeError: Unsupported ASGI message",
             "ok",

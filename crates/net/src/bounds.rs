@@ -10,3 +10,5 @@ pub(crate) const READ_SIZE: usize = 16 * 1024;
 pub(crate) const HEAD_HOLD: Duration = Duration::from_millis(20);
 /// Time that a connection waits for the peer's last bytes after its own side has ended.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
+/// Time between two log lines about the same shortage.
+pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(60);

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
+use crate::bounds::COMPLAIN_EVERY;
 use crate::exchange::app::{Address, Peer};
 use crate::protocol;
 use crate::runtime::reactor::{Reactor, TaskHandle};
@@ -245,4 +246,3 @@ fn is_transient(error: &io::Error) -> bool {
 const INHERITS_NODELAY: bool = cfg!(target_os = "linux");
 const ACCEPTS_PER_TURN: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 //! drain.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -10,9 +11,11 @@ use granian_proto::{RequestHead, Version, ws};
 
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::queue::Queue;
+use crate::bounds::COMPLAIN_EVERY;
 use crate::close::{CloseCause, CloseCounts};
 use crate::exchange::app::{App, Peer, Request, Source};
 use crate::exchange::record::Record;
+use crate::exchange::spool;
 use crate::limits::Limits;
 use crate::runtime::load::Load;
 use crate::stream::buffers::Buffers;
@@ -43,6 +46,8 @@ pub struct Service {
     /// Responses that have left.
     pub handled: Cell<u64>,
     draining_since: Cell<Option<Instant>>,
+    /// The time of the last line about the temporary folder.
+    complained: Cell<Option<Instant>>,
     date: Cell<(Option<Instant>, [u8; 29])>,
     pub(crate) buffers: Buffers,
 }
@@ -87,6 +92,7 @@ impl Service {
             ),
             handled: Cell::new(0),
             draining_since: Cell::new(None),
+            complained: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),
             buffers: Buffers::default(),
         }
@@ -111,6 +117,15 @@ impl Service {
         let journal = self.app.journal();
         if journal.keeps_records() {
             journal.answered(&Record::of_refusal(peer, head, version, status));
+        }
+    }
+
+    /// Tells of a body that found no room in the temporary folder, a line a minute.
+    pub(crate) fn complain_of_spool(&self, now: Instant, error: &io::Error) {
+        let last = self.complained.get();
+        if last.is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY) {
+            self.complained.set(Some(now));
+            self.app.journal().unspooled(&spool::folder(), error);
         }
     }
 

@@ -63,6 +63,9 @@ pub enum PeerError {
     /// The body has a transfer coding besides `chunked`.
     #[error("transfer coding not implemented")]
     Coding,
+    /// This server has no room to keep the body in.
+    #[error("no room for the request body")]
+    NoStorage,
     /// The protocol version is not 1.0 or 1.1.
     #[error("HTTP version not supported")]
     Version,
@@ -90,6 +93,7 @@ impl PeerError {
             Self::HeadTooLarge | Self::TooManyFields => 431,
             Self::Method | Self::Coding => 501,
             Self::Version => 505,
+            Self::NoStorage => 507,
         }
     }
 }

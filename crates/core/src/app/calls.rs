@@ -2,6 +2,7 @@
 //! and the Python functions that log.
 
 use std::io;
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
@@ -230,6 +231,15 @@ impl Journal for Calls {
             Address::Unix(_) => format!("Connection closed: {cause}"),
         };
         Python::attach(|py| self.say(py, "debug", &message));
+    }
+
+    /// At level ERROR.
+    fn unspooled(&self, folder: &Path, error: &io::Error) {
+        let message = format!(
+            "Cannot keep a request's body in the temporary folder {}: {error}. Set TMPDIR to a writable folder with room",
+            folder.display()
+        );
+        Python::attach(|py| self.say(py, "error", &message));
     }
 
     /// At level WARNING.

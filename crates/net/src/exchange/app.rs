@@ -2,6 +2,7 @@
 //! answers and ends.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use granian_proto::RequestHead;
@@ -49,6 +50,9 @@ pub trait Journal {
     /// A request was answered, by the application or by the server.
     fn answered(&self, _record: &Record) {}
 
+    /// A request's body could not be kept in a temporary file of this folder.
+    fn unspooled(&self, _folder: &Path, _error: &io::Error) {}
+
     /// A client and this server could not agree on a TLS session.
     fn handshake_failed(&self, _peer: &Peer, _error: &io::Error) {}
 
@@ -70,8 +74,8 @@ pub trait Source {
 pub enum BodyWish {
     /// None of it: the application reads it as it comes.
     Nothing,
-    /// All of it where its length is declared and less than the exchange holds (`Limits::window`), and the peer does
-    /// not wait to be asked for it; else none.
+    /// All of it where its length is declared and less than the exchange holds (`Limits::window`), or not declared and
+    /// no more than a megabyte comes; none where the peer waits to be asked for it.
     Small,
     /// All of it, at any length; it waits in a temporary file where it is large.
     Whole,
@@ -88,7 +92,7 @@ impl BodyWish {
     ) -> bool {
         match self {
             Self::Nothing => false,
-            Self::Small => !expects_continue && length.is_some_and(|length| length < window as u64),
+            Self::Small => !expects_continue && length.is_none_or(|length| length < window as u64),
             Self::Whole => true,
         }
     }

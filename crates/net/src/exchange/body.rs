@@ -30,6 +30,10 @@ pub(crate) struct Body {
     /// The rest, in a temporary file; only for applications that want whole bodies.
     spool: Option<Spool>,
     end: End,
+    /// The request has a body, be it empty.
+    is_some: bool,
+    /// Bytes that have come.
+    received: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -47,6 +51,8 @@ impl Body {
             bytes: 0,
             spool: None,
             end: if is_some { End::Open } else { End::Complete },
+            is_some,
+            received: 0,
         }
     }
 
@@ -60,9 +66,15 @@ impl Body {
         self.bytes
     }
 
+    /// The length of a body that has come whole; `None` for a request without one.
+    pub(crate) fn whole(&self) -> Option<u64> {
+        (self.is_some && self.end == End::Complete).then_some(self.received)
+    }
+
     /// Adds a received piece.
     pub(crate) fn push(&mut self, data: Bytes) {
         self.bytes += data.len();
+        self.received += data.len() as u64;
         push(&mut self.pieces, data);
     }
 
@@ -80,7 +92,9 @@ impl Body {
             Some(spool) => spool,
             None => self.spool.insert(Spool::new()?),
         };
-        spool.append(&data)
+        spool.append(&data)?;
+        self.received += data.len() as u64;
+        Ok(())
     }
 
     /// Marks the body as complete. False if it was before.
@@ -153,8 +167,8 @@ fn push(queue: &mut VecDeque<Bytes>, piece: Bytes) {
 
 /// A quarter of a read buffer: the most that a queue holds beyond its bytes.
 const SMALL: usize = 4 * 1024;
-/// Bytes of a body that stay in memory, if it is wanted whole.
-const SPOOL_THRESHOLD: usize = 1024 * 1024;
+/// Bytes of a body that stay in memory, if it is wanted whole, or small and its length is not declared.
+pub(crate) const SPOOL_THRESHOLD: usize = 1024 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -13,7 +13,7 @@ pub mod peer;
 pub mod record;
 pub mod reply;
 pub mod room;
-mod spool;
+pub(crate) mod spool;
 
 use std::collections::VecDeque;
 use std::io;
@@ -25,6 +25,7 @@ use granian_proto::ResponseHead;
 
 use self::body::Body;
 pub use self::body::BodyRead;
+pub(crate) use self::body::SPOOL_THRESHOLD;
 use self::record::Record;
 use self::reply::Reply;
 use self::room::SendRoom;
@@ -317,6 +318,11 @@ impl Exchange {
     /// Bytes of the body that have come and that the application has not taken.
     pub fn body_held(&self) -> usize {
         lock(&self.state).body.held()
+    }
+
+    /// The length of a body that has come whole. `None` for a request without one, or while more is to come.
+    pub fn whole_body(&self) -> Option<u64> {
+        lock(&self.state).body.whole()
     }
 
     /// Makes the application's reads of the body wake the connection from now on.

@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
+use std::path::PathBuf;
 
 use bytes::Bytes;
 
@@ -19,7 +20,7 @@ impl Spool {
     /// When the temporary file can't be made.
     pub(crate) fn new() -> io::Result<Self> {
         Ok(Self {
-            file: tempfile::tempfile()?,
+            file: tempfile::tempfile_in(folder())?,
             written: 0,
             read: 0,
         })
@@ -56,6 +57,11 @@ impl Spool {
         self.read += data.len() as u64;
         Ok(Bytes::from(data))
     }
+}
+
+/// The folder of spools: `TMPDIR`, or `/tmp`.
+pub(crate) fn folder() -> PathBuf {
+    std::env::temp_dir()
 }
 
 /// Most bytes that are read at a time.

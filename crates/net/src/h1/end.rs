@@ -149,6 +149,7 @@ impl<S: Stream> Connection<S> {
         let cause = match error {
             PeerError::TimedOut if self.slot.is_empty() => CloseCause::HeadTimeout,
             PeerError::TimedOut => CloseCause::BodyTimeout,
+            PeerError::NoStorage => CloseCause::SpoolFailed,
             error => CloseCause::Refused(error),
         };
         self.slot.finish(match is_told {

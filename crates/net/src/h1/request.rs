@@ -11,10 +11,9 @@ use granian_proto::{BodyLength, Event, PeerError, ws};
 use super::Connection;
 use super::slot::{Current, Held, Pulled, Slot};
 use crate::admission::queue::{Permit, Place};
-use crate::close::CloseCause;
-use crate::exchange::Exchange;
 use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{MessageQueue, Opening};
+use crate::exchange::{Exchange, SPOOL_THRESHOLD};
 use crate::limits::Versions;
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
@@ -35,12 +34,16 @@ impl<S: Stream> Connection<S> {
     fn handle_data(&mut self, data: Bytes) {
         match &mut self.slot {
             Slot::Held(held) if held.wish == BodyWish::Whole => {
-                if held.exchange.spool_body(data).is_err() {
-                    // No room on the disk: nothing can be promised.
-                    self.flush(CloseCause::SpoolFailed);
+                if let Err(error) = held.exchange.spool_body(data) {
+                    self.service.complain_of_spool(self.handle.now(), &error);
+                    self.refuse(PeerError::NoStorage);
                 }
             }
-            Slot::Held(held) => held.exchange.push_body(data),
+            Slot::Held(held) => {
+                held.exchange.push_body(data);
+                // It is not small: the application reads the rest as it comes.
+                held.is_ready |= held.exchange.body_held() > SPOOL_THRESHOLD;
+            }
             Slot::Running(current) => current.exchange.push_body(data),
             Slot::Fresh | Slot::Idle => {}
         }

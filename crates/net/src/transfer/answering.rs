@@ -2,9 +2,9 @@
 //! are over.
 
 mod deadlines;
+mod ending;
 
 use std::collections::VecDeque;
-use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use granian_proto::RequestHead;
 
-use super::after_response::{self, OpenWebSocket};
-use super::incoming::{Incoming, Intake};
+use super::after_response::OpenWebSocket;
+use super::incoming::{Aim, Broken, Incoming, Intake};
 use super::outgoing::{HeadContext, Outgoing, Sent};
 use super::shared::{Alarm, Shared};
 use super::stream_io::{ResetReason, StreamIo};
@@ -22,7 +22,7 @@ use crate::bounds::HEAD_HOLD;
 use crate::exchange::app::{BodyWish, Request, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
-use crate::exchange::{Exchange, Over};
+use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD};
 use crate::service::Service;
 
 /// See the module's documentation.
@@ -121,8 +121,8 @@ impl<S: StreamIo> Answering<S> {
         if let Phase::Discarding { until } = self.phase {
             return self.poll_discard(cx, until);
         }
-        if self.receive(cx).is_err() {
-            return self.cut(ResetReason::Internal);
+        if let Err(broken) = self.receive(cx) {
+            return self.give_up(cx, broken);
         }
         if self.begin(cx) {
             // The replies that the application has made bound the loop: a pull is not repeated in here.
@@ -140,8 +140,10 @@ impl<S: StreamIo> Answering<S> {
         }
         // The application takes body bytes meanwhile without waking this future.
         let is_behind = |incoming: &Incoming| incoming.is_behind(&self.ends.exchange);
-        if self.incoming.as_ref().is_some_and(is_behind) && self.receive(cx).is_err() {
-            return self.cut(ResetReason::Internal);
+        if self.incoming.as_ref().is_some_and(is_behind)
+            && let Err(broken) = self.receive(cx)
+        {
+            return self.give_up(cx, broken);
         }
         if self.outgoing.poll_reset(cx, &mut self.io).is_ready() {
             return Progress::Over;
@@ -172,15 +174,20 @@ impl<S: StreamIo> Answering<S> {
     }
 
     /// Takes the body in.
-    fn receive(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+    fn receive(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
         let Some(incoming) = self.incoming.as_mut() else {
             return Ok(());
         };
         if self.ends.opening.is_some() {
             return Ok(());
         }
+        let aim = match &self.phase {
+            Phase::Held(held) if held.wish == BodyWish::Whole => Aim::Spool,
+            Phase::Held(held) if held.awaits_body => Aim::Gather,
+            _ => Aim::Stream,
+        };
         let intake = Intake {
-            spools: matches!(&self.phase, Phase::Held(held) if held.wish == BodyWish::Whole),
+            aim,
             now: self.shared.now(),
         };
         incoming.forward(cx, &mut self.io, &self.ends.exchange, intake)
@@ -193,7 +200,10 @@ impl<S: StreamIo> Answering<S> {
         };
         let service = &self.shared.service;
         let is_whole = self.incoming.as_ref().is_none_or(Incoming::is_complete);
-        if held.awaits_body && !is_whole {
+        // More than that is not small, and the application reads the rest as it comes.
+        let is_small =
+            held.wish == BodyWish::Whole || self.ends.exchange.body_held() <= SPOOL_THRESHOLD;
+        if held.awaits_body && !is_whole && is_small {
             return false;
         }
         if !service.app.may_start() {
@@ -227,7 +237,7 @@ impl<S: StreamIo> Answering<S> {
             return Step::Wait;
         }
         if self.is_answered() {
-            return self.finish();
+            return self.finish(Over::Answered);
         }
         if self.replies.is_empty() {
             self.take_replies(cx);
@@ -252,9 +262,9 @@ impl<S: StreamIo> Answering<S> {
                 date: &date,
             };
             match self.outgoing.send(cx, &mut self.io, reply, beside) {
-                Sent::All if self.is_answered() => return self.finish(),
+                Sent::All if self.is_answered() => return self.finish(Over::Answered),
                 Sent::All => self.blocked_since = None,
-                Sent::Last => return self.finish(),
+                Sent::Last => return self.finish(Over::Answered),
                 Sent::Blocked(rest) => {
                     if self.blocked_since.is_none() || left_of(&rest) < before {
                         self.blocked_since = Some(self.shared.now());
@@ -269,43 +279,6 @@ impl<S: StreamIo> Answering<S> {
         }
         self.report_unsent();
         Step::Again
-    }
-
-    /// True if nothing can follow the response's head, and the request is whole: an application's
-    /// stream may never end.
-    fn is_answered(&self) -> bool {
-        self.outgoing.is_bodiless() && self.incoming.as_ref().is_none_or(Incoming::is_complete)
-    }
-
-    /// Ends the exchange, whose response is complete.
-    fn finish(&mut self) -> Step {
-        self.ends.exchange.finish(Over::Answered);
-        let handled = &self.shared.service.handled;
-        handled.set(handled.get() + 1);
-        self.discard()
-    }
-
-    /// Ends the sending side. The rest of the request is thrown away, if there is one.
-    fn discard(&mut self) -> Step {
-        if self.incoming.as_ref().is_none_or(Incoming::is_complete) {
-            return Step::Over;
-        }
-        let until = self.shared.now() + after_response::DISCARD_TIME;
-        self.phase = Phase::Discarding { until };
-        Step::Wait
-    }
-
-    fn poll_discard(&mut self, cx: &mut Context<'_>, until: Instant) -> Progress {
-        let Some(incoming) = &mut self.incoming else {
-            return Progress::Over;
-        };
-        let limit = after_response::DISCARD_LIMIT;
-        let is_late = until <= self.shared.now();
-        if is_late || incoming.poll_discard(cx, &mut self.io, limit).is_ready() {
-            return Progress::Over;
-        }
-        self.alarm.set(cx, Some(until));
-        Progress::Wait
     }
 
     fn take_replies(&mut self, cx: &mut Context<'_>) {

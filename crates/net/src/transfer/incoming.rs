@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::stream_io::StreamIo;
-use crate::exchange::Exchange;
+use crate::exchange::{Exchange, SPOOL_THRESHOLD};
 
 /// See the module's documentation. All counts are bytes.
 pub(super) struct Incoming {
@@ -53,17 +53,16 @@ impl Incoming {
         io: &mut S,
         exchange: &Arc<Exchange>,
         intake: Intake,
-    ) -> io::Result<()> {
-        while !self.is_complete && (intake.spools || exchange.has_body_room()) {
+    ) -> Result<(), Broken> {
+        while !self.is_complete && intake.takes_more(exchange) {
             match io.poll_data(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Some(data)) => {
-                    let data = data?;
+                    let data = data.map_err(|_| Broken::Stream)?;
                     self.last_data_at = intake.now;
                     self.received += data.len();
-                    if intake.spools {
-                        // With no room on the disk nothing can be promised.
-                        exchange.spool_body(data)?;
+                    if intake.aim == Aim::Spool {
+                        exchange.spool_body(data).map_err(Broken::Spool)?;
                     } else if !data.is_empty() {
                         exchange.push_body(data);
                     }
@@ -76,7 +75,12 @@ impl Incoming {
             }
         }
         self.held = exchange.body_held();
-        self.release(io, if intake.spools { 0 } else { self.held });
+        let held = match intake.aim {
+            Aim::Stream => self.held,
+            // The rest is waited for, so the window opens whatever is held.
+            Aim::Spool | Aim::Gather => 0,
+        };
+        self.release(io, held);
         Ok(())
     }
 
@@ -119,7 +123,34 @@ impl Incoming {
 /// How a body is taken in.
 #[derive(Clone, Copy)]
 pub(super) struct Intake {
-    /// All of it at once, the larger part of it to a file.
-    pub(super) spools: bool,
+    pub(super) aim: Aim,
     pub(super) now: Instant,
+}
+
+/// The bounds of a body that is taken in.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Aim {
+    /// None: the larger part goes to a file.
+    Spool,
+    /// `SPOOL_THRESHOLD`: it is held in memory until it is whole.
+    Gather,
+    /// The exchange's window: the application reads it as it comes.
+    Stream,
+}
+
+impl Intake {
+    fn takes_more(self, exchange: &Exchange) -> bool {
+        match self.aim {
+            Aim::Spool => true,
+            Aim::Gather => exchange.body_held() <= SPOOL_THRESHOLD,
+            Aim::Stream => exchange.has_body_room(),
+        }
+    }
+}
+
+/// The reason why no more of a body can be taken in.
+pub(super) enum Broken {
+    Stream,
+    /// There is no room for the file, or no folder.
+    Spool(io::Error),
 }

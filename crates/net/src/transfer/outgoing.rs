@@ -100,6 +100,17 @@ impl Outgoing {
         is_open && !self.has_sent_data && io.poll_reset(cx).is_pending() && io.push(promise)
     }
 
+    /// Answers a request that the application does not see with a status and nothing more.
+    ///
+    /// # Errors
+    /// When the stream is closed, or a head was sent already.
+    pub(super) fn refuse<S: StreamIo>(&mut self, io: &mut S, status: u16) -> std::io::Result<()> {
+        let status = http::StatusCode::from_u16(status).unwrap_or_default();
+        io.send_head(head::empty(status), true)?;
+        self.state = State::Ended;
+        Ok(())
+    }
+
     /// True once the response's head has ended the stream's sending side.
     pub(super) fn is_bodiless(&self) -> bool {
         matches!(self.state, State::Bodiless)

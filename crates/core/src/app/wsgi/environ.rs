@@ -88,6 +88,13 @@ impl EnvironTemplate {
         }
         self.set_addresses(&environ, &request.peer)?;
         set_fields(&environ, head)?;
+        // A length that the peer has not declared is known once the body is here. Frameworks take a
+        // body without it for an empty one.
+        if head.field(b"content-length").is_none()
+            && let Some(length) = request.exchange.whole_body()
+        {
+            environ.set_item(intern!(py, "CONTENT_LENGTH"), length.to_string())?;
+        }
         let input = Bound::new(py, Input::new(Arc::clone(call)))?;
         environ.set_item(intern!(py, "wsgi.input"), input)?;
         Ok(Some(environ))
