@@ -98,6 +98,19 @@ def test_who_is_let_in(
             ask(running, clients, name, version=version)
 
 
+@pytest.mark.parametrize("version", [V12, None], ids=["tls12", "tls13"])
+def test_a_client_without_its_certificate_sees_the_alert(
+    server: ServerFactory, clients: Clients, version: ssl.TLSVersion | None
+) -> None:
+    """Not a reset, though it has sent more than the server has read."""
+    running = server(APP, "asgi", *clients.options(*REQUIRED))
+    made = context(clients.files.authority, version=version)
+    for _ in range(20):
+        with pytest.raises(ssl.SSLError, match="ALERT"), TlsWire(running, made) as wire:
+            wire.socket.sendall(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n" + b"x" * 100_000)
+            wire.socket.recv(1)
+
+
 def test_asgi_extension(server: ServerFactory, clients: Clients) -> None:
     running = server(APP, "asgi", *clients.options())
     known: Credential = clients.credentials["known"]

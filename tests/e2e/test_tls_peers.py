@@ -29,15 +29,19 @@ def secured(server: ServerFactory, files: Files) -> Server:
     return server(APP, "asgi", *files.options)
 
 
-def test_plain_http_is_refused_without_harm(secured: Server, files: Files) -> None:
+@pytest.mark.parametrize("more", [b"", b"x" * 200_000], ids=["head", "body"])
+@pytest.mark.parametrize("line", [b"GET / HTTP/1.1", b"PRI * HTTP/2.0", b"OPTIONS * HTTP/1.0"], ids=repr)
+def test_plain_http_is_refused_without_harm(secured: Server, files: Files, line: bytes, more: bytes) -> None:
+    """A person with a browser, or a probe that lacks an `s`, reads the reason."""
     with plain(secured) as peer:
-        peer.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        peer.sendall(line + b"\r\nHost: localhost\r\n\r\n" + more)
         answer = bytearray()
         while data := peer.recv(1024):
             answer += data
-    # An alert record at most, and never a word of HTTP.
-    assert answer[:1] in (b"", b"\x15")
-    assert len(answer) <= 7
+    head, _, body = bytes(answer).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert b"content-type: text/plain" in head and b"content-length: %d" % len(body) in head
+    assert body == b"Plain HTTP was sent to a port that speaks HTTPS only.\n"
     with TlsWire(secured, context(files.authority)) as wire:
         assert wire.request("GET", "/").response().status == 200
 

@@ -5,20 +5,23 @@ use std::io;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Instant;
 
 use bytes::BytesMut;
 
+use crate::bounds::{LINGER, STEPS_PER_TURN};
 use crate::close::CloseCause;
 use crate::exchange::app::Peer;
 use crate::h1::{Connection, Next};
 use crate::h2;
 use crate::runtime::reactor::TaskHandle;
 use crate::service::{Service, Stage};
+use crate::stream::output::Output;
 use crate::stream::socket::{Io, Stream};
+use crate::stream::wire::Wire;
 use crate::tls::config::TlsConfig;
-use crate::tls::session;
+use crate::tls::session::{self, Failed};
 use crate::ws;
 
 /// Serves `io` until it is closed.
@@ -38,9 +41,16 @@ async fn serve_tls(
     handle: TaskHandle,
 ) {
     let until = handle.now() + tls.handshake_timeout();
-    let handshake = session::accept(io, tls);
+    let handshake = async { Ok(session::accept(io, tls).await) };
     let (session, info) = match in_time(Box::pin(handshake), until, &service, &handle).await {
-        Ok(agreed) => agreed,
+        Ok(Ok(agreed)) => agreed,
+        Ok(Err(Failed { io, error })) => {
+            service.app.journal().handshake_failed(&peer, &error);
+            if error.kind() == io::ErrorKind::InvalidData {
+                Box::pin(linger(io, &service, &handle)).await;
+            }
+            return service.note_closed(&peer, CloseCause::HandshakeFailed);
+        }
         Err(error) => {
             service.app.journal().handshake_failed(&peer, &error);
             return service.note_closed(&peer, CloseCause::HandshakeFailed);
@@ -79,6 +89,30 @@ pub(crate) async fn serve_http<S: Stream>(
             service.note_closed(&peer, cause);
         }
     }
+}
+
+/// Ends our side and throws away input until the peer ends its own. To close with unread bytes would reset the
+/// connection, and the peer might not see the alert that has its reason.
+async fn linger<S: Stream>(io: S, service: &Service, handle: &TaskHandle) {
+    let write_timeout = service.limits.timeouts.write;
+    let mut wire = Wire::new(io, BytesMut::new(), Output::default(), write_timeout);
+    let until = handle.now() + LINGER;
+    poll_fn(|cx| {
+        let now = handle.now();
+        if until <= now || service.stage.get() == Stage::Cancelled {
+            return Poll::Ready(());
+        }
+        handle.set_deadline(Some(until));
+        ready!(wire.poll_end(cx, now));
+        for _ in 0..STEPS_PER_TURN {
+            if ready!(wire.poll_linger(cx, now, until, &service.buffers)).is_none() {
+                return Poll::Ready(());
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// The result of `handshake`; an error if it takes too long or the worker stops.

@@ -34,17 +34,30 @@ pub(crate) struct Session<S: Stream> {
     queued: usize,
 }
 
+/// A handshake that has failed. An alert has told the peer, if it could be sent; a peer that does not speak TLS but
+/// HTTP has got an answer in that.
+pub(crate) struct Failed<S> {
+    /// The socket, which the peer may still send on.
+    pub(crate) io: S,
+    /// The fault; `InvalidData` if it is the peer's.
+    pub(crate) error: io::Error,
+}
+
 /// Shakes hands on `io`.
 ///
 /// # Errors
-/// The fault of the handshake. An alert has told the peer, if it could be sent.
+/// See [`Failed`].
 pub(crate) async fn accept<S: Stream>(
     mut io: S,
     config: Arc<TlsConfig>,
-) -> io::Result<(Session<S>, Arc<TlsInfo>)> {
-    let (tls, entry) = {
-        let mut acceptor = Acceptor::default();
-        poll_fn(|cx| poll_begin(&mut io, cx, &mut acceptor, &config)).await?
+) -> Result<(Session<S>, Arc<TlsInfo>), Failed<S>> {
+    let begun = {
+        let mut hello = Hello::default();
+        poll_fn(|cx| poll_begin(&mut io, cx, &mut hello, &config)).await
+    };
+    let (tls, entry) = match begun {
+        Ok(begun) => begun,
+        Err(error) => return Err(Failed { io, error }),
     };
     let mut session = Session {
         io,
@@ -53,27 +66,51 @@ pub(crate) async fn accept<S: Stream>(
         has_closed: false,
         queued: 0,
     };
-    poll_fn(|cx| session.poll_shake_hands(cx)).await?;
+    if let Err(error) = poll_fn(|cx| session.poll_shake_hands(cx)).await {
+        let io = session.io;
+        return Err(Failed { io, error });
+    }
     session.tls.set_buffer_limit(Some(MOST_SEALED));
     let info = entry.teller.info(&session.tls);
     Ok((session, info))
+}
+
+/// The client's first message, as far as it has come.
+#[derive(Default)]
+struct Hello {
+    acceptor: Acceptor,
+    /// The first byte of the connection: 22 for a TLS handshake.
+    first: Option<u8>,
 }
 
 /// The connection for the client's hello, and the certificate that it gets.
 fn poll_begin<'a, S: Stream>(
     io: &mut S,
     cx: &mut Context<'_>,
-    acceptor: &mut Acceptor,
+    hello: &mut Hello,
     config: &'a TlsConfig,
 ) -> Poll<io::Result<(Box<ServerConnection>, &'a Entry)>> {
     let mut socket = NonBlocking { io, cx };
     loop {
-        if ready!(or_pending(acceptor.read_tls(&mut socket)))? == 0 {
+        let Hello { acceptor, first } = &mut *hello;
+        let mut noting = Noting {
+            socket: &mut socket,
+            first,
+        };
+        if ready!(or_pending(acceptor.read_tls(&mut noting)))? == 0 {
             return Poll::Ready(Err(ended()));
         }
         let accepted = match acceptor.accept() {
             Ok(Some(accepted)) => accepted,
             Ok(None) => continue,
+            // A method is made of capital letters.
+            Err(_) if first.is_some_and(|first| first.is_ascii_uppercase()) => {
+                let _ = socket.write_all(PLAIN_HTTP);
+                return Poll::Ready(Err(io::Error::new(
+                    io::ErrorKind::InvalidData,
+                    "plain HTTP",
+                )));
+            }
             Err(failure) => return Poll::Ready(Err(refuse(&mut socket, failure))),
         };
         let hello = accepted.client_hello();
@@ -277,6 +314,22 @@ impl<S: Stream> AsyncWrite for Session<S> {
     }
 }
 
+/// A socket whose first byte is noted.
+struct Noting<'a, R> {
+    socket: &'a mut R,
+    first: &'a mut Option<u8>,
+}
+
+impl<R: Read> Read for Noting<'_, R> {
+    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
+        let count = self.socket.read(bytes)?;
+        if self.first.is_none() {
+            *self.first = bytes[..count].first().copied();
+        }
+        Ok(count)
+    }
+}
+
 /// The socket in the form that rustls takes: `WouldBlock` where it is pending.
 struct NonBlocking<'a, 'b, S> {
     io: &'a mut S,
@@ -327,6 +380,12 @@ fn ended() -> io::Error {
     io::Error::new(io::ErrorKind::UnexpectedEof, "the client has left")
 }
 
+/// The answer to a client that takes this port for one without TLS.
+const PLAIN_HTTP: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+    content-type: text/plain; charset=utf-8\r\n\
+    content-length: 54\r\n\
+    connection: close\r\n\r\n\
+    Plain HTTP was sent to a port that speaks HTTPS only.\n";
 /// Reads in a row that may bring no data. The longest record takes five.
 const MOST_FRUITLESS: usize = 8;
 /// Data of the longest record, and the most bytes around it (RFC 5246, 6.2; RFC 5288, 3).
