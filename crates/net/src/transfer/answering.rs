@@ -265,6 +265,7 @@ impl<S: StreamIo> Answering<S> {
                 Sent::All if self.is_answered() => return self.finish(Over::Answered),
                 Sent::All => self.blocked_since = None,
                 Sent::Last => return self.finish(Over::Answered),
+                Sent::Refused(status) => return self.finish(Over::Refused(status)),
                 Sent::Blocked(rest) => {
                     if self.blocked_since.is_none() || left_of(&rest) < before {
                         self.blocked_since = Some(self.shared.now());

@@ -1,6 +1,7 @@
 //! Heads between the `http` crate's form, which codecs of HTTP/2 and HTTP/3 speak, and the one that all
 //! protocols share, with the rules of RFC 9113, 8 that a codec leaves to its user. Those of RFC 9114, 4 are the same.
 
+use granian_proto::h1::is_host;
 use granian_proto::h2::Promise;
 use granian_proto::{RequestHead, RequestHeadBuilder, ResponseHead, Trailers, Version};
 use http::header::{
@@ -9,8 +10,13 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
 
-/// The request is malformed (RFC 9113, 8.1.1): its stream is reset with `PROTOCOL_ERROR`.
-pub(crate) struct Malformed;
+/// A request that no application gets to see.
+pub(crate) enum Malformed {
+    /// Its target has bytes that no URI has. The answer is 400, as over HTTP/1.
+    Target,
+    /// It breaks a rule of the protocol (RFC 9113, 8.1.1): its stream is reset with `PROTOCOL_ERROR`.
+    Message,
+}
 
 /// The head of a request, as the interfaces see it.
 pub(crate) fn request(version: Version, parts: &Parts) -> Result<RequestHead, Malformed> {
@@ -20,7 +26,10 @@ pub(crate) fn request(version: Version, parts: &Parts) -> Result<RequestHead, Ma
     // > — RFC 9113, 8.3.1 <https://www.rfc-editor.org/rfc/rfc9113#section-8.3.1>
     let is_asterisk = target == "*" && parts.method == Method::OPTIONS;
     if !target.starts_with('/') && !is_asterisk {
-        return Err(Malformed);
+        return Err(Malformed::Message);
+    }
+    if !target.bytes().all(|byte| (0x21..=0x7e).contains(&byte)) {
+        return Err(Malformed::Target);
     }
     let method = parts.method.as_str();
     let mut head = RequestHeadBuilder::new(version, method, target.as_bytes());
@@ -30,6 +39,9 @@ pub(crate) fn request(version: Version, parts: &Parts) -> Result<RequestHead, Ma
     }
     let mut cookies = Vec::new();
     for (name, value) in &parts.headers {
+        if !is_bare(value.as_bytes()) {
+            return Err(Malformed::Message);
+        }
         if name == HOST && authority.is_some() {
             continue; // the same, or it would have been refused
         }
@@ -62,7 +74,7 @@ pub(crate) fn promised(promise: &Promise, scheme: &str, authority: &str) -> Opti
         .ok()?;
     let mut request = Request::new(());
     *request.uri_mut() = uri;
-    *request.headers_mut() = fields(promise.fields(), 0);
+    *request.headers_mut() = fields(promise.fields(), 0)?;
     Some(request)
 }
 
@@ -79,47 +91,57 @@ pub(crate) fn connect(version: Version, parts: &Parts) -> RequestHead {
 fn authority(parts: &Parts) -> Result<Option<&str>, Malformed> {
     let authority = parts.uri.authority().map(|authority| authority.as_str());
     // > ":authority" MUST NOT include the deprecated userinfo subcomponent
-    if authority.is_some_and(|authority| authority.contains('@')) {
-        return Err(Malformed);
+    if authority.is_some_and(|authority| !is_host(authority.as_bytes())) {
+        return Err(Malformed::Message);
     }
     for (index, host) in parts.headers.get_all(HOST).iter().enumerate() {
         let host = host.as_bytes();
         let same =
             authority.is_none_or(|authority| authority.as_bytes().eq_ignore_ascii_case(host));
         if index > 0 || !same || !is_host(host) {
-            return Err(Malformed);
+            return Err(Malformed::Message);
         }
     }
     Ok(authority)
 }
 
-fn is_host(value: &[u8]) -> bool {
-    value.is_empty()
-        || http::uri::Authority::try_from(value).is_ok_and(|host| !host.as_str().contains('@'))
+/// > A field value MUST NOT start or end with an ASCII whitespace character (ASCII SP or HTAB, 0x20 or
+/// > 0x09). — RFC 9113, 8.2.1 <https://www.rfc-editor.org/rfc/rfc9113#section-8.2.1>
+fn is_bare(value: &[u8]) -> bool {
+    let is_space = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    !is_space(value.first()) && !is_space(value.last())
 }
 
-/// Declared lengths that `head` is to have, whatever it says itself.
-pub(crate) fn response(head: &ResponseHead, length: Option<u64>, date: &[u8; 29]) -> Response<()> {
-    let mut fields = fields(head.fields(), 4);
+/// Declared lengths that `head` is to have, whatever it says itself. `None` for more fields than a `HeaderMap` holds.
+pub(crate) fn response(
+    head: &ResponseHead,
+    length: Option<u64>,
+    date: &[u8; 29],
+) -> Option<Response<()>> {
+    let mut fields = fields(head.fields(), 4)?;
     if let Some(length) = length {
-        fields.insert(CONTENT_LENGTH, HeaderValue::from(length));
+        let length = HeaderValue::from(length);
+        fields.try_insert(CONTENT_LENGTH, length).ok()?;
     }
     if !head.has_server() {
-        fields.insert(SERVER, HeaderValue::from_static("granian"));
+        let server = HeaderValue::from_static("granian");
+        fields.try_insert(SERVER, server).ok()?;
     }
     if !head.has_date()
         && let Ok(date) = HeaderValue::from_bytes(date)
     {
-        fields.insert(DATE, date);
+        fields.try_insert(DATE, date).ok()?;
     }
-    with_status(head.status(), fields)
+    Some(with_status(head.status(), fields))
 }
 
-pub(crate) fn informational(head: &ResponseHead) -> Response<()> {
-    with_status(head.status(), fields(head.fields(), 0))
+/// `None` for more fields than a `HeaderMap` holds.
+pub(crate) fn informational(head: &ResponseHead) -> Option<Response<()>> {
+    Some(with_status(head.status(), fields(head.fields(), 0)?))
 }
 
-pub(crate) fn trailers(trailers: &Trailers) -> HeaderMap {
+/// `None` for more fields than a `HeaderMap` holds.
+pub(crate) fn trailers(trailers: &Trailers) -> Option<HeaderMap> {
     fields(trailers.fields(), 0)
 }
 
@@ -137,7 +159,8 @@ fn with_status(status: u16, fields: HeaderMap) -> Response<()> {
     response
 }
 
-fn fields<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, more: usize) -> HeaderMap {
+/// A map of the `lines` with room for some `more`. `None` if it cannot hold them: it ends at 24,576 names.
+fn fields<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, more: usize) -> Option<HeaderMap> {
     let mut fields = HeaderMap::with_capacity(more + 4);
     for (name, value) in lines {
         // > TE [...] MUST NOT contain any value other than "trailers" — and says nothing in a
@@ -148,8 +171,8 @@ fn fields<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, more: usize) ->
         if let (Ok(name), Ok(value)) =
             (HeaderName::from_bytes(name), HeaderValue::from_bytes(value))
         {
-            fields.append(name, value);
+            fields.try_append(name, value).ok()?;
         }
     }
-    fields
+    Some(fields)
 }

@@ -46,6 +46,8 @@ pub(super) enum Sent {
     All,
     /// The response is complete.
     Last,
+    /// The response cannot be sent, and this status was in its place.
+    Refused(u16),
     /// The peer's window is shut; this is left.
     Blocked(Reply),
     /// The stream is the WebSocket protocol's now.
@@ -73,8 +75,10 @@ impl Outgoing {
     ) -> Sent {
         match reply {
             Reply::Informational(head) => {
-                if let State::Head = self.state {
-                    io.send_informational(head::informational(&head));
+                if let State::Head = self.state
+                    && let Some(head) = head::informational(&head)
+                {
+                    io.send_informational(head);
                 }
                 Sent::All
             }
@@ -153,7 +157,12 @@ impl Outgoing {
         let plan = ResponsePlan::of(self.is_head_request, head.status(), declared, whole);
         let length = plan.content_length();
         let ends = plan.is_bodiless || (length == Some(0) && whole == Some(0));
-        let response = head::response(head, length, beside.date);
+        let Some(response) = head::response(head, length, beside.date) else {
+            return match self.refuse(io, UNSENDABLE) {
+                Ok(()) => Sent::Refused(UNSENDABLE),
+                Err(_) => self.cut(io, ResetReason::Internal),
+            };
+        };
         if io.send_head(response, ends).is_err() {
             return self.cut(io, ResetReason::Internal);
         }
@@ -166,11 +175,10 @@ impl Outgoing {
 
     fn open<S: StreamIo>(&mut self, io: &mut S, head: &ResponseHead, date: &[u8; 29]) -> Sent {
         let is_first = matches!(self.state, State::Head);
-        if !is_first
-            || io
-                .send_head(head::response(head, None, date), false)
-                .is_err()
-        {
+        let sent = head::response(head, None, date)
+            .filter(|_| is_first)
+            .is_some_and(|head| io.send_head(head, false).is_ok());
+        if !sent {
             return self.cut(io, ResetReason::Internal);
         }
         self.state = State::Ended;
@@ -256,7 +264,10 @@ impl Outgoing {
         let is_short = left.is_some_and(|left| left > 0);
         let sent = match trailers {
             _ if is_short => return self.cut(io, ResetReason::Internal),
-            Some(trailers) if !trailers.is_empty() => io.send_trailers(head::trailers(trailers)),
+            Some(trailers) if !trailers.is_empty() => match head::trailers(trailers) {
+                Some(trailers) => io.send_trailers(trailers),
+                None => return self.cut(io, ResetReason::Internal),
+            },
             _ => io.send_data(Bytes::new(), true),
         };
         match sent {
@@ -280,5 +291,7 @@ impl Outgoing {
     }
 }
 
+/// The status in place of a head that the protocol has no form for.
+const UNSENDABLE: u16 = 500;
 /// Most bytes of one file in memory at a time.
 const FILE_STEP: usize = 128 * 1024;

@@ -28,6 +28,7 @@ use self::encode::{
 };
 pub use self::options::Options;
 use self::state::{Receive, Respond, State};
+pub use self::target::is_host;
 use crate::error::{PeerError, SendError};
 use crate::event::{Content, Event, Timeout};
 use crate::head::Version;

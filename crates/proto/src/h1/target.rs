@@ -112,7 +112,7 @@ impl Scheme {
 ///
 /// > host = IP-literal / IPv4address / reg-name
 /// > — RFC 3986, 3.2.2 <https://www.rfc-editor.org/rfc/rfc3986#section-3.2.2>
-pub(super) fn is_host(value: &[u8]) -> bool {
+pub fn is_host(value: &[u8]) -> bool {
     let port = match value {
         [b'[', literal @ ..] => {
             let Some(end) = memchr(b']', literal) else {

@@ -13,6 +13,7 @@ use http::{Method, Request, StatusCode};
 use super::{Connection, Course, Phase};
 use crate::h2::stream::Http2Stream;
 use crate::stream::socket::Stream;
+use crate::transfer::head::Malformed;
 use crate::transfer::{Shared, Transfer, head, tunnel};
 
 impl<S: Stream> Connection<S> {
@@ -48,7 +49,20 @@ impl<S: Stream> Connection<S> {
                 let shared = Rc::clone(&self.shared);
                 self.transfers.push(Transfer::new(shared, head, None, io));
             }
-            Err(head::Malformed) => respond.send_reset(Reason::PROTOCOL_ERROR),
+            Err(malformed) => self.refuse_malformed(&malformed, respond),
+        }
+    }
+
+    fn refuse_malformed(&self, malformed: &Malformed, mut respond: SendResponse<Bytes>) {
+        match malformed {
+            Malformed::Message => respond.send_reset(Reason::PROTOCOL_ERROR),
+            Malformed::Target => {
+                let status = StatusCode::BAD_REQUEST;
+                // Sending fails only on a closed stream.
+                let _ = respond.send_response(head::empty(status), true);
+                let Shared { service, peer, .. } = &*self.shared;
+                service.note_refusal(peer, None, Version::Http2, status.as_u16());
+            }
         }
     }
 
@@ -70,8 +84,9 @@ impl<S: Stream> Connection<S> {
         mut respond: SendResponse<Bytes>,
     ) {
         parts.method = Method::GET;
-        let Ok(head) = head::request(Version::Http2, &parts) else {
-            return respond.send_reset(Reason::PROTOCOL_ERROR);
+        let head = match head::request(Version::Http2, &parts) {
+            Ok(head) => head,
+            Err(malformed) => return self.refuse_malformed(&malformed, respond),
         };
         let shared = Rc::clone(&self.shared);
         match tunnel::opening(&shared.service, &head) {
