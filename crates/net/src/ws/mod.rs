@@ -4,6 +4,7 @@
 //! One task, one connection. Pings, deadlines and the closing handshake are handled here; the
 //! application sees messages and how the connection ended.
 
+mod end;
 mod outgoing;
 #[cfg(test)]
 mod tests;
@@ -17,9 +18,9 @@ use std::time::{Duration, Instant};
 use bytes::{Bytes, BytesMut};
 use granian_proto::ws::{self, Deflation, Event, Timeout, code};
 
-use crate::bounds::{LINGER, STEPS_PER_TURN};
+use crate::bounds::STEPS_PER_TURN;
 use crate::close::CloseCause;
-use crate::exchange::messages::{Ended, EndedBy, Message, MessageQueue};
+use crate::exchange::messages::{Message, MessageQueue};
 use crate::runtime::reactor::TaskHandle;
 use crate::service::{AfterDrain, Service, Stage};
 use crate::stream::output::Output;
@@ -198,60 +199,6 @@ impl<S: Stream> Connection<S> {
         true
     }
 
-    /// Starts the closing handshake on the server's own account.
-    fn begin_close(&mut self, code: u16, reason: &'static str, cause: CloseCause) {
-        self.phase = Phase::Closing(self.first_cause(cause));
-        let now = self.handle.now();
-        self.engine
-            .send_close(now, Some(code), reason, self.wire.output.tail());
-        self.messages.finish(Ended {
-            code,
-            reason: Bytes::from_static(reason.as_bytes()),
-            by: EndedBy::Server,
-        });
-    }
-
-    /// Says why, and closes: the peer is gone or broke the protocol.
-    fn fail(&mut self, code: u16, why: &'static str, cause: CloseCause) {
-        let now = self.handle.now();
-        self.engine
-            .send_close(now, Some(code), why, self.wire.output.tail());
-        self.messages.finish(Ended {
-            code: code::ABNORMAL,
-            reason: Bytes::from_static(why.as_bytes()),
-            by: EndedBy::Loss,
-        });
-        self.flush(cause);
-    }
-
-    fn flush(&mut self, cause: CloseCause) {
-        self.wire.input = BytesMut::new();
-        self.phase = Phase::Flushing {
-            until: self.handle.now() + self.close_timeout(),
-            cause: self.first_cause(cause),
-        };
-    }
-
-    /// Ends at once, whatever is under way.
-    fn end_now(&mut self, cause: CloseCause) {
-        self.phase = Phase::Closed(self.first_cause(cause));
-    }
-
-    /// The cause of an end that has begun already; otherwise `cause`.
-    fn first_cause(&self, cause: CloseCause) -> CloseCause {
-        match self.phase {
-            Phase::Open => cause,
-            Phase::Closing(cause)
-            | Phase::Flushing { cause, .. }
-            | Phase::Lingering { cause, .. }
-            | Phase::Closed(cause) => cause,
-        }
-    }
-
-    fn close_timeout(&self) -> Duration {
-        self.service.limits.websocket.close_timeout
-    }
-
     /// When it wants to be polled whatever happens.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let own = match self.phase {
@@ -320,29 +267,6 @@ impl<S: Stream> Connection<S> {
         }
     }
 
-    /// Ends the connection, unless the application is about to answer what came before.
-    fn end(&mut self, now: Instant, (event, until): (Event, Instant)) -> Step {
-        if now < until && self.messages.poll_settled().is_pending() {
-            self.ending = Some(Box::new((event, until)));
-            return Step::Wait;
-        }
-        match event {
-            Event::Close(reason) => {
-                let text = std::str::from_utf8(&reason.text).unwrap_or_default();
-                self.engine
-                    .send_close(now, reason.code, text, self.wire.output.tail());
-                self.messages.finish(Ended {
-                    code: reason.code.unwrap_or(code::NO_CODE),
-                    reason: reason.text,
-                    by: EndedBy::Peer,
-                });
-            }
-            Event::Failed { code, why } => self.fail(code, why, CloseCause::ProtocolError),
-            _ => {}
-        }
-        Step::Again
-    }
-
     /// Messages that come behind our own Close are dropped.
     fn deliver(&self, data: Bytes, is_text: bool) -> bool {
         !self.engine.is_open() || self.messages.push(Message { data, is_text })
@@ -357,36 +281,6 @@ impl<S: Stream> Connection<S> {
                     Ok(_) => CloseCause::PeerClosed,
                     Err(_) => CloseCause::PeerLost,
                 });
-                Step::Again
-            }
-        }
-    }
-
-    fn step_flushing(&mut self, cx: &mut Context<'_>, cause: CloseCause) -> Step {
-        if !self.wire.output.is_empty() {
-            return Step::Wait;
-        }
-        // > [...] the server MUST close the TCP connection first, as it holds the TIME_WAIT state
-        // > — after RFC 6455, 7.1.1
-        let now = self.handle.now();
-        if self.wire.poll_end(cx, now).is_pending() {
-            return Step::Wait;
-        }
-        let until = now + LINGER;
-        self.phase = Phase::Lingering { until, cause };
-        Step::Again
-    }
-
-    fn step_lingering(&mut self, cx: &mut Context<'_>, until: Instant, cause: CloseCause) -> Step {
-        let now = self.handle.now();
-        let lingered = self.wire.poll_linger(cx, now, until, &self.service.buffers);
-        match lingered {
-            Poll::Pending => Step::Wait,
-            Poll::Ready(until) => {
-                self.phase = match until {
-                    Some(until) => Phase::Lingering { until, cause },
-                    None => Phase::Closed(cause),
-                };
                 Step::Again
             }
         }
