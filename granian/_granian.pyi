@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequen
 from typing import Any, final
 
 from ._procinfo import ProcInfoCollector as ProcInfoCollector
+from .net import SocketHolder as SocketHolder
 
 __all__ = [
     "BUILD_GIL",

@@ -20,6 +20,7 @@ from .errors import ConfigurationError, FatalError, PidFileError
 from .http import HTTP1Settings, HTTP2Settings
 from .importer import patch_pypath
 from .log import LogLevels, configure_logging, logger
+from .server import Server
 
 if TYPE_CHECKING:
     EnumChoice = click.Choice[str]
@@ -67,11 +68,11 @@ class OctalIntType(IntParamType):
 
 
 class EnumType(EnumChoice):
-    """A member of an enum, by its value in any case."""
+    """A member of an enum, by its value, in any case unless `case_sensitive`."""
 
-    def __init__(self, enum: type[Enum]) -> None:
+    def __init__(self, enum: type[Enum], case_sensitive: bool = False) -> None:
         self._enum = enum
-        super().__init__([str(member.value) for member in enum], case_sensitive=False)
+        super().__init__([str(member.value) for member in enum], case_sensitive=case_sensitive)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The member."""
@@ -83,6 +84,13 @@ class EnumType(EnumChoice):
 def option(*declarations: str, **attributes: Any) -> Callable[[Any], Any]:
     """`click.option` that shows its default and its environment name."""
     return click.option(*declarations, **{"show_envvar": True, "show_default": True, **attributes})
+
+
+def _pretty_print_default(value: Any) -> Any:
+    """The default as the help shows it; plugins make options of their own with it."""
+    if isinstance(value, bool):
+        return "enabled" if value else "disabled"
+    return str(value.value) if isinstance(value, Enum) else value
 
 
 def entrypoint() -> None:
@@ -102,11 +110,9 @@ def cli(app: str, threads: int | None, opt: bool, **values: Any) -> None:
     values["http2_settings"] = HTTP2Settings(**_taken(values, "http2_"))
     # The logging configuration may name modules of the working directory.
     patch_pypath(values["working_dir"])
-    # Late, so that tests and programs can put another one there.
-    from . import server
-
     try:
-        made = server.Server(app, **values)
+        # Looked up at the call: plugins put a class of their own into this module.
+        made = Server(app, **values)
         made.option_names = _flags()
         made.serve()
     except (ConfigurationError, PidFileError) as error:
@@ -178,10 +184,8 @@ def _all_options() -> Iterator[tuple[str, Option, Any]]:
 
 def _declare(name: str, one: Option, default: Any) -> click.Parameter:
     default_text: bool | str = one.default_text or True
-    if isinstance(default, bool):
-        default_text = "enabled" if default else "disabled"
-    elif isinstance(default, Enum):
-        default_text = str(default.value)
+    if isinstance(default, bool | Enum):
+        default_text = _pretty_print_default(default)
     return click.Option(
         [one.flags, name],
         default=() if one.is_multiple else default,

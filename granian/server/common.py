@@ -30,18 +30,21 @@ from ..title import set_title
 from ..worker.logfiles import keep_loggers
 from ..worker.spec import Loader, WorkerSpec
 from .compat import FormerNames
+from .overrides import Overridable
 from .surface import Surface
 
 
-class AbstractServer(Surface, FormerNames, ABC):
+class AbstractServer(Overridable, Surface, FormerNames, ABC):
     """Options as keywords of the constructor, see docs/settings.md; every option is also an attribute."""
 
     def __init__(self, target: str, *arguments: Any, **options: Any) -> None:
         FormerNames.__init__(self)
+        Overridable.__init__(self)
         self._supervisor: Supervisor | None = None
         # Before the configuration, which may have something to log.
         configure_logging(LogLevels.info)
         Surface.__init__(self, self._configure(target, arguments, options))
+        self._apply_ssl_context()
         self.pid: int | None = None
         # Names of options in errors, where they are not those of the constructor.
         self.option_names: dict[str, str] = {}
@@ -94,6 +97,7 @@ class AbstractServer(Surface, FormerNames, ABC):
     ) -> int:
         self.pid = os.getpid()
         self._check()
+        self._tell_overrides()
         if self.config.loop not in loops:
             raise ConfigurationError("loop", f"'{self.config.loop}' implementation not available.")
         loader = Loader(target_loader, wrap_loader) if target_loader is not None else None
@@ -156,7 +160,7 @@ class AbstractServer(Surface, FormerNames, ABC):
     def _serve(self, spawn_target: Callable[..., None] | None, loader: Loader | None, signals: SignalWatch) -> int:
         config = self.config
         # Before the application is loaded here: it may change the working directory.
-        addresses = addresses_of(config)
+        addresses = addresses_of(config, self._shared_descriptor())
         try:
             with signals.interrupting():
                 loader = self._make_loader(loader)
@@ -169,16 +173,16 @@ class AbstractServer(Surface, FormerNames, ABC):
         scheme = "https" if config.ssl_cert is not None else "http"
         try:
             title = self._set_title(listeners.urls(scheme))
-            plan = Plan(config, listeners, self._launcher(spawn_target), config.drain_timeout_effective, title, loader)
-            self._supervisor = Supervisor(plan, Hooks(self._load_environment, self._run_reload_hooks), signals)
+            launch = self._launch_by_method(self._launcher, spawn_target)
+            plan = Plan(config, listeners, launch, config.drain_timeout_effective, title, loader)
+            self._supervisor = Supervisor(plan, self._hooks(), signals)
 
             def before() -> None:
                 for line in listeners.announcements(scheme):
                     logger.info("%s", line)
 
-            code = self._supervisor.run(before, self._run_startup_hooks)
-            for hook in self.hooks_shutdown:
-                hook()
+            code = self._supervisor.run(before, lambda: self.startup(spawn_target, loader))
+            self.shutdown(code)
             return code
         finally:
             self._supervisor = None
@@ -187,9 +191,8 @@ class AbstractServer(Surface, FormerNames, ABC):
     def _load_environment(self) -> dict[str, str]:
         return self._load_env(self.config.env_files)
 
-    def _run_startup_hooks(self) -> None:
-        for hook in self.hooks_startup:
-            hook()
+    def _hooks(self) -> Hooks:
+        return Hooks(self._load_environment, self._run_reload_hooks, self._handle_interrupt, self._handle_hangup)
 
     def _run_reload_hooks(self) -> None:
         for hook in self.hooks_reload:
@@ -208,17 +211,19 @@ class AbstractServer(Surface, FormerNames, ABC):
         self._supervisor.interrupt(signum)
 
 
-def addresses_of(config: Config) -> list[Address]:
+def addresses_of(config: Config, shared: int | None = None) -> list[Address]:
     """The addresses: passed descriptors, else the socket file, else host and port; then `bind` and the redirect port.
+
+    `shared` is the descriptor of a socket that takes the place of all but the last two.
 
     A host and port that equal the default count as not given, even if they were: beside `bind` they are left out. To
     have both, name both in `bind`.
     """
     named = [Address.parse(text) for text in config.bind or ()]
-    found = [Address(Kind.FD, fd=fd) for fd in inherited_descriptors()]
-    if config.fd is not None:
+    found = [Address(Kind.FD, fd=fd) for fd in (inherited_descriptors() if shared is None else [shared])]
+    if config.fd is not None and shared is None:
         found.append(Address(Kind.FD, fd=config.fd))
-    if config.uds is not None:
+    if config.uds is not None and shared is None:
         found.append(Address.unix(config.uds))
     tcp = Address(Kind.TCP, host=config.address, port=config.port)
     is_default = (config.address, config.port) == (Config.address, Config.port)

@@ -39,6 +39,8 @@ class FormerNames:
     def __init__(self) -> None:
         self.interrupt_signal = False
         self.reload_signal = False
+        # `reload_signal` has asked for the next reload.
+        self.is_reload_flagged = False
         # Without effect: the supervisor plans replacements.
         self.lifetime_signal = False
         self.rss_signal = False
@@ -68,6 +70,7 @@ class FormerNames:
             self.stop()
         elif self.reload_signal:
             self.reload_signal = False
+            self.is_reload_flagged = True
             self.reload()
 
 

@@ -52,6 +52,8 @@ class MPServer(AbstractServer):
     def _check_passing(self, loader: Loader | None) -> None:
         """Refuses values that cannot be pickled, which workers that are not forked need."""
         values: dict[str, Any] = {field.name: getattr(self.config, field.name) for field in dataclasses.fields(Config)}
+        # Workers do not get it.
+        del values["reload_filter"]
         for name, value in {**values, "target_loader": loader}.items():
             try:
                 ForkingPickler.dumps(value)

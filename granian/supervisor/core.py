@@ -40,6 +40,9 @@ class Hooks:
     # Reads environment files again; gives what they set.
     load_environment: Callable[[], dict[str, str]]
     reload: Callable[[], None]
+    # Called with SIGINT and SIGTERM in place of `Supervisor.stop`, and with SIGHUP of `replace_workers`.
+    interrupted: Callable[[int], None] | None = None
+    hung_up: Callable[[], None] | None = None
 
 
 class Supervisor:
@@ -94,6 +97,12 @@ class Supervisor:
         logger.info("Shutting down granian")
         self.crew.stop()
 
+    def replace_workers(self) -> None:
+        """Replaces all workers. On the supervisor's own thread."""
+        if self._phase is Phase.RUNNING:
+            logger.info("HUP signal received, gracefully respawning workers..")
+            self._reload()
+
     def interrupt(self, signum: int) -> None:
         """Acts on the signal soon; from any thread."""
         self._signals.wake(signum)
@@ -121,7 +130,7 @@ class Supervisor:
 
     def _handle_signal(self, signum: int) -> None:
         if signum in (signal.SIGTERM, signal.SIGINT):
-            return self.stop()
+            return self.stop() if self._hooks.interrupted is None else self._hooks.interrupted(signum)
         match NAMES.get(signum):
             case "SIGUSR1":
                 reopen_log_files()
@@ -139,8 +148,7 @@ class Supervisor:
         """Acts on a signal that asks for other workers, while the service runs."""
         match name:
             case "SIGHUP":
-                logger.info("HUP signal received, gracefully respawning workers..")
-                self._reload()
+                (self._hooks.hung_up or self.replace_workers)()
             case "SIGTTIN":
                 self.crew.grow()
             case "SIGTTOU":

@@ -6,6 +6,7 @@ cannot start leaves the old worker serving and is tried again later and later.
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import time
 from collections import deque
@@ -257,7 +258,8 @@ class Crew:
         jitter = random.randint(0, config.max_requests_jitter or 0)
         spec = WorkerSpec(
             number=slot.number,
-            config=config,
+            # The supervisor's alone, and a class that cannot be pickled if a plugin has made it in a function.
+            config=dataclasses.replace(config, reload_filter=None) if config.reload_filter else config,
             drain_timeout=self._plan.drain_timeout,
             sockets=self._plan.listeners.sockets(slot.number - 1),
             roles=self._plan.listeners.roles(config.ssl_redirect_to_port),

@@ -23,6 +23,7 @@ class WorkerHandle(ABC):
         # The reason of a failed start, or of an end that nobody asked for.
         self.failure: str | None = None
         self.replaced = False
+        self._is_leaving = False
         # The worker has stopped accepting.
         self.is_draining = False
         self.ready_at: float | None = None
@@ -43,8 +44,22 @@ class WorkerHandle(ABC):
     def retire(self, replaced: bool) -> None:
         """Notes that the worker is to end; `replaced` if it has a successor."""
         self.replaced = replaced
+        self._is_leaving = True
         if replaced:
             self.send(Command.REPLACED)
+
+    @property
+    def interrupt_by_parent(self) -> bool:
+        """Whether it was asked to end; granian 2's name."""
+        return self._is_leaving
+
+    @property
+    @abstractmethod
+    def inner(self) -> Any:
+        """The process or thread itself; granian 2's name."""
+
+    def _watcher(self) -> None:  # noqa: B027
+        """Granian 2's function that waits for the end in a thread; here the supervisor waits, and nothing calls it."""
 
     @property
     @abstractmethod

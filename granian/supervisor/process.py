@@ -59,6 +59,10 @@ class ProcessHandle(WorkerHandle):
         keep_from_workers(self._sentinel)
 
     @property
+    def inner(self) -> BaseProcess:
+        return self._process
+
+    @property
     def pid(self) -> int:
         return int(self._process.pid or 0)
 

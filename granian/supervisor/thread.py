@@ -30,6 +30,10 @@ class ThreadHandle(WorkerHandle):
         self._thread.start()
 
     @property
+    def inner(self) -> threading.Thread:
+        return self._thread
+
+    @property
     def pid(self) -> int:
         return os.getpid()
 

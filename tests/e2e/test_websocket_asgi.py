@@ -192,7 +192,24 @@ def test_illegal_close_code(app, code):
     mark = app.mark()
     with open_websocket(app, "/", script("await accept()", f"await close(code={code})")) as websocket:
         assert websocket.closed() == (1000, "")
-    assert app.note("script", mark)[1] == f"ValueError: invalid close code {code}"
+    assert app.note("script", mark) == ["ok", "ok"]
+
+
+@pytest.mark.parametrize("code", [1006, 1000, 4003, -1, 10**30])
+def test_any_code_refuses_before_accept(app, code):
+    mark = app.mark()
+    assert handshake(app, "await receive()", f"await close(code={code})").status == 403
+    assert app.note("script", mark)[1] == "ok"
+
+
+def test_replaced_close_code_is_told_once(server, loop):
+    """Frameworks close each websocket with such a code: the log has it once, and then at debug level."""
+    own = server("ws_asgi:app", "asginl", loop=loop, fresh=True)
+    for code in (1006, 1005):
+        with open_websocket(own, "/", script("await accept()", f"await close(code={code})")) as websocket:
+            assert websocket.closed() == (1000, "")
+    own.wait_line("WARNING.*closed with 1006, which is no close code")
+    assert "closed with 1005" not in own.log()
 
 
 def test_close_with_code_and_long_reason(app):

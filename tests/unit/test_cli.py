@@ -26,7 +26,7 @@ class Run:
         self.made = None
         self.error = None
         self.folder = tmp_path
-        monkeypatch.setattr("granian.server.Server", self._make)
+        monkeypatch.setattr("granian.cli.Server", self._make)
         monkeypatch.setattr("granian.cli.patch_pypath", lambda folder: None)
         monkeypatch.chdir(tmp_path)
 

@@ -161,6 +161,16 @@ impl Calls {
         self.say(py, "warning", message);
     }
 
+    /// Says something that may be said for every request: at level WARNING once, at DEBUG from then on.
+    pub(crate) fn explain(&self, py: Python<'_>, told: &AtomicBool, message: &str) {
+        let level = if told.swap(true, Ordering::Relaxed) {
+            "debug"
+        } else {
+            "warning"
+        };
+        self.say(py, level, message);
+    }
+
     fn say(&self, py: Python<'_>, level: &str, message: &str) {
         let said = py.import("granian.log").and_then(|log| {
             // A path, or what a peer has sent, may be part of it.

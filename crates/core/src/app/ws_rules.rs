@@ -3,10 +3,10 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use granian_proto::ws::{fitting, is_sendable};
-use pyo3::exceptions::{PyTypeError, PyValueError};
+use granian_proto::ws::{code, fitting, is_sendable};
+use pyo3::exceptions::PyTypeError;
 use pyo3::prelude::*;
-use pyo3::types::PyString;
+use pyo3::types::{PyInt, PyString};
 
 use super::calls::Calls;
 
@@ -20,18 +20,39 @@ pub(crate) fn is_own(name: &[u8]) -> bool {
     own.iter().any(|own| name.eq_ignore_ascii_case(own))
 }
 
-/// A code that may stand in a Close frame.
+/// The code that an application closes with, whether or not it may stand in a Close frame.
 ///
 /// # Errors
-/// `ValueError` for others, `TypeError` for what is no integer.
-pub(crate) fn close_code(code: &Bound<'_, PyAny>) -> PyResult<u16> {
-    let number: i64 = code
-        .extract()
+/// `TypeError` for what is no integer.
+pub(crate) fn close_code(code: &Bound<'_, PyAny>) -> PyResult<i64> {
+    let code = code
+        .cast::<PyInt>()
         .map_err(|_| PyTypeError::new_err("a close code is an int"))?;
-    u16::try_from(number)
-        .ok()
-        .filter(|code| is_sendable(*code))
-        .ok_or_else(|| PyValueError::new_err(format!("invalid close code {number}")))
+    // A number beyond 64 bits is no close code either.
+    Ok(code.extract().unwrap_or(i64::MAX))
+}
+
+/// The code for the Close frame: `code`, or 1000 for one that may not stand in a frame. Frameworks close with 1006 or
+/// with the status of a response, so that an exception would end a connection that was to end anyway.
+pub(crate) fn sendable(py: Python<'_>, calls: &Calls, code: i64) -> u16 {
+    let fits = u16::try_from(code).ok().filter(|code| is_sendable(*code));
+    fits.unwrap_or_else(|| {
+        calls.explain(
+            py,
+            &TOLD,
+            &format!(
+                "A websocket was closed with {code}, which is no close code: the client gets 1000"
+            ),
+        );
+        code::NORMAL
+    })
+}
+
+/// The status that refuses a handshake: `status`, or 403 for what is no status of a response, such as a close code.
+pub(crate) fn refusal(status: i64) -> u16 {
+    let fits = u16::try_from(status).ok();
+    fits.filter(|status| (200..=999).contains(status))
+        .unwrap_or(FORBIDDEN)
 }
 
 /// As much of a reason as fits into a Close frame.
@@ -51,3 +72,8 @@ pub(crate) fn warn_of_own(calls: &Calls, name: &[u8]) {
     );
     Python::attach(|py| calls.warn(py, &message));
 }
+
+/// The status of a refused handshake.
+pub(crate) const FORBIDDEN: u16 = 403;
+/// This process has explained its close codes.
+static TOLD: AtomicBool = AtomicBool::new(false);

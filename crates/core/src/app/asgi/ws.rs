@@ -16,7 +16,7 @@ use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::response::{OrderError, Progress};
 use crate::app::room::Room;
-use crate::app::ws_rules::{is_own, warn_of_own};
+use crate::app::ws_rules::{FORBIDDEN, is_own, sendable, warn_of_own};
 use crate::python::{EventLoop, enter};
 use granian_net::exchange::messages::{Ended, Message, Opening, Sent};
 use granian_net::exchange::room::HasRoom;
@@ -81,7 +81,7 @@ impl WebSocket {
             }
             return done(py);
         }
-        session.handle(command)?;
+        session.handle(py, command)?;
         if session.call.is_upgraded() || session.call.exchange.has_room() {
             return done(py);
         }
@@ -100,7 +100,7 @@ impl Session {
         Err(flow_error("Connection not accepted"))
     }
 
-    fn handle(&self, command: Command) -> PyResult<()> {
+    fn handle(&self, py: Python<'_>, command: Command) -> PyResult<()> {
         let messages = &self.opening.messages;
         match command {
             Command::Send(_) => Ok(()),
@@ -110,9 +110,9 @@ impl Session {
             } => self.accept(subprotocol.as_deref(), headers),
             Command::Close { code, reason } => {
                 if self.call.is_upgraded() {
-                    messages.close(code, reason);
+                    messages.close(sendable(py, &self.call.calls, code), reason);
                 } else if self.call.progress() == Progress::Nothing {
-                    self.call.plain(403, "");
+                    self.call.plain(FORBIDDEN, "");
                 }
                 Ok(())
             }

@@ -24,7 +24,7 @@ pub(crate) enum Command {
         headers: Vec<(Vec<u8>, Vec<u8>)>,
     },
     /// `websocket.close`
-    Close { code: u16, reason: Bytes },
+    Close { code: i64, reason: Bytes },
     /// `websocket.http.response.start`
     DenialStart(ResponseHead),
     /// `websocket.http.response.body`
@@ -94,7 +94,7 @@ fn close(message: &Bound<'_, PyDict>) -> PyResult<Command> {
     let py = message.py();
     let code = match given(message, intern!(py, "code"))? {
         Some(code) => close_code(&code)?,
-        None => code::NORMAL,
+        None => i64::from(code::NORMAL),
     };
     let reason = match given(message, intern!(py, "reason"))? {
         Some(reason) => close_reason(reason.cast()?)?,

@@ -18,7 +18,9 @@ use crate::app::fields;
 use crate::app::payload::{bytes_of, text_of};
 use crate::app::response::Progress;
 use crate::app::room::Room;
-use crate::app::ws_rules::{close_code, close_reason, is_own, warn_of_own};
+use crate::app::ws_rules::{
+    FORBIDDEN, close_code, close_reason, is_own, refusal, sendable, warn_of_own,
+};
 use crate::python::{EventLoop, enter};
 use granian_net::exchange::messages::{Ended, EndedBy, Message as Payload, Opening, Sent};
 use granian_net::exchange::room::HasRoom;
@@ -99,11 +101,12 @@ impl WebSocket {
         let call = &self.session.call;
         let _entry = enter();
         if call.is_upgraded() {
-            let code = status.map_or(Ok(code::NORMAL), close_code)?;
+            let code = status.map_or(Ok(i64::from(code::NORMAL)), close_code)?;
+            let code = sendable(py, &call.calls, code);
             let reason = reason.map_or_else(|| Ok(Bytes::new()), close_reason)?;
             self.session.opening.messages.close(code, reason);
         } else if call.progress() == Progress::Nothing {
-            let status = status.map_or(Ok(FORBIDDEN), |status| status.extract())?;
+            let status = status.map_or(Ok(FORBIDDEN), |status| close_code(status).map(refusal))?;
             let head = ResponseHead::new(status).map_err(fields::head_error)?;
             // There is no answer yet, so a response is in order.
             let _ = call.whole(head, Bytes::new());
@@ -292,5 +295,3 @@ impl Drop for Receive {
         self.release();
     }
 }
-
-const FORBIDDEN: u16 = 403;
