@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ConfigurationError
+from .interfaces.fit import check_factory
+from .near import near_attributes, near_modules
 
 DEFAULT_ATTRIBUTE = "app"
 
@@ -28,13 +30,18 @@ def load_target(target: str, wd: Path | str | None = None, factory: bool = False
         return app
     loop = asyncio.new_event_loop()
     try:
-        return finish_factory(app, loop)
+        return finish_factory(app, loop, target)
     finally:
         loop.close()
 
 
-def finish_factory(factory: Any, loop: asyncio.AbstractEventLoop) -> Any:
-    """The application that the factory makes. An asynchronous factory is awaited on the loop, which must not run."""
+def finish_factory(factory: Any, loop: asyncio.AbstractEventLoop, target: str = "the target") -> Any:
+    """The application that the factory makes. An asynchronous factory is awaited on the loop, which must not run.
+
+    # Errors
+    `FatalError` if it is no factory.
+    """
+    check_factory(factory, target)
     made = factory()
     return loop.run_until_complete(_awaited(made)) if inspect.isawaitable(made) else made
 
@@ -45,13 +52,18 @@ def find_target(target: str, wd: Path | str | None = None) -> Any:
     path, attribute = get_import_components(target)
     if not path:
         raise ValueError(f"The target {target!r} names no module; give it as 'module:attribute'.")
-    module = load_module(prepare_import(path, search))
+    name = prepare_import(path, search)
+    module = load_module(name, raise_on_failure=False)
+    if module is None:
+        raise RuntimeError(f"Could not import '{name}'.{near_modules(name, attribute, search)}")
     found: Any = module
-    for name in (attribute or DEFAULT_ATTRIBUTE).split("."):
+    for part in (attribute or DEFAULT_ATTRIBUTE).split("."):
         try:
-            found = getattr(found, name)
+            found = getattr(found, part)
         except AttributeError:
-            raise AttributeError(f"The module {path!r} has no attribute {attribute or DEFAULT_ATTRIBUTE!r}.") from None
+            wanted = attribute or DEFAULT_ATTRIBUTE
+            hint = near_attributes(path, found, part) if wanted == part else ""
+            raise AttributeError(f"The module {path!r} has no attribute {wanted!r}.{hint}") from None
     return found
 
 

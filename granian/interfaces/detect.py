@@ -21,7 +21,7 @@ def detect(app: Any) -> Interfaces:
 
 
 def _find(app: Any, depth: int = 0) -> Interfaces | None:
-    found = _by_attribute(app) or _by_framework(app) or _by_signature(app)
+    found = _by_attribute(app) or by_framework(app) or _by_signature(app)
     if found is None and depth < WRAPPERS:
         return next(filter(None, (_find(inner, depth + 1) for inner in _wrapped_by(app))), None)
     return found
@@ -43,7 +43,8 @@ def _by_attribute(app: Any) -> Interfaces | None:
     return Interfaces.RSGI if hasattr(app, "__rsgi__") else None
 
 
-def _by_framework(app: Any) -> Interfaces | None:
+def by_framework(app: Any) -> Interfaces | None:
+    """The interface of the framework that the application is an object of."""
     for kind in type(app).__mro__:
         package = kind.__module__.partition(".")[0]
         found = FRAMEWORKS.get((package, kind.__name__))
@@ -54,17 +55,17 @@ def _by_framework(app: Any) -> Interfaces | None:
 
 
 def _by_signature(app: Any) -> Interfaces | None:
-    function = _function_of(app)
+    function = function_of(app)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return None
     names = [item.name for item in parameters if item.kind in POSITIONAL and item.default is item.empty]
-    is_async = _is_async(function)
+    makes_coroutine = is_async(function)
     match len(names):
-        case 3 if is_async or names == ["scope", "receive", "send"]:
+        case 3 if makes_coroutine or names == ["scope", "receive", "send"]:
             return Interfaces.ASGI
-        case 2 if is_async:
+        case 2 if makes_coroutine:
             return Interfaces.RSGI
         case 2 if names == ["scope", "proto"] or names == ["scope", "protocol"]:
             return Interfaces.RSGI
@@ -73,15 +74,16 @@ def _by_signature(app: Any) -> Interfaces | None:
     return None
 
 
-def _function_of(app: Any) -> Callable[..., Any]:
+def function_of(app: Any) -> Callable[..., Any]:
     """The function behind the application: its own, or `__call__` of an instance."""
-    # A partial has a signature of its own; `_is_async` looks at its function.
+    # A partial has a signature of its own; `is_async` looks at its function.
     direct = isinstance(app, functools.partial) or inspect.isroutine(app) or inspect.isclass(app)
     function: Callable[..., Any] = app if direct or not callable(app) else app.__call__
     return function
 
 
-def _is_async(function: Any) -> bool:
+def is_async(function: Any) -> bool:
+    """Whether to call it gives a coroutine."""
     while isinstance(function, functools.partial):
         function = function.func
     if not inspect.isroutine(function) and not inspect.isclass(function):

@@ -21,6 +21,7 @@ from ..constants import Interfaces
 from ..importer import find_target, finish_factory
 from ..interfaces import Lifespan, LifespanProtocol, lifespan_of
 from ..interfaces.detect import detect
+from ..interfaces.fit import check_fit
 from ..log import logger
 from ..start_errors import describe
 from ..tasks import cancel_all, others, resolve, taken, when_done
@@ -114,6 +115,7 @@ class WorkerLife:
         app = self._find_app(loop)
         keep_loggers()
         interface = detect(app) if config.interface == Interfaces.AUTO else Interfaces(config.interface)
+        check_fit(app, interface, config.target)
         self._lifespan = lifespan_of(app, interface)
         self._pipe.watch(loop, self._handle_commands)
         self.on_loaded()
@@ -131,7 +133,7 @@ class WorkerLife:
         if self.spec.loader is not None:
             return self.spec.loader.load(config.target)
         app = find_target(config.target, config.working_dir)
-        return finish_factory(app, loop) if config.factory else app
+        return finish_factory(app, loop, config.target) if config.factory else app
 
     def _adopt(self, position: int, descriptor: int | None) -> None:
         """Accepts on a socket whose own worker is gone."""

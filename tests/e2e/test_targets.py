@@ -30,6 +30,9 @@ def project(tmp_path: Path) -> Path:
     for path in ("main.py", "folder/plain.py", "package/__init__.py", "package/module.py", "package/sub/__init__.py"):
         (tmp_path / path).parent.mkdir(exist_ok=True)
         (tmp_path / path).write_text(APP)
+    (tmp_path / "shop").mkdir()
+    (tmp_path / "shop/__init__.py").write_text("")
+    (tmp_path / "shop/wsgi.py").write_text("def application(environ, start_response): ...")
     (tmp_path / "broken.py").write_text("import nonsense_that_is_not_there\n")
     (tmp_path / "wrong.py").write_text("def\n")
     (tmp_path / "raises.py").write_text("raise ValueError('at import')\n")
@@ -70,6 +73,30 @@ def test_factory(server, project):
 def test_working_dir(server, project):
     own = server("plain:app", "asginl", "--working-dir", f"{project}/folder", fresh=True, cwd=project)
     assert own.get("/").text == "plain"
+
+
+MISTAKES = {
+    ("shop.wsgi",): "The module 'shop.wsgi' has no attribute 'app'. Did you mean 'shop.wsgi:application'?",
+    ("shop/wsgi.py:ap",): "The module 'shop/wsgi.py' has no attribute 'ap'. Did you mean 'shop/wsgi.py:application'?",
+    ("main:helo",): "The module 'main' has no attribute 'helo'. Did you mean 'main:app'?",
+    ("main.hello",): "Could not import 'main.hello'. Did you mean 'main:hello'?",
+    ("mian:hello",): "Could not import 'mian'. Did you mean 'main:hello'?",
+    ("main:make",): "main:make takes no arguments, as a factory does: add --factory to serve what it makes",
+    ("main:app", "--factory"): "main:app takes (scope, receive, send): a factory takes nothing, so leave --factory out",
+    ("main:Holder",): "main:Holder is a class: name an application made of it, or add --factory to have one made",
+    ("main:app", "--interface", "wsgi"): "main:app speaks ASGI and not WSGI: use --interface asgi",
+    ("main:__name__",): "main:__name__ is an object of type str, which is no application: it cannot be called",
+}
+
+
+@pytest.mark.parametrize("arguments", MISTAKES, ids=" ".join)
+def test_mistakes_are_told_in_one_line(launch, project, arguments):
+    target, *options = arguments
+    failing = launch(target, None if "--interface" in options else "asginl", *options, cwd=project)
+    assert failing.wait_exit(20) == 1
+    (line,) = [line for line in failing.lines() if "ERROR" in line]
+    assert line.endswith(MISTAKES[arguments])
+    assert "Traceback" not in failing.log()
 
 
 FAILURES = {
