@@ -12,11 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from click.core import ParameterSource
 
 from ._granian import __version__
 from .config import Config, Option, kinds, options_of, protocol_options
 from .config.kinds import Presence
 from .errors import ConfigurationError, FatalError, PidFileError
+from .hints import HintingCommand, unknown_variables
 from .http import HTTP1Settings, HTTP2Settings
 from .importer import patch_pypath
 from .log import LogLevels, configure_logging, logger
@@ -98,11 +100,12 @@ def entrypoint() -> None:
     cli()
 
 
-@click.command(help="APP  Application target to serve, as in module:attribute.  [required]")
+@click.command(cls=HintingCommand, help="APP  Application target to serve, as in module:attribute.  [required]")
 @click.argument("app", required=True)
 @click.version_option(__version__, prog_name="granian", message="%(prog)s %(version)s")
 def cli(app: str, threads: int | None, opt: bool, **values: Any) -> None:
     """Serves APP until it is told to stop."""
+    names = _names(click.get_current_context())
     _forget_secrets()
     if threads is not None:
         values["runtime_threads"] = threads
@@ -113,17 +116,19 @@ def cli(app: str, threads: int | None, opt: bool, **values: Any) -> None:
     try:
         # Looked up at the call: plugins put a class of their own into this module.
         made = Server(app, **values)
-        made.option_names = _flags()
+        made.option_names = names
+        for line in unknown_variables([one.environment for _, one, _ in _all_options()]):
+            logger.warning("%s", line)
         made.serve()
     except (ConfigurationError, PidFileError) as error:
-        _complain(error)
+        _complain(error, names)
         sys.exit(1)
     except FatalError:
         # The log has the error already.
         sys.exit(1)
 
 
-def _complain(error: FatalError) -> None:
+def _complain(error: FatalError, names: dict[str, str]) -> None:
     """Logs an error in one line, if nothing has logged it yet; with `--no-log` too."""
     if error.is_logged and logger.isEnabledFor(logging.ERROR):
         return
@@ -131,7 +136,7 @@ def _complain(error: FatalError) -> None:
     if isinstance(error, ConfigurationError):
         if error.message is None:
             return
-        message = f"{_flags().get(error.option, error.option)}: {error.message}"
+        message = f"{names.get(error.option, error.option)}: {error.message}"
     if not logger.handlers or not logger.isEnabledFor(logging.ERROR):
         configure_logging(LogLevels.error)
     logger.error("%s", message)
@@ -144,9 +149,13 @@ def _forget_secrets() -> None:
             os.environ.pop(one.environment, None)
 
 
-def _flags() -> dict[str, str]:
-    """The flag of each option, by its name in the constructor."""
-    return {name: one.flag for name, one, _ in options_of(Config)}
+def _names(context: click.Context) -> dict[str, str]:
+    """The name of each option as it was given, by its name in the constructor: the variable's, or else the flag."""
+
+    def is_variable(name: str) -> bool:
+        return context.get_parameter_source(name) is ParameterSource.ENVIRONMENT
+
+    return {name: one.environment if is_variable(name) else one.flag for name, one, _ in options_of(Config)}
 
 
 def _taken(values: dict[str, Any], prefix: str) -> dict[str, Any]:

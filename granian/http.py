@@ -35,7 +35,7 @@ class HTTP2Settings:
     keep_alive_timeout: seconds, from 1, default 20. The time for the answer to a ping.
     max_concurrent_streams: 1 to 2**32 - 1, default 200. Requests at once on a connection.
     max_frame_size: bytes, 2**14 to 2**24 - 1, default 16 KiB. The largest frame to receive.
-    max_headers_size: bytes, from 1, default 16 MiB, which counts as 64 KiB. The largest decoded header section.
+    max_headers_size: bytes, 1 to 2**32 - 1, default 64 KiB. The largest decoded header section.
     max_send_buffer_size: bytes, from 1, default 400 KiB. Bytes of one response that wait in the codec.
 
     A value that is out of range is a `ConfigurationError` of the server that gets the settings.
@@ -48,5 +48,5 @@ class HTTP2Settings:
     keep_alive_timeout: int = 20
     max_concurrent_streams: int = 200
     max_frame_size: int = 1024 * 16
-    max_headers_size: int = 16 * 1024 * 1024
+    max_headers_size: int = 64 * 1024
     max_send_buffer_size: int = 1024 * 400

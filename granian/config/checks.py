@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _imports
 from .._granian import check_tls
 from ..constants import Interfaces, TaskImpl
 from ..errors import ConfigurationError
+from ..hints import hint_of_keyword
 from ..log import LogLevels, log_levels_map, log_request_builder, logger
 from ..mechanisms import disabled
-from .protocols import converted_settings
+from .fields import Option, options_of
+from .protocols import converted_settings, settings_options
 from .tls import TlsOptions, absolute_pair
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def checked(kind: type[AnyConfig], values: dict[str, Any]) -> AnyConfig:
     """
     fields = {field.name: field for field in dataclasses.fields(kind)}
     if unknown := values.keys() - fields.keys():
-        raise TypeError(f"there is no option {', '.join(sorted(unknown))}")
+        raise TypeError(" ".join(_no_option(name, kind) for name in sorted(unknown)))
     given = {name: value for name, value in values.items() if value is not None or name == "target"}
     config = kind(**{name: _convert(fields[name], value) for name, value in given.items()})
     for check in CHECKS:
@@ -119,7 +121,8 @@ def _check_extras(config: Config) -> None:
 
 def _check_target(config: Config) -> None:
     if not isinstance(config.target, str) or not config.target:
-        raise ConfigurationError("target", "the application to serve is missing, give it as MODULE:ATTRIBUTE")
+        reason = "the application to serve is missing" if not config.target else "each worker imports the application"
+        raise ConfigurationError("target", f"{reason}: give it as 'module:attribute'")
 
 
 def _check_access_log(config: Config) -> None:
@@ -140,10 +143,31 @@ def _remark(config: Config) -> None:
         say(LogLevels.warning, "%d workers are more than the %d CPUs of this machine", config.workers, cores)
     if config.task_impl == TaskImpl.rust:
         say(LogLevels.warning, "--task-impl is without effect: tasks are asyncio's")
+    for flag, reason in _idle_options(config):
+        say(LogLevels.info, "%s is without effect: %s", flag, reason)
     if config.reload:
         for name in ("workers_lifetime", "workers_max_rss"):
             if getattr(config, name) is not None:
                 say(LogLevels.info, "--%s is without effect with --reload", name.replace("_", "-"))
+
+
+def _no_option(name: str, kind: type[Config]) -> str:
+    known = [field.name for field in dataclasses.fields(kind) if field.init]
+    keywords = {option.flag: keyword for keyword, option, _ in options_of(kind)}
+    return f"There is no option {name!r}.{hint_of_keyword(name, known, keywords)}"
+
+
+def _idle_options(config: Config) -> Iterator[tuple[str, str]]:
+    """Options that were given and have no effect, with the reason; one that equals its default may have been given."""
+    groups: list[tuple[Any, Iterator[tuple[str, Option, Any]]]] = [
+        (config, options_of(type(config))),
+        (config.http1_settings, settings_options(config.http1_settings)),
+        (config.http2_settings, settings_options(config.http2_settings)),
+    ]
+    for values, options in groups:
+        for name, option, default in options:
+            if option.idleness is not None and getattr(values, name) != default and name != "task_impl":
+                yield option.flag, option.idleness
 
 
 CHECKS: tuple[Callable[[Config], None], ...] = (

@@ -31,6 +31,11 @@ class Option:
         return f"GRANIAN_{self.env or self.flag.removeprefix('--').replace('-', '_').upper()}"
 
     @property
+    def idleness(self) -> str | None:
+        """The rest of the help of an option that has no effect."""
+        return self.help.removeprefix(IDLE) if self.help.startswith(IDLE) else None
+
+    @property
     def flags(self) -> str:
         """The declaration for click."""
         return f"{self.flag}/--no-{self.flag.removeprefix('--')}" if isinstance(self.kind, Flag) else self.flag
@@ -66,3 +71,6 @@ def options_of(config: type[Any]) -> Iterator[tuple[str, Option, Any]]:
 
 def _is_sequence(value: Any) -> bool:
     return isinstance(value, Iterable) and not isinstance(value, str | bytes)
+
+
+IDLE = "Without effect: "

@@ -55,11 +55,6 @@ class Http2Options:
             keep_alive_timeout=duration(settings.keep_alive_timeout),
             max_concurrent_streams=settings.max_concurrent_streams,
             max_frame_size=settings.max_frame_size,
-            max_headers_size=max_headers_size(settings.max_headers_size),
+            max_headers_size=min(settings.max_headers_size, 2**32 - 1),
             max_send_buffer_size=settings.max_send_buffer_size,
         )
-
-
-def max_headers_size(configured: int) -> int:
-    """The bound for decoded header sections. The default of 16 MiB, from granian 2, counts as 64 KiB."""
-    return 65_536 if configured == HTTP2Settings().max_headers_size else min(configured, 2**32 - 1)

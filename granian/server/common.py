@@ -99,7 +99,8 @@ class AbstractServer(Overridable, Surface, FormerNames, ABC):
         self._check()
         self._tell_overrides()
         if self.config.loop not in loops:
-            raise ConfigurationError("loop", f"'{self.config.loop}' implementation not available.")
+            extra = f": pip install 'granian[{self.config.loop}]'" if self.config.loop in EXTRAS else "."
+            raise ConfigurationError("loop", f"'{self.config.loop}' implementation not available{extra}")
         loader = Loader(target_loader, wrap_loader) if target_loader is not None else None
         logger.info("Starting granian (main PID: %d)", self.pid)
         pid_file = PidFile(Path(self.config.pid_file)) if self.config.pid_file is not None else None
@@ -236,5 +237,7 @@ def addresses_of(config: Config, shared: int | None = None) -> list[Address]:
 
 
 NEWLINE = "\n"
+# Event loops that are extras of this package.
+EXTRAS = ("rloop", "uvloop")
 # Granian 2's name of what the supervisor holds in its hands.
 AbstractWorker = WorkerHandle

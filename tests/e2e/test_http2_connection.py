@@ -51,6 +51,15 @@ def test_settings(server: ServerFactory) -> None:
         assert wire.h2.outbound_flow_control_window == 200_000
 
 
+@pytest.mark.parametrize("size", [16 * 1024 * 1024, 300_000, 65_536])
+def test_size_of_header_sections_is_the_one_given(server: ServerFactory, size: int) -> None:
+    with H2Wire(server(APP, "asgi", "--http2-max-headers-size", str(size)).address) as wire:
+        wire.request("GET", "/")
+        assert wire.h2.remote_settings.max_header_list_size == size
+        large = [(f"x-{number}", "v" * 10_000) for number in range(7)]
+        assert wire.request("GET", "/", *large).status == (200 if size > 80_000 else 431)
+
+
 def test_adaptive_windows_grow(server: ServerFactory) -> None:
     options = ["--http2-adaptive-window", "--http2-initial-stream-window-size", "20000"]
     with H2Wire(server(APP, "asgi", *options).address) as wire:

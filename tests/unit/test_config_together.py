@@ -177,6 +177,8 @@ def test_worker_options_by_group():
     options = worker_options(config(http2_settings=settings), Interfaces.ASGI)
     assert options.http2.keep_alive_interval == 1.5 * second
     assert options.http2.max_headers_size == 2**32 - 1
+    settings = HTTP2Settings(max_headers_size=16 * 1024 * 1024)
+    assert worker_options(config(http2_settings=settings), Interfaces.ASGI).http2.max_headers_size == 16 * 1024 * 1024
 
 
 @pytest.mark.parametrize("seconds", [1e300, float("inf"), float("nan")])

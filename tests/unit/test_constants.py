@@ -39,7 +39,7 @@ def test_http_settings():
         keep_alive_timeout=20,
         max_concurrent_streams=200,
         max_frame_size=16384,
-        max_headers_size=16777216,
+        max_headers_size=65536,
         max_send_buffer_size=409600,
     )
 

@@ -1,0 +1,127 @@
+"""Hints for names that this server does not know: options of other servers, and variables and keywords with a slip."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Collection, Iterable, Iterator
+
+import click
+
+from .near import did_you_mean, near
+
+
+class HintingCommand(click.Command):
+    """A command whose error for an unknown option says what it is called here."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            hint = hint_of(error.option_name)
+            if hint is None:
+                raise
+            raise click.UsageError(f"No such option: {error.option_name} (here: {hint})", ctx) from None
+
+
+def hint_of(flag: str) -> str | None:
+    """The name or the way that stands here for an option of uvicorn, gunicorn or hypercorn."""
+    return FOREIGN.get(flag.replace("--no-", "--")) or FOREIGN.get(flag)
+
+
+def hint_of_keyword(name: str, known: Iterable[str], keywords: dict[str, str]) -> str:
+    """The hint for an unknown keyword of a constructor; `keywords` has those of all flags."""
+    flag = f"--{name.replace('_', '-')}"
+    if flag in keywords:
+        return f" It is '{keywords[flag]}' in Python code."
+    foreign = FOREIGN.get(flag)
+    if foreign is None:
+        return did_you_mean(name, known)
+    words = [repr(keywords[word]) if word in keywords else word for word in foreign.split()]
+    return f" Here it is {' '.join(words)}."
+
+
+def unknown_variables(known: Collection[str]) -> Iterator[str]:
+    """A line for each variable of the environment that looks like an option and is none."""
+    names = {*known, *OTHERS}
+    for name in sorted(os.environ):
+        if name.startswith(PREFIX) and name not in names and not _OF_KUBERNETES.fullmatch(name):
+            rest = name.removeprefix(PREFIX)
+            hint = hint_of(f"--{rest.replace('_', '-').lower()}")
+            # Without the prefix, which would make all of them near.
+            nearest = near(rest, (item.removeprefix(PREFIX) for item in known))
+            if hint is None and nearest is not None:
+                hint = f"{PREFIX}{nearest}, perhaps"
+            yield f"{name} is no option.{f' Here it is {hint}.' if hint else ''}"
+
+
+PREFIX = "GRANIAN_"
+# Variables that are no options: those of the server itself, and what builds of images set.
+OTHERS = ("GRANIAN_DISABLE", "GRANIAN_VERSION", "GRANIAN_APP")
+# Kubernetes tells containers the addresses of a service that is called granian.
+_OF_KUBERNETES = re.compile(r"GRANIAN_(.*_)?SERVICE_.*|GRANIAN_PORT_\d+_.*")
+PROXIES = "granian.utils.proxies, which wraps the application"
+IDLE = "--http1-header-read-timeout, in milliseconds"
+FOREIGN = {
+    # uvicorn
+    "--app-dir": "--working-dir",
+    "--env-file": "--env-files",
+    "--forwarded-allow-ips": PROXIES,
+    "--h11-max-incomplete-event-size": "--http1-buffer-size",
+    "--limit-concurrency": "--backpressure",
+    "--limit-max-requests": "--max-requests",
+    "--limit-max-requests-jitter": "--max-requests-jitter",
+    "--proxy-headers": PROXIES,
+    "--reload-delay": "--reload-tick, in milliseconds",
+    "--reload-dir": "--reload-paths",
+    "--reload-exclude": "--reload-ignore-patterns",
+    "--reload-include": "all files of --reload-paths count",
+    "--root-path": "--url-path-prefix",
+    "--ssl-ca-certs": "--ssl-ca",
+    "--ssl-cert-reqs": "--ssl-client-verify",
+    "--ssl-certfile": "--ssl-certificate",
+    "--ssl-version": "--ssl-protocol-min",
+    "--lifespan": "--interface asginl for an application without",
+    "--timeout-graceful-shutdown": "--drain-timeout",
+    "--timeout-keep-alive": IDLE,
+    "--timeout-worker-healthcheck": "--hang-timeout",
+    "--ws-max-queue": "--ws-queue-size, in bytes",
+    "--ws-per-message-deflate": "--ws-deflate",
+    # gunicorn
+    "-b": "--bind",
+    "-c": "options of the command line or GRANIAN_* variables",
+    "-e": "--env-files",
+    "-k": "--interface",
+    "-n": "--process-name",
+    "-p": "--pid-file, or --port",
+    "-t": "--hang-timeout",
+    "-w": "--workers",
+    "--access-logfile": "--access-log, with a file in --log-config",
+    "--access-logformat": "--access-log-fmt",
+    "--ca-certs": "--ssl-ca",
+    "--certfile": "--ssl-certificate",
+    "--chdir": "--working-dir",
+    "--daemon": "a service manager such as systemd",
+    "--env": "--env-files",
+    "--error-logfile": "--log-config",
+    "--graceful-timeout": "--drain-timeout",
+    "--keep-alive": IDLE,
+    "--keyfile": "--ssl-keyfile",
+    "--limit-request-field_size": "--http1-buffer-size",
+    "--limit-request-line": "--http1-buffer-size",
+    "--log-file": "--log-config",
+    "--name": "--process-name",
+    "--pid": "--pid-file",
+    "--preload-app": "--preload",
+    "--pythonpath": "--working-dir",
+    "--statsd-host": "--metrics",
+    "--timeout": "--hang-timeout",
+    "--umask": "--uds-permissions",
+    "--worker-class": "--interface",
+    "--worker-connections": "--backpressure",
+    # hypercorn
+    "--insecure-bind": "--ssl-redirect-port",
+    "--keep-alive-timeout": IDLE,
+    "--websocket-ping-interval": "--ws-ping-interval",
+    "--worker-connection-limit": "--backpressure",
+}

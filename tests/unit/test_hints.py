@@ -1,0 +1,103 @@
+"""Hints: options of other servers, variables with a slip, unknown keywords, options without effect."""
+
+from __future__ import annotations
+
+import pytest
+from click.testing import CliRunner
+
+from granian import Granian, cli, loops
+from granian.config import Config, options_of
+from granian.config.protocols import protocol_options
+from granian.errors import ConfigurationError
+from granian.hints import FOREIGN, unknown_variables
+
+KNOWN = [*(option for _, option, _ in options_of(Config)), *(option for _, option, _ in protocol_options())]
+VARIABLES = [option.environment for option in KNOWN]
+
+
+def test_hints_name_options_that_there_are_and_no_own_ones():
+    flags = {option.flag for option in KNOWN}
+    assert [flag for flag in FOREIGN if flag in flags] == []
+    named = [word.rstrip(",") for text in FOREIGN.values() for word in text.split() if word.startswith("--")]
+    assert [flag for flag in named if flag not in flags] == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["-w", "4"], "No such option: -w (here: --workers)"),
+        (["-b", ":8000"], "No such option: -b (here: --bind)"),
+        (["--limit-concurrency=5"], "No such option: --limit-concurrency (here: --backpressure)"),
+        (["--timeout-keep-alive", "5"], "(here: --http1-header-read-timeout, in milliseconds)"),
+        (["--no-proxy-headers"], "(here: granian.utils.proxies, which wraps the application)"),
+        (["--worker", "4"], "'--workers'"),
+    ],
+)
+def test_options_of_other_servers(arguments, hint):
+    result = CliRunner().invoke(cli.cli, ["main:app", *arguments])
+    assert result.exit_code == 2
+    assert hint in result.output
+
+
+def test_unknown_variables(monkeypatch):
+    for name in ("GRANIAN_WORKER", "GRANIAN_LIMIT_CONCURRENCY", "GRANIAN_NONSENSE_OF_MINE", "GRANIAN_VERSION"):
+        monkeypatch.setenv(name, "1")
+    for name in ("GRANIAN_PORT", "GRANIAN_HTTP1_BUFFER_SIZE", "GRANIAN_SERVICE_HOST", "GRANIAN_PORT_80_TCP_ADDR"):
+        monkeypatch.setenv(name, "1")
+    assert list(unknown_variables(VARIABLES)) == [
+        "GRANIAN_LIMIT_CONCURRENCY is no option. Here it is --backpressure.",
+        "GRANIAN_NONSENSE_OF_MINE is no option.",
+        "GRANIAN_WORKER is no option. Here it is GRANIAN_WORKERS, perhaps.",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "message"),
+    [
+        ("prt", "There is no option 'prt'. Did you mean 'port'?"),
+        ("host", "There is no option 'host'. It is 'address' in Python code."),
+        ("access_log", "There is no option 'access_log'. It is 'log_access' in Python code."),
+        ("ssl_certfile", "There is no option 'ssl_certfile'. Here it is 'ssl_cert'."),
+        ("limit_concurrency", "There is no option 'limit_concurrency'. Here it is 'backpressure'."),
+        ("zzzzzz", "There is no option 'zzzzzz'."),
+    ],
+)
+def test_unknown_keywords(keyword, message):
+    with pytest.raises(TypeError) as caught:
+        Granian("main:app", **{keyword: 1})
+    assert str(caught.value) == message
+
+
+def test_application_for_a_target():
+    with pytest.raises(ConfigurationError, match="each worker imports the application: give it as 'module:attribute'"):
+        Granian(lambda scope: None)
+
+
+def test_errors_name_the_variable_that_was_given():
+    for name, given in ({"GRANIAN_SSL_CLIENT_VERIFY": "1"}, "GRANIAN_SSL_CLIENT_VERIFY:"), ({}, "--ssl-client-verify:"):
+        arguments = ["main:app", *([] if name else ["--ssl-client-verify"])]
+        result = CliRunner().invoke(cli.cli, arguments, env=name)
+        assert result.exit_code == 1
+        assert given in result.output
+
+
+def test_missing_extras_are_named(monkeypatch):
+    monkeypatch.setattr(loops, "_items", {})
+    for name in ("rloop", "uvloop"):
+        with pytest.raises(ConfigurationError, match=rf"not available: pip install 'granian\[{name}\]'"):
+            Granian("main:app", loop=name, interface="asgi").serve()
+
+
+def test_options_without_effect_are_told(caplog):
+    caplog.set_level("INFO", "_granian")
+    from granian.http import HTTP1Settings
+
+    options = {"runtime_mode": "mt", "respawn_interval": 5, "http1_settings": HTTP1Settings(pipeline_flush=True)}
+    Config.from_kwargs(target="main:app", runtime_threads=1, **options)
+    said = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" ")[0] for line in said] == [
+        "--runtime-mode",
+        "--respawn-interval",
+        "--http1-pipeline-flush",
+    ]
+    assert all("is without effect: " in line for line in said)
