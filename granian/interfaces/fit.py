@@ -11,7 +11,18 @@ from typing import Any
 
 from ..constants import Interfaces
 from ..errors import FatalError
-from .detect import by_framework, function_of, is_async
+from .detect import by_framework, detect, function_of, is_async
+
+
+def fitting_interface(app: Any, given: Interfaces, target: str) -> Interfaces:
+    """The interface that was given, or that the application shows.
+
+    # Errors
+    `FatalError` as for `check_fit`.
+    """
+    interface = detect(app) if given == Interfaces.AUTO else Interfaces(given)
+    check_fit(app, interface, target)
+    return interface
 
 
 def check_fit(app: Any, interface: Interfaces, target: str) -> None:

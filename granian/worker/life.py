@@ -17,11 +17,9 @@ from typing import Any
 from .. import forks
 from .._granian import Worker
 from .._loops import loops
-from ..constants import Interfaces
 from ..importer import find_target, finish_factory
 from ..interfaces import Lifespan, LifespanProtocol, lifespan_of
-from ..interfaces.detect import detect
-from ..interfaces.fit import check_fit
+from ..interfaces.fit import fitting_interface
 from ..log import logger
 from ..start_errors import describe
 from ..tasks import cancel_all, others, resolve, taken, when_done
@@ -114,8 +112,7 @@ class WorkerLife:
         self.loop = loop = loops.get(config.loop)
         app = self._find_app(loop)
         keep_loggers()
-        interface = detect(app) if config.interface == Interfaces.AUTO else Interfaces(config.interface)
-        check_fit(app, interface, config.target)
+        interface = fitting_interface(app, config.interface, config.target)
         self._lifespan = lifespan_of(app, interface)
         self._pipe.watch(loop, self._handle_commands)
         self.on_loaded()
