@@ -12,7 +12,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .._loops import loops
 from ..config import Config
@@ -31,19 +31,24 @@ from ..worker.logfiles import keep_loggers
 from ..worker.spec import Loader, WorkerSpec
 from .compat import FormerNames
 from .overrides import Overridable
-from .surface import Surface
+from .surface import Surface, show_signature
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..config.keywords import Keywords
 
 
 class AbstractServer(Overridable, Surface, FormerNames, ABC):
     """Options as keywords of the constructor, see docs/settings.md; every option is also an attribute."""
 
-    def __init__(self, target: str, *arguments: Any, **options: Any) -> None:
+    def __init__(self, target: str, *arguments: Any, **options: Unpack[Keywords]) -> None:
         FormerNames.__init__(self)
         Overridable.__init__(self)
         self._supervisor: Supervisor | None = None
         # Before the configuration, which may have something to log.
         configure_logging(LogLevels.info)
-        Surface.__init__(self, self._configure(target, arguments, options))
+        Surface.__init__(self, self._configure(target, arguments, dict(options)))
         self._apply_ssl_context()
         self.pid: int | None = None
         # Names of options in errors, where they are not those of the constructor.
@@ -152,9 +157,8 @@ class AbstractServer(Overridable, Surface, FormerNames, ABC):
         return Loader(lambda: app, with_target=False)
 
     def _configure(self, target: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Config:
-        names = [field.name for field in dataclasses.fields(Config) if not field.kw_only][1:]
-        named = dict(zip(names, arguments, strict=False))
-        if len(arguments) > len(names) or named.keys() & options.keys():
+        named = dict(zip(POSITIONAL, arguments, strict=False))
+        if len(arguments) > len(POSITIONAL) or named.keys() & options.keys():
             raise TypeError("too many positional arguments, or one that is also given by name")
         return Config.from_kwargs(target=target, **named, **options)
 
@@ -237,6 +241,9 @@ def addresses_of(config: Config, shared: int | None = None) -> list[Address]:
 
 
 NEWLINE = "\n"
+# The order of the constructor.
+POSITIONAL = tuple(field.name for field in dataclasses.fields(Config) if not field.kw_only)[1:]
+show_signature(AbstractServer, POSITIONAL, lambda name: True)
 # Event loops that are extras of this package.
 EXTRAS = ("rloop", "uvloop")
 # Granian 2's name of what the supervisor holds in its hands.

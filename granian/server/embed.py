@@ -8,18 +8,22 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..config import Config
 from ..constants import Interfaces
 from ..errors import ConfigurationError, FatalError
-from ..interfaces.detect import detect
-from ..interfaces.fit import check_fit
+from ..interfaces.fit import fitting_interface
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Listeners
 from ..worker.async_life import AsyncWorker
 from .common import addresses_of
-from .surface import Surface
+from .surface import Surface, show_signature
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+    from ..config.keywords import EmbeddedKeywords
 
 
 class Wish:
@@ -62,9 +66,9 @@ class Server(Surface):
     unknown one.
     """
 
-    def __init__(self, target: Any, *arguments: Any, **options: Any) -> None:
+    def __init__(self, target: Any, *arguments: Any, **options: Unpack[EmbeddedKeywords]) -> None:
         configure_logging(LogLevels.info)
-        named = {"backlog": 128, **_named(arguments, options)}
+        named = {"backlog": 128, **_named(arguments, dict(options))}
         self.target = target
         self.factory = bool(named.pop("factory", False))
         super().__init__(Config.from_kwargs(target="embedded:target", **named))
@@ -126,11 +130,10 @@ class Server(Surface):
             app = self.target() if self.factory else self.target
             if asyncio.iscoroutine(app):
                 app = await app
-            interface = detect(app) if self.config.interface == Interfaces.AUTO else self.config.interface
+            interface = fitting_interface(app, self.config.interface, "the application")
             if interface == Interfaces.WSGI:
                 logger.error("WSGI is not available in an embedded server")
                 raise ConfigurationError("interface", "WSGI is not available in an embedded server")
-            check_fit(app, interface, "the application")
             make = spawn_target or AsyncWorker
             await self._open(lambda: make(app, interface, self.config))
         finally:
@@ -244,10 +247,15 @@ def _named(arguments: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any
     named = dict(zip(POSITIONAL, arguments, strict=False))
     if twice := named.keys() & options.keys():
         raise TypeError(f"given twice: {', '.join(sorted(twice))}")
-    known = options.keys() & {field.name for field in dataclasses.fields(Config)} - {*POSITIONAL, *BY_NAME}
-    if refused := sorted(name for name in known if not name.startswith(("ws_", "ssl_"))):
+    known = options.keys() & {field.name for field in dataclasses.fields(Config)}
+    if refused := sorted(name for name in known if not is_embeddable(name)):
         raise ConfigurationError(refused[0], "not available in an embedded server")
     return named | options
+
+
+def is_embeddable(name: str) -> bool:
+    """Whether an embedded server has the option of this name."""
+    return name in POSITIONAL or name in BY_NAME or name.startswith(("ws_", "ssl_"))
 
 
 def _run(hooks: list[Callable[[], Any]]) -> None:
@@ -271,5 +279,6 @@ POSITIONAL = (
 )
 # Keywords, beside all of websockets and TLS.
 BY_NAME = ("bind", "fd", "uds_permissions", "drain_timeout")
+show_signature(Server, POSITIONAL, is_embeddable)
 
 __all__ = ["AsyncWorker", "Server"]

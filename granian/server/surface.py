@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from collections.abc import Callable
+from inspect import Parameter
 from typing import Any, TypeVar
 
 from ..config import Config
 from .compat import former
 
 Hook = TypeVar("Hook", bound=Callable[[], Any])
+
+
+def show_signature(kind: type[Any], positional: tuple[str, ...], has: Callable[[str], bool]) -> None:
+    """Gives the constructor the signature that `help()` and editors show: the options, in their order."""
+    parameters = [inspect.Parameter("self", Parameter.POSITIONAL_ONLY)]
+    parameters.append(inspect.Parameter("target", Parameter.POSITIONAL_OR_KEYWORD))
+    fields = {field.name: field for field in dataclasses.fields(Config) if field.init and "_seed" not in field.name}
+    fields.pop("target")
+    named = [name for name in fields if name not in positional and has(name)]
+    for names, how in (positional, Parameter.POSITIONAL_OR_KEYWORD), (named, Parameter.KEYWORD_ONLY):
+        for name in names:
+            field = fields[name]
+            default = None if field.default is dataclasses.MISSING else field.default
+            parameters.append(Parameter(name, how, default=default, annotation=field.type))
+    vars(kind)["__init__"].__signature__ = inspect.Signature(parameters, return_annotation=None)
 
 
 class Surface:
