@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from ..config import Config
 from ..constants import Interfaces
 from ..errors import ConfigurationError, FatalError
-from ..interfaces.fit import fitting_interface
+from ..interfaces.detect import detect
+from ..interfaces.fit import check_fit
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Listeners
 from ..worker.async_life import AsyncWorker
@@ -130,10 +131,11 @@ class Server(Surface):
             app = self.target() if self.factory else self.target
             if asyncio.iscoroutine(app):
                 app = await app
-            interface = fitting_interface(app, self.config.interface, "the application")
+            interface = detect(app) if self.config.interface == Interfaces.AUTO else self.config.interface
             if interface == Interfaces.WSGI:
                 logger.error("WSGI is not available in an embedded server")
                 raise ConfigurationError("interface", "WSGI is not available in an embedded server")
+            check_fit(app, interface, "the application")
             make = spawn_target or AsyncWorker
             await self._open(lambda: make(app, interface, self.config))
         finally:
