@@ -54,9 +54,9 @@ class WorkerHandle(ABC):
         return self._is_leaving
 
     @property
-    @abstractmethod
     def inner(self) -> Any:
-        """The process or thread itself; granian 2's name."""
+        """The process or thread itself, if it is one; granian 2's name."""
+        return None
 
     def _watcher(self) -> None:  # noqa: B027
         """Granian 2's function that waits for the end in a thread; here the supervisor waits, and nothing calls it."""
