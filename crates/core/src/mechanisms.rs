@@ -1,11 +1,11 @@
-//! What an operator has turned off by `granian.mechanisms`, as the core's `Mechanisms`.
+//! The mechanisms that `granian.mechanisms` has on, as the core's `Mechanisms`.
 
 use std::collections::HashSet;
 
 use granian_net::limits::Mechanisms;
 use pyo3::prelude::*;
 
-/// What is left on.
+/// The mechanisms that are on.
 ///
 /// # Errors
 /// `ConfigurationError` for a name that is none.

@@ -34,7 +34,7 @@ pub(crate) struct Worker {
     reactor: Reactor,
     driver: Rc<Driver>,
     service: Rc<Service>,
-    /// Those of listeners in other roles than the application's.
+    /// The services of listeners in other roles than the application's.
     others: RefCell<Vec<(Role, Rc<Service>)>>,
     /// By the descriptors that they were given as.
     listening: RefCell<Vec<(RawFd, Listening)>>,
@@ -97,17 +97,19 @@ impl Worker {
         self.check_drained(py);
     }
 
-    /// What the loop is asked to call instead of `turn`, for deadlines and for what application code
-    /// has left to do; it calls `turn`.
+    /// Sets the function that the loop is asked to call instead of `turn`, for deadlines and for
+    /// tasks that application code has woken. The function calls `turn`.
     fn set_turn(&self, turn: Py<PyAny>) {
         self.driver.set_turn(turn);
     }
 
-    /// Accepts on a listening, non-blocking socket, whose descriptor is duplicated, in a role: `app` serves the
-    /// application, `redirect` sends every request in plain to `secured_port` of the same host over `https`.
+    /// Accepts on a listening, non-blocking socket, whose descriptor is duplicated, in a role:
+    /// `app` serves the application, `redirect` sends every request in plain to `secured_port` of
+    /// the same host over `https`.
     ///
     /// # Errors
-    /// `OSError` if it is no such socket, `ValueError` for another role, or for `redirect` without a port.
+    /// `OSError` if it is no such socket, `ValueError` for another role, or for `redirect` without
+    /// a port.
     #[pyo3(signature = (fd, role = "app", secured_port = None))]
     fn listen(&self, fd: RawFd, role: &str, secured_port: Option<u16>) -> PyResult<()> {
         let service = self.service_of(Role::new(role, secured_port)?);
@@ -117,8 +119,8 @@ impl Worker {
         Ok(())
     }
 
-    /// Accepts no more on the socket that was given with this descriptor; its connections go on, and what waits in
-    /// its queue is left to whoever else has it.
+    /// Accepts no more on the socket that was given with this descriptor; its connections go on,
+    /// and what waits in its queue is left to whoever else has it.
     fn unlisten(&self, py: Python<'_>, fd: RawFd) {
         let mut listening = self.listening.borrow_mut();
         let ended = listening.extract_if(.., |(given, _)| *given == fd);
@@ -193,7 +195,7 @@ impl Worker {
     }
 }
 
-/// What the clients of a listener get: `granian.binding.Role`.
+/// The service that the clients of a listener get: `granian.binding.Role`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Role {
     /// The application, secured if the worker is.
@@ -229,7 +231,7 @@ pub(crate) fn check_tls(py: Python<'_>, options: Tls) -> PyResult<()> {
         .map_err(|error| configuration_error(py, &error))
 }
 
-/// What `load_tls` has read and checked, for any worker.
+/// The result of `load_tls`, for any worker.
 #[pyclass(frozen, module = "granian._granian")]
 pub(crate) struct LoadedTls(Arc<TlsConfig>);
 
@@ -250,7 +252,7 @@ impl Worker {
         [&self.service].into_iter().chain(others).cloned().collect()
     }
 
-    /// What listeners in this role serve; one for all of them.
+    /// The service of this role; one for all of its listeners.
     fn service_of(&self, role: Role) -> Rc<Service> {
         let app: Rc<dyn App> = match role {
             Role::App => return Rc::clone(&self.service),

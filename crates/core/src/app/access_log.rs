@@ -1,4 +1,5 @@
-//! `AccessLog`: the Python function that writes a line about each answer, and what it is called with.
+//! `AccessLog`: the Python function that writes a line about each answer, and what it is called
+//! with.
 
 use std::borrow::Cow;
 
@@ -33,7 +34,7 @@ impl AccessLog {
     /// Calls the function.
     ///
     /// # Errors
-    /// What it raises.
+    /// The exception of the Python function.
     pub(crate) fn write(&self, py: Python<'_>, record: &Record) -> PyResult<()> {
         let head = record.head.as_ref();
         let line = (
@@ -86,7 +87,7 @@ fn client<'py>(py: Python<'py>, address: &Address) -> Bound<'py, PyString> {
     }
 }
 
-/// What stands for the facts of a head that could not be read.
+/// The text in place of the facts of a head that could not be read.
 fn unknown(py: Python<'_>) -> Bound<'_, PyString> {
     intern!(py, "-").clone()
 }

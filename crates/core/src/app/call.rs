@@ -26,7 +26,7 @@ use granian_net::stream::region::FileRegion;
 pub(crate) struct Call {
     pub(crate) exchange: Arc<Exchange>,
     pub(crate) calls: Arc<Calls>,
-    /// What the request opens, if it is for a WebSocket connection.
+    /// The WebSocket connection to open, if the request is for one.
     pub(crate) websocket: Option<Opening>,
     /// The application may send from any thread, the loop's thread ends the call.
     response: Mutex<Response>,
@@ -190,7 +190,7 @@ impl Call {
         }
     }
 
-    /// What has come of the request's body, as `Exchange::poll_body` has it.
+    /// The received bytes of the request's body; see `Exchange::poll_body`.
     pub(crate) fn poll_body(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<BodyRead> {
         self.exchange.poll_body(cx, &mut lock(&self.body_taken))
     }

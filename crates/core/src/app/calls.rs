@@ -48,7 +48,7 @@ struct Tasks {
 
 impl Calls {
     /// # Errors
-    /// What Python raises if it cannot be told of forks.
+    /// The exception of `os.register_at_fork`.
     pub(crate) fn new(
         py: Python<'_>,
         options: &Options,

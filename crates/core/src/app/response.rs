@@ -4,9 +4,9 @@
 //! Idle ──start──▶ Started ──data──▶ Streaming ──end──▶ Ended
 //!  ⟲ inform          └────────────────end──────────────▶
 //! ```
-//! Where trailers were announced, the end of the body leads to `Trailing`, and they to `Ended`. A push
-//! may be made until the end. Every other move is an error of the application's, told to it; the
-//! state does not change.
+//! Where trailers were announced, the end of the body leads to `Trailing`, and they to `Ended`. A
+//! push may be made until the end. Every other move is an error of the application's, told to it;
+//! the state does not change.
 
 use granian_proto::h2::Promise;
 use granian_proto::{ResponseHead, ResponsePlan, Trailers};
@@ -221,7 +221,7 @@ impl Response {
     /// A head that was taken back before it left.
     pub(crate) fn retract(&mut self) {
         self.state = State::Idle;
-        // What it announced went with it.
+        // Trailers that it announced go with it.
         self.expects_trailers = false;
         self.trailers = Trailers::new();
     }

@@ -21,7 +21,7 @@ pub(crate) struct Runner {
     coroutine: Py<PyAny>,
     /// The coroutine of the second call, once there is one.
     second: OnceLock<Py<PyAny>>,
-    /// What a second call would be made with, until the first one ends.
+    /// The arguments of a second call, until the first one ends.
     again: Mutex<Option<Again>>,
     call: Arc<Call>,
     /// A task runs on one thread, but may be dropped on any.

@@ -1,4 +1,4 @@
-//! What an application may say in a WebSocket handshake and its close, the same for ASGI and RSGI.
+//! Rules about an application's WebSocket handshake and close, the same for ASGI and RSGI.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 

@@ -1,5 +1,5 @@
-//! `MessageQueue`: the messages of one open WebSocket connection, shared by the connection that carries it and the
-//! application that speaks through it, whichever threads they are on.
+//! `MessageQueue`: the messages of one open WebSocket connection, shared by the connection that
+//! carries it and the application that speaks through it, whichever threads they are on.
 //!
 //! Messages come in and go out, both bounded in bytes; either side learns through wakers what the
 //! other one did. It exists from the handshake's request on, so that an application learns of a
@@ -18,7 +18,7 @@ use crate::runtime::waker::{lock, register, wake};
 /// A request to open a connection, as handed to the application.
 #[derive(Clone)]
 pub struct Opening {
-    /// What the client asked for.
+    /// The checked handshake of the client.
     pub handshake: Arc<Handshake>,
     /// The messages of both directions.
     pub messages: Arc<MessageQueue>,
@@ -50,7 +50,7 @@ pub struct Ended {
     pub by: EndedBy,
 }
 
-/// Who ended a connection.
+/// The side that ended a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum EndedBy {
     /// The application itself.
@@ -63,7 +63,7 @@ pub enum EndedBy {
     Loss,
 }
 
-/// What became of a message that was sent.
+/// The fate of a sent message.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Sent {
     /// It is queued, and the application has no message to read: it should leave now.
@@ -198,7 +198,7 @@ impl MessageQueue {
         Some(received)
     }
 
-    /// Whoever waits through `waker` has been cancelled.
+    /// Drops `waker`, whose wait was cancelled.
     pub fn forget(&self, waker: &Waker) {
         let mut state = lock(&self.state);
         state.receivers.retain(|waiter| !waiter.will_wake(waker));
@@ -342,7 +342,7 @@ impl State {
         }
     }
 
-    /// Whoever waits for anything: the connection has ended.
+    /// Every waker, at the end of the connection.
     fn take_wakers(&mut self) -> Vec<Waker> {
         let mut wakers = std::mem::take(&mut self.receivers);
         wakers.append(&mut self.room.close());
@@ -351,5 +351,5 @@ impl State {
     }
 }
 
-/// What a message counts for beside its bytes.
+/// Bytes that a message counts for beside its content.
 const MESSAGE_WEIGHT: usize = 64;

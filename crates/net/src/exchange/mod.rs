@@ -3,8 +3,6 @@
 //!
 //! The request's body comes in and replies go out, both bounded in bytes; either side learns
 //! through wakers what the other one did. `app::response` keeps the order of a response.
-//!
-//! size: both sides share one private state under one lock, and each method is a few lines.
 
 pub mod app;
 mod body;

@@ -1,5 +1,5 @@
-//! From the engine's events to a call of the application: a request is held until it may start, its body goes
-//! into the exchange.
+//! From the engine's events to a call of the application: a request is held until it may start, its
+//! body goes into the exchange.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -101,7 +101,7 @@ impl<S: Stream> Connection<S> {
             is_ready: !waits,
             place: Place::default(),
         };
-        // What is queued leaves first: the application may take its time.
+        // Queued bytes leave first: the application may take its time.
         let starts_now = !has_body && self.wire.output.is_empty() && self.service.app.may_start();
         if starts_now && let Poll::Ready(permit) = self.poll_acquire(cx, &mut held.place) {
             return self.start(held, permit);

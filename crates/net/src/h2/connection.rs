@@ -51,7 +51,7 @@ struct Connection<S> {
     transfers: FuturesUnordered<Transfer<Http2Stream>>,
     pushes: Rc<Pushes>,
     pings: Option<Pings>,
-    /// What the codec and the transfers wake the connection through, from its first poll on.
+    /// The waker that the codec and the transfers get, from the connection's first poll on.
     coalescing: Option<(Arc<CoalescingWaker>, Waker)>,
     opened_at: Instant,
     /// A request has come.
@@ -62,8 +62,8 @@ struct Connection<S> {
 enum Phase<S> {
     Preface(Handshake<Pipe<S>, Bytes>),
     Open(h2::server::Connection<Pipe<S>, Bytes>, Course),
-    /// The sending side is closed. Input is thrown away until the given time: closing with unread input
-    /// would reset the connection, and the peer would lose output that it has not read yet.
+    /// The sending side is closed. Input is thrown away until the given time: closing with unread
+    /// input would reset the connection, and the peer would lose output that it has not read yet.
     Lingering(Instant, CloseCause),
     Closed(CloseCause),
 }
@@ -207,7 +207,8 @@ impl<S: Stream> Connection<S> {
                     .http2
                     .initial_connection_window_size;
                 codec.set_target_window_size(size.max(least));
-                // Fails while the peer has not acknowledged the size before. A later ping tries again.
+                // Fails while the peer has not acknowledged the size before. A later ping tries
+                // again.
                 let _ = codec.set_initial_window_size(size);
             }
             Verdict::Dead => {
@@ -246,8 +247,8 @@ fn builder(service: &Service) -> Builder {
         .max_concurrent_streams(options.max_concurrent_streams)
         .max_frame_size(options.max_frame_size)
         .max_header_list_size(options.max_headers_size)
-        // A closed tab of a browser takes all its requests back, before the server has looked at them.
-        // `FrameWatch` knows a flood of them.
+        // A closed tab of a browser takes all its requests back, before the server has looked at
+        // them. `FrameWatch` knows a flood of them.
         .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)
         .max_send_buffer_size(options.max_send_buffer_size);
     if tunnel::is_enabled(service) {

@@ -1,4 +1,5 @@
-//! `Http2Stream`: `StreamIo` on the `h2` crate's types, for requests of the client's and for promised ones.
+//! `Http2Stream`: `StreamIo` on the `h2` crate's types, for requests of the client's and for
+//! promised ones.
 
 use std::io;
 use std::rc::Rc;
@@ -35,9 +36,9 @@ enum Kind {
     Promised(Place),
 }
 
-/// What promises on a stream are made of.
+/// The parts that promises on a stream are made of.
 struct Pushing {
-    /// Whom the client's request is for.
+    /// The authority of the client's request.
     authority: Box<str>,
     pushes: Rc<Pushes>,
 }

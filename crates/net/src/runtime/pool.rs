@@ -1,9 +1,11 @@
-//! `Pool`: a line of jobs and the threads that take them. No more threads are awake than the work can use.
+//! `Pool`: a line of jobs and the threads that take them. No more threads are awake than the work
+//! can use.
 //!
-//! Quick jobs are done one after another by one thread that is warm: to wake a second one for them costs more than
-//! they do. A watching thread looks at the line every half a millisecond to two while there is one, and adds threads when all
-//! that are awake are held up, or when jobs wait although the process has processor time to spare. It sends one away
-//! when several take turns at what one could do.
+//! Quick jobs are done one after another by one thread that is warm: to wake a second one for them
+//! costs more than they do. A watching thread looks at the line every half a millisecond to two
+//! while there is one, and adds threads when all that are awake are held up, or when jobs wait
+//! although the process has processor time to spare. It sends one away when several take turns at
+//! what one could do.
 
 mod line;
 
@@ -22,15 +24,17 @@ pub struct Pool<J> {
     limit: usize,
     /// A thread that had nothing to do for so long ends, unless it is the last one.
     idle_timeout: Duration,
-    /// Starts a thread, the `usize`-th one, that calls [`Pool::take`] until that gives `None`. False if none started.
+    /// Starts a thread, the `usize`-th one, that calls [`Pool::take`] until that gives `None`.
+    /// False if none started.
     start: Box<dyn Fn(usize) -> bool + Send + Sync>,
-    /// Whoever submits, the pool's threads and the watching one meet here, for a few moves each.
+    /// The lock is for submitting threads, the pool's threads and the watching one; each holds it
+    /// for a few moves.
     line: Mutex<Line<J>>,
     /// Told when there is a line to watch, or the pool closes.
     watch: Condvar,
 }
 
-/// What a thread of the pool keeps between its calls of [`Pool::take`].
+/// The state that a thread of the pool keeps between its calls of [`Pool::take`].
 pub struct Seat {
     thread: Thread,
     /// The thread's entry in `Line::calls`.
@@ -67,14 +71,15 @@ impl<J: Send + 'static> Pool<J> {
         }
     }
 
-    /// Puts `job` into the line. The line is bounded by what whoever submits admits. [`Pool::staff`] follows, once for
-    /// all that are submitted together: a thread that woke before would only wait for the interpreter.
+    /// Puts `job` into the line. The line is bounded by what whoever submits admits.
+    /// [`Pool::staff`] follows, once for all that are submitted together: a thread that woke before
+    /// would only wait for the interpreter.
     pub fn submit(&self, job: J) {
         lock(&self.line).jobs.push_back((Instant::now(), job));
     }
 
-    /// Sees to a thread for the jobs that were submitted. Gives those back that nobody will take: no thread is there,
-    /// and none could be started.
+    /// Sees to a thread for the jobs that were submitted. Gives those back that nobody will take:
+    /// no thread is there, and none could be started.
     #[must_use]
     pub fn staff(self: &Arc<Self>) -> VecDeque<(Instant, J)> {
         let wanted = {
@@ -117,7 +122,7 @@ impl<J: Send + 'static> Pool<J> {
             line.awake -= 1;
             line.idle.push(seat.thread.clone());
             let mut until = Instant::now() + self.idle_timeout;
-            // Whoever takes this thread off the list counts it as awake.
+            // The thread that takes this one off the list counts it as awake.
             while line.is_parked(seat) {
                 let now = Instant::now();
                 let is_due = now >= until;
@@ -137,8 +142,8 @@ impl<J: Send + 'static> Pool<J> {
         }
     }
 
-    /// Runs `wait`, in which the calling thread of the pool waits for a client: meanwhile another one may take its
-    /// place.
+    /// Runs `wait`, in which the calling thread of the pool waits for a client: meanwhile another
+    /// one may take its place.
     pub fn wait_for_client<T>(self: &Arc<Self>, seat: &mut Seat, wait: impl FnOnce() -> T) -> T {
         let wanted = {
             let mut line = lock(&self.line);
@@ -243,7 +248,7 @@ impl<J: Send + 'static> Pool<J> {
     }
 }
 
-/// What the watching thread runs, for as long as there is a pool.
+/// The function of the watching thread, which ends with the pool.
 fn watch<J: Send + 'static>(pool: &Weak<Pool<J>>) {
     let load = Load::default();
     let mut period = TICK;

@@ -1,5 +1,5 @@
-//! What tests of drive loops are made of: a reactor with a clock that the test moves, streams in memory, an application
-//! that the test plays itself. Scripts read like the wire.
+//! The parts of drive-loop tests: a reactor with a clock that the test moves, streams in memory, an
+//! application that the test plays itself. Scripts read like the wire.
 
 mod app;
 mod pair;
@@ -163,7 +163,7 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
-/// Turns in a row without anything to do, after which nothing happens by itself, and after which a script that still
-/// waits has failed.
+/// Turns in a row without anything to do, after which nothing happens by itself, and after which a
+/// script that still waits has failed.
 const SETTLED: usize = 3;
 const PATIENCE: usize = 16;

@@ -23,7 +23,7 @@ pub(super) struct Outgoing {
 enum State {
     Head,
     Body {
-        /// What is left of the declared length, bytes.
+        /// Bytes of the declared length that are left.
         left: Option<u64>,
     },
     /// The stream has ended with its head: HEAD, 204, 205, 304.
@@ -31,7 +31,7 @@ enum State {
     Ended,
 }
 
-/// What a response's head depends on besides itself.
+/// The facts that a response's head depends on besides itself.
 #[derive(Clone, Copy)]
 pub(super) struct HeadContext<'a> {
     /// The reply behind the head, if that is there already.
@@ -40,7 +40,7 @@ pub(super) struct HeadContext<'a> {
     pub(super) date: &'a [u8; 29],
 }
 
-/// What became of one reply.
+/// The fate of one reply.
 pub(super) enum Sent {
     /// It is with the protocol.
     All,
@@ -92,7 +92,8 @@ impl Outgoing {
         }
     }
 
-    /// Promises the response to a further request, if there is a place for that. True if it was promised.
+    /// Promises the response to a further request, if there is a place for that. True if it was
+    /// promised.
     pub(super) fn push<S: StreamIo>(
         &mut self,
         cx: &mut Context<'_>,

@@ -46,8 +46,8 @@ pub(crate) struct Connection<S> {
     phase: Phase,
     /// The payload of the last ping that was not answered, because the peer does not read.
     ping: Option<Bytes>,
-    /// The event that ends the connection once the application has answered the messages before it; by then at
-    /// the latest.
+    /// The event that ends the connection once the application has answered the messages before it;
+    /// by then at the latest.
     ending: Option<Box<(Event, Instant)>>,
     service: Rc<Service>,
     handle: TaskHandle,
@@ -64,8 +64,8 @@ enum Phase {
         until: Instant,
         cause: CloseCause,
     },
-    /// The sending side is closed; what the peer still sends is thrown away until then, so that closing does
-    /// not reset what it has not read yet.
+    /// The sending side is closed; what the peer still sends is thrown away until then, so that
+    /// closing does not reset what it has not read yet.
     Lingering {
         until: Instant,
         cause: CloseCause,
@@ -134,7 +134,7 @@ impl<S: Stream> Connection<S> {
                 if self.handle_engine_deadline() {
                     continue;
                 }
-                // What was answered without the application, such as a ping.
+                // The event was answered without the application, such as a ping.
                 return self.write(cx);
             }
         }

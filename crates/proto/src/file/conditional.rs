@@ -2,7 +2,7 @@
 
 use crate::head::RequestHead;
 
-/// What a representation is recognized by (RFC 9110, 8.8).
+/// The validators of a representation (RFC 9110, 8.8).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Validators {
     /// An entity tag as it goes on the wire: quoted, with `W/` in front if it is weak.
@@ -11,7 +11,7 @@ pub struct Validators {
     pub modified: u64,
 }
 
-/// What the conditions of a request come to.
+/// The result of a request's conditions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Precondition {
     /// The request is answered as if it had none.
@@ -50,8 +50,8 @@ impl Validators {
         Precondition::Met
     }
 
-    /// True if a Range field is to be followed: If-Range is absent or names exactly this representation (RFC 9110,
-    /// 13.1.5).
+    /// True if a Range field is to be followed: If-Range is absent or names exactly this
+    /// representation (RFC 9110, 13.1.5).
     pub fn allows_range(&self, head: &RequestHead) -> bool {
         let Some(value) = head.field(b"if-range") else {
             return true;

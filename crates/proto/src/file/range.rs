@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::field::{list, parse_decimal};
 
-/// What a Range field asks for.
+/// The meaning of a Range field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ranges {
     /// The whole: there is no Range field, or it is one to ignore.
@@ -16,7 +16,7 @@ pub enum Ranges {
 }
 
 impl Ranges {
-    /// What `value`, of a Range field, asks for of `length` bytes.
+    /// The parts of `length` bytes that `value`, of a Range field, asks for.
     ///
     /// > A server MAY ignore the Range header field. [...] A server that supports range requests MAY ignore or reject
     /// > a Range header field that contains an invalid ranges-specifier (Section 14.1.1), a ranges-specifier with more
@@ -77,7 +77,8 @@ fn part(spec: &[u8], length: u64) -> Option<Range<u64>> {
     Some(first.min(end)..end)
 }
 
-/// A client that plays or resumes something asks for one; more than these are an attack (RFC 9110, 17.15).
+/// A client that plays or resumes something asks for one; more than these are an attack (RFC 9110,
+/// 17.15).
 const MOST_PARTS: usize = 16;
 
 #[cfg(test)]

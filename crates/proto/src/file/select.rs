@@ -3,8 +3,8 @@
 use crate::field::list;
 use crate::head::RequestHead;
 
-/// The index of the coding in `available`, the best one first, that the request likes best; `None` for the
-/// representation without a coding.
+/// The index of the coding in `available`, the best one first, that the request likes best; `None`
+/// for the representation without a coding.
 ///
 /// > If the representation's content coding is one of the content codings listed in the Accept-Encoding field value,
 /// > then it is acceptable unless it is accompanied by a qvalue of 0.
@@ -53,7 +53,7 @@ fn quality(parameter: &[u8]) -> Option<u16> {
         return None;
     }
     let value: f32 = std::str::from_utf8(value).ok()?.parse().ok()?;
-    // What is no weight is none.
+    // A malformed weight counts as none.
     let is_weight = (0.0..=1.0).contains(&value);
     let thousandths = if is_weight { value * 1000.0 } else { 0.0 };
     #[expect(

@@ -267,7 +267,7 @@ fn pair<'py>(
 }
 
 const PATHSEND: &str = "http.response.pathsend";
-/// What the specification has in a scope of HTTP.
+/// The keys of a scope of HTTP, by the specification.
 const KEYS: [&str; 14] = [
     "type",
     "asgi",

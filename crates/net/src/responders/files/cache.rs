@@ -1,5 +1,5 @@
-//! `Cache`: what was found at which path, fresh for a second. Bounded in entries, which bounds descriptors, and in
-//! bytes.
+//! `Cache`: what was found at which path, fresh for a second. Bounded in entries, which bounds
+//! descriptors, and in bytes.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex};
@@ -17,7 +17,7 @@ pub(super) struct Cache {
     entries: Mutex<Entries>,
 }
 
-/// What an answer depends on besides the file.
+/// The facts that an answer depends on besides the file.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) mount: usize,
@@ -54,14 +54,14 @@ impl Key {
 }
 
 impl Cache {
-    /// What was found there less than a second ago.
+    /// The entry, if it is less than a second old.
     pub(super) fn fresh(&self, key: &Key, now: Instant) -> Option<Arc<Found>> {
         let entries = lock(&self.entries);
         let entry = entries.found.get(key)?;
         (now.saturating_duration_since(entry.checked) < FRESH).then(|| Arc::clone(&entry.found))
     }
 
-    /// What was found there at any time.
+    /// The entry of any age.
     pub(super) fn stale(&self, key: &Key) -> Option<Arc<Found>> {
         lock(&self.entries)
             .found
@@ -69,7 +69,8 @@ impl Cache {
             .map(|entry| Arc::clone(&entry.found))
     }
 
-    /// Keeps a file or a folder. What is missing is not kept: everybody can ask for many such paths.
+    /// Keeps a file or a folder. What is missing is not kept: everybody can ask for many such
+    /// paths.
     pub(super) fn keep(&self, key: Key, found: Arc<Found>, now: Instant) {
         let mut entries = lock(&self.entries);
         let is_kept =

@@ -5,7 +5,7 @@ use std::ops::Range;
 use granian_proto::RequestHead;
 use granian_proto::file::{Precondition, Ranges, Validators};
 
-/// What of a file is sent.
+/// The parts of a file that are sent.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Decision {
     /// 200.
@@ -22,7 +22,7 @@ pub(super) enum Decision {
     Unsatisfiable,
 }
 
-/// What to send of a file of `len` bytes with these validators.
+/// The answer for a file of `len` bytes with these validators.
 pub(super) fn decide(head: &RequestHead, validators: &Validators, len: u64) -> Decision {
     match validators.check(head) {
         Precondition::NotModified => return Decision::NotModified,

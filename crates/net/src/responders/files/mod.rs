@@ -1,8 +1,8 @@
 //! `Files`: an application around the user's that answers requests below its routes with files.
 //!
-//! Three steps, each a file of its own: `resolve` from a path to an open file, `decide` from the request's fields to
-//! what of it goes out, `respond` to the replies. Files are opened and read by threads of their own; what is in the
-//! `cache` and fresh is answered at once.
+//! Three steps, each a file of its own: `resolve` from a path to an open file, `decide` from the
+//! request's fields to what of it goes out, `respond` to the replies. Files are opened and read by
+//! threads of their own; what is in the `cache` and fresh is answered at once.
 
 mod cache;
 mod decide;
@@ -29,7 +29,7 @@ pub struct Files {
     threads: Arc<Pool<Task>>,
 }
 
-/// What the threads share with the connections.
+/// The state that the threads share with the connections.
 struct Mounts {
     mounts: Vec<Mount>,
     cache: Cache,

@@ -15,7 +15,7 @@ use granian_proto::RequestHead;
 use granian_proto::file::{Validators, choose_coding, segments};
 use rustix::fs::{Mode, OFlags};
 
-/// What a mount is made of; see docs/static.md.
+/// The options of a mount; see docs/static.md.
 #[derive(Clone, Debug, Default)]
 pub struct MountOptions {
     /// The path that requests begin with, such as `/static`; `/` is every path.
@@ -41,7 +41,7 @@ pub struct Mount {
     root: OwnedFd,
 }
 
-/// What there is at a path.
+/// The thing at a path.
 pub(super) enum Found {
     File(Stored),
     /// A folder, whose path is to end with a slash.
@@ -82,7 +82,7 @@ impl Mount {
     /// A mount of these options.
     ///
     /// # Errors
-    /// What opening the folder gives; `InvalidInput` for a route that is no path.
+    /// The error of opening the folder; `InvalidInput` for a route that is no path.
     pub fn new(options: MountOptions) -> io::Result<Self> {
         let no_path = || io::Error::new(io::ErrorKind::InvalidInput, "the route is no path");
         let mut route = segments(options.route.as_bytes()).ok_or_else(no_path)?;
@@ -110,8 +110,8 @@ impl Mount {
         })
     }
 
-    /// What there is at the path of these segments, the route's among them. `known` is returned with what it holds if
-    /// it is still that.
+    /// What there is at the path of these segments, the route's among them. `known` is returned
+    /// with what it holds if it is still that.
     pub(super) fn resolve(
         &self,
         path: &[Vec<u8>],
@@ -222,7 +222,8 @@ impl Mount {
         None
     }
 
-    /// Opens what is at `path` below the folder. The kernel sees to it that no link and no race leads out.
+    /// Opens what is at `path` below the folder. The kernel sees to it that no link and no race
+    /// leads out.
     fn open_below(&self, path: &Path) -> io::Result<File> {
         // A named pipe would keep the thread until somebody writes into it.
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -299,7 +300,8 @@ impl Identity {
         }
     }
 
-    /// The tag says that a byte has changed wherever the file system's clock says so: it is a strong one.
+    /// The tag says that a byte has changed wherever the file system's clock says so: it is a
+    /// strong one.
     fn validators(self, modified: Duration) -> Validators {
         Validators {
             etag: format!("\"{:x}-{:x}\"", modified.as_nanos(), self.len),
@@ -326,7 +328,8 @@ fn is_hidden(segment: &[u8]) -> bool {
     segment.starts_with(b".") && segment != b".well-known"
 }
 
-/// A browser that goes somewhere says that it takes HTML; one that wants a script or a picture does not.
+/// A browser that goes somewhere says that it takes HTML; one that wants a script or a picture does
+/// not.
 fn asks_for_page(head: &RequestHead) -> bool {
     head.field(b"accept")
         .is_some_and(|accept| accept.windows(9).any(|part| part == b"text/html"))

@@ -72,8 +72,8 @@ impl<J> Line<J> {
         self.awake.saturating_sub(held_up)
     }
 
-    /// How many threads more the line could use, whose first job has `waited`. `share` says how many processors the
-    /// process has kept busy of late, where that is known.
+    /// How many threads more the line could use, whose first job has `waited`. `share` says how
+    /// many processors the process has kept busy of late, where that is known.
     pub(super) fn missing(&mut self, now: Instant, waited: Duration, share: Option<f64>) -> usize {
         if waited < TICK {
             return 0;
@@ -154,13 +154,14 @@ impl<J> Line<J> {
 
 /// A job that takes longer holds its thread up; a line that waits longer may need another one.
 pub(super) const TICK: Duration = Duration::from_micros(500);
-/// Looks at an empty line before the watching thread sleeps: to wake it costs about what two looks do.
+/// Looks at an empty line before the watching thread sleeps: to wake it costs about what two looks
+/// do.
 const QUIET_TICKS: u32 = 5;
 /// Below this many busy processors a line that waits could use another thread.
 const SPARE: f64 = 0.85;
 /// Above this many several threads get no more done than one: they share one interpreter lock.
 const FULL: f64 = 0.97;
-/// So many times the pool's limit may wait for clients besides.
+/// Threads that may wait for clients besides, as a multiple of the pool's limit.
 const MOST_WAITING: usize = 4;
 
 #[cfg(test)]

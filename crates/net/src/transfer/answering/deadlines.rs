@@ -6,7 +6,8 @@ use super::{Answering, Phase};
 use crate::transfer::StreamIo;
 
 impl<S: StreamIo> Answering<S> {
-    /// The time at which the transfer is to be polled again, whatever the peer and the application do.
+    /// The time at which the transfer is to be polled again, whatever the peer and the application
+    /// do.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let limits = &self.shared.service.limits;
         let write = self
@@ -27,7 +28,7 @@ impl<S: StreamIo> Answering<S> {
         }
         let exchange = &self.ends.exchange;
         let is_awaited = match &self.phase {
-            // What has come is held until the rest is there.
+            // The received part is held until the rest is there.
             Phase::Held(held) => held.awaits_body || exchange.body_held() == 0,
             _ => exchange.wants_body() && exchange.body_held() == 0,
         };
