@@ -92,10 +92,10 @@ async def flood(scope: dict[str, Any], receive: Receive, send: Send) -> None:
 
 
 async def deaf(scope: dict[str, Any], receive: Receive, send: Send) -> None:
-    """Accepts and reads nothing."""
+    """Accepts and reads nothing, for longer than a client on a busy machine takes to notice."""
     await receive()
     await send({"type": "websocket.accept"})
-    await asyncio.sleep(3)
+    await asyncio.sleep(10)
 
 
 ROUTES = {"/": echo, "/scope": scope_of, "/wait_for": wait_for, "/flood": flood, "/deaf": deaf}

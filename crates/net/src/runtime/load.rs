@@ -94,7 +94,8 @@ mod tests {
         while start.elapsed() < span {}
         // Other tests run beside this one, and other processes.
         match load.measure(Instant::now(), span) {
-            Answer::Shares { process, thread } => assert!(process >= thread && thread > 0.0),
+            // The process's clock is read a moment before the thread's.
+            Answer::Shares { process, thread } => assert!(process > thread - 0.1 && thread > 0.0),
             answer => assert_eq!(answer, Answer::TooLate),
         }
         assert_eq!(load.measure(Instant::now(), span), Answer::TooSoon);
