@@ -96,7 +96,8 @@ def test_a_task_that_never_ends(serve, event_loop, interface, task):
 
 
 def test_a_task_of_a_websocket(serve, event_loop):
-    service = serve(STRAY, "--loop", event_loop, interface="asgi")
+    # The client does not answer the close: the server's patience is to end before that of the test.
+    service = serve(STRAY, "--loop", event_loop, "--ws-close-timeout", "1", interface="asgi")
     with service.connect() as wire:
         wire.send(UPGRADE)
         assert wire.head().status == 101
