@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use granian_proto::RequestHead;
 
-use super::resolve::{Content, Found};
+use super::resolve::{Content, Found, asks_for_page};
 use crate::runtime::waker::lock;
 
 /// See the module's documentation.
@@ -43,14 +43,22 @@ struct Entry {
 
 impl Key {
     pub(super) fn of(mount: usize, head: &RequestHead) -> Self {
-        let accepts_html = |accept: &[u8]| accept.windows(9).any(|part| part == b"text/html");
         Self {
             mount,
             path: head.path().into(),
-            codings: head.field(b"accept-encoding").unwrap_or_default().into(),
-            takes_pages: head.field(b"accept").is_some_and(accepts_html),
+            codings: codings(head),
+            takes_pages: asks_for_page(head),
         }
     }
+}
+
+/// The values of all Accept-Encoding fields, which are one list (RFC 9110, 5.3).
+fn codings(head: &RequestHead) -> Box<[u8]> {
+    let fields = head
+        .fields()
+        .filter(|(name, _)| *name == b"accept-encoding");
+    let values: Vec<&[u8]> = fields.map(|(_, value)| value).collect();
+    values.join(&b',').into()
 }
 
 impl Cache {
@@ -135,3 +143,25 @@ const MOST_DESCRIPTORS: usize = 128;
 const MOST_BYTES: usize = 16 * 1024 * 1024;
 /// Bytes of what a client can choose in a key.
 const LONGEST_KEY: usize = 1024;
+
+#[cfg(test)]
+mod tests {
+    use granian_proto::{RequestHeadBuilder, Version};
+
+    use super::*;
+
+    fn key(codings: &[&str]) -> Key {
+        let mut head = RequestHeadBuilder::new(Version::Http11, "GET", b"/a.js");
+        for coding in codings {
+            head.append(b"accept-encoding", coding.as_bytes());
+        }
+        Key::of(0, &head.build())
+    }
+
+    #[test]
+    fn an_answer_is_for_clients_that_take_the_same_codings() {
+        assert!(key(&["identity", "gzip"]) != key(&["identity"]));
+        assert!(key(&["identity", "gzip"]) == key(&["identity,gzip"]));
+        assert!(key(&[]) != key(&["gzip"]));
+    }
+}

@@ -330,7 +330,7 @@ fn is_hidden(segment: &[u8]) -> bool {
 
 /// A browser that goes somewhere says that it takes HTML; one that wants a script or a picture does
 /// not.
-fn asks_for_page(head: &RequestHead) -> bool {
+pub(super) fn asks_for_page(head: &RequestHead) -> bool {
     head.field(b"accept")
         .is_some_and(|accept| accept.windows(9).any(|part| part == b"text/html"))
 }
