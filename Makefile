@@ -24,7 +24,7 @@ export PYO3_PYTHON = $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev clients serve test test-all test-rust test-python fmt check fuzz lifecycle-50 soak
+.PHONY: help dev clients serve test test-all test-rust test-python generate fmt check fuzz lifecycle-50 soak
 .PHONY: conformance conformance-http2 conformance-websockets bench applications clean need-cargo need-python
 
 help: ## list the commands
@@ -65,6 +65,9 @@ test-rust: need-cargo $(VENV)/.stamp-venv ## the tests of the crates
 test-python: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## the tests of the package, on $(PYTHON)
 	$(BIN)/python -m pytest $(ARGS)
 
+generate: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## write what is made from the table of options: types, settings page, schema
+	@for tool in signatures settings schema; do $(BIN)/python -m tools.$$tool || exit 1; done
+
 fmt: $(VENV)/.stamp-deps need-cargo ## format Rust and Python
 	cargo fmt --all
 	$(BIN)/ruff check --fix-only .
@@ -76,6 +79,7 @@ check: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## every lint and type check, an
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/size.py
+	@for tool in signatures settings schema; do $(BIN)/python -m tools.$$tool --check || exit 1; done
 	$(BIN)/mypy
 	$(BIN)/stubtest granian._granian --mypy-config-file pyproject.toml --allowlist tests/stubtest.allow
 

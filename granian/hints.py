@@ -6,22 +6,7 @@ import os
 import re
 from collections.abc import Collection, Iterable, Iterator
 
-import click
-
 from .near import did_you_mean, near
-
-
-class HintingCommand(click.Command):
-    """A command whose error for an unknown option says what it is called here."""
-
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        try:
-            return super().parse_args(ctx, args)
-        except click.NoSuchOption as error:
-            hint = hint_of(error.option_name)
-            if hint is None:
-                raise
-            raise click.UsageError(f"No such option: {error.option_name} (here: {hint})", ctx) from None
 
 
 def hint_of(flag: str) -> str | None:
@@ -89,7 +74,7 @@ FOREIGN = {
     "--ws-per-message-deflate": "--ws-deflate",
     # gunicorn
     "-b": "--bind",
-    "-c": "options of the command line or GRANIAN_* variables",
+    "-c": "--config, a TOML file",
     "-e": "--env-files",
     "-k": "--interface",
     "-n": "--process-name",

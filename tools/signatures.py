@@ -1,17 +1,19 @@
 """Writes `granian/config/keywords.py`, the types of the constructors' keywords, from the table of options.
 
-`python -m tools.signatures` writes the file, and a test fails while it is not what this would write.
+`python -m tools.signatures` writes the file. With `--check` it fails while the file is not what this would write.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import sys
 import textwrap
 from pathlib import Path
 from typing import Any
 
 from granian.config import Config, Option, kinds
 from granian.server.embed import is_embeddable
+from tools.written import keep
 
 FILE = Path(__file__).parent.parent / "granian" / "config" / "keywords.py"
 HEAD = '''"""`Keywords`, `EmbeddedKeywords`: the types of what `Granian(...)` and `embed.Server(...)` take by name.
@@ -61,7 +63,7 @@ def _row(field: dataclasses.Field[Any]) -> str:
         return _written(field.name, f"{kind} | None", help)
     one = _type(option.kind)
     kind = f"Sequence[{one}] | {one} | None" if option.is_multiple else f"{one} | None"
-    return _written(field.name, kind, f"{option.help}{_facts(option, field.default)}. `{option.flag}`")
+    return _written(field.name, kind, f"{option.help_with_unit}{_facts(option, field.default)}. `{option.flag}`")
 
 
 def _written(name: str, kind: str, help: str) -> str:
@@ -92,6 +94,8 @@ def _type(kind: kinds.Kind) -> str:
             return "float | str"
         case kinds.Fraction():
             return "float"
+        case kinds.Count():
+            return "int | str"
         case kinds.Number():
             return "int"
         case kinds.Choice():
@@ -104,4 +108,4 @@ def _type(kind: kinds.Kind) -> str:
 
 
 if __name__ == "__main__":
-    FILE.write_text(text())
+    sys.exit(keep(FILE, text()))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -14,6 +13,7 @@ from ..errors import ConfigurationError
 from ..hints import hint_of_keyword
 from ..log import LogLevels, log_levels_map, log_request_builder, logger
 from ..mechanisms import disabled
+from ..resources import whole_cpus
 from .fields import Option, options_of
 from .protocols import converted_settings, settings_options
 from .tls import TlsOptions, absolute_pair
@@ -138,9 +138,9 @@ def _remark(config: Config) -> None:
         if config.log_enabled and number >= log_levels_map[config.log_level]:
             logger.log(number, message, *arguments)
 
-    cores = os.cpu_count() or 1
+    cores = whole_cpus()
     if config.workers > cores:
-        say(LogLevels.warning, "%d workers are more than the %d CPUs of this machine", config.workers, cores)
+        say(LogLevels.warning, "%d workers are more than the %d CPUs that this process may use", config.workers, cores)
     if config.task_impl == TaskImpl.rust:
         say(LogLevels.warning, "--task-impl is without effect: tasks are asyncio's")
     for flag, reason in _idle_options(config):

@@ -16,10 +16,12 @@ from typing import Any
 from ..constants import HTTPModes, Interfaces, Loops, RuntimeModes, SSLProtocols, TaskImpl
 from ..http import HTTP1Settings, HTTP2Settings
 from ..log import LogLevels
+from ..resources import memory, whole_cpus, worker_count
 from .checks import checked
 from .fields import option, options
 from .kinds import (
     Choice,
+    Count,
     Dictionary,
     FilePath,
     Flag,
@@ -42,33 +44,56 @@ class Config:
 
     # Addresses, the application, and processes.
     target: str
-    address: str = option("127.0.0.1", "--host", Text(), "Address or name of the host to bind to")
-    port: int = option(8000, "--port", Number(0, 65_535, is_hard=True), "Port to bind to, 0 for any")
-    uds: Path | None = option(None, "--uds", FilePath(), "Unix socket to bind to, @NAME for an abstract one")
-    uds_permissions: int | None = option(None, "--uds-permissions", Octal(0), "Permissions of the Unix socket's file")
+    address: str = option("127.0.0.1", "--host", Text(), "Address or name of the host to listen on")
+    port: int = option(
+        8000, "--port", Number(0, 65_535, is_hard=True), "Port to listen on, 0 for any", shared_env="PORT"
+    )
+    uds: Path | None = option(
+        None, "--uds", FilePath(), "Unix socket to listen on in place of host and port, @NAME for an abstract one"
+    )
+    uds_permissions: int | None = option(
+        None, "--uds-permissions", Octal(0), "Permissions of the Unix socket's file", default_text="by umask"
+    )
     interface: Interfaces = option(
         Interfaces.AUTO, "--interface", Choice(Interfaces), "Interface of the application, auto to look at it"
     )
-    workers: int = option(1, "--workers", Number(1, is_raised=True), "Worker processes")
+    workers: int = option(
+        1,
+        "--workers",
+        Count(1, is_raised=True, suggested=worker_count),
+        "Worker processes, auto for as many as there are CPUs to use",
+        shared_env="WEB_CONCURRENCY",
+    )
     blocking_threads: int | None = option(
-        None, "--blocking-threads", Number(1, is_raised=True), "Threads that call a WSGI application, per worker"
+        None,
+        "--blocking-threads",
+        Number(1, is_raised=True),
+        "Threads that call a WSGI application, per worker",
+        default_text="by interface",
     )
     blocking_threads_idle_timeout: float = option(
         30, "--blocking-threads-idle-timeout", Seconds(5, 600, is_hard=True), "Time that blocking threads stay idle"
     )
-    runtime_threads: int = option(1, "--runtime-threads", Number(1, is_raised=True), "Without effect: I/O threads")
+    runtime_threads: int = option(
+        1, "--runtime-threads", Number(1, is_raised=True), "Without effect: all I/O happens on the event loop's thread"
+    )
     runtime_blocking_threads: int | None = option(
         None,
         "--runtime-blocking-threads",
         Number(1, is_raised=True),
-        "Without effect: threads for files",
+        "Without effect: all I/O happens on the event loop's thread",
         default_text="512",
     )
     runtime_mode: RuntimeModes = option(
-        RuntimeModes.auto, "--runtime-mode", Choice(RuntimeModes), "Without effect: mode of the I/O threads"
+        RuntimeModes.auto,
+        "--runtime-mode",
+        Choice(RuntimeModes),
+        "Without effect: all I/O happens on the event loop's thread",
     )
     loop: Loops | str = option(Loops.auto, "--loop", Choice(Loops, is_open=True), "Event loop")
-    task_impl: TaskImpl = option(TaskImpl.asyncio, "--task-impl", Choice(TaskImpl), "Without effect: kind of tasks")
+    task_impl: TaskImpl = option(
+        TaskImpl.asyncio, "--task-impl", Choice(TaskImpl), "Without effect: tasks are asyncio's own"
+    )
     http: HTTPModes = option(HTTPModes.auto, "--http", Choice(HTTPModes), "Versions of HTTP")
     websockets: bool = option(True, "--ws", Flag(), "Handle websockets", env="WEBSOCKETS")
     backlog: int = option(1024, "--backlog", Number(128, is_raised=True), "Connections that wait in a listening socket")
@@ -114,7 +139,10 @@ class Config:
     # Workers.
     respawn_failed_workers: bool = option(True, "--respawn-failed-workers", Flag(), "Replace workers that have died")
     respawn_interval: float = option(
-        3.5, "--respawn-interval", Fraction(), "Without effect: a worker is replaced once the new one is ready"
+        3.5,
+        "--respawn-interval",
+        Fraction(),
+        "Without effect: a worker is replaced once the new one is ready, after a crash at once",
     )
     rss_sample_interval: float = option(
         30, "--rss-sample-interval", Seconds(1, 300, least=0.1), "Interval between samples of the workers' memory"
@@ -126,7 +154,11 @@ class Config:
         None, "--workers-lifetime", Seconds(60), "Replace workers after this time", default_text="disabled"
     )
     workers_max_rss: int | None = option(
-        None, "--workers-max-rss", Number(1), "Replace workers that use more memory (MiB)", default_text="disabled"
+        None,
+        "--workers-max-rss",
+        Number(1, unit="MiB"),
+        "Replace workers that use more memory",
+        default_text="disabled",
     )
     workers_kill_timeout: float | None = option(
         None,
@@ -137,7 +169,11 @@ class Config:
     )
     factory: bool = option(False, "--factory", Flag(), "The target makes the application when called")
     working_dir: Path | None = option(
-        None, "--working-dir", FilePath(Presence.DIRECTORY), "Directory to run the application in"
+        None,
+        "--working-dir",
+        FilePath(Presence.DIRECTORY),
+        "Directory to run the application in",
+        default_text="the current one",
     )
     env_files: tuple[Path, ...] = options("--env-files", FilePath(Presence.FILE), "Environment files (granian[dotenv])")
 
@@ -173,12 +209,14 @@ class Config:
     reload_ignore_paths: tuple[Path, ...] = options("--reload-ignore-paths", FilePath(), "Paths to ignore")
     # A class; Python code only.
     reload_filter: Any = None
-    reload_tick: int = option(50, "--reload-tick", Number(50, 5000, least=1), "Step of the watcher (ms)")
+    reload_tick: int = option(
+        50, "--reload-tick", Number(50, 5000, least=1, unit="ms"), "Time that the watcher gathers changes"
+    )
     reload_ignore_worker_failure: bool = option(
         False, "--reload-ignore-worker-failure", Flag(), "Without effect: a failure never ends a reloading server"
     )
 
-    process_name: str | None = option(None, "--process-name", Text(), "Name of the processes (granian[pname])")
+    process_name: str | None = option(None, "--process-name", Text(), "Title of the processes (granian[pname])")
     pid_file: Path | None = option(
         None, "--pid-file", FilePath(Presence.FILE_OR_NOTHING), "File to write the process id to"
     )
@@ -193,9 +231,11 @@ class Config:
     ws_ping_timeout: float = option(
         20, "--ws-ping-timeout", Seconds(0), "Time that a pinged websocket has to show life, 0 for any"
     )
-    ws_max_size: int = option(16 * 1024 * 1024, "--ws-max-size", Number(1), "Size of a websocket message (bytes)")
+    ws_max_size: int = option(
+        16 * 1024 * 1024, "--ws-max-size", Number(1, unit="bytes"), "Largest websocket message, after decompression"
+    )
     ws_queue_size: int = option(
-        1024 * 1024, "--ws-queue-size", Number(1), "Websocket messages that wait for the application (bytes)"
+        1024 * 1024, "--ws-queue-size", Number(1, unit="bytes"), "Websocket messages that wait for the application"
     )
     ws_deflate: bool = option(True, "--ws-deflate", Flag(), "Compress websocket messages if the client can")
     ws_idle_timeout: float = option(
@@ -290,7 +330,7 @@ class Config:
         """Threads of a worker that call an application of this interface: one unless it is WSGI."""
         if interface != Interfaces.WSGI:
             return 1
-        return self.blocking_threads or max(1, min(self.backpressure_effective // 2, many_threads()))
+        return self.blocking_threads or max(1, min(self.backpressure_effective // 2, many_threads(self.workers)))
 
     @property
     def drain_timeout_effective(self) -> float:
@@ -330,10 +370,14 @@ class Config:
         )
 
 
-def many_threads() -> int:
-    """The most threads of a worker that help each other more than they hinder."""
-    return max(32, 2 * (os.cpu_count() or 1) + 1)
+def many_threads(workers: int = 1) -> int:
+    """The most threads of a worker that help each other more than they hinder, and for which there is memory."""
+    many = max(32, 2 * whole_cpus() + 1)
+    limit = memory()
+    return many if limit is None else max(1, min(many, limit // (THREAD * workers)))
 
 
+# Bytes of a thread that works, with its stack and a request.
+THREAD = 4 << 20
 DRAIN_TIMEOUT = 30.0
 RELOAD_DRAIN_TIMEOUT = 3.0

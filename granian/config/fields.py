@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .kinds import Flag, Kind
+from .kinds import Flag, Kind, Number
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,25 @@ class Option:
     default_text: str | None = None
     # Nothing that applications, logs or representations of a config may show.
     is_secret: bool = False
+    # A variable that other programs read as well, such as `PORT`; the own one comes before it.
+    shared_env: str = ""
+    # The version that brought it; empty: granian 2 if it has a place in the constructor of that, else 3.0.
+    since: str = ""
+
+    @property
+    def key(self) -> str:
+        """The name in a configuration file."""
+        return self.flag.removeprefix("--")
 
     @property
     def environment(self) -> str:
         """The name of its environment variable."""
-        return f"GRANIAN_{self.env or self.flag.removeprefix('--').replace('-', '_').upper()}"
+        return f"GRANIAN_{self.env or self.key.replace('-', '_').upper()}"
+
+    @property
+    def variables(self) -> tuple[str, ...]:
+        """Its environment variables; the first one that is set counts."""
+        return (self.environment, self.shared_env) if self.shared_env else (self.environment,)
 
     @property
     def idleness(self) -> str | None:
@@ -36,9 +50,15 @@ class Option:
         return self.help.removeprefix(IDLE) if self.help.startswith(IDLE) else None
 
     @property
+    def help_with_unit(self) -> str:
+        """The help, with what a number counts."""
+        unit = self.kind.unit if isinstance(self.kind, Number) else ""
+        return f"{self.help} ({unit})" if unit else self.help
+
+    @property
     def flags(self) -> str:
         """The declaration for click."""
-        return f"{self.flag}/--no-{self.flag.removeprefix('--')}" if isinstance(self.kind, Flag) else self.flag
+        return f"{self.flag}/--no-{self.key}" if isinstance(self.kind, Flag) else self.flag
 
     def convert(self, value: Any) -> Any:
         """The value to keep. For an option that may be repeated, one value is a list of one.

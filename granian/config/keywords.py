@@ -19,27 +19,29 @@ class EmbeddedKeywords(TypedDict, total=False):
     """The options of an embedded server."""
 
     address: str | None
-    """Address or name of the host to bind to (default 127.0.0.1). `--host`"""
+    """Address or name of the host to listen on (default 127.0.0.1). `--host`"""
     port: int | None
-    """Port to bind to, 0 for any (0 to 65,535; default 8000). `--port`"""
+    """Port to listen on, 0 for any (0 to 65,535; default 8000). `--port`"""
     uds: Path | str | None
-    """Unix socket to bind to, @NAME for an abstract one. `--uds`"""
+    """Unix socket to listen on in place of host and port, @NAME for an abstract one. `--uds`"""
     uds_permissions: int | None
-    """Permissions of the Unix socket's file (from 0). `--uds-permissions`"""
+    """Permissions of the Unix socket's file (from 0; default by umask). `--uds-permissions`"""
     interface: Interfaces | str | None
     """Interface of the application, auto to look at it (default auto). `--interface`"""
     blocking_threads: int | None
-    """Threads that call a WSGI application, per worker (from 1). `--blocking-threads`"""
+    """Threads that call a WSGI application, per worker (from 1; default by interface). `--blocking-threads`"""
     blocking_threads_idle_timeout: float | str | None
     """Time that blocking threads stay idle (seconds, or a text such as `1m30s`; 5 to 600; default 30).
     `--blocking-threads-idle-timeout`
     """
     runtime_threads: int | None
-    """Without effect: I/O threads (from 1; default 1). `--runtime-threads`"""
+    """Without effect: all I/O happens on the event loop's thread (from 1; default 1). `--runtime-threads`"""
     runtime_blocking_threads: int | None
-    """Without effect: threads for files (from 1; default 512). `--runtime-blocking-threads`"""
+    """Without effect: all I/O happens on the event loop's thread (from 1; default 512). `--runtime-blocking-
+    threads`
+    """
     task_impl: TaskImpl | str | None
-    """Without effect: kind of tasks (default asyncio). `--task-impl`"""
+    """Without effect: tasks are asyncio's own (default asyncio). `--task-impl`"""
     http: HTTPModes | str | None
     """Versions of HTTP (default auto). `--http`"""
     websockets: bool | None
@@ -103,7 +105,7 @@ class EmbeddedKeywords(TypedDict, total=False):
     default 20). `--ws-ping-timeout`
     """
     ws_max_size: int | None
-    """Size of a websocket message (bytes) (from 1; default 16777216). `--ws-max-size`"""
+    """Largest websocket message, after decompression (bytes) (from 1; default 16777216). `--ws-max-size`"""
     ws_queue_size: int | None
     """Websocket messages that wait for the application (bytes) (from 1; default 1048576). `--ws-queue-size`"""
     ws_deflate: bool | None
@@ -139,16 +141,18 @@ class EmbeddedKeywords(TypedDict, total=False):
 class Keywords(EmbeddedKeywords, total=False):
     """All options."""
 
-    workers: int | None
-    """Worker processes (from 1; default 1). `--workers`"""
+    workers: int | str | None
+    """Worker processes, auto for as many as there are CPUs to use (from 1; default 1). `--workers`"""
     runtime_mode: RuntimeModes | str | None
-    """Without effect: mode of the I/O threads (default auto). `--runtime-mode`"""
+    """Without effect: all I/O happens on the event loop's thread (default auto). `--runtime-mode`"""
     loop: Loops | str | None
     """Event loop (default auto). `--loop`"""
     respawn_failed_workers: bool | None
     """Replace workers that have died (default True). `--respawn-failed-workers`"""
     respawn_interval: float | None
-    """Without effect: a worker is replaced once the new one is ready (default 3.5). `--respawn-interval`"""
+    """Without effect: a worker is replaced once the new one is ready, after a crash at once (default 3.5).
+    `--respawn-interval`
+    """
     rss_sample_interval: float | str | None
     """Interval between samples of the workers' memory (seconds, or a text such as `1m30s`; 1 to 300; default 30).
     `--rss-sample-interval`
@@ -167,7 +171,7 @@ class Keywords(EmbeddedKeywords, total=False):
     timeout`
     """
     working_dir: Path | str | None
-    """Directory to run the application in. `--working-dir`"""
+    """Directory to run the application in (default the current one). `--working-dir`"""
     env_files: Sequence[Path | str] | Path | str | None
     """Environment files (granian[dotenv]). `--env-files`"""
     metrics_enabled: bool | None
@@ -193,11 +197,11 @@ class Keywords(EmbeddedKeywords, total=False):
     reload_filter: Any | None
     """A filter class of watchfiles for --reload."""
     reload_tick: int | None
-    """Step of the watcher (ms) (50 to 5,000; default 50). `--reload-tick`"""
+    """Time that the watcher gathers changes (ms) (50 to 5,000; default 50). `--reload-tick`"""
     reload_ignore_worker_failure: bool | None
     """Without effect: a failure never ends a reloading server (default False). `--reload-ignore-worker-failure`"""
     process_name: str | None
-    """Name of the processes (granian[pname]). `--process-name`"""
+    """Title of the processes (granian[pname]). `--process-name`"""
     pid_file: Path | str | None
     """File to write the process id to. `--pid-file`"""
     background_timeout: float | str | None

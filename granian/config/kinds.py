@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -66,6 +66,8 @@ class Number(Kind):
     least: float | None = None
     # The maximum holds in Python code as well, not only on the command line.
     is_hard: bool = False
+    # What it counts, as the help shows it.
+    unit: str = ""
 
     def convert(self, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -94,6 +96,16 @@ class Seconds(Number):
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise ValueError(f"{value!r} is no time in seconds")
         return self._bounded(value)
+
+
+@dataclass(frozen=True)
+class Count(Number):
+    """A whole number, or `auto` for what the resources of the process suggest."""
+
+    suggested: Callable[[], int] = int
+
+    def convert(self, value: Any) -> float:
+        return self.suggested() if value == AUTO else super().convert(value)
 
 
 class Fraction(Kind):
@@ -171,3 +183,5 @@ def parse_duration(text: str) -> int:
 
 
 _DURATION = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
+# The text of a count that is not given as a number.
+AUTO = "auto"

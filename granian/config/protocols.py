@@ -10,11 +10,11 @@ from .fields import Option
 from .kinds import Flag, Number, Seconds
 
 HTTP1_OPTIONS = {
-    "max_buffer_size": Option(
-        "--http1-buffer-size", Number(8192), "Maximum size of the read buffer, which headers must fit (bytes)"
-    ),
+    "max_buffer_size": Option("--http1-buffer-size", Number(8192, unit="bytes"), "Largest head of a request"),
     "header_read_timeout": Option(
-        "--http1-header-read-timeout", Number(1, 60_000), "Time to receive a request's head, and to stay idle (ms)"
+        "--http1-header-read-timeout",
+        Number(1, 60_000, unit="ms"),
+        "Time to receive a request's head, and to stay idle",
     ),
     "keep_alive": Option("--http1-keep-alive", Flag(), "Keep HTTP/1 connections open between requests"),
     "pipeline_flush": Option(
@@ -26,16 +26,16 @@ HTTP2_OPTIONS = {
     "adaptive_window": Option("--http2-adaptive-window", Flag(), "Adapt the flow control to the connection"),
     "initial_connection_window_size": Option(
         "--http2-initial-connection-window-size",
-        Number(1024, 2**31 - 1, is_hard=True),
-        "Flow control window of a connection (bytes)",
+        Number(1024, 2**31 - 1, is_hard=True, unit="bytes"),
+        "Flow control window of a connection",
     ),
     "initial_stream_window_size": Option(
         "--http2-initial-stream-window-size",
-        Number(1024, 2**31 - 1, is_hard=True),
-        "Flow control window of a stream (bytes)",
+        Number(1024, 2**31 - 1, is_hard=True, unit="bytes"),
+        "Flow control window of a stream",
     ),
     "keep_alive_interval": Option(
-        "--http2-keep-alive-interval", Number(1, 60_000), "Interval between pings (ms)", default_text="disabled"
+        "--http2-keep-alive-interval", Number(1, 60_000, unit="ms"), "Interval between pings", default_text="disabled"
     ),
     "keep_alive_timeout": Option("--http2-keep-alive-timeout", Seconds(1), "Time for the answer to a ping"),
     "max_concurrent_streams": Option(
@@ -47,11 +47,13 @@ HTTP2_OPTIONS = {
     # frame size (2^24-1 or 16,777,215 octets), inclusive."
     # <https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2>
     "max_frame_size": Option(
-        "--http2-max-frame-size", Number(2**14, 2**24 - 1, is_hard=True), "Largest frame to receive (bytes)"
+        "--http2-max-frame-size", Number(2**14, 2**24 - 1, is_hard=True, unit="bytes"), "Largest frame to receive"
     ),
-    "max_headers_size": Option("--http2-max-headers-size", Number(1), "Largest list of headers to receive (bytes)"),
+    "max_headers_size": Option(
+        "--http2-max-headers-size", Number(1, unit="bytes"), "Largest list of headers to receive"
+    ),
     "max_send_buffer_size": Option(
-        "--http2-max-send-buffer-size", Number(1024, least=1), "Write buffer of a stream (bytes)"
+        "--http2-max-send-buffer-size", Number(1024, least=1, unit="bytes"), "Write buffer of a stream"
     ),
 }
 

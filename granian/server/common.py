@@ -18,6 +18,7 @@ from .._loops import loops
 from ..config import Config
 from ..errors import ConfigurationError, FatalError, PidFileError
 from ..importer import build_env_loader, load_target
+from ..interfaces.fit import fitting_interface
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Address, Kind, Listeners, Role, inherited_descriptors
 from ..start_errors import SHORTAGES, describe, reason_of, tell
@@ -89,6 +90,24 @@ class AbstractServer(Overridable, Surface, FormerNames, ABC):
         if code:
             sys.exit(code)
 
+    def check_options(self, with_app: bool = False) -> None:
+        """Checks what `serve()` would refuse; `with_app` imports the application too and checks its interface.
+
+        # Errors
+        `FatalError` as for `serve()`.
+        """
+        self._check()
+        if self.config.loop not in loops:
+            extra = f": pip install 'granian[{self.config.loop}]'" if self.config.loop in EXTRAS else "."
+            raise ConfigurationError("loop", f"'{self.config.loop}' implementation not available{extra}")
+        if with_app:
+            app = self._load_here(None).load(self.config.target)
+            try:
+                fitting_interface(app, self.config.interface, self.config.target)
+            except FatalError as error:
+                tell(f"The application could not be loaded: {error}")
+                raise
+
     def stop(self) -> None:
         """Ends `serve()`; from any thread."""
         self._interrupt(signal.SIGTERM)
@@ -101,11 +120,8 @@ class AbstractServer(Overridable, Surface, FormerNames, ABC):
         self, spawn_target: Callable[..., None] | None, target_loader: Callable[..., Any] | None, wrap_loader: bool
     ) -> int:
         self.pid = os.getpid()
-        self._check()
+        self.check_options()
         self._tell_overrides()
-        if self.config.loop not in loops:
-            extra = f": pip install 'granian[{self.config.loop}]'" if self.config.loop in EXTRAS else "."
-            raise ConfigurationError("loop", f"'{self.config.loop}' implementation not available{extra}")
         loader = Loader(target_loader, wrap_loader) if target_loader is not None else None
         logger.info("Starting granian (main PID: %d)", self.pid)
         pid_file = PidFile(Path(self.config.pid_file)) if self.config.pid_file is not None else None

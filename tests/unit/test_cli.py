@@ -9,7 +9,9 @@ import pytest
 from click.testing import CliRunner
 
 from granian import __version__, cli
+from granian.command import EXAMPLES
 from granian.config import Config
+from granian.config.sections import sections
 from granian.constants import HTTPModes, Interfaces
 from granian.errors import ConfigurationError, FatalError, PidFileError
 from granian.http import HTTP1Settings, HTTP2Settings
@@ -89,14 +91,23 @@ def test_help(run):
     assert "--opt" not in text
 
 
-def test_order_of_the_help():
-    """That of granian 2.8, and what is new beside its likes."""
-    order = (
-        "host port uds uds-permissions bind fd interface http ws ws-ping-interval ws-ping-timeout ws-max-size "
-        "ws-queue-size ws-deflate ws-idle-timeout ws-close-timeout workers blocking-threads"
-    )
-    assert [flag.opts[0].removeprefix("--") for flag in OPTIONS.values()][: len(order.split())] == order.split()
+def test_the_help_has_sections(run):
+    text = run("--help", target=None).output
+    headings = [line.removesuffix(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
+    assert headings == ["Examples", *(section.title for section in sections()), "Others"]
+    shown = {line.split()[0] for line in text.splitlines() if line.startswith("  --")}
+    hidden = {"--threads", "--opt"}
+    assert shown == {option.opts[0] for option in OPTIONS.values()} - hidden | {"--help"}
     assert len({option.name for option in OPTIONS.values()}) == len(OPTIONS)
+
+
+def test_examples_of_the_help_are_command_lines(run, tmp_path):
+    for name in ("chain.pem", "key.pem"):
+        (tmp_path / name).touch()
+    for line, _ in EXAMPLES:
+        command = line[line.index("granian") :].split()[1:]
+        result = CliRunner().invoke(COMMAND, command, env=dict([line.split()[0].split("=")]) if "=" in line else {})
+        assert "Usage" not in result.output, line
 
 
 def test_the_help_says_when_workers_are_killed(run):
@@ -118,11 +129,16 @@ ENVIRONMENT = {
 }
 
 
+SHARED = {"port": "PORT", "workers": "WEB_CONCURRENCY"}
+
+
 def test_environment_names():
     for option in OPTIONS.values():
         flag = option.opts[0].removeprefix("--")
-        if flag in ("version", "threads", "opt"):
+        if flag in ("version", "threads", "opt", "check-config", "check-app", "print-config"):
             assert option.envvar is None
+        elif flag in SHARED:
+            assert option.envvar == (f"GRANIAN_{flag.upper()}", SHARED[flag])
         else:
             assert option.envvar == f"GRANIAN_{ENVIRONMENT.get(flag, flag.replace('-', '_').upper())}"
 

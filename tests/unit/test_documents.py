@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import importlib
 import re
 from pathlib import Path
 
+import click
 import pytest
 
+from granian.cli import cli
 from granian.config import Config, options_of, protocol_options
+from granian.config.sections import UNPLACED, sections
 from granian.http import HTTP1Settings, HTTP2Settings
 
 ROOT = Path(__file__).parents[2]
@@ -18,21 +22,51 @@ TEXTS = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs"
 NAMED = re.compile(r"`(--[a-z0-9-]*[a-z0-9])(?!\.\.\.)[ `=]")
 
 
-# Options with a page of their own; all others stand on the page of settings.
-PAGES = {"--http2-": "http2.md", "--ws-": "websockets.md", "--ssl-": "tls.md"}
+# Options with a page of their own, beside their row on the page of settings.
+PAGES = {"--http2-": "http2.md", "--ws-": "websockets.md", "--ssl-": "tls.md", "--static-": "static.md"}
 
 
 @pytest.mark.parametrize("flag", FLAGS)
 def test_every_option_is_in_a_document(flag):
-    page = next((page for prefix, page in PAGES.items() if flag.startswith(prefix)), "settings.md")
     word = re.compile(rf"(?<![\w-]){re.escape(flag)}(?![\w-])")
-    assert word.search(TEXTS[ROOT / "docs" / page]), f"docs/{page} does not name {flag}"
+    for page in ("settings.md", *(page for prefix, page in PAGES.items() if flag.startswith(prefix))):
+        assert word.search(TEXTS[ROOT / "docs" / page]), f"docs/{page} does not name {flag}"
+
+
+@pytest.mark.parametrize("name", ["signatures", "settings", "schema"])
+def test_what_is_written_from_the_options_is_up_to_date(name, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    tool = importlib.import_module(f"tools.{name}")
+    there = tool.FILE.read_text()
+    assert (tool.text(there) if name == "settings" else tool.text()) == there, "run `make generate`"
+
+
+def test_the_settings_page_has_a_row_for_every_option():
+    page = TEXTS[ROOT / "docs" / "settings.md"]
+    for _, option, _ in [*options_of(Config), *protocol_options()]:
+        row = next(
+            line for line in page.splitlines() if line.startswith((f"| `{option.flag}` ", f"| `{option.flag} /"))
+        )
+        assert all(f"`{name}`" in row for name in (*option.variables, option.key))
+
+
+def test_the_settings_page_names_every_parameter_of_the_command():
+    page = TEXTS[ROOT / "docs" / "settings.md"]
+    shown = [parameter for parameter in cli.params if isinstance(parameter, click.Option) and not parameter.hidden]
+    assert [item.opts[0] for item in shown if f"`{item.opts[0]}" not in page] == []
+
+
+def test_every_option_has_a_section():
+    """`granian/config/sections.py` names it, or a prefix of it."""
+    titles = {section.title: section.options for section in sections()}
+    assert [name for name, _, _ in titles.get(UNPLACED, [])] == []
+    assert sum(map(len, titles.values())) == len(FLAGS)
 
 
 def test_the_settings_page_names_no_option_that_there_is_not():
     found = set(NAMED.findall(TEXTS[ROOT / "docs" / "settings.md"]))
     assert found
-    assert not found - set(FLAGS)
+    assert not found - set(FLAGS) - {option for parameter in cli.params for option in parameter.opts} - {"--help"}
 
 
 def test_links_between_documents_lead_somewhere():

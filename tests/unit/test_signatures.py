@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import inspect
-import runpy
 import subprocess
 import sys
 from pathlib import Path
@@ -18,11 +17,6 @@ from granian.errors import ConfigurationError
 from granian.server.embed import Server
 
 ROOT = Path(__file__).parent.parent.parent
-
-
-def test_keywords_are_written_from_the_table():
-    written = runpy.run_path(str(ROOT / "tools" / "signatures.py"))
-    assert written["FILE"].read_text() == written["text"](), "run `python -m tools.signatures`"
 
 
 def test_signature_of_granian():
