@@ -235,6 +235,19 @@ def test_stuck_worker_is_killed(rig):
     assert worker.told == ["dump", "kill"]
 
 
+def test_samples_in_a_row_over_the_limit_of_memory(rig, monkeypatch):
+    sizes = iter([200, 50, 200, 200, 200])
+    monkeypatch.setattr(health_module, "resident_bytes", lambda pid: next(sizes) << 20)
+    made = rig(workers_max_rss=100, rss_sample_interval=1, rss_samples=3)
+    made.start(1)
+    Health(made.config, made.crew, made.timers).start()
+    for _ in range(4):
+        made.wait(1)
+    assert states(made) == [SlotState.SERVING]
+    made.wait(1)
+    assert states(made) == [SlotState.REPLACING]
+
+
 def test_workers_that_leave_soon_are_replaced_later_and_later(rig):
     made = rig()
     (worker,) = made.start(1)

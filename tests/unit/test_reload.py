@@ -49,6 +49,34 @@ def _tell(pipe) -> None:
     pipe.send([callable(signal.getsignal(number)) for number in (signal.SIGHUP, signal.SIGTTIN, signal.SIGTTOU)])
 
 
+def test_step_and_exceptions_of_the_watcher(tmp_path, monkeypatch):
+    watchfiles = pytest.importorskip("watchfiles")
+    given = {}
+
+    def watch(*paths, **options):
+        given.update(options)
+        return iter(())
+
+    monkeypatch.setattr(watchfiles, "watch", watch)
+    config = Config.from_kwargs(
+        target="a:b",
+        reload=True,
+        reload_tick=75,
+        reload_ignore_paths=[tmp_path / "paths"],
+        reload_ignore_dirs="dirs",
+        reload_ignore_patterns=r"\.pattern$",
+    )
+    watch_filter = reload.make_filter(config, reload.Outputs())
+    assert list(reload._told(config, [tmp_path], watch_filter)) == []
+    assert given["step"] == 75
+
+    def is_seen(path):
+        return watch_filter(watchfiles.Change.modified, str(tmp_path / path))
+
+    assert is_seen("main.py")
+    assert not any(map(is_seen, ["paths/main.py", "dirs/main.py", "main.pattern"]))
+
+
 def test_system_that_cannot_watch(tmp_path, monkeypatch):
     """Without the watches that a large tree needs, files are looked at instead."""
     watchfiles = pytest.importorskip("watchfiles")
