@@ -88,7 +88,9 @@ def bind_tcp(address: Address, backlog: int) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError) as error:
-        fail("address", f"The address {address.host!r} cannot be resolved: {error}")
+        host, _, digits = address.host.rpartition(":")
+        hint = f"; the port goes into an option of its own: {host} and {digits}" if host and digits.isdecimal() else ""
+        fail("address", f"The address {address.host!r} cannot be resolved: {error}{hint}")
     bound: list[socket.socket] = []
     refusal: OSError | None = None
     port = address.port
@@ -105,7 +107,7 @@ def bind_tcp(address: Address, backlog: int) -> list[socket.socket]:
                 break
     if not bound:
         assert refusal is not None
-        fail("address", f"Cannot listen on {address.host}:{address.port}: {_reason(refusal)}")
+        fail("address", f"Cannot listen on {address.host}:{address.port}: {_reason(refusal, address.port)}")
     return bound
 
 
@@ -234,12 +236,15 @@ def take_given(fd: int, backlog: int) -> socket.socket:
     return listener
 
 
-def _reason(error: OSError) -> str:
+def _reason(error: OSError, port: int | None = None) -> str:
+    is_privileged = error.errno == errno.EACCES and port is not None and port < UNPRIVILEGED
     if error.errno == errno.EADDRINUSE:
-        return "the address is in use"
-    return (error.strerror or str(error)).lower()
+        return "the address is in use by another program"
+    text = (error.strerror or str(error)).lower()
+    return f"{text} (ports below 1024 are for privileged users)" if is_privileged else text
 
 
 MAX_PORT = 65535
+UNPRIVILEGED = 1024
 STANDARD_ERROR = 2
 NO_SUCH_FAMILY = (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL)

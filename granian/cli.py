@@ -12,7 +12,7 @@ from typing import Any
 import click
 
 from ._granian import __version__
-from .command import OPTIONS, ServerCommand, is_default, origin_of, take_file
+from .command import OPTIONS, Fault, ServerCommand, is_default, origin_of, take_file
 from .config import Config
 from .config.file import APP
 from .config.sections import sections
@@ -54,7 +54,7 @@ def cli(app: str | None, threads: int | None, opt: bool, **values: Any) -> None:
     context = click.get_current_context()
     only = {name: values.pop(name) for name in ("check_config", "check_app", "print_config")}
     if app is None and (only["check_app"] or not any(only.values())):
-        raise click.MissingParameter(ctx=context, param=cli.params[0])
+        raise Fault("Missing argument 'APP': the application to serve, as in main:app (granian --help).")
     names = {name: origin_of(context, name) for name in OPTIONS}
     _forget_secrets()
     if threads is not None:

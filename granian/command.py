@@ -13,10 +13,11 @@ from .config.sections import sections
 from .config.sizes import sizes
 from .errors import ConfigurationError
 from .hints import hint_of
+from .near import did_you_mean
 
 
 class Fault(click.ClickException):
-    """An option that is wrong outside the command line: one line."""
+    """A usage error in one line."""
 
     exit_code = 2
 
@@ -29,15 +30,21 @@ class ServerCommand(click.Command):
         try:
             return super().parse_args(ctx, args)
         except click.NoSuchOption as error:
-            hint = hint_of(error.option_name)
-            if hint is None:
-                raise
-            raise click.UsageError(f"No such option: {error.option_name} (here: {hint})", ctx) from None
+            raise Fault(f"No such option: {error.option_name}{self._hint(ctx, error.option_name)}") from None
         except click.BadParameter as error:
             name = error.param.name if error.param is not None else None
-            if name is None or ctx.get_parameter_source(name) not in OUTSIDE:
+            if name is None:
                 raise
-            raise Fault(f"{origin_of(ctx, name)}: {error.message}") from None
+            raise Fault(f"{origin_of(ctx, name)}: {error.message}{_trap(ctx, name)}") from None
+        except click.UsageError as error:
+            raise Fault(error.format_message()) from None
+
+    def _hint(self, ctx: click.Context, flag: str) -> str:
+        foreign = hint_of(flag)
+        if foreign is not None:
+            return f" (here: {foreign})"
+        shown = [name for item in self.get_params(ctx) if not getattr(item, "hidden", False) for name in item.opts]
+        return "." + did_you_mean(flag, [name for name in shown if name.startswith("--")])
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Writes the examples, and the options below their headings."""
@@ -52,6 +59,16 @@ class ServerCommand(click.Command):
             if records:
                 with formatter.section(title):
                     formatter.write_dl(records)
+
+
+def _trap(context: click.Context, name: str) -> str:
+    """Kubernetes sets `GRANIAN_PORT` for a service that is called granian."""
+    is_link = origin_of(context, name) == "GRANIAN_PORT" and os.environ["GRANIAN_PORT"].startswith("tcp://")
+    return (
+        " Kubernetes has set it for a service called granian; enableServiceLinks: false leaves it out."
+        if is_link
+        else ""
+    )
 
 
 def take_file(context: click.Context, parameter: click.Parameter, value: str | None) -> str | None:
@@ -92,8 +109,6 @@ def file_of(context: click.Context) -> ConfigFile:
 
 
 FILE = "granian.config.file"
-# Sources of values that usage errors of click do not name.
-OUTSIDE = (ParameterSource.ENVIRONMENT, ParameterSource.DEFAULT_MAP)
 OPTIONS = {name: option for section in sections() for name, option, _ in section.options}
 EXAMPLES = [
     ("granian main:app", "main.py's app on http://127.0.0.1:8000"),

@@ -114,9 +114,9 @@ def load_module(module_name: str, raise_on_failure: bool = True) -> Any:
             if not raise_on_failure:
                 return None
             raise RuntimeError(f"Could not import '{module_name}'.") from None
-        raise _inner_error(module_name) from error
+        raise _inner_error(module_name, error) from error
     except ImportError as error:
-        raise _inner_error(module_name) from error
+        raise _inner_error(module_name, error) from error
 
 
 def load_env(files: Sequence[Path | str] | None) -> None:
@@ -179,8 +179,16 @@ def _package_root(file: Path) -> tuple[Path, str]:
     return folder, ".".join(names)
 
 
-def _inner_error(module_name: str) -> RuntimeError:
-    return RuntimeError(f"While importing '{module_name}', an ImportError was raised:\n\n{traceback.format_exc()}")
+def _inner_error(module_name: str, error: ImportError) -> RuntimeError:
+    shown = error.__traceback__
+    # The import's own frames come first.
+    while shown is not None and shown.tb_frame.f_code.co_filename.startswith((__file__, importlib.__file__, FROZEN)):
+        shown = shown.tb_next
+    text = "".join(traceback.format_exception(type(error), error, shown))
+    return RuntimeError(f"While importing '{module_name}', an ImportError was raised:\n\n{text}")
+
+
+FROZEN = "<frozen importlib"
 
 
 async def _awaited(made: Awaitable[Any]) -> Any:

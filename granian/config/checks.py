@@ -145,6 +145,8 @@ def _remark(config: Config) -> None:
         say(LogLevels.warning, "--task-impl is without effect: tasks are asyncio's")
     for flag, reason in _idle_options(config):
         say(LogLevels.info, "%s is without effect: %s", flag, reason)
+    if config.static_path_route and not config.static_path_mount:
+        say(LogLevels.warning, "--static-path-route is without effect: no --static-path-mount names a folder")
     if config.reload:
         for name in ("workers_lifetime", "workers_max_rss"):
             if getattr(config, name) is not None:

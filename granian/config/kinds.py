@@ -177,7 +177,7 @@ def parse_duration(text: str) -> int:
         return int(text)
     match = _DURATION.fullmatch(text)
     if not text or match is None:
-        raise ValueError(f"{text!r} is not a valid duration")
+        raise ValueError(f"{text!r} is not a valid duration: whole seconds, or a text such as 1m30s")
     days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
     return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
 

@@ -13,6 +13,7 @@ import pytest
 from granian.cli import cli
 from granian.config import Config, options_of, protocol_options
 from granian.config.sections import UNPLACED, sections
+from granian.hints import FOREIGN
 from granian.http import HTTP1Settings, HTTP2Settings
 
 ROOT = Path(__file__).parents[2]
@@ -67,6 +68,30 @@ def test_the_settings_page_names_no_option_that_there_is_not():
     found = set(NAMED.findall(TEXTS[ROOT / "docs" / "settings.md"]))
     assert found
     assert not found - set(FLAGS) - {option for parameter in cli.params for option in parameter.opts} - {"--help"}
+
+
+@pytest.mark.parametrize("name", ["uvicorn", "gunicorn", "hypercorn", "granian-2"])
+def test_pages_for_those_who_come_from_elsewhere(name):
+    """They name options that there are, and those that the hints name."""
+    rows = [
+        line.split("|")[1:] for line in TEXTS[ROOT / "docs" / "moving" / f"{name}.md"].splitlines() if "| `" in line
+    ]
+    flag = re.compile(r"--[a-z0-9_-]+[a-z0-9]")
+    known = {*FLAGS, "--no-ws", "--check-config", "--print-config", "--config", "--threads"}
+    if name == "granian-2":
+        assert {found for row in rows for found in flag.findall("".join(row))} <= {
+            *known,
+            "--no-respawn-failed-workers",
+            "--version",
+        }
+        return
+    for theirs, ours, _ in (row[:3] for row in rows):
+        found = {*flag.findall(ours)}
+        assert found <= known, ours
+        for one in flag.findall(theirs):
+            hinted = {*flag.findall(FOREIGN.get(one, ""))}
+            assert not hinted or hinted & found, one
+            assert one in known or one in FOREIGN or not found, f"no hint for {one}"
 
 
 def test_links_between_documents_lead_somewhere():
