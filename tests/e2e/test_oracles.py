@@ -34,6 +34,7 @@ STRICTER = {
     "space around a chunk size (RFC 9112, 7.1)": rb"\r\n[0-9a-fA-F]+[ \t]+[\r;]",
     "an unknown expectation, 417 (RFC 9110, 10.1.1: MAY)": rb"(?i)expect:(?![ \t]*100-continue[ \t]*\r)",
     "too many empty lines (RFC 9112, 2.2: at least one)": rb"(\r\n){15}",
+    "no form of a target has a fragment (RFC 9112, 3.2)": rb" [^ \r\n]*#[^ \r\n]* HTTP/",
 }
 
 # This server reads what another refuses.
@@ -42,8 +43,7 @@ LAXER = {
     "extensions of chunks (RFC 9112, 7.1.1: MUST ignore)": rb"(?i)\r\n[0-9a-f]+[ \t]*;",
     "fields not for trailers (RFC 9110, 6.5.1: MUST NOT merge)": rb"(?i)\r\n0+\r\n(content-length|host|transfer)",
     "equal lengths count once (RFC 9110, 8.6: MUST or refuse)": rb"(?is)content-length:.*content-length:",
-    "an empty line before a request (RFC 9112, 2.2: SHOULD)": rb"(?s)^\r\n|.\r\n[A-Z]+ ",
-    "a fragment is not part of a target (RFC 9110, 7.1)": rb" [^ \r\n]*#[^ \r\n]* HTTP/",
+    "an empty line before a request (RFC 9112, 2.2: SHOULD)": rb"(?s)^\r\n|.\r\n[A-Z]+ |\r\n\r\n\r\n$",
 }
 
 # The other one stops after a request that this server keeps the connection for.

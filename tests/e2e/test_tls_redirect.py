@@ -39,7 +39,7 @@ def ask(running: Server, request: str) -> Response:
     ("target", "host", "location"),
     [
         ("/", "example.test", "https://example.test:PORT/"),
-        ("/x?q#fragment", "example.test:80", "https://example.test:PORT/x?q"),
+        ("/x?q", "example.test:80", "https://example.test:PORT/x?q"),
         ("/a%20b/%2F?q=1&r=%C3%A4", "example.test:80", "https://example.test:PORT/a%20b/%2F?q=1&r=%C3%A4"),
         ("/?", "EXAMPLE.test", "https://EXAMPLE.test:PORT/"),
         ("//evil.test/x", "example.test", "https://example.test:PORT//evil.test/x"),

@@ -1,6 +1,6 @@
 //! Request targets: the form of one, and the places of its parts.
 
-use memchr::{memchr, memchr2, memchr3};
+use memchr::{memchr, memchr2};
 
 use crate::error::PeerError;
 use crate::head::{Span, Target};
@@ -13,10 +13,10 @@ use crate::head::{Span, Target};
 /// The authority-form is for CONNECT only, which an origin server does not perform.
 /// The scheme is returned apart from the other parts, since the target may have it in upper case.
 pub(super) fn split(method: &[u8], target: &[u8], start: usize) -> Result<Split, PeerError> {
-    if !target
-        .iter()
-        .fold(true, |good, byte| good & (0x21..=0x7e).contains(byte))
-    {
+    // No form has a fragment, and whoever stands between may find another end of the path in it.
+    if !target.iter().fold(true, |good, byte| {
+        good & (0x21..=0x7e).contains(byte) & (*byte != b'#')
+    }) {
         return Err(PeerError::Target);
     }
     let (scheme, authority, path) = match target {
@@ -28,7 +28,7 @@ pub(super) fn split(method: &[u8], target: &[u8], start: usize) -> Result<Split,
             let scheme = Scheme::of(target).ok_or(PeerError::Target)?;
             let authority = scheme.name().len() + "://".len();
             let rest = &target[authority..];
-            let path = authority + memchr3(b'/', b'?', b'#', rest).unwrap_or(rest.len());
+            let path = authority + memchr2(b'/', b'?', rest).unwrap_or(rest.len());
             // > A sender MUST NOT generate an "http" URI with an empty host identifier. A recipient
             // > that processes such a URI reference MUST reject it as invalid.
             // > — RFC 9110, 4.2.1
@@ -47,15 +47,10 @@ pub(super) fn split(method: &[u8], target: &[u8], start: usize) -> Result<Split,
         }
     };
     let tail = &target[path..];
-    let path_end = path + memchr2(b'?', b'#', tail).unwrap_or(tail.len());
+    let path_end = path + memchr(b'?', tail).unwrap_or(tail.len());
     let (query, query_end) = match target.get(path_end) {
-        Some(b'?') => {
-            let query = &target[path_end + 1..];
-            // A fragment is for the user agent alone, so it is dropped.
-            let len = memchr(b'#', query).unwrap_or(query.len());
-            (path_end + 1, path_end + 1 + len)
-        }
-        _ => (path_end, path_end),
+        Some(_) => (path_end + 1, target.len()),
+        None => (path_end, path_end),
     };
     let target = Target {
         whole: Span::new(start..start + target.len()),
@@ -145,8 +140,10 @@ pub fn is_host(value: &[u8]) -> bool {
 
 /// > reg-name = *( unreserved / pct-encoded / sub-delims )
 /// > — RFC 3986, 3.2.2
+///
+/// But no comma: in a value it is where two fields were joined to one on the way.
 fn is_host_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+,;=".contains(&byte)
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(&byte)
 }
 
 #[cfg(test)]
@@ -168,12 +165,11 @@ mod tests {
     #[test]
     fn forms() {
         assert_eq!(parts("/"), Some(("/", "", None)));
-        assert_eq!(parts("/a/b?c=d?e#f?g"), Some(("/a/b", "c=d?e", None)));
-        assert_eq!(parts("/a#f?g"), Some(("/a", "", None)));
+        assert_eq!(parts("/a/b?c=d?e"), Some(("/a/b", "c=d?e", None)));
         assert_eq!(parts("//a?"), Some(("//a", "", None)));
         assert_eq!(parts("http://h/p?q"), Some(("/p", "q", Some("h"))));
         assert_eq!(parts("HTTPS://h:1?q"), Some(("", "q", Some("h:1"))));
-        assert_eq!(parts("http://[::1]:80#f"), Some(("", "", Some("[::1]:80"))));
+        assert_eq!(parts("http://[::1]:80"), Some(("", "", Some("[::1]:80"))));
         for bad in [
             "",
             "a",
@@ -185,6 +181,9 @@ mod tests {
             "http://u@h/",
             "?a",
             "#",
+            "/a#f",
+            "/a?b#c",
+            "http://h#f",
             "h:80",
         ] {
             assert_eq!(parts(bad), None, "{bad}");
@@ -196,7 +195,7 @@ mod tests {
     #[test]
     fn bytes_of_a_target() {
         for byte in 0..=255u8 {
-            let legal = (0x21..=0x7e).contains(&byte);
+            let legal = (0x21..=0x7e).contains(&byte) && byte != b'#';
             assert_eq!(split(b"GET", &[b'/', byte], 0).is_ok(), legal, "{byte}");
         }
     }
@@ -218,7 +217,8 @@ mod tests {
             assert!(is_host(good.as_bytes()), "{good}");
         }
         for bad in [
-            "a b", "a:b", "a:80:80", "u@h", "a/b", "a?b", "a#", "[", "[]", "[::1]a", "\u{e9}",
+            "a b", "a,b", "a:b", "a:80:80", "u@h", "a/b", "a?b", "a#", "[", "[]", "[::1]a",
+            "\u{e9}",
         ] {
             assert!(!is_host(bad.as_bytes()), "{bad}");
         }

@@ -19,13 +19,14 @@ use crate::head::{RequestHead, Version};
 /// > A server MAY ignore a received Upgrade header field
 /// > — RFC 9110, 7.8 <https://www.rfc-editor.org/rfc/rfc9110#section-7.8>
 pub fn upgraded_request(head: &RequestHead) -> Option<Vec<u8>> {
-    if !is_asked_for(head) || !has_settings(head) {
+    let options = options(head)?;
+    if !is_asked_for(head, &options) || !has_settings(head) {
         return None;
     }
     let mut block = Vec::with_capacity(256);
     put_pseudo_fields(&mut block, head)?;
     for (name, value) in head.fields() {
-        if !is_of_connection(name) && !is_option(head, name) {
+        if !is_of_connection(name) && !is_option(&options, name) {
             put_field(&mut block, name, value);
         }
     }
@@ -40,7 +41,7 @@ pub fn upgraded_request(head: &RequestHead) -> Option<Vec<u8>> {
 }
 
 /// > A server MUST ignore an "h2" token in an Upgrade header field. — RFC 7540, 3.2
-fn is_asked_for(head: &RequestHead) -> bool {
+fn is_asked_for(head: &RequestHead, options: &[&[u8]]) -> bool {
     let names_protocol = head
         .values(b"upgrade")
         .flat_map(list)
@@ -50,8 +51,8 @@ fn is_asked_for(head: &RequestHead) -> bool {
     // > the Connection header field — RFC 7540, 3.2.1
     head.version() == Version::Http11
         && names_protocol
-        && is_option(head, b"upgrade")
-        && is_option(head, b"http2-settings")
+        && is_option(options, b"upgrade")
+        && is_option(options, b"http2-settings")
 }
 
 /// > A server MUST NOT upgrade the connection to HTTP/2 if this header field is not present or if
@@ -95,9 +96,16 @@ fn put_pseudo_fields(block: &mut Vec<u8>, head: &RequestHead) -> Option<()> {
     Some(())
 }
 
-fn is_option(head: &RequestHead, name: &[u8]) -> bool {
-    head.values(b"connection")
-        .flat_map(list)
+/// The options of the Connection fields; `None` for more than any client has. Each field is compared with each option.
+fn options(head: &RequestHead) -> Option<Vec<&[u8]>> {
+    let options = head.values(b"connection").flat_map(list);
+    let options: Vec<_> = options.take(MAX_OPTIONS + 1).collect();
+    (options.len() <= MAX_OPTIONS).then_some(options)
+}
+
+fn is_option(options: &[&[u8]], name: &[u8]) -> bool {
+    options
+        .iter()
         .any(|option| option.eq_ignore_ascii_case(name))
 }
 
@@ -127,6 +135,8 @@ fn put_length(block: &mut Vec<u8>, length: usize) {
 
 /// The largest frame that every endpoint takes (RFC 9113, 4.2). A longer head stays with HTTP/1.1.
 const MAX_BLOCK: usize = 16_384;
+/// Connection options of a request that is upgraded.
+const MAX_OPTIONS: usize = 32;
 
 #[cfg(test)]
 mod tests {
@@ -209,6 +219,8 @@ mod tests {
         let long = "v".repeat(MAX_BLOCK);
         let fields = [&base[..], &[("x-long", &long)]].concat();
         assert_eq!(upgraded(&fields), None);
+        let many = ("connection", &*"a,".repeat(MAX_OPTIONS));
+        assert_eq!(upgraded(&[&base[..], &[many]].concat()), None);
         let fits = "v".repeat(MAX_BLOCK - 100);
         let fields = [&base[..], &[("x-long", &fits)]].concat();
         let frame = upgraded(&fields).unwrap();
