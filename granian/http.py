@@ -37,6 +37,7 @@ class HTTP2Settings:
     max_frame_size: bytes, 2**14 to 2**24 - 1, default 16 KiB. The largest frame to receive.
     max_headers_size: bytes, 1 to 2**32 - 1, default 64 KiB. The largest decoded header section.
     max_send_buffer_size: bytes, from 1, default 400 KiB. Bytes of one response that wait in the codec.
+    upgrade: default false. Whether a request over HTTP/1.1 may turn its connection into one of HTTP/2 (`Upgrade: h2c`).
 
     A value that is out of range is a `ConfigurationError` of the server that gets the settings.
     """
@@ -50,3 +51,4 @@ class HTTP2Settings:
     max_frame_size: int = 1024 * 16
     max_headers_size: int = 64 * 1024
     max_send_buffer_size: int = 1024 * 400
+    upgrade: bool = False

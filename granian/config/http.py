@@ -42,6 +42,7 @@ class Http2Options:
     max_frame_size: int
     max_headers_size: int
     max_send_buffer_size: int
+    upgrade: bool
 
     @classmethod
     def from_settings(cls, settings: HTTP2Settings) -> Http2Options:
@@ -57,4 +58,5 @@ class Http2Options:
             max_frame_size=settings.max_frame_size,
             max_headers_size=min(settings.max_headers_size, 2**32 - 1),
             max_send_buffer_size=settings.max_send_buffer_size,
+            upgrade=settings.upgrade,
         )

@@ -55,6 +55,7 @@ HTTP2_OPTIONS = {
     "max_send_buffer_size": Option(
         "--http2-max-send-buffer-size", Number(1024, least=1, unit="bytes"), "Write buffer of a stream"
     ),
+    "upgrade": Option("--http2-upgrade", Flag(), "Upgrade HTTP/1.1 connections that ask for it (Upgrade: h2c)"),
 }
 
 

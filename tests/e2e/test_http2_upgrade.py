@@ -14,6 +14,7 @@ from .test_http2_clients import run
 from .tls import Files, TlsWire, context
 
 APP = "asgi_probe:app"
+OPTION = "--http2-upgrade"
 CONNECTION = b"connection: Upgrade, HTTP2-Settings\r\n"
 UPGRADE = b"upgrade: h2c\r\n"
 SETTINGS = b"http2-settings: AAMAAABkAAQAAP__\r\n"
@@ -27,7 +28,20 @@ def request(line: bytes = b"GET / HTTP/1.1", *fields: bytes) -> bytes:
 
 @pytest.fixture
 def probe(server: ServerFactory) -> Server:
-    return server(APP)
+    return server(APP, "asgi", OPTION)
+
+
+@pytest.mark.parametrize(("app", "interface"), [(APP, "asgi"), ("rsgi_probe:app", "rsgi"), ("wsgi_probe:app", "wsgi")])
+def test_only_where_it_is_asked_for(server: ServerFactory, app: str, interface: str) -> None:
+    """A proxy that forwards the upgrade would let all that follows it pass unseen."""
+    probe = server(app, interface)
+    with probe.connect() as wire:
+        for _ in range(2):
+            wire.send(b"GET / HTTP/1.1\r\nhost: h\r\n" + CONNECTION + UPGRADE + SETTINGS + b"\r\n")
+            response = wire.response("GET")
+            assert (response.version, response.status, response.body) == ("HTTP/1.1", 200, b"hello")
+    with H2Wire(probe.address) as prior:
+        assert prior.request("GET", "/").body == b"hello"
 
 
 def test_the_request_is_stream_1(probe: Server) -> None:

@@ -125,6 +125,8 @@ pub struct Http2Limits {
     pub max_send_buffer_size: usize,
 }
 
+    /// A connection without TLS may be upgraded from HTTP/1.1.
+    pub upgrade: bool,
 /// Bounds of websockets.
 #[derive(Clone, Copy)]
 pub struct WebSocketLimits {

@@ -56,6 +56,7 @@ pub(super) struct Http2 {
     max_frame_size: u32,
     max_headers_size: u32,
     max_send_buffer_size: usize,
+    upgrade: bool,
 }
 
 impl Http2 {
@@ -72,6 +73,7 @@ impl Http2 {
             max_frame_size: self.max_frame_size.clamp(MIN_FRAME, MAX_FRAME),
             max_headers_size: self.max_headers_size,
             max_send_buffer_size: self.max_send_buffer_size.min(u32::MAX as usize),
+            upgrade: self.upgrade,
         }
     }
 }

@@ -14,6 +14,7 @@ impl<S: Stream> Connection<S> {
     pub(super) fn upgrade_to_http2(&mut self, request: &Request) -> bool {
         // Earlier responses must leave before it, and a worker that stops takes no more requests.
         let may_upgrade = request.upgrade
+            && self.service.limits.http2.upgrade
             && request.body == BodyLength::Empty
             && self.service.limits.http == Versions::All
             && self.peer.tls.is_none()

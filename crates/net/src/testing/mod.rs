@@ -139,6 +139,7 @@ pub(crate) fn limits() -> Limits {
             max_frame_size: 16_384,
             max_headers_size: 65_536,
             max_send_buffer_size: 400 * 1024,
+            upgrade: true,
         },
         websocket: WebSocketLimits {
             enabled: true,
