@@ -22,7 +22,7 @@ FORBIDDEN = {
     NET / "stream": [r"\bgranian_proto\b", r"crate::(exchange|tls|admission|responders)\b", PROTOCOLS],
     NET / "tls": [r"\bgranian_proto\b", r"crate::(exchange|admission|responders)\b", PROTOCOLS],
     NET / "admission": [r"crate::(stream|exchange|tls|responders)\b", PROTOCOLS],
-    NET / "exchange": [r"crate::(admission|responders)\b", PROTOCOLS],
+    NET / "exchange": [r"crate::(admission(?!::queue::Permit\b)|responders)\b", PROTOCOLS],
     NET / "h1": [r"crate::(transfer|listener|protocol|responders)\b"],
     # HTTP/3 streams will be carried by it too: the `h2` crate's types stay out.
     NET / "transfer": [r"\bh2::(?!Promise\b)", r"crate::(h1|listener|protocol|responders)\b"],

@@ -101,7 +101,7 @@ class Config:
         None,
         "--backpressure",
         Number(1, is_raised=True),
-        "Requests at once in a worker",
+        "Calls of the application at once in a worker",
         default_text="backlog/workers",
     )
     http1_settings: HTTP1Settings = dataclasses.field(default_factory=HTTP1Settings)
@@ -253,6 +253,12 @@ class Config:
     )
     background_timeout: float = option(
         2, "--background-timeout", Seconds(0), "Time for background tasks to end once the last request has ended"
+    )
+    wsgi_spool_limit: int = option(
+        2**30,
+        "--wsgi-spool-limit",
+        Number(2**20),
+        "Largest body that is kept in a temporary file until a WSGI application is called (bytes)",
     )
     max_requests: int | None = option(
         None, "--max-requests", Number(1), "Replace workers after so many requests", default_text="disabled"

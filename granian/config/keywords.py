@@ -49,7 +49,7 @@ class EmbeddedKeywords(TypedDict, total=False):
     backlog: int | None
     """Connections that wait in a listening socket (from 128; default 1024). `--backlog`"""
     backpressure: int | None
-    """Requests at once in a worker (from 1; default backlog/workers). `--backpressure`"""
+    """Calls of the application at once in a worker (from 1; default backlog/workers). `--backpressure`"""
     http1_settings: HTTP1Settings | None
     """Settings of HTTP/1."""
     http2_settings: HTTP2Settings | None
@@ -207,6 +207,10 @@ class Keywords(EmbeddedKeywords, total=False):
     background_timeout: float | str | None
     """Time for background tasks to end once the last request has ended (seconds, or a text such as `1m30s`; from
     0; default 2). `--background-timeout`
+    """
+    wsgi_spool_limit: int | None
+    """Largest body that is kept in a temporary file until a WSGI application is called (bytes) (from 1,048,576;
+    default 1073741824). `--wsgi-spool-limit`
     """
     max_requests: int | None
     """Replace workers after so many requests (from 1; default disabled). `--max-requests`"""

@@ -33,8 +33,10 @@ class WorkerOptions:
     # Threads that call a WSGI application; 1: it is called on the event loop's thread.
     blocking_threads: int
     blocking_threads_idle_timeout: timedelta
-    # Requests at once.
+    # Calls of the application at once.
     backpressure: int
+    # Bytes of a request's body that waits in a file for the call of a WSGI application.
+    wsgi_spool_limit: int
     url_path_prefix: str
     # The service has several workers.
     multiprocess: bool
@@ -67,6 +69,7 @@ class WorkerOptions:
             blocking_threads=config.blocking_threads_for(interface),
             blocking_threads_idle_timeout=duration(config.blocking_threads_idle_timeout),
             backpressure=config.backpressure_effective,
+            wsgi_spool_limit=config.wsgi_spool_limit,
             url_path_prefix=config.url_path_prefix or "",
             multiprocess=config.workers > 1,
             access_log=access_log,

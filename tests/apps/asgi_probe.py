@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from support import Gates, note, perform, steps_of
+from support import Gates, note, perform, steps_of, work_until
 
 Scope = dict[str, Any]
 Message = dict[str, Any]
@@ -232,6 +232,13 @@ async def wait(scope: Scope, receive: Receive, send: Send) -> None:
     note("waiting", gate)
     await gates[gate].wait()
     await respond(send, gate.encode())
+
+
+@route("/work")
+async def work(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answers when there is a file of the path."""
+    await work_until(query(scope)["path"])
+    await respond(send, b"worked")
 
 
 @route("/file")

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import parse_qs
 
-from support import Gates, note, perform, steps_of
+from support import Gates, note, perform, steps_of, work_until
 
 Handler = Callable[[Any, Any], Awaitable[None]]
 
@@ -200,6 +200,13 @@ async def wait(scope: Any, protocol: Any) -> None:
     note("waiting", gate)
     await gates[gate].wait()
     protocol.response_str(200, [], gate)
+
+
+@route("/work")
+async def work(scope: Any, protocol: Any) -> None:
+    """Answers when there is a file of the path."""
+    await work_until(query(scope)["path"])
+    protocol.response_str(200, [], "worked")
 
 
 @route("/watch")

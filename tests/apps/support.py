@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import threading
+import time
 import types
 from typing import Any
 from urllib.parse import unquote
@@ -30,6 +31,20 @@ class Gates:
         if name not in self._events:
             self._events[name] = self._kind()
         return self._events[name]
+
+
+async def work_until(path: str) -> None:
+    """A call's own work, which is no wait for a peer: it ends when the test makes a file."""
+    note("working", os.path.basename(path))
+    while not os.path.exists(path):
+        await asyncio.sleep(0.005)
+
+
+def work_until_sync(path: str) -> None:
+    """`work_until` of a thread."""
+    note("working", os.path.basename(path))
+    while not os.path.exists(path):
+        time.sleep(0.005)
 
 
 def steps_of(header: str | bytes) -> list[str]:

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs
 from wsgiref.validate import validator
 
-from support import Gates, note, perform_sync, steps_of
+from support import Gates, note, perform_sync, steps_of, work_until_sync
 
 Environ = dict[str, Any]
 Start = Callable[..., Any]
@@ -180,6 +180,13 @@ def wait(environ: Environ, start_response: Start) -> Iterable[bytes]:
     note("waiting", gate)
     gates[gate].wait(30)
     return respond(start_response, gate.encode())
+
+
+@route("/work")
+def work(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """Answers when there is a file of the path."""
+    work_until_sync(query(environ)["path"])
+    return respond(start_response, b"worked")
 
 
 @route("/gated")

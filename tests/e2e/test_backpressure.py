@@ -143,18 +143,21 @@ def test_idle_connections_do_not_count(server, interface):
         wire.close()
 
 
-def test_running_requests_count(server):
+def test_running_requests_count(server, tmp_path):
     probe: Server = server(*TARGETS["asgi"], "--backpressure", "2")
+    mark = probe.mark()
     first, second, third = (probe.connect() for _ in range(3))
     with first, second, third:
-        for wire in (first, second):
-            wire.request("POST", "/echo", "Expect: 100-continue", "Content-Length: 2")
-            assert wire.head().status == 100
+        for wire, name in ((first, "first"), (second, "second")):
+            wire.request("GET", f"/work?path={tmp_path / name}")
+            probe.wait_line(f'@working "{name}"', mark)
         third.request("GET", "/")
         assert third.is_silent(0.3)
-        assert first.send(b"ok").response().body == b"ok"
+        (tmp_path / "first").touch()
+        assert first.response().body == b"worked"
         assert third.response().body == b"hello"
-        assert second.send(b"ok").response().body == b"ok"
+        (tmp_path / "second").touch()
+        assert second.response().body == b"worked"
 
 
 @pytest.mark.parametrize("interface", TARGETS)
@@ -213,45 +216,50 @@ def test_pipelined_files_are_opened_one_at_a_time(server, tmp_path):
         assert more < 10
 
 
-def test_places_are_given_in_the_order_of_arrival(server):
-    probe = server(*TARGETS["wsgi"], "--backpressure", "1")
-    stream = request_bytes("GET", f"/stream?n=16&size={MIB}&name=order")
-    with probe.connect(receive_buffer=65536) as first, probe.connect() as second:
+def test_places_are_given_in_the_order_of_arrival(server, tmp_path):
+    probe = server(*TARGETS["asgi"], "--backpressure", "1")
+    one, two = (request_bytes("GET", f"/work?path={tmp_path / name}") for name in ("one", "two"))
+    mark = probe.mark()
+    with probe.connect() as first, probe.connect() as second:
         # The first one's next request is there before its response has left, and is at once ready
         # to start. The second one has waited since before that.
-        first.send(stream).head()
+        first.send(one)
+        probe.wait_line('@working "one"', mark)
         assert second.request("GET", "/").is_silent(0.3)
-        first.send(stream)
-        while first.chunk():
-            pass
-        assert first.exactly(2) == b"\r\n"
-        # The first one's next response is not read yet, and does not end before it is.
+        first.send(two)
+        (tmp_path / "one").touch()
+        assert first.response().body == b"worked"
+        # The first one's next call does not end before this.
         assert second.response().body == b"hello"
-        assert len(first.response().body) == 16 * MIB
+        (tmp_path / "two").touch()
+        assert first.response().body == b"worked"
 
 
-def test_application_is_not_called_for_a_peer_that_is_gone(server):
+def test_application_is_not_called_for_a_peer_that_is_gone(server, tmp_path):
     probe = server("asgi_probe:app", "asginl", "--backpressure", "1")
-    mark = probe.mark()
+    mark, path = probe.mark(), tmp_path / "work"
     with probe.connect() as first, probe.connect() as second, probe.connect() as third:
-        first.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+        first.request("GET", f"/work?path={path}")
+        probe.wait_line("@working", mark)
         second.request("GET", "/watch?name=gone")
         assert third.request("GET", "/").is_silent(0.1)
         second.reset()
         assert third.is_silent(0.1)
-        first.send(b"b")
-        assert first.response().body == b"ab"
+        path.touch()
+        assert first.response().body == b"worked"
         assert third.response().body == b"hello"
     probe.mark()  # all that was written has been read
     assert "@gone.started" not in probe.log(mark)
 
 
-def test_place_of_a_peer_that_left_the_line_goes_to_the_next(server):
+def test_place_of_a_peer_that_left_the_line_goes_to_the_next(server, tmp_path):
     probe = server("asgi_probe:app", "asginl", "--backpressure", "1")
+    mark, path = probe.mark(), tmp_path / "work"
     with probe.connect() as first, probe.connect() as second, probe.connect() as third:
-        first.send(b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\na")
+        first.request("GET", f"/work?path={path}")
+        probe.wait_line("@working", mark)
         second.request("GET", "/").reset()
         third.request("GET", "/")
-        first.send(b"b")
-        assert first.response().body == b"ab"
+        path.touch()
+        assert first.response().body == b"worked"
         assert third.response().body == b"hello"

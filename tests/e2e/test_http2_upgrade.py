@@ -107,7 +107,7 @@ def test_a_request_with_a_body_stays(probe: Server) -> None:
 
 @pytest.mark.parametrize(("version", "status"), [("1", 200), ("2", 505)])
 def test_only_where_both_versions_are_spoken(server: ServerFactory, version: str, status: int) -> None:
-    with server(APP, "asgi", "--http", version).connect() as wire:
+    with server(APP, "asgi", OPTION, "--http", version).connect() as wire:
         wire.send(b"GET / HTTP/1.1\r\nhost: h\r\n" + CONNECTION + UPGRADE + SETTINGS + b"\r\n")
         assert wire.response("GET").status == status
 
@@ -115,7 +115,7 @@ def test_only_where_both_versions_are_spoken(server: ServerFactory, version: str
 def test_not_over_tls(server: ServerFactory, tmp_path: Path) -> None:
     """> The string "h2c" identifies the protocol where HTTP/2 is run over cleartext TCP. — RFC 7540, 3.1"""
     files = Files.make(tmp_path)
-    with TlsWire(server("tls_apps:asgi", "asgi", *files.options), context(files.authority)) as wire:
+    with TlsWire(server("tls_apps:asgi", "asgi", OPTION, *files.options), context(files.authority)) as wire:
         wire.send(b"GET / HTTP/1.1\r\nhost: h\r\n" + CONNECTION + UPGRADE + SETTINGS + b"\r\n")
         assert wire.response("GET").status == 200
 
@@ -171,7 +171,8 @@ def test_stream_1_is_not_the_clients_to_open(probe: Server) -> None:
 
 def test_it_is_bounded_like_other_requests(server: ServerFactory) -> None:
     """By the size of its header section, and by the time that the preface may take."""
-    probe = server(APP, "asgi", "--http2-max-headers-size", "4000", "--http1-header-read-timeout", "300")
+    limits = ("--http2-max-headers-size", "4000", "--http1-header-read-timeout", "300")
+    probe = server(APP, "asgi", OPTION, *limits)
     asks = request(b"GET / HTTP/1.1", b"x-long: " + b"v" * 5000 + b"\r\n")
     with H2Wire(probe.address, upgrade=asks) as wire:
         assert wire.answer(1).status == 431

@@ -20,6 +20,20 @@ def app(environ, start_response):
     return [f"{length} {len(body)}".encode()]
 """
 FULL = "import resource\nresource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))\n"
+# Puts a folder in the place of the file that the body is in.
+BROKEN = """
+import os
+
+
+def broken(environ, start_response):
+    for number in os.listdir("/proc/self/fd"):
+        path = f"/proc/self/fd/{number}"
+        if os.path.exists(path) and os.path.isfile(path) and os.stat(path).st_nlink == 0:
+            folder = os.open(".", os.O_RDONLY)
+            os.dup2(folder, int(number))
+            os.close(folder)
+    return app(environ, start_response)
+"""
 MEGABYTE = 1 << 20
 
 
@@ -75,6 +89,49 @@ def test_no_body_has_no_length(app, protocol):
     else:
         with H2Wire(app.address) as wire:
             assert wire.request("DELETE", "/").body == b"None 0"
+
+
+@pytest.fixture
+def bounded(server, tmp_path_factory) -> Server:
+    """A server that holds two megabytes of a body and no more."""
+    folder = tmp_path_factory.getbasetemp() / "bounded"
+    (folder / "spool").mkdir(exist_ok=True, parents=True)
+    (folder / "held_app.py").write_text(APP)
+    options = ("--blocking-threads", "1", "--wsgi-spool-limit", str(2 * MEGABYTE))
+    return server("held_app:app", "wsgi", *options, cwd=folder, env={"TMPDIR": str(folder / "spool")})
+
+
+def test_a_body_beyond_the_limit(bounded, protocol):
+    """It is refused before the application is called, as soon as it is too long."""
+    size = 2 * MEGABYTE
+    assert upload(bounded, protocol, b"x" * size) == (200, b"%d %d" % (size, size))
+    assert upload(bounded, protocol, b"x" * (size + 1)) == (413, b"")
+    assert upload(bounded, protocol, b"x" * 4 * MEGABYTE) == (413, b"")
+    assert bounded.get("/").body == b"hello"
+
+
+def test_a_declared_length_beyond_the_limit(bounded, protocol):
+    """Nothing of the body is waited for."""
+    for size, status in ((2 * MEGABYTE, 100), (2 * MEGABYTE + 1, 413)):
+        if protocol == "h1":
+            with bounded.connect() as wire:
+                wire.request("POST", "/", f"Content-Length: {size}", "Expect: 100-continue")
+                assert wire.head().status == status
+        elif status > 100:
+            with H2Wire(bounded.address) as wire:
+                number = wire.start("POST", "/", ("content-length", str(size)), end=False)
+                while not wire.answers[number].headers:
+                    assert wire.step()
+                assert wire.answers[number].status == status
+
+
+def test_a_file_that_cannot_be_read(server, protocol, tmp_path):
+    """The application sees an error, not the end of the body; the client gets 500."""
+    (tmp_path / "held_app.py").write_text(APP + BROKEN)
+    app = server("held_app:broken", "wsgi", "--blocking-threads", "1", fresh=True, cwd=tmp_path)
+    assert upload(app, protocol, b"x" * 3 * MEGABYTE)[0] == 500
+    app.wait_line("IsADirectoryError")
+    assert upload(app, protocol, b"x" * 1000)[0] == 200
 
 
 @pytest.mark.parametrize("trouble", ["no folder", "full disk"])

@@ -19,8 +19,10 @@ pub struct Limits {
     pub websocket: WebSocketLimits,
     /// Times that a peer may take, whatever protocol it speaks.
     pub timeouts: Timeouts,
-    /// Exchanges at once.
+    /// Calls of the application at once.
     pub backpressure: usize,
+    /// Bytes of a body that the application wants whole, which waits in a file meanwhile.
+    pub wsgi_spool_limit: u64,
     /// The application runs under a GIL: all its calls together use about one processor.
     pub has_gil: bool,
     /// The mechanisms that save work, unless an operator turns them off.
@@ -123,10 +125,10 @@ pub struct Http2Limits {
     pub max_headers_size: u32,
     /// Bytes of one stream that the codec holds.
     pub max_send_buffer_size: usize,
-}
-
     /// A connection without TLS may be upgraded from HTTP/1.1.
     pub upgrade: bool,
+}
+
 /// Bounds of websockets.
 #[derive(Clone, Copy)]
 pub struct WebSocketLimits {

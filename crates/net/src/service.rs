@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use granian_proto::{RequestHead, Version, ws};
 
 use crate::admission::adaptive::AdaptiveLimit;
-use crate::admission::queue::Queue;
+use crate::admission::queue::{Permit, Queue};
 use crate::bounds::COMPLAIN_EVERY;
 use crate::close::{CloseCause, CloseCounts};
 use crate::exchange::app::{App, Peer, Request, Source};
@@ -41,7 +41,7 @@ pub struct Service {
     pub connections: Cell<usize>,
     /// Connections that have ended.
     pub closed: CloseCounts,
-    /// The permits of exchanges whose application was called and whose response has not left.
+    /// The permits of calls that have not ended.
     pub queue: Queue,
     /// Responses that have left.
     pub handled: Cell<u64>,
@@ -98,8 +98,9 @@ impl Service {
         }
     }
 
-    /// Calls the application.
-    pub(crate) fn call(&self, request: Request) -> Option<Box<dyn Source>> {
+    /// Calls the application, by this permit.
+    pub(crate) fn call(&self, request: Request, permit: Permit) -> Option<Box<dyn Source>> {
+        request.exchange.begin_call(permit);
         if self.app.journal().keeps_records() {
             request.exchange.begin_record(&request.peer, &request.head);
         }

@@ -29,8 +29,10 @@ pub(crate) struct Options {
     pub(crate) blocking_threads: usize,
     /// A thread without work ends after this time.
     pub(crate) blocking_threads_idle_timeout: Duration,
-    /// Requests at once.
+    /// Calls of the application at once.
     pub(crate) backpressure: usize,
+    /// Bytes of a request's body that waits in a file for the call of a WSGI application.
+    wsgi_spool_limit: u64,
     /// The path that the application is mounted on, without a slash behind.
     pub(crate) url_path_prefix: String,
     /// The service has several workers.
@@ -82,6 +84,7 @@ impl Options {
             websocket: self.websocket.limits(),
             timeouts: self.timeouts(),
             backpressure: self.backpressure,
+            wsgi_spool_limit: self.wsgi_spool_limit,
             has_gil: cfg!(not(Py_GIL_DISABLED)),
             mechanisms: Mechanisms::default(),
             window: WINDOW,

@@ -1,5 +1,9 @@
 //! `Queue`: bounds the requests that run at once, and keeps the order in which the others wait.
 //!
+//! A permit belongs to one call of the application until that ends, be its peer there or gone. While the call waits
+//! for nothing but its peer, the permit is lent to others. It is reclaimed at once, over the limit if need be: a call
+//! that had to wait for its permit could hold what others with permits wait for.
+//!
 //! A permit that is given back belongs to the first in the queue from that moment on. If it were
 //! merely free, a request that comes before the first one is polled would take it: a peer that
 //! pipelines would keep all others waiting.
@@ -8,100 +12,128 @@
 //! Beyond that the adaptive limit decides: a request waits for it as long as others end, 200 ms at
 //! most, and 20–30 ms if none ends.
 
-use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::rc::{Rc, Weak};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::admission::adaptive::AdaptiveLimit;
+use crate::runtime::waker::{lock, thread_token};
 
 /// One worker's permits, and the requests that wait for them.
-pub struct Queue(Rc<Shared>);
+pub struct Queue(Arc<Shared>);
 
 struct Shared {
     /// All permits.
     limit: usize,
-    adaptive: AdaptiveLimit,
-    /// Permits that are taken or promised.
-    taken: Cell<usize>,
-    /// Permits taken in the present epoch, and in the one before.
-    young: Cell<[usize; 2]>,
-    epoch: Cell<u32>,
-    /// The start of the epoch.
-    began: Cell<Instant>,
-    /// The last return of a permit while a request waited.
-    returned: Cell<Instant>,
-    /// The last known time: of the last request, and of the patrol while any waits.
-    now: Cell<Instant>,
-    waiting: RefCell<VecDeque<Weak<Waiting>>>,
-    /// Entries of `waiting` that have not given up.
-    present: Cell<usize>,
-    /// Wakes the task that calls [`Queue::patrol`].
-    patrol: RefCell<Option<Waker>>,
-    /// The patrol was woken, or has a deadline.
-    is_patrolled: Cell<bool>,
+    /// Permits that the requests of one connection hold at most.
+    share: usize,
+    /// The thread of the connections, see `thread_token`. Only it gives permits: it has the load that these depend on.
+    home: usize,
+    /// The lock is for the connections' thread and those that calls end on; it is held for a few moves.
+    state: Mutex<State>,
 }
 
-/// The permission of one request to run; its drop gives it back.
-pub(crate) struct Permit {
-    queue: Rc<Shared>,
+struct State {
+    adaptive: AdaptiveLimit,
+    /// Permits that are taken or promised.
+    taken: usize,
+    /// Permits taken in the present epoch, and in the one before.
+    young: [usize; 2],
     epoch: u32,
+    /// The start of the epoch.
+    began: Instant,
+    /// The last return of a permit while a request waited.
+    returned: Instant,
+    /// The last known time: of the last request, and of the patrol while any waits.
+    now: Instant,
+    waiting: VecDeque<Weak<Waiting>>,
+    /// Entries of `waiting` that have not given up.
+    present: usize,
+    /// Wakes the task that calls [`Queue::patrol`].
+    patrol: Option<Waker>,
+    /// The patrol was woken, or has a deadline.
+    is_patrolled: bool,
+}
+
+/// The permits that requests of one connection hold. A connection that carries many requests has one.
+#[derive(Default)]
+pub(crate) struct Share(AtomicUsize);
+
+/// The permission of one request to run; its drop gives it back, on any thread.
+pub(crate) struct Permit {
+    queue: Arc<Shared>,
+    share: Option<Arc<Share>>,
+    epoch: u32,
+    is_lent: bool,
 }
 
 impl Queue {
     /// `limit` permits, as far as the adaptive limit lets them be taken.
     pub(crate) fn new(limit: usize, adaptive: AdaptiveLimit) -> Self {
         let now = Instant::now();
-        Self(Rc::new(Shared {
+        Self(Arc::new(Shared {
             limit,
-            adaptive,
-            taken: Cell::new(0),
-            young: Cell::new([0; 2]),
-            epoch: Cell::new(0),
-            began: Cell::new(now),
-            returned: Cell::new(now),
-            now: Cell::new(now),
-            waiting: RefCell::default(),
-            present: Cell::new(0),
-            patrol: RefCell::new(None),
-            is_patrolled: Cell::new(false),
+            share: limit.saturating_sub((limit / RESERVED).max(1)).max(1),
+            home: thread_token(),
+            state: Mutex::new(State {
+                adaptive,
+                taken: 0,
+                young: [0; 2],
+                epoch: 0,
+                began: now,
+                returned: now,
+                now,
+                waiting: VecDeque::new(),
+                present: 0,
+                patrol: None,
+                is_patrolled: false,
+            }),
         }))
     }
 
-    /// Takes a permit, or waits for one at `place`.
+    /// Takes a permit, or waits for one at `place`. `share` is that of the request's connection.
     pub(crate) fn poll_acquire(
         &self,
         cx: &mut Context<'_>,
         place: &mut Place,
         now: Instant,
+        share: Option<&Arc<Share>>,
     ) -> Poll<Permit> {
         if let Some(waiting) = &place.0 {
-            return match waiting.permit.take() {
-                Some(permit) => {
-                    place.0 = None;
-                    Poll::Ready(permit)
-                }
-                None => Poll::Pending,
+            let Some(permit) = lock(&waiting.permit).take() else {
+                return Poll::Pending;
             };
+            place.0 = None;
+            return Poll::Ready(permit);
         }
         let queue = &self.0;
-        if queue.taken.get() < ENOUGH.min(queue.limit) {
-            return Poll::Ready(queue.take());
+        let mut state = lock(&queue.state);
+        let has_share = share.is_none_or(|share| queue.has_share(share));
+        if has_share && state.present == 0 && state.taken < ENOUGH.min(queue.limit) {
+            return Poll::Ready(queue.take(&mut state, share));
         }
-        queue.now.set(now);
-        queue.advance();
-        if queue.follow_load() {
-            return Poll::Ready(queue.take());
+        state.now = now;
+        let called = queue.advance(&mut state);
+        if has_share && queue.follow_load(&mut state) {
+            let permit = queue.take(&mut state, share);
+            drop(state);
+            call(called);
+            return Poll::Ready(permit);
         }
-        let waiting = Rc::new(Waiting {
+        let waiting = Arc::new(Waiting {
             waker: cx.waker().clone(),
-            is_called: Cell::new(false),
-            permit: Cell::new(None),
+            is_called: AtomicBool::new(false),
+            permit: Mutex::new(None),
             since: now,
-            queue: Rc::clone(queue),
+            share: share.map(Arc::clone),
+            queue: Arc::clone(queue),
         });
-        queue.push(&waiting);
+        let patrol = queue.push(&mut state, &waiting);
+        drop(state);
+        call(called);
+        call(patrol);
         place.0 = Some(waiting);
         Poll::Pending
     }
@@ -110,152 +142,224 @@ impl Queue {
     /// call; `cx` is woken if that changes. One task of the worker calls it.
     pub fn patrol(&self, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
         let queue = &self.0;
-        queue.patrol.replace(Some(cx.waker().clone()));
-        queue.now.set(now);
-        queue.advance();
-        queue.is_patrolled.set(queue.needs_patrol());
-        queue.is_patrolled.get().then(|| now + LONGEST_STALL / 2)
+        let (called, is_patrolled) = {
+            let mut state = lock(&queue.state);
+            state.patrol = Some(cx.waker().clone());
+            state.now = now;
+            let called = queue.advance(&mut state);
+            state.is_patrolled = queue.needs_patrol(&state);
+            (called, state.is_patrolled)
+        };
+        call(called);
+        is_patrolled.then(|| now + LONGEST_STALL / 2)
     }
 }
 
 impl Shared {
     /// Begins a new epoch if one is over, and has the adaptive limit follow the load where it
     /// decides. True if a permit is free.
-    fn follow_load(&self) -> bool {
-        let now = self.now.get();
-        if self.taken.get() >= self.limit {
+    fn follow_load(&self, state: &mut State) -> bool {
+        if state.taken >= self.limit {
             return false;
         }
-        self.turn_epoch(now);
-        let [these, those] = self.young.get();
-        these + those < ENOUGH || self.adaptive.follow(now, self.present.get() > 0)
+        state.turn_epoch();
+        let [these, those] = state.young;
+        these + those < ENOUGH || state.adaptive.follow(state.now, state.present > 0)
     }
 
-    fn turn_epoch(&self, now: Instant) {
-        let passed = now.saturating_duration_since(self.began.get());
+    fn has_share(&self, share: &Share) -> bool {
+        share.0.load(Ordering::Relaxed) < self.share
+    }
+
+    fn take(self: &Arc<Self>, state: &mut State, share: Option<&Arc<Share>>) -> Permit {
+        state.taken += 1;
+        state.young[0] += 1;
+        if let Some(share) = share {
+            share.0.fetch_add(1, Ordering::Relaxed);
+        }
+        Permit {
+            queue: Arc::clone(self),
+            share: share.map(Arc::clone),
+            epoch: state.epoch,
+            is_lent: false,
+        }
+    }
+
+    /// The waker to wake, if it is the patrol that this request waits for.
+    fn push(&self, state: &mut State, waiting: &Arc<Waiting>) -> Option<Waker> {
+        state.present += 1;
+        if state.waiting.len() >= 2 * state.present + SPARE {
+            // Most entries have given up.
+            state.waiting.retain(|other| other.strong_count() > 0);
+        }
+        state.waiting.push_back(Arc::downgrade(waiting));
+        self.call_patrol(state)
+    }
+
+    /// A request that waits because all permits are taken gets the next one that is given back;
+    /// any other needs the time to be looked at.
+    fn needs_patrol(&self, state: &State) -> bool {
+        state.present > 0 && state.taken < self.limit
+    }
+
+    fn call_patrol(&self, state: &mut State) -> Option<Waker> {
+        if !self.needs_patrol(state) || state.is_patrolled {
+            return None;
+        }
+        let patrol = state.patrol.clone();
+        state.is_patrolled = patrol.is_some();
+        patrol
+    }
+
+    /// Gives permits to the first in the queue, as far as there are any. Returns the wakers of these requests.
+    #[must_use]
+    fn advance(self: &Arc<Self>, state: &mut State) -> Vec<Waker> {
+        let mut called = Vec::new();
+        while state.present > 0
+            && state.taken < self.limit
+            && let Some((at, first)) = self.first(state)
+            && (state.has_waited_long(&first) || self.follow_load(state))
+        {
+            state.waiting.remove(at);
+            state.present -= 1;
+            first.is_called.store(true, Ordering::Relaxed);
+            *lock(&first.permit) = Some(self.take(state, first.share.as_ref()));
+            called.push(first.waker.clone());
+        }
+        called
+    }
+
+    /// The first entry of the queue that has not given up, and whose connection has not all of its share; and the
+    /// entry's position.
+    fn first(&self, state: &mut State) -> Option<(usize, Arc<Waiting>)> {
+        while state.waiting.front()?.strong_count() == 0 {
+            state.waiting.pop_front();
+        }
+        state.waiting.iter().enumerate().find_map(|(at, entry)| {
+            let entry = entry.upgrade()?;
+            let share = entry.share.as_ref();
+            let has_share = share.is_none_or(|share| self.has_share(share));
+            has_share.then_some((at, entry))
+        })
+    }
+}
+
+impl State {
+    fn turn_epoch(&mut self) {
+        let passed = self.now.saturating_duration_since(self.began);
         if passed >= EPOCH {
-            let [these, _] = self.young.get();
+            let [these, _] = self.young;
             let (step, those) = if passed < 2 * EPOCH {
                 (1, these)
             } else {
                 (2, 0)
             };
-            self.began.set(now);
-            self.epoch.set(self.epoch.get().wrapping_add(step));
-            self.young.set([0, those]);
+            self.began = self.now;
+            self.epoch = self.epoch.wrapping_add(step);
+            self.young = [0, those];
         }
     }
 
-    fn take(self: &Rc<Self>) -> Permit {
-        self.taken.set(self.taken.get() + 1);
-        let [these, those] = self.young.get();
-        self.young.set([these + 1, those]);
-        Permit {
-            queue: Rc::clone(self),
-            epoch: self.epoch.get(),
+    /// The count of the permits that were taken in `epoch`, if it is the present one or the one before.
+    fn young_of(&mut self, epoch: u32) -> Option<&mut usize> {
+        let age = self.epoch.wrapping_sub(epoch);
+        self.young.get_mut(age as usize)
+    }
+
+    fn has_waited_long(&self, first: &Waiting) -> bool {
+        let stalled = first.since.max(self.returned);
+        stalled + LONGEST_STALL <= self.now || first.since + LONGEST_WAIT <= self.now
+    }
+}
+
+impl Permit {
+    /// Gives the permit to others for as long as its call waits for nothing but its peer.
+    pub(crate) fn lend(&mut self) {
+        if !std::mem::replace(&mut self.is_lent, true) {
+            self.give_back();
         }
     }
 
-    fn push(&self, waiting: &Rc<Waiting>) {
-        let mut queue = self.waiting.borrow_mut();
-        self.present.set(self.present.get() + 1);
-        if queue.len() >= 2 * self.present.get() + SPARE {
-            // Most entries have given up.
-            queue.retain(|other| other.strong_count() > 0);
+    /// Ends the loan: the call goes on, and counts from now on, whoever got the permit.
+    pub(crate) fn reclaim(&mut self) {
+        if std::mem::take(&mut self.is_lent) {
+            let mut state = lock(&self.queue.state);
+            state.taken += 1;
+            if let Some(count) = state.young_of(self.epoch) {
+                *count += 1;
+            }
+            if let Some(share) = &self.share {
+                share.0.fetch_add(1, Ordering::Relaxed);
+            }
         }
-        queue.push_back(Rc::downgrade(waiting));
-        drop(queue);
-        self.call_patrol();
     }
 
-    /// A request that waits because all permits are taken gets the next one that is given back;
-    /// any other needs the time to be looked at.
-    fn needs_patrol(&self) -> bool {
-        self.present.get() > 0 && self.taken.get() < self.limit
-    }
-
-    fn call_patrol(&self) {
-        if !self.needs_patrol() || self.is_patrolled.get() {
+    fn give_back(&self) {
+        let queue = &self.queue;
+        let mut state = lock(&queue.state);
+        state.taken = state.taken.saturating_sub(1);
+        if let Some(count) = state.young_of(self.epoch) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(share) = &self.share {
+            share.0.fetch_sub(1, Ordering::Relaxed);
+        }
+        if state.present == 0 {
             return;
         }
-        let patrol = self.patrol.borrow().clone();
-        if let Some(patrol) = patrol {
-            self.is_patrolled.set(true);
-            patrol.wake();
-        }
-    }
-
-    /// Gives permits to the first in the queue, as far as there are any.
-    fn advance(self: &Rc<Self>) {
-        let now = self.now.get();
-        while self.taken.get() < self.limit
-            && let Some(first) = self.first()
-            && (self.has_waited_long(&first, now) || self.follow_load())
-        {
-            self.waiting.borrow_mut().pop_front();
-            self.present.set(self.present.get() - 1);
-            first.is_called.set(true);
-            first.permit.set(Some(self.take()));
-            first.waker.wake_by_ref();
-        }
-    }
-
-    fn has_waited_long(&self, first: &Waiting, now: Instant) -> bool {
-        let stalled = first.since.max(self.returned.get());
-        stalled + LONGEST_STALL <= now || first.since + LONGEST_WAIT <= now
-    }
-
-    /// The first entry of the queue that has not given up.
-    fn first(&self) -> Option<Rc<Waiting>> {
-        let mut queue = self.waiting.borrow_mut();
-        loop {
-            match queue.front()?.upgrade() {
-                Some(first) => return Some(first),
-                None => queue.pop_front(),
-            };
+        state.returned = state.now;
+        if queue.home == thread_token() {
+            let called = queue.advance(&mut state);
+            let patrol = queue.call_patrol(&mut state);
+            drop(state);
+            call(called);
+            call(patrol);
+        } else {
+            state.is_patrolled = true;
+            let patrol = state.patrol.clone();
+            drop(state);
+            call(patrol);
         }
     }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        let queue = &self.queue;
-        queue.taken.set(queue.taken.get().saturating_sub(1));
-        let age = queue.epoch.get().wrapping_sub(self.epoch);
-        let mut young = queue.young.get();
-        if let Some(count) = young.get_mut(age as usize) {
-            *count = count.saturating_sub(1);
-            queue.young.set(young);
-        }
-        if queue.present.get() > 0 {
-            queue.returned.set(queue.now.get());
-            queue.advance();
-            queue.call_patrol();
+        if !self.is_lent {
+            self.give_back();
         }
     }
+}
+
+fn call(wakers: impl IntoIterator<Item = Waker>) {
+    wakers.into_iter().for_each(Waker::wake);
 }
 
 /// A place in the queue; its drop gives it up.
 #[derive(Default)]
-pub(crate) struct Place(Option<Rc<Waiting>>);
+pub(crate) struct Place(Option<Arc<Waiting>>);
 
+/// Only the connections' thread uses it.
 struct Waiting {
     waker: Waker,
     /// The place has left the queue with a permit, which is kept for it.
-    is_called: Cell<bool>,
-    permit: Cell<Option<Permit>>,
+    is_called: AtomicBool,
+    permit: Mutex<Option<Permit>>,
     since: Instant,
-    queue: Rc<Shared>,
+    share: Option<Arc<Share>>,
+    queue: Arc<Shared>,
 }
 
 impl Drop for Waiting {
     fn drop(&mut self) {
-        if !self.is_called.get() {
-            self.queue.present.set(self.queue.present.get() - 1);
+        if !self.is_called.load(Ordering::Relaxed) {
+            lock(&self.queue.state).present -= 1;
         }
     }
 }
 
+/// One in so many permits is out of reach for a connection that has all the others.
+const RESERVED: usize = 4;
 /// Running requests that are enough to keep a process busy (fastapi-sync with 64 connections: 132 µs
 /// with 16, 159 µs without a limit). With 8 there is not always one that can go on (138 µs); with 32
 /// most of the gain is gone (145 µs).
@@ -274,8 +378,6 @@ const SPARE: usize = 64;
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
     use super::*;
@@ -294,6 +396,7 @@ mod tests {
     struct Peer {
         place: Place,
         permit: Option<Permit>,
+        share: Option<Arc<Share>>,
         wakes: Arc<Count>,
     }
 
@@ -301,8 +404,8 @@ mod tests {
         fn gets(&mut self, queue: &Queue) -> bool {
             let waker = Waker::from(Arc::clone(&self.wakes));
             let mut cx = Context::from_waker(&waker);
-            let now = queue.0.now.get();
-            let permit = queue.poll_acquire(&mut cx, &mut self.place, now);
+            let now = lock(&queue.0.state).now;
+            let permit = queue.poll_acquire(&mut cx, &mut self.place, now, self.share.as_ref());
             if let Poll::Ready(permit) = permit {
                 self.permit = Some(permit);
             }
@@ -357,17 +460,23 @@ mod tests {
         for _ in 0..10_000 {
             assert!(!Peer::default().gets(&queue));
         }
-        assert!(queue.0.waiting.borrow().len() <= SPARE + 2);
+        assert!(lock(&queue.0.state).waiting.len() <= SPARE + 2);
     }
 
     /// A process that keeps one processor busy, and so many peers.
     fn crowd<const COUNT: usize>() -> (Queue, [Peer; COUNT]) {
         let queue = Queue::new(LIMIT, limit());
-        queue.0.now.set(work(Duration::ZERO, 1.0, 1.0));
-        while queue.0.adaptive.follow(queue.0.now.get(), false) {
+        lock(&queue.0.state).now = work(Duration::ZERO, 1.0, 1.0);
+        let is_off = || {
+            let state = lock(&queue.0.state);
+            state.adaptive.follow(state.now, false)
+        };
+        while is_off() {
             pass(&queue, EPOCH);
         }
-        queue.0.began.set(queue.0.now.get());
+        let mut state = lock(&queue.0.state);
+        state.began = state.now;
+        drop(state);
         (queue, std::array::from_fn(|_| Peer::default()))
     }
 
@@ -473,15 +582,14 @@ mod tests {
             ENOUGH
         );
         let [.., last] = &peers;
-        let (waiting, start) = (last.place.0.as_ref().unwrap(), queue.0.now.get());
-        let end = start + LONGEST_WAIT;
-        queue.0.returned.set(end);
-        assert!(
-            !queue
-                .0
-                .has_waited_long(waiting, end - Duration::from_nanos(1))
-        );
-        assert!(queue.0.has_waited_long(waiting, end));
+        let waiting = last.place.0.as_ref().unwrap();
+        let mut state = lock(&queue.0.state);
+        let end = state.now + LONGEST_WAIT;
+        state.returned = end;
+        state.now = end - Duration::from_nanos(1);
+        assert!(!state.has_waited_long(waiting));
+        state.now = end;
+        assert!(state.has_waited_long(waiting));
     }
 
     #[test]
@@ -526,5 +634,65 @@ mod tests {
         let mut peers: [Peer; LIMIT] = std::array::from_fn(|_| Peer::default());
         assert!(peers.iter_mut().all(|peer| peer.gets(&queue)));
         assert!(!Peer::default().gets(&queue));
+    }
+
+    #[test]
+    fn a_lent_permit_is_another_ones_and_comes_back_at_once() {
+        let (queue, [mut first, mut second, mut third]) = full();
+        first.permit.as_mut().unwrap().lend();
+        assert_eq!((second.wakes(), third.wakes()), (1, 0));
+        assert!(second.gets(&queue));
+        first.permit.as_mut().unwrap().reclaim();
+        second.gives_back();
+        assert!(!third.gets(&queue), "the first one has its permit again");
+        first.gives_back();
+        assert!(third.gets(&queue));
+        // Given back while it is lent, it counts once.
+        third.permit.as_mut().unwrap().lend();
+        assert!(first.gets(&queue));
+        third.gives_back();
+        assert!(!second.gets(&queue));
+    }
+
+    #[test]
+    fn a_permit_that_another_thread_gives_back_is_the_first_ones() {
+        let (queue, [mut first, mut second, mut third]) = full();
+        let (calls, patrol) = counted();
+        patrol_after(&queue, Duration::ZERO, &patrol);
+        let permit = first.permit.take();
+        std::thread::spawn(move || drop(permit)).join().unwrap();
+        assert_eq!((calls(), second.wakes()), (1, 0));
+        assert!(!first.gets(&queue), "the second one has waited for longer");
+        assert_eq!(second.wakes(), 1);
+        assert!(second.gets(&queue));
+        assert!(!third.gets(&queue));
+    }
+
+    #[test]
+    fn one_connection_does_not_get_all_permits() {
+        let queue = Queue::new(8, AdaptiveLimit::new(None));
+        let share = Some(Arc::new(Share::default()));
+        let mut streams: [Peer; 9] = std::array::from_fn(|_| Peer {
+            share: share.clone(),
+            ..Peer::default()
+        });
+        let got = streams
+            .iter_mut()
+            .filter_map(|stream| stream.gets(&queue).then_some(()));
+        assert_eq!(got.count(), 6);
+        let mut others = <[Peer; 3]>::default();
+        assert!(
+            others[0].gets(&queue),
+            "the line before it is no line for it"
+        );
+        assert!(others[1].gets(&queue));
+        assert!(!others[2].gets(&queue));
+        others[0].gives_back();
+        assert!(others[2].gets(&queue));
+        streams[0].gives_back();
+        assert!(streams[6].gets(&queue));
+        streams[1].permit.as_mut().unwrap().lend();
+        assert!(streams[7].gets(&queue));
+        assert!(!streams[8].gets(&queue));
     }
 }

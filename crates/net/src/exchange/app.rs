@@ -113,8 +113,10 @@ pub struct Request {
 }
 
 impl Exchange {
-    /// The call has ended, with or without an answer: the record goes to the `journal`. Once per exchange.
+    /// The call has ended, with or without an answer: its permit is the next one's, the record goes to the `journal`.
+    /// Once per exchange.
     pub fn end_call(&self, journal: &dyn Journal) {
+        self.give_back_permit();
         if journal.keeps_records()
             && let Some(record) = self.end_record()
         {

@@ -20,6 +20,17 @@ pub enum BodyRead {
     },
     /// The end without completion: the peer left or broke its framing, or the response is complete.
     Gone,
+    /// The temporary file that the body is in cannot be read.
+    Unreadable(io::Error),
+}
+
+/// The reason why no more of a body can be kept until it is whole.
+#[derive(Debug)]
+pub(crate) enum Unspooled {
+    /// It is larger than bodies may be.
+    TooLarge,
+    /// The temporary file cannot be made or written.
+    Storage(io::Error),
 }
 
 /// See the module's documentation.
@@ -82,17 +93,20 @@ impl Body {
     /// temporary file.
     ///
     /// # Errors
-    /// When that file cannot be made or written.
-    pub(crate) fn spool(&mut self, data: Bytes) -> io::Result<()> {
+    /// When the body has more than `limit` bytes, or that file cannot be made or written.
+    pub(crate) fn spool(&mut self, data: Bytes, limit: u64) -> Result<(), Unspooled> {
+        if self.received + data.len() as u64 > limit {
+            return Err(Unspooled::TooLarge);
+        }
         if self.spool.is_none() && self.bytes + data.len() <= SPOOL_THRESHOLD {
             self.push(data);
             return Ok(());
         }
         let spool = match &mut self.spool {
             Some(spool) => spool,
-            None => self.spool.insert(Spool::new()?),
+            None => self.spool.insert(Spool::new().map_err(Unspooled::Storage)?),
         };
-        spool.append(&data)?;
+        spool.append(&data).map_err(Unspooled::Storage)?;
         self.received += data.len() as u64;
         Ok(())
     }
@@ -123,8 +137,9 @@ impl Body {
             && let Some(spool) = &mut self.spool
             && spool.is_unread()
         {
-            let Ok(data) = spool.next() else {
-                return Some(BodyRead::Gone);
+            let data = match spool.next() {
+                Ok(data) => data,
+                Err(error) => return Some(BodyRead::Unreadable(error)),
             };
             *last = !spool.is_unread();
             return Some(BodyRead::Data { data, last: *last });
@@ -192,7 +207,7 @@ mod tests {
     fn read(body: &mut Body, last: &mut bool) -> Option<Vec<u8>> {
         match body.read(last)? {
             BodyRead::Data { data, .. } => Some(data.to_vec()),
-            BodyRead::Gone => None,
+            BodyRead::Gone | BodyRead::Unreadable(_) => None,
         }
     }
 
@@ -231,9 +246,12 @@ mod tests {
         let piece: Vec<u8> = (0..SPOOL_THRESHOLD / 2)
             .map(|at| (at % 251) as u8)
             .collect();
+        let limit = 5 * piece.len() as u64;
         for _ in 0..5 {
-            body.spool(Bytes::from(piece.clone())).unwrap();
+            body.spool(Bytes::from(piece.clone()), limit).unwrap();
         }
+        let more = body.spool(Bytes::from_static(b"x"), limit);
+        assert!(matches!(more, Err(Unspooled::TooLarge)));
         assert_eq!(body.held(), SPOOL_THRESHOLD);
         body.complete();
         let (mut all, mut last) = (Vec::new(), false);

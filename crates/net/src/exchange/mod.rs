@@ -8,13 +8,13 @@ pub mod app;
 mod body;
 pub mod messages;
 pub mod peer;
+mod permit;
 pub mod record;
 pub mod reply;
 pub mod room;
 pub(crate) mod spool;
 
 use std::collections::VecDeque;
-use std::io;
 use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
@@ -23,9 +23,11 @@ use granian_proto::ResponseHead;
 
 use self::body::Body;
 pub use self::body::BodyRead;
-pub(crate) use self::body::SPOOL_THRESHOLD;
+pub(crate) use self::body::{SPOOL_THRESHOLD, Unspooled};
+use self::permit::{Awaited, CallPermit};
 use self::record::Record;
 use self::reply::Reply;
+pub use self::room::Outlet;
 use self::room::SendRoom;
 use crate::runtime::waker::{lock, register, wake};
 
@@ -54,6 +56,7 @@ struct State {
     over: Option<Over>,
     /// Of the answer, if the journal keeps records.
     record: Option<Box<Record>>,
+    permit: CallPermit,
     connection: Option<Waker>,
     body_waiters: Vec<Waker>,
     over_waiters: Vec<Waker>,
@@ -68,17 +71,6 @@ pub enum Over {
     Answered,
     /// The peer broke its framing and got this status, before the application answered.
     Refused(u16),
-}
-
-/// See [`Exchange::outlet`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Outlet {
-    /// There is room for another reply.
-    Open,
-    /// Another reply would have to wait.
-    Full,
-    /// The peer is gone or has its whole answer, and another reply is dropped.
-    Gone,
 }
 
 impl Exchange {
@@ -96,6 +88,7 @@ impl Exchange {
                 left: false,
                 over: None,
                 record: None,
+                permit: CallPermit::default(),
                 connection: None,
                 body_waiters: Vec::new(),
                 over_waiters: Vec::new(),
@@ -109,15 +102,21 @@ impl Exchange {
 impl Exchange {
     /// Sends `reply`. Dropped silently once the exchange is over.
     pub fn send(&self, reply: Reply) {
-        let waker = {
+        let (waker, permit) = {
             let mut state = lock(&self.state);
             if !state.notes(&reply) {
                 return;
             }
             state.answered = reply.is_last();
+            // An open WebSocket connection is no active exchange.
+            let permit = match reply {
+                Reply::Upgrade(_) => state.permit.take(),
+                _ => None,
+            };
             state.push(reply);
-            state.connection.take()
+            (state.connection.take(), permit)
         };
+        drop(permit);
         wake(waker);
     }
 
@@ -152,23 +151,6 @@ impl Exchange {
         lone
     }
 
-    /// The fate of another reply.
-    pub fn outlet(&self) -> Outlet {
-        let state = lock(&self.state);
-        match state.over {
-            Some(Over::Disconnected | Over::Refused(_)) => Outlet::Gone,
-            // The head was all of the response that goes out.
-            Some(Over::Answered) if !state.answered => Outlet::Gone,
-            _ if state.room.is_open() => Outlet::Open,
-            _ => Outlet::Full,
-        }
-    }
-
-    /// True when so many replies wait that the application can't be waiting for room.
-    pub fn is_overrun(&self) -> bool {
-        lock(&self.state).room.is_overrun()
-    }
-
     /// The received bytes of the body; waits if there are none. At the body's end, and for a
     /// request without one, it gives one empty last piece, then waits for the exchange to be over.
     ///
@@ -180,6 +162,8 @@ impl Exchange {
             if read.is_none() {
                 state.wants_body = true;
                 register(&mut state.body_waiters, cx);
+                // Behind the body's end the call waits for the exchange to be over.
+                state.permit.set(Awaited::Body, !*taken);
             }
             (read, state.connection.take())
         };
@@ -221,7 +205,10 @@ impl Exchange {
     pub fn forget(&self, waker: &Waker) {
         let mut state = lock(&self.state);
         state.body_waiters.retain(|waiter| !waiter.will_wake(waker));
-        state.room.forget(waker);
+        if state.body_waiters.is_empty() {
+            state.permit.set(Awaited::Body, false);
+        }
+        state.forget_room(waker);
         state.over_waiters.retain(|waiter| !waiter.will_wake(waker));
     }
 
@@ -272,28 +259,22 @@ impl Exchange {
         }
     }
 
-    /// Notes that `unsent` bytes of this exchange wait for the socket.
-    pub fn set_unsent(&self, unsent: usize) {
-        let waiters = lock(&self.state).room.set_unsent(unsent);
-        waiters.into_iter().for_each(Waker::wake);
-    }
-
     /// A piece of the request's body has come.
     pub fn push_body(&self, data: Bytes) {
         let waiters = {
             let mut state = lock(&self.state);
             state.body.push(data);
-            std::mem::take(&mut state.body_waiters)
+            state.take_body_waiters()
         };
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// `push_body` without bounds, before the application reads: see [`Body::spool`].
+    /// `push_body` of up to `limit` bytes, before the application reads: see [`Body::spool`].
     ///
     /// # Errors
-    /// When that file cannot be made or written.
-    pub fn spool_body(&self, data: Bytes) -> io::Result<()> {
-        lock(&self.state).body.spool(data)
+    /// See there.
+    pub(crate) fn spool_body(&self, data: Bytes, limit: u64) -> Result<(), Unspooled> {
+        lock(&self.state).body.spool(data, limit)
     }
 
     /// The request's body is complete.
@@ -303,7 +284,7 @@ impl Exchange {
             if !state.body.complete() {
                 return;
             }
-            std::mem::take(&mut state.body_waiters)
+            state.take_body_waiters()
         };
         waiters.into_iter().for_each(Waker::wake);
     }
@@ -361,6 +342,7 @@ impl Exchange {
             state.over = Some(over);
             state.connection = None;
             state.body.break_off();
+            state.permit.clear();
             (
                 std::mem::take(&mut state.body_waiters),
                 state.room.close(),
@@ -380,6 +362,11 @@ impl State {
     fn push(&mut self, reply: Reply) {
         self.room.add(reply.weight());
         self.replies.push_back(reply);
+    }
+
+    fn take_body_waiters(&mut self) -> Vec<Waker> {
+        self.permit.set(Awaited::Body, false);
+        std::mem::take(&mut self.body_waiters)
     }
 
     fn is_lone_head(&self) -> bool {

@@ -3,7 +3,8 @@
 
 use std::task::{Context, Poll, Waker};
 
-use super::Exchange;
+use super::permit::Awaited;
+use super::{Exchange, Over, State};
 use crate::runtime::waker::{lock, register};
 
 /// A queue that an application sends into.
@@ -26,6 +27,8 @@ pub(crate) struct SendRoom {
     queued: usize,
     /// Bytes taken over by the connection and not yet by the socket.
     unsent: usize,
+    /// The connection cannot pass on what it has: the peer takes none of it for now.
+    is_stuck: bool,
     /// Nothing goes out any more, so no application has to wait.
     is_closed: bool,
     waiters: Vec<Waker>,
@@ -38,6 +41,7 @@ impl SendRoom {
             window,
             queued: 0,
             unsent: 0,
+            is_stuck: false,
             is_closed: false,
             waiters: Vec::new(),
         }
@@ -82,10 +86,16 @@ impl SendRoom {
     #[must_use]
     pub(crate) fn set_unsent(&mut self, unsent: usize) -> Vec<Waker> {
         self.unsent = unsent;
+        self.is_stuck = unsent > 0;
         if self.waiters.is_empty() || !self.is_open() {
             return Vec::new();
         }
         std::mem::take(&mut self.waiters)
+    }
+
+    /// True if the application waits for the peer, not for the connection to take over what it has sent.
+    fn is_peer_awaited(&self) -> bool {
+        self.is_stuck && !self.waiters.is_empty()
     }
 
     /// Notes that nothing goes out any more. Returns the wakers to wake.
@@ -101,9 +111,76 @@ impl SendRoom {
     }
 }
 
+/// See [`Exchange::outlet`].
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Outlet {
+    /// There is room for another reply.
+    Open,
+    /// Another reply would have to wait.
+    Full,
+    /// The peer is gone or has its whole answer, and another reply is dropped.
+    Gone,
+}
+
+/// The application's side.
+impl Exchange {
+    /// The fate of another reply.
+    pub fn outlet(&self) -> Outlet {
+        let state = lock(&self.state);
+        match state.over {
+            Some(Over::Disconnected | Over::Refused(_)) => Outlet::Gone,
+            // The head was all of the response that goes out.
+            Some(Over::Answered) if !state.answered => Outlet::Gone,
+            _ if state.room.is_open() => Outlet::Open,
+            _ => Outlet::Full,
+        }
+    }
+
+    /// True when so many replies wait that the application can't be waiting for room.
+    pub fn is_overrun(&self) -> bool {
+        lock(&self.state).room.is_overrun()
+    }
+}
+
+/// The connection's side.
+impl Exchange {
+    /// Notes that `unsent` bytes of this exchange wait for the socket.
+    pub fn set_unsent(&self, unsent: usize) {
+        let waiters = {
+            let mut state = lock(&self.state);
+            let waiters = state.room.set_unsent(unsent);
+            state.note_room_wait();
+            waiters
+        };
+        waiters.into_iter().for_each(Waker::wake);
+    }
+
+    /// Notes that the socket takes nothing for now, though it may be other exchanges' bytes that wait for it.
+    pub(crate) fn set_stuck(&self) {
+        let mut state = lock(&self.state);
+        state.room.is_stuck = true;
+        state.note_room_wait();
+    }
+}
+
+impl State {
+    fn note_room_wait(&mut self) {
+        let is_awaited = self.room.is_peer_awaited();
+        self.permit.set(Awaited::Room, is_awaited);
+    }
+
+    pub(super) fn forget_room(&mut self, waker: &Waker) {
+        self.room.forget(waker);
+        self.note_room_wait();
+    }
+}
+
 impl HasRoom for Exchange {
     fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        lock(&self.state).room.poll_open(cx)
+        let mut state = lock(&self.state);
+        let polled = state.room.poll_open(cx);
+        state.note_room_wait();
+        polled
     }
 
     fn has_room(&self) -> bool {
@@ -111,7 +188,7 @@ impl HasRoom for Exchange {
     }
 
     fn forget(&self, waker: &Waker) {
-        lock(&self.state).room.forget(waker);
+        lock(&self.state).forget_room(waker);
     }
 }
 

@@ -23,6 +23,7 @@ impl<S: Stream> Connection<S> {
         };
         if self.wire.output.is_full(window) {
             // The poller reports room. Until then the application may read.
+            current.exchange.set_stuck();
             return current.exchange.watch(cx);
         }
         let now = self.handle.now();

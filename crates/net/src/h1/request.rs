@@ -13,7 +13,7 @@ use super::slot::{Current, Held, Pulled, Slot};
 use crate::admission::queue::{Permit, Place};
 use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{MessageQueue, Opening};
-use crate::exchange::{Exchange, SPOOL_THRESHOLD};
+use crate::exchange::{Exchange, SPOOL_THRESHOLD, Unspooled};
 use crate::limits::Versions;
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
@@ -34,9 +34,14 @@ impl<S: Stream> Connection<S> {
     fn handle_data(&mut self, data: Bytes) {
         match &mut self.slot {
             Slot::Held(held) if held.wish == BodyWish::Whole => {
-                if let Err(error) = held.exchange.spool_body(data) {
-                    self.service.complain_of_spool(self.handle.now(), &error);
-                    self.refuse(PeerError::NoStorage);
+                let limit = self.service.limits.wsgi_spool_limit;
+                match held.exchange.spool_body(data, limit) {
+                    Ok(()) => {}
+                    Err(Unspooled::TooLarge) => self.refuse(PeerError::BodyTooLarge),
+                    Err(Unspooled::Storage(error)) => {
+                        self.service.complain_of_spool(self.handle.now(), &error);
+                        self.refuse(PeerError::NoStorage);
+                    }
                 }
             }
             Slot::Held(held) => {
@@ -82,14 +87,18 @@ impl<S: Stream> Connection<S> {
             true => self.service.app.wants(&request.head),
             false => BodyWish::Nothing,
         };
-        if wish == BodyWish::Whole && request.expect_continue {
-            self.engine.send_continue(self.wire.output.tail());
-        }
-        let window = self.service.limits.window;
         let length = match request.body {
             BodyLength::Sized(length) => Some(length),
             _ => None,
         };
+        let limits = &self.service.limits;
+        if wish == BodyWish::Whole && length > Some(limits.wsgi_spool_limit) {
+            return self.refuse_request(&request.head, PeerError::BodyTooLarge);
+        }
+        if wish == BodyWish::Whole && request.expect_continue {
+            self.engine.send_continue(self.wire.output.tail());
+        }
+        let window = limits.window;
         let waits = wish.is_waiting(length, window, request.expect_continue);
         let exchange = Arc::new(Exchange::new(has_body, window));
         let mut held = Held {
@@ -163,7 +172,7 @@ impl<S: Stream> Connection<S> {
     fn poll_acquire(&self, cx: &mut Context<'_>, place: &mut Place) -> Poll<Permit> {
         self.service
             .queue
-            .poll_acquire(cx, place, self.handle.now())
+            .poll_acquire(cx, place, self.handle.now(), None)
     }
 
     /// Calls the application.
@@ -177,7 +186,6 @@ impl<S: Stream> Connection<S> {
         } = held;
         self.slot = Slot::Running(Current {
             exchange: Arc::clone(&exchange),
-            _permit: permit,
             replies: VecDeque::new(),
             source: None,
             expects_continue: request.expect_continue && !body_complete,
@@ -185,13 +193,14 @@ impl<S: Stream> Connection<S> {
             websocket: websocket.clone(),
             head_deadline: None,
         });
-        let source = self.service.call(Request {
+        let request = Request {
             head: request.head,
             peer: Arc::clone(&self.peer),
             exchange,
             websocket,
             accepts_push: false,
-        });
+        };
+        let source = self.service.call(request, permit);
         if let Some(source) = source
             && let Slot::Running(current) = &mut self.slot
         {

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::admission::queue::{Permit, Place};
+use crate::admission::queue::Place;
 use crate::exchange::app::{BodyWish, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
@@ -40,7 +40,6 @@ pub(super) struct Held {
 /// The exchange in progress.
 pub(super) struct Current {
     pub(super) exchange: Arc<Exchange>,
-    pub(super) _permit: Permit,
     pub(super) replies: VecDeque<Reply>,
     pub(super) source: Option<Pulled>,
     pub(super) expects_continue: bool,

@@ -103,7 +103,7 @@ impl Exchange {
         let mut taken = false;
         match poll_fn(|cx| self.poll_body(cx, &mut taken)).await {
             BodyRead::Data { data, last } => Some((data, last)),
-            BodyRead::Gone => None,
+            BodyRead::Gone | BodyRead::Unreadable(_) => None,
         }
     }
 }

@@ -158,6 +158,7 @@ pub(crate) fn limits() -> Limits {
             write: Duration::from_secs(60),
         },
         backpressure: 1000,
+        wsgi_spool_limit: 4 << 20,
         has_gil: false,
         mechanisms: Mechanisms::default(),
         window: 65_536,

@@ -17,12 +17,12 @@ use super::incoming::{Aim, Broken, Incoming, Intake};
 use super::outgoing::{HeadContext, Outgoing, Sent};
 use super::shared::{Alarm, Shared};
 use super::stream_io::{ResetReason, StreamIo};
-use crate::admission::queue::{self, Permit};
+use crate::admission::queue;
 use crate::bounds::HEAD_HOLD;
 use crate::exchange::app::{BodyWish, Request, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
-use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD};
+use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD, Unspooled};
 use crate::service::Service;
 
 /// See the module's documentation.
@@ -48,7 +48,7 @@ enum Phase {
     /// ones.
     Held(Held),
     /// The application was called.
-    Called(#[expect(dead_code, reason = "it is held")] Permit),
+    Called,
     /// The response is complete and the request is not. The rest is thrown away for a moment before the
     /// stream is reset: some clients take a reset for a failure.
     Discarding { until: Instant },
@@ -58,6 +58,8 @@ struct Held {
     head: RequestHead,
     place: queue::Place,
     wish: BodyWish,
+    /// The length of the body, where it is declared.
+    length: Option<u64>,
     /// The application is called when the body is whole.
     awaits_body: bool,
 }
@@ -182,7 +184,13 @@ impl<S: StreamIo> Answering<S> {
             return Ok(());
         }
         let aim = match &self.phase {
-            Phase::Held(held) if held.wish == BodyWish::Whole => Aim::Spool,
+            Phase::Held(held) if held.wish == BodyWish::Whole => {
+                let limit = self.shared.service.limits.wsgi_spool_limit;
+                if held.length > Some(limit) {
+                    return Err(Broken::Unspooled(Unspooled::TooLarge));
+                }
+                Aim::Spool { limit }
+            }
             Phase::Held(held) if held.awaits_body => Aim::Gather,
             _ => Aim::Stream,
         };
@@ -210,21 +218,20 @@ impl<S: StreamIo> Answering<S> {
             cx.waker().wake_by_ref();
             return false;
         }
-        let Poll::Ready(permit) =
-            service
-                .queue
-                .poll_acquire(cx, &mut held.place, self.shared.now())
+        let (now, share) = (self.shared.now(), Some(&self.shared.share));
+        let Poll::Ready(permit) = service.queue.poll_acquire(cx, &mut held.place, now, share)
         else {
             return false;
         };
-        if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called(permit)) {
-            self.source = service.call(Request {
+        if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called) {
+            let request = Request {
                 head: held.head,
                 peer: Arc::clone(&self.shared.peer),
                 exchange: Arc::clone(&self.ends.exchange),
                 websocket: self.ends.opening.clone(),
                 accepts_push: self.io.accepts_push(),
-            });
+            };
+            self.source = service.call(request, permit);
         }
         true
     }
@@ -234,6 +241,8 @@ impl<S: StreamIo> Answering<S> {
         if self.shared.poll_unclogged(cx).is_pending() {
             // The connection's own deadline watches over that.
             self.blocked_since = None;
+            self.ends.exchange.set_stuck();
+            self.pause_source();
             return Step::Wait;
         }
         if self.is_answered() {
@@ -272,6 +281,7 @@ impl<S: StreamIo> Answering<S> {
                     }
                     self.replies.push_front(rest);
                     self.report_unsent();
+                    self.pause_source();
                     return Step::Wait;
                 }
                 Sent::Opened => return Step::Opened,
@@ -314,10 +324,18 @@ impl<S: StreamIo> Answering<S> {
             return Step::Wait;
         }
         self.shared.has_pulled.set(true);
+        self.ends.exchange.set_pull_awaited(false);
         if source.pull() {
             self.source = Some(source);
         }
         Step::Again
+    }
+
+    /// Notes that the source, if there is one, waits for the peer until it is pulled from.
+    fn pause_source(&self) {
+        if self.source.is_some() {
+            self.ends.exchange.set_pull_awaited(true);
+        }
     }
 
     fn report_unsent(&self) {
@@ -334,16 +352,17 @@ impl Held {
             head,
             place: queue::Place::default(),
             wish: BodyWish::Nothing,
+            length: None,
             awaits_body: false,
         };
         if has_body {
             let length = held.head.field(b"content-length");
-            let length = length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
+            held.length = length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
             let expects_continue = held.head.field(b"expect").is_some();
             held.wish = service.app.wants(&held.head);
             held.awaits_body =
                 held.wish
-                    .is_waiting(length, service.limits.window, expects_continue);
+                    .is_waiting(held.length, service.limits.window, expects_continue);
         }
         held
     }

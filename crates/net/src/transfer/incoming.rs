@@ -1,13 +1,12 @@
 //! `Incoming`: a request's body on its way from the stream to the exchange. The peer's window opens
 //! again as the application takes the bytes, not before.
 
-use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::stream_io::StreamIo;
-use crate::exchange::{Exchange, SPOOL_THRESHOLD};
+use crate::exchange::{Exchange, SPOOL_THRESHOLD, Unspooled};
 
 /// See the module's documentation. All counts are bytes.
 pub(super) struct Incoming {
@@ -46,7 +45,7 @@ impl Incoming {
     /// Moves received pieces to the exchange, as far as that has room.
     ///
     /// # Errors
-    /// When the stream is broken, or the file cannot be written.
+    /// When the stream is broken, or the body cannot be kept.
     pub(super) fn forward<S: StreamIo>(
         &mut self,
         cx: &mut Context<'_>,
@@ -61,8 +60,10 @@ impl Incoming {
                     let data = data.map_err(|_| Broken::Stream)?;
                     self.last_data_at = intake.now;
                     self.received += data.len();
-                    if intake.aim == Aim::Spool {
-                        exchange.spool_body(data).map_err(Broken::Spool)?;
+                    if let Aim::Spool { limit } = intake.aim {
+                        exchange
+                            .spool_body(data, limit)
+                            .map_err(Broken::Unspooled)?;
                     } else if !data.is_empty() {
                         exchange.push_body(data);
                     }
@@ -78,7 +79,7 @@ impl Incoming {
         let held = match intake.aim {
             Aim::Stream => self.held,
             // The rest is waited for, so the window opens whatever is held.
-            Aim::Spool | Aim::Gather => 0,
+            Aim::Spool { .. } | Aim::Gather => 0,
         };
         self.release(io, held);
         Ok(())
@@ -130,8 +131,8 @@ pub(super) struct Intake {
 /// The bounds of a body that is taken in.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Aim {
-    /// None: the larger part goes to a file.
-    Spool,
+    /// So many bytes, of which the larger part goes to a file.
+    Spool { limit: u64 },
     /// `SPOOL_THRESHOLD`: it is held in memory until it is whole.
     Gather,
     /// The exchange's window: the application reads it as it comes.
@@ -141,7 +142,7 @@ pub(super) enum Aim {
 impl Intake {
     fn takes_more(self, exchange: &Exchange) -> bool {
         match self.aim {
-            Aim::Spool => true,
+            Aim::Spool { .. } => true,
             Aim::Gather => exchange.body_held() <= SPOOL_THRESHOLD,
             Aim::Stream => exchange.has_body_room(),
         }
@@ -151,6 +152,6 @@ impl Intake {
 /// The reason why no more of a body can be taken in.
 pub(super) enum Broken {
     Stream,
-    /// There is no room for the file, or no folder.
-    Spool(io::Error),
+    /// The body is to be whole, and too large for that.
+    Unspooled(Unspooled),
 }

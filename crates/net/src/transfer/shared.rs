@@ -8,6 +8,7 @@ use std::time::Instant;
 
 use slab::Slab;
 
+use crate::admission::queue::Share;
 use crate::exchange::app::Peer;
 use crate::runtime::reactor::TaskHandle;
 use crate::runtime::waker::register;
@@ -18,6 +19,8 @@ pub(crate) struct Shared {
     pub(crate) peer: Arc<Peer>,
     pub(crate) service: Rc<Service>,
     pub(crate) handle: TaskHandle,
+    /// The permits that the transfers' calls hold.
+    pub(crate) share: Arc<Share>,
     /// The connection's socket takes less than the transfers make for it.
     is_clogged: Cell<bool>,
     clogged: RefCell<Vec<Waker>>,
@@ -34,6 +37,7 @@ impl Shared {
             peer,
             service,
             handle,
+            share: Arc::default(),
             is_clogged: Cell::new(false),
             clogged: RefCell::new(Vec::new()),
             is_held: Cell::new(false),

@@ -117,7 +117,9 @@ fn event(py: Python<'_>, read: BodyRead) -> PyResult<Py<PyAny>> {
     let event = PyDict::new(py);
     let key = intern!(py, "type");
     match read {
-        BodyRead::Gone => event.set_item(key, intern!(py, "http.disconnect"))?,
+        BodyRead::Gone | BodyRead::Unreadable(_) => {
+            event.set_item(key, intern!(py, "http.disconnect"))?
+        }
         BodyRead::Data { data, last } => {
             event.set_item(key, intern!(py, "http.request"))?;
             event.set_item(intern!(py, "body"), PyBytes::new(py, &data))?;

@@ -59,6 +59,7 @@ impl Input {
             BodyRead::Gone => Err(PyConnectionResetError::new_err(
                 "the client left before its request was complete",
             )),
+            BodyRead::Unreadable(error) => Err(error.into()),
         }
     }
 

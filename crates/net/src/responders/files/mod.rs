@@ -82,16 +82,20 @@ impl App for Files {
         };
         if !matches!(request.head.method(), "GET" | "HEAD") {
             respond::refuse_method(&request.exchange);
+            request.exchange.give_back_permit();
             return None;
         }
         let key = Key::of(index, &request.head);
         if let Some(found) = self.mounts.cache.fresh(&key, Instant::now()) {
             self.mounts.mounts[index].answer(&request, &found);
+            request.exchange.give_back_permit();
             return None;
         }
         let mounts = Arc::clone(&self.mounts);
-        self.threads
-            .submit(Box::new(move || mounts.serve(key, &request)));
+        self.threads.submit(Box::new(move || {
+            mounts.serve(key, &request);
+            request.exchange.give_back_permit();
+        }));
         None
     }
 

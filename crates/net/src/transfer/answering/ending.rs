@@ -6,7 +6,7 @@ use std::time::Instant;
 use granian_proto::PeerError;
 
 use super::{Answering, Phase, Progress, Step};
-use crate::exchange::Over;
+use crate::exchange::{Over, Unspooled};
 use crate::transfer::StreamIo;
 use crate::transfer::after_response;
 use crate::transfer::incoming::{Broken, Incoming};
@@ -15,12 +15,15 @@ use crate::transfer::stream_io::ResetReason;
 impl<S: StreamIo> Answering<S> {
     /// Ends the exchange, whose request cannot be taken in. One that found no room is told so.
     pub(super) fn give_up(&mut self, cx: &mut Context<'_>, broken: Broken) -> Progress {
-        let Broken::Spool(error) = broken else {
-            return self.cut(ResetReason::Internal);
-        };
         let (now, service) = (self.shared.now(), &self.shared.service);
-        service.complain_of_spool(now, &error);
-        let refusal = PeerError::NoStorage.status();
+        let refusal = match broken {
+            Broken::Stream => return self.cut(ResetReason::Internal),
+            Broken::Unspooled(Unspooled::TooLarge) => PeerError::BodyTooLarge.status(),
+            Broken::Unspooled(Unspooled::Storage(error)) => {
+                service.complain_of_spool(now, &error);
+                PeerError::NoStorage.status()
+            }
+        };
         if let Phase::Held(held) = &self.phase {
             let (peer, version) = (&self.shared.peer, held.head.version());
             service.note_refusal(peer, Some(&held.head), version, refusal);

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::fake::{Fake, Sent};
 use super::{Carrier, request, secs};
 use crate::exchange::app::BodyWish;
+use crate::exchange::room::HasRoom;
 use crate::exchange::{BodyRead, Exchange, Over};
 use crate::transfer::ResetReason;
 
@@ -15,7 +16,7 @@ fn read(exchange: &Arc<Exchange>) -> Option<(Vec<u8>, bool)> {
     let mut cx = Context::from_waker(Waker::noop());
     match exchange.poll_body(&mut cx, &mut false) {
         Poll::Ready(BodyRead::Data { data, last }) => Some((data.to_vec(), last)),
-        Poll::Ready(BodyRead::Gone) => panic!("the body is gone"),
+        Poll::Ready(_) => panic!("the body is gone"),
         Poll::Pending => None,
     }
 }
@@ -163,34 +164,92 @@ fn an_application_that_is_busy_is_asked_again() {
     carrier.request();
 }
 
-#[test]
-fn a_request_waits_for_a_place_among_the_active_ones() {
+/// A carrier whose application is called once at a time.
+fn narrow() -> Carrier {
     let mut limits = crate::testing::limits();
     limits.backpressure = 1;
-    let carrier = Carrier::with(limits);
+    Carrier::with(limits)
+}
+
+#[test]
+fn a_request_waits_for_a_place_among_the_active_ones() {
+    let carrier = narrow();
     let (mut first, exchange) = carrier.called("GET", &Fake::bodiless(100));
     let mut second = carrier.transfer("GET", &Fake::bodiless(100));
     assert!(!second.poll());
     assert!(!carrier.bench.app.was_called());
     exchange.answer(200, b"");
     assert!(first.poll());
+    assert!(!second.poll());
+    assert!(!carrier.bench.app.was_called(), "the call goes on");
+    exchange.end_call(&*carrier.bench.app);
     assert!(second.was_woken());
     assert!(!second.poll());
     carrier.request();
 }
 
-/// The place is given back with the response, not with the rest of the request.
+/// The place is the call's, not the stream's.
 #[test]
-fn a_request_that_is_discarded_is_not_active() {
-    let mut limits = crate::testing::limits();
-    limits.backpressure = 1;
-    let carrier = Carrier::with(limits);
-    let (mut first, exchange) = carrier.called("POST", &Fake::with_body(100));
-    exchange.answer(413, b"");
-    assert!(!first.poll());
+fn a_stream_that_is_gone_leaves_its_call_a_place() {
+    let carrier = narrow();
+    let (first, exchange) = carrier.called("GET", &Fake::bodiless(100));
+    drop(first);
     let mut second = carrier.transfer("GET", &Fake::bodiless(100));
     assert!(!second.poll());
+    assert!(!carrier.bench.app.was_called());
+    exchange.end_call(&*carrier.bench.app);
+    assert!(!second.poll());
     carrier.request();
+}
+
+#[test]
+fn a_call_that_waits_for_its_peers_body_leaves_its_place_to_others() {
+    let carrier = narrow();
+    let stream = Fake::with_body(100);
+    let (mut first, exchange) = carrier.called("POST", &stream);
+    let mut second = carrier.transfer("GET", &Fake::bodiless(100));
+    assert!(!second.poll());
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut taken = false;
+    assert!(exchange.poll_body(&mut cx, &mut taken).is_pending());
+    assert!(second.was_woken());
+    assert!(!second.poll());
+    carrier.request().exchange.end_call(&*carrier.bench.app);
+    // With the body the call goes on, and has a place again.
+    stream.put(Some(b"body"));
+    stream.put(None);
+    assert!(!first.poll());
+    let mut third = carrier.transfer("GET", &Fake::bodiless(100));
+    assert!(!third.poll());
+    assert!(!carrier.bench.app.was_called());
+    // Behind the body it waits for the end of the exchange, and that is no wait for the peer.
+    assert!(exchange.poll_body(&mut cx, &mut taken).is_ready());
+    assert!(exchange.poll_body(&mut cx, &mut taken).is_pending());
+    assert!(!third.was_woken());
+}
+
+#[test]
+fn a_call_that_waits_for_its_peer_to_read_leaves_its_place_to_others() {
+    let carrier = narrow();
+    let stream = Fake::bodiless(100);
+    let (mut first, exchange) = carrier.called("GET", &stream);
+    let mut second = carrier.transfer("GET", &Fake::bodiless(100));
+    assert!(!second.poll());
+    let mut cx = Context::from_waker(Waker::noop());
+    exchange.start(200);
+    exchange.piece(vec![0; 100_000], false);
+    assert!(exchange.poll_room(&mut cx).is_pending());
+    assert!(!second.was_woken(), "the connection has not tried to send");
+    assert!(!first.poll());
+    assert!(second.was_woken());
+    assert!(!second.poll());
+    carrier.request().exchange.end_call(&*carrier.bench.app);
+    stream.open(200_000);
+    assert!(!first.poll());
+    assert!(exchange.poll_room(&mut cx).is_ready());
+    let mut third = carrier.transfer("GET", &Fake::bodiless(100));
+    assert!(!third.poll());
+    assert!(!carrier.bench.app.was_called());
 }
 
 #[test]
