@@ -143,7 +143,19 @@ impl<S: Stream> Connection<S> {
             // The next step polls what was woken.
             Waker::wake_by_ref(cx.waker());
         }
-        self.flush(cx);
+        match self.may_put_off() {
+            true => self.shared.handle.defer(),
+            false => self.flush(cx),
+        }
+    }
+
+    /// True if what is queued may leave later in this turn, with the responses of other connections and with those
+    /// that other streams of this one are about to give (`runtime/deferred.rs`).
+    fn may_put_off(&self) -> bool {
+        matches!(self.phase, Phase::Open(_, Course::Serving))
+            && self.pipe.may_put_off()
+            && self.shared.service.limits.mechanisms.deferred_writes
+            && self.shared.handle.may_defer()
     }
 
     /// Lets the codec read and write, and starts the requests that have come.

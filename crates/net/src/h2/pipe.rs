@@ -132,6 +132,13 @@ impl<S: Stream> Pipe<S> {
         inner.wire.is_blocked() && inner.wire.output.len() >= OUTPUT_LIMIT / 2
     }
 
+    /// True if there is output, and little enough to wait for that of others.
+    pub(super) fn may_put_off(&self) -> bool {
+        let inner = self.0.borrow();
+        let queued = inner.wire.output.len();
+        queued > 0 && queued <= PUT_OFF && !inner.wire.is_blocked() && !inner.is_broken
+    }
+
     /// True while `io` takes nothing of the output.
     pub(super) fn is_blocked(&self) -> bool {
         self.0.borrow().wire.is_blocked()
@@ -345,6 +352,8 @@ impl<S: Stream> AsyncWrite for Pipe<S> {
 
 /// Gathered bytes that are written before the turn is over.
 const OUTPUT_LIMIT: usize = 64 * 1024;
+/// Most bytes that leave together with those of other connections.
+const PUT_OFF: usize = 16 * 1024;
 /// Bytes of one read before the upgrade's request is inserted: the preface and a few settings.
 const REQUEST_STEP: usize = 64;
 /// Reads of one connection in a turn. The codec reads about 8 KiB at a time.

@@ -12,6 +12,8 @@ use std::time::{Duration, Instant};
 #[derive(Default)]
 pub(super) struct DeferredWrites {
     keys: RefCell<Vec<usize>>,
+    /// Calls of `push`. A connection with several streams waits once, with a response of each.
+    pushes: Cell<usize>,
     /// When the first of them was deferred, and when a task or Python's code last ended.
     times: Cell<Option<(Instant, Instant)>>,
     /// Nothing is deferred until then: a task was slow.
@@ -31,9 +33,13 @@ impl DeferredWrites {
         self.keys.borrow().is_empty()
     }
 
-    /// Adds a task.
+    /// Adds a task, or another response of the one that was added last.
     pub(super) fn push(&self, key: usize) {
-        self.keys.borrow_mut().push(key);
+        let mut keys = self.keys.borrow_mut();
+        if keys.last() != Some(&key) {
+            keys.push(key);
+        }
+        self.pushes.set(self.pushes.get() + 1);
     }
 
     /// Begins to run tasks outside a turn. True if they may defer their writes until the next one,
@@ -49,7 +55,7 @@ impl DeferredWrites {
     pub(super) fn end_gathering(&self, now: Instant) {
         // Python code between turns counts like a task.
         self.note_duration(now);
-        if self.keys.borrow().len() == 1 {
+        if self.pushes.get() == 1 {
             self.skips.set(SKIPS);
         }
     }
@@ -57,6 +63,7 @@ impl DeferredWrites {
     /// Takes all of them out.
     pub(super) fn take(&self) -> Vec<usize> {
         self.times.set(None);
+        self.pushes.set(0);
         self.keys.take()
     }
 
@@ -146,6 +153,20 @@ mod tests {
         writes.push(2);
         writes.end_gathering(now);
         assert!(writes.begin_gathering());
+    }
+
+    #[test]
+    fn streams_of_one_connection_do_not_wait_in_vain() {
+        let (writes, now) = (DeferredWrites::default(), Instant::now());
+        assert!(writes.begin_gathering());
+        writes.push(1);
+        writes.push(1);
+        writes.end_gathering(now);
+        assert_eq!(writes.take(), [1]);
+        assert!(writes.begin_gathering());
+        writes.push(1);
+        writes.end_gathering(now);
+        assert!(!writes.begin_gathering());
     }
 
     #[test]
