@@ -15,6 +15,7 @@ from ._granian import __version__
 from .command import OPTIONS, Fault, ServerCommand, is_default, origin_of, take_file
 from .config import Config
 from .config.file import APP
+from .config.remarks import given
 from .config.sections import sections
 from .errors import ConfigurationError, FatalError, PidFileError
 from .explain import UNNAMED, explained
@@ -68,7 +69,8 @@ def cli(app: str | None, threads: int | None, opt: bool, **values: Any) -> None:
         if only["print_config"]:
             return _print(context, Config.from_kwargs(target=app or UNNAMED, **{**values, "log_enabled": False}))
         # Looked up at the call: plugins put a class of their own into this module.
-        made = Server(app or UNNAMED, **values)
+        with given({name: names[name] for name in OPTIONS if not is_default(context, name)}):
+            made = Server(app or UNNAMED, **values)
         made.option_names = names
         for line in unknown_variables(VARIABLES):
             logger.warning("%s", line)

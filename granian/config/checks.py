@@ -1,21 +1,21 @@
-"""`checked()`: keywords of `Granian` to a config, with conversions, rules about several options, and remarks."""
+"""`checked()`: keywords of `Granian` to a config, with conversions, and rules about several options."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _imports
 from .._granian import check_tls
-from ..constants import Interfaces, TaskImpl
+from ..constants import Interfaces
 from ..errors import ConfigurationError
 from ..hints import hint_of_keyword
-from ..log import LogLevels, log_levels_map, log_request_builder, logger
+from ..log import log_request_builder
 from ..mechanisms import disabled
-from ..resources import whole_cpus
-from .fields import Option, options_of
-from .protocols import converted_settings, settings_options
+from .fields import options_of
+from .protocols import converted_settings
+from .remarks import remark
 from .tls import TlsOptions, absolute_pair
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def checked(kind: type[AnyConfig], values: dict[str, Any]) -> AnyConfig:
     config = kind(**{name: _convert(fields[name], value) for name, value in given.items()})
     for check in CHECKS:
         check(config)
-    _remark(config)
+    remark(config)
     return config
 
 
@@ -130,46 +130,10 @@ def _check_access_log(config: Config) -> None:
         log_request_builder(config.log_access_format)
 
 
-def _remark(config: Config) -> None:
-    """Logs remarks about odd combinations."""
-
-    def say(level: LogLevels, message: str, *arguments: Any) -> None:
-        number = log_levels_map[level]
-        if config.log_enabled and number >= log_levels_map[config.log_level]:
-            logger.log(number, message, *arguments)
-
-    cores = whole_cpus()
-    if config.workers > cores:
-        say(LogLevels.warning, "%d workers are more than the %d CPUs that this process may use", config.workers, cores)
-    if config.task_impl == TaskImpl.rust:
-        say(LogLevels.warning, "--task-impl is without effect: tasks are asyncio's")
-    for flag, reason in _idle_options(config):
-        say(LogLevels.info, "%s is without effect: %s", flag, reason)
-    if config.static_path_route and not config.static_path_mount:
-        say(LogLevels.warning, "--static-path-route is without effect: no --static-path-mount names a folder")
-    if config.reload:
-        for name in ("workers_lifetime", "workers_max_rss"):
-            if getattr(config, name) is not None:
-                say(LogLevels.info, "--%s is without effect with --reload", name.replace("_", "-"))
-
-
 def _no_option(name: str, kind: type[Config]) -> str:
     known = [field.name for field in dataclasses.fields(kind) if field.init]
     keywords = {option.flag: keyword for keyword, option, _ in options_of(kind)}
     return f"There is no option {name!r}.{hint_of_keyword(name, known, keywords)}"
-
-
-def _idle_options(config: Config) -> Iterator[tuple[str, str]]:
-    """Options that were given and have no effect, with the reason; one that equals its default may have been given."""
-    groups: list[tuple[Any, Iterator[tuple[str, Option, Any]]]] = [
-        (config, options_of(type(config))),
-        (config.http1_settings, settings_options(config.http1_settings)),
-        (config.http2_settings, settings_options(config.http2_settings)),
-    ]
-    for values, options in groups:
-        for name, option, default in options:
-            if option.idleness is not None and getattr(values, name) != default and name != "task_impl":
-                yield option.flag, option.idleness
 
 
 CHECKS: tuple[Callable[[Config], None], ...] = (

@@ -66,13 +66,6 @@ def protocol_options() -> Iterator[tuple[str, Option, Any]]:
             yield f"{prefix}_{name}", option, getattr(settings, name)
 
 
-def settings_options(settings: Any) -> Iterator[tuple[str, Option, Any]]:
-    """The options of one version's settings, under the names there, with their defaults."""
-    for _, group, known in _GROUPS:
-        if isinstance(settings, type(known)):
-            yield from ((name, option, getattr(known, name)) for name, option in group.items())
-
-
 def converted_settings(settings: Any) -> Any:
     """A copy with converted values; raises `ValueError`."""
     for _, group, known in _GROUPS:

@@ -11,16 +11,22 @@ from typing import Any
 
 from ..constants import Interfaces
 from ..errors import FatalError
+from ..log import logger
 from .detect import by_framework, detect, function_of, is_async
 
 
 def fitting_interface(app: Any, given: Interfaces, target: str) -> Interfaces:
     """The interface that was given, or that the application shows.
 
+    An ASGI application under RSGI is served by its own interface, as guides for Litestar have it.
+
     # Errors
     `FatalError` as for `check_fit`.
     """
     interface = detect(app) if given == Interfaces.AUTO else Interfaces(given)
+    if interface == Interfaces.RSGI and _speaks_asgi(app):
+        logger.info("%s speaks ASGI and not RSGI: it is served by that interface", target)
+        interface = Interfaces.ASGI
     check_fit(app, interface, target)
     return interface
 
@@ -56,6 +62,13 @@ def check_factory(factory: Any, target: str) -> None:
     _check_callable(factory, target)
     if not _takes(factory, 0):
         raise FatalError(f"{target} takes {_parameters(factory)}: a factory takes nothing, so leave --factory out")
+
+
+def _speaks_asgi(app: Any) -> bool:
+    if hasattr(app, "__rsgi__") or not callable(app):
+        return False
+    found = by_framework(app)
+    return found == Interfaces.ASGI or (found is None and not _takes(app, 2) and _takes(app, 3))
 
 
 def _check_callable(app: Any, target: str) -> None:

@@ -14,7 +14,7 @@ from ..config import Config
 from ..constants import Interfaces
 from ..errors import ConfigurationError, FatalError
 from ..interfaces.detect import detect
-from ..interfaces.fit import check_fit
+from ..interfaces.fit import fitting_interface
 from ..log import LogLevels, configure_logging, logger
 from ..sockets import Listeners
 from ..worker.async_life import AsyncWorker
@@ -135,7 +135,7 @@ class Server(Surface):
             if interface == Interfaces.WSGI:
                 logger.error("WSGI is not available in an embedded server")
                 raise ConfigurationError("interface", "WSGI is not available in an embedded server")
-            check_fit(app, interface, "the application")
+            interface = fitting_interface(app, interface, "the application")
             make = spawn_target or AsyncWorker
             await self._open(lambda: make(app, interface, self.config))
         finally:

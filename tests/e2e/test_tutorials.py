@@ -63,7 +63,7 @@ def test_command_lines(line, name):
 
 def test_options_without_effect_are_told_once(line):
     lines = [text for text in line("rsgi").lines() if "without effect" in text]
-    assert [text.split()[1] for text in lines] == ["--runtime-threads", "--runtime-mode"]
+    assert [text.split()[1] for text in lines] == ["--runtime-threads", "--runtime-mode", "--task-impl"]
 
 
 def test_static_files_and_the_access_log(line):
@@ -122,11 +122,13 @@ def test_proxy_wrappers(server, target, interface):
     assert running.get("/").body == b"http 127.0.0.1 /"
 
 
-def test_litestar_under_rsgi_is_told_the_way(launch):
+def test_litestar_under_rsgi(server):
+    """It speaks ASGI, and is served as under `--interface asgi`."""
     pytest.importorskip("litestar")
-    running = launch("litestar_app:app", "rsgi")
-    assert running.wait_exit(20) == 1
-    assert "speaks ASGI and not RSGI: use --interface asgi" in running.log()
+    running = server("litestar_app:app", "rsgi")
+    running.wait_line(r"\[INFO\] litestar_app:app speaks ASGI and not RSGI: it is served by that interface")
+    assert json.loads(running.get("/json/7").body) == {"n": 7, "q": None}
+    assert running.note("startup") is None
 
 
 @pytest.mark.parametrize(("name", "greeting"), [("asgi", b"It works"), ("rsgi", b"Hello"), ("wsgi", b"Hello")])

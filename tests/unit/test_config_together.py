@@ -253,7 +253,7 @@ def test_options_that_go_together(everything_available, options):
 def test_remarks(caplog):
     config(task_impl="rust", workers=100_000)
     assert "100000 workers are more than" in caplog.text
-    assert "--task-impl is without effect" in caplog.text
+    assert "task_impl is without effect" in caplog.text
     caplog.clear()
     config(task_impl="rust", log_level="error")
     config(task_impl="rust", log_enabled=False)
@@ -264,8 +264,8 @@ def test_remarks_about_reload(caplog):
     pytest.importorskip("watchfiles")
     caplog.set_level("INFO")
     config(reload=True, workers_lifetime=60, workers_max_rss=1)
-    assert "--workers-lifetime is without effect with --reload" in caplog.text
-    assert "--workers-max-rss is without effect with --reload" in caplog.text
+    assert "workers_lifetime is without effect with reload" in caplog.text
+    assert "workers_max_rss is without effect with reload" in caplog.text
 
 
 def test_threads_as_far_as_known():

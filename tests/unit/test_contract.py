@@ -244,7 +244,7 @@ def test_effect(row, folder, caplog):
         caplog.set_level("INFO", "_granian")
         group = {"http1_settings": HTTP1Settings(pipeline_flush=True)} if row.flag.startswith("--http1-") else None
         Config.from_kwargs(target="main:app", **(group or {row.keyword: row.expected(folder)}))
-        assert f"{row.flag} is without effect" in caplog.text
+        assert f"{'HTTP1Settings.' if group else ''}{row.keyword} is without effect" in caplog.text
     elif row.effect:
         texts = [file.read_text() for file in TESTS.glob(f"*/test_{row.effect}.py")]
         named = re.compile(rf"--(no-)?{row.key}\b|\b{row.keyword}\b")

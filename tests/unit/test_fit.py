@@ -9,7 +9,7 @@ import pytest
 
 from granian.constants import Interfaces
 from granian.errors import FatalError
-from granian.interfaces.fit import check_factory, check_fit
+from granian.interfaces.fit import check_factory, check_fit, fitting_interface
 
 ASGI, ASGINL, RSGI, WSGI = Interfaces.ASGI, Interfaces.ASGINL, Interfaces.RSGI, Interfaces.WSGI
 
@@ -85,6 +85,18 @@ def test_not_fitting(app, interface, line):
     with pytest.raises(FatalError) as caught:
         check_fit(app, interface, "main:app")
     assert str(caught.value) == line
+
+
+@pytest.mark.parametrize(
+    ("app", "interface"), [(asgi, ASGI), (functools.partial(asgi), ASGI), (rsgi, RSGI), (anything, RSGI), (Own(), RSGI)]
+)
+def test_asgi_under_rsgi(app, interface):
+    assert fitting_interface(app, RSGI, "main:app") == interface
+
+
+def test_wsgi_under_rsgi_is_refused():
+    with pytest.raises(FatalError, match="speaks WSGI and not RSGI"):
+        fitting_interface(wsgi, RSGI, "main:app")
 
 
 FRAMEWORKS = {"fastapi:FastAPI": ASGI, "litestar:Litestar": ASGI, "flask:Flask": WSGI, "falcon:App": WSGI}

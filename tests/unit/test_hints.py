@@ -10,6 +10,7 @@ from granian.config import Config, options_of
 from granian.config.protocols import protocol_options
 from granian.errors import ConfigurationError
 from granian.hints import FOREIGN, unknown_variables
+from granian.http import HTTP1Settings, HTTP2Settings
 
 KNOWN = [*(option for _, option, _ in options_of(Config)), *(option for _, option, _ in protocol_options())]
 VARIABLES = [option.environment for option in KNOWN]
@@ -88,16 +89,78 @@ def test_missing_extras_are_named(monkeypatch):
             Granian("main:app", loop=name, interface="asgi").serve()
 
 
-def test_options_without_effect_are_told(caplog):
-    caplog.set_level("INFO", "_granian")
-    from granian.http import HTTP1Settings
+def remarks(caplog):
+    said = [record.getMessage() for record in caplog.records]
+    caplog.clear()
+    return said
 
+
+def test_options_without_effect_are_told(caplog):
+    """By the name of Python code, if they differ from their defaults."""
+    caplog.set_level("INFO", "_granian")
     options = {"runtime_mode": "mt", "respawn_interval": 5, "http1_settings": HTTP1Settings(pipeline_flush=True)}
     Config.from_kwargs(target="main:app", runtime_threads=1, **options)
-    said = [record.getMessage() for record in caplog.records]
+    said = remarks(caplog)
     assert [line.partition(" ")[0] for line in said] == [
-        "--runtime-mode",
-        "--respawn-interval",
-        "--http1-pipeline-flush",
+        "runtime_mode",
+        "respawn_interval",
+        "HTTP1Settings.pipeline_flush",
     ]
     assert all("is without effect: " in line for line in said)
+
+
+class Made:
+    """In the place of the server."""
+
+    def __init__(self, target, **options):
+        Config.from_kwargs(target=target, **options)
+
+    def serve(self): ...
+
+
+def test_options_without_effect_are_told_by_the_name_that_was_given(caplog, monkeypatch, tmp_path):
+    """Those that equal their defaults as well."""
+    caplog.set_level("INFO", "_granian")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("granian.cli.Server", Made)
+    (tmp_path / "pyproject.toml").write_text("[tool.granian]\nrespawn-interval = 3.5\n")
+    result = CliRunner().invoke(cli.cli, ["main:app", "--runtime-threads", "1"], env={"GRANIAN_TASK_IMPL": "asyncio"})
+    assert result.exit_code == 0, result.output
+    io = "all I/O happens on the event loop's thread"
+    assert remarks(caplog) == [
+        f"--runtime-threads is without effect: {io}",
+        "GRANIAN_TASK_IMPL is without effect: tasks are asyncio's own",
+        "pyproject.toml: respawn-interval is without effect: a worker is replaced once the new one is ready, "
+        "after a crash at once",
+    ]
+    # Nothing is left of it.
+    Config.from_kwargs(target="main:app", runtime_mode="mt")
+    assert remarks(caplog) == [f"runtime_mode is without effect: {io}"]
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ({"rss_samples": 2}, "rss_samples is without effect: workers_max_rss is not given"),
+        ({"max_requests_jitter": 2}, "max_requests_jitter is without effect: max_requests is not given"),
+        ({"log_access_format": "x"}, "log_access_format is without effect: log_access is not given"),
+        ({"reload_tick": 60}, "reload_tick is without effect: reload is not given"),
+        ({"ssl_ciphers": "x"}, "ssl_ciphers is without effect: ssl_cert is not given"),
+        ({"static_path_route": "/a"}, "static_path_route is without effect: static_path_mount is not given"),
+        ({"websockets": False, "ws_max_size": 9}, "ws_max_size is without effect: websockets is not given"),
+        ({"uds_permissions": 0o660}, "uds_permissions is without effect: there is no Unix socket"),
+        (
+            {"http": "1", "http2_settings": HTTP2Settings(adaptive_window=True)},
+            "HTTP2Settings.adaptive_window is without effect: HTTP/2 is off",
+        ),
+    ],
+)
+def test_options_that_need_another_one(caplog, options, line):
+    Config.from_kwargs(target="main:app", **options)
+    assert remarks(caplog) == [line]
+
+
+def test_options_that_have_what_they_need(caplog):
+    options = {"uds_permissions": 0o660, "bind": "unix:a", "max_requests": 5, "max_requests_jitter": 2}
+    Config.from_kwargs(target="main:app", **options)
+    assert remarks(caplog) == []

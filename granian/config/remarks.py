@@ -1,0 +1,110 @@
+"""`remark()`: the log's lines about options that were given and have no effect, and about odd combinations."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+
+from ..constants import HTTPModes
+from ..log import LogLevels, log_levels_map, logger
+from ..resources import whole_cpus
+from .fields import Option, options_of
+from .protocols import protocol_options
+
+if TYPE_CHECKING:
+    from .config import Config
+
+# Options that were given, and how; `None`: by keywords of Python code.
+GIVEN: ContextVar[Mapping[str, str] | None] = ContextVar("GIVEN", default=None)
+
+
+@contextmanager
+def given(names: Mapping[str, str]) -> Iterator[None]:
+    """Configs that are made meanwhile have these options given, each as its flag, its variable or its key."""
+    token = GIVEN.set(names)
+    try:
+        yield
+    finally:
+        GIVEN.reset(token)
+
+
+def remark(config: Config) -> None:
+    """Logs each remark once, at its level."""
+
+    def say(level: LogLevels, message: str, *arguments: Any) -> None:
+        number = log_levels_map[level]
+        if config.log_enabled and number >= log_levels_map[config.log_level]:
+            logger.log(number, message, *arguments)
+
+    cores = whole_cpus()
+    if config.workers > cores:
+        say(LogLevels.warning, "%d workers are more than the %d CPUs that this process may use", config.workers, cores)
+    for name, option in _given(config):
+        shown = _name(name)
+        if option.idleness is not None:
+            say(IDLE_LEVELS.get(name, LogLevels.info), "%s is without effect: %s", shown, option.idleness)
+        elif (reason := _missing(name, config)) is not None:
+            say(LogLevels.warning, "%s is without effect: %s", shown, reason)
+        elif config.reload and name in ("workers_lifetime", "workers_max_rss"):
+            say(LogLevels.info, "%s is without effect with %s", shown, _name("reload"))
+
+
+def _given(config: Config) -> Iterator[tuple[str, Option]]:
+    """Options that were given; from Python code, those that differ from their defaults."""
+    names = GIVEN.get()
+    for name, option, default in options_of(type(config)):
+        if name in names if names is not None else getattr(config, name) != default:
+            yield name, option
+    for name, option, default in protocol_options():
+        version, _, setting = name.partition("_")
+        value = getattr(getattr(config, f"{version}_settings"), setting)
+        if name in names if names is not None else value != default:
+            yield name, option
+
+
+def _name(name: str) -> str:
+    """The option as it was given."""
+    names = GIVEN.get()
+    if names is None and name.startswith(("http1_", "http2_")):
+        version, _, setting = name.partition("_")
+        return f"{version.upper()}Settings.{setting}"
+    return (names or {}).get(name, name)
+
+
+def _missing(name: str, config: Config) -> str | None:
+    """The reason why an option says nothing beside the others."""
+    if name == "uds_permissions" and config.uds is None and not any(one.startswith("unix:") for one in config.bind):
+        return "there is no Unix socket"
+    if name.startswith("http2_") and config.http == HTTPModes.http1:
+        return "HTTP/2 is off"
+    for word, needed in NEEDS.items():
+        is_meant = name.startswith(word.removesuffix("*")) if word.endswith("*") else name == word
+        if is_meant and name != needed and not getattr(config, needed):
+            return f"{_flag(needed)} is not given"
+    return None
+
+
+def _flag(name: str) -> str:
+    """An option as whoever gives options would give it."""
+    from .config import Config
+
+    option: Option = Config.__dataclass_fields__[name].metadata["option"]
+    return name if GIVEN.get() is None else option.flag
+
+
+# Options, or their prefixes, and the one that they need. Where it matters for safety it is an error instead (`checks`).
+NEEDS = {
+    "rss_*": "workers_max_rss",
+    "max_requests_jitter": "max_requests",
+    "workers_lifetime_jitter": "workers_lifetime",
+    "log_access_format": "log_access",
+    "reload_*": "reload",
+    "metrics_*": "metrics_enabled",
+    "ssl_*": "ssl_cert",
+    "static_path_*": "static_path_mount",
+    "ws_*": "websockets",
+}
+# As granian 2 says it.
+IDLE_LEVELS = {"task_impl": LogLevels.warning}
