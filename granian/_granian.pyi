@@ -24,6 +24,7 @@ __all__ = [
     "WebsocketInboundMessage",
     "Worker",
     "__version__",
+    "check_pattern",
     "check_tls",
     "load_tls",
     "set_allocator_parameters",
@@ -111,6 +112,11 @@ def load_tls(options: Any) -> LoadedTls:
 
     # Errors
     `ConfigurationError` for the first option that is wrong.
+    """
+
+def check_pattern(text: str, /) -> None:
+    """Raises `ValueError` for a text that is no regular expression of the core: Python's without look-around and
+    references.
     """
 
 def set_allocator_parameters() -> None:

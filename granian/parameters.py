@@ -15,8 +15,9 @@ from .config.kinds import Presence
 if TYPE_CHECKING:
     EnumChoice = click.Choice[str]
     IntParamType = click.ParamType[int]
+    TextParamType = click.ParamType[str]
 else:
-    EnumChoice, IntParamType = click.Choice, click.ParamType
+    EnumChoice, IntParamType, TextParamType = click.Choice, click.ParamType, click.ParamType
 
 
 class Duration(click.IntRange):
@@ -58,6 +59,16 @@ class DictionaryFile(click.Path):
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         """The path or the dictionary."""
         return value if isinstance(value, dict) else super().convert(value, param, ctx)
+
+
+class Line(TextParamType):
+    """A text with spaces; a variable has one a line."""
+
+    name = "text"
+
+    def split_envvar_value(self, value: str) -> list[str]:
+        """The lines that are not empty."""
+        return [line.strip() for line in value.splitlines() if line.strip()]
 
 
 class OctalIntType(IntParamType):
@@ -135,6 +146,8 @@ def _type(kind: kinds.Kind) -> Any:
             return click.IntRange(kind.minimum, kind.maximum)
         case kinds.Choice():
             return EnumType(kind.members)
+        case kinds.Text(has_spaces=True):
+            return Line()
         case kinds.FilePath():
             return _path_type(kind.presence)
         case kinds.Dictionary():

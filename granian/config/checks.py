@@ -16,13 +16,17 @@ from ..mechanisms import disabled
 from .fields import options_of
 from .protocols import converted_settings
 from .remarks import remark
+from .static_files import STATIC_FILE_CHECKS
 from .tls import TlsOptions, absolute_pair
 
 if TYPE_CHECKING:
     from .config import Config
 
 # Options of static files that say nothing without a folder; those of granian 2 are taken all the same.
-STATIC_FILE_OPTIONS = ("static_path_precompressed", "static_path_fallback", "static_path_follow_links")
+STATIC_FILE_OPTIONS = (
+    *("static_path_precompressed", "static_path_fallback", "static_path_follow_links", "static_path_fallthrough"),
+    *("static_path_immutable", "static_path_header", "static_path_type"),
+)
 
 AnyConfig = TypeVar("AnyConfig", bound="Config")
 
@@ -98,6 +102,12 @@ def _check_static_files(config: Config) -> None:
         value = getattr(config, name)
         if value is not None and (value.startswith("/") or ".." in value.split("/") or not value):
             raise ConfigurationError(name, f"{value!r} is no file below the folder")
+    for name, check in STATIC_FILE_CHECKS.items():
+        for text in getattr(config, name):
+            try:
+                check(text, config)
+            except ValueError as error:
+                raise ConfigurationError(name, str(error)) from None
 
 
 def _check_threads(config: Config) -> None:

@@ -310,6 +310,19 @@ class Config:
     static_path_follow_links: bool = option(
         False, "--static-path-follow-links", Flag(), "Symbolic links may lead out of the folders of static files"
     )
+    static_path_fallthrough: bool = option(
+        False, "--static-path-fallthrough", Flag(), "Leave paths without a static file to the application"
+    )
+    static_path_immutable: tuple[str, ...] = options(
+        "--static-path-immutable", Text(is_pattern=True), "Regular expressions of static files that never change"
+    )
+    static_path_header: tuple[str, ...] = options(
+        "--static-path-header", Text(has_spaces=True), "Headers of static files: [ROUTE] NAME: VALUE"
+    )
+    static_path_type: tuple[str, ...] = options(
+        "--static-path-type", Text(), "Content types by the ending of a name: ENDING=TYPE"
+    )
+    compress: bool = option(False, "--compress", Flag(), "Compress responses for clients that take it")
     # The secret from which all workers derive the keys of session tickets.
     ssl_ticket_seed: bytes = dataclasses.field(default_factory=partial(os.urandom, 32), repr=False, compare=False)
 

@@ -136,6 +136,22 @@ class EmbeddedKeywords(TypedDict, total=False):
     """Plain port whose clients are sent to the secured one (0 to 65,535; default disabled). `--ssl-redirect-port`"""
     ssl_redirect_to_port: int | None
     """Secured port as clients see it (1 to 65,535; default the one that is bound). `--ssl-redirect-to-port`"""
+    static_path_precompressed: bool | None
+    """Serve FILE.br, FILE.zst and FILE.gz to clients that take them (default False). `--static-path-precompressed`"""
+    static_path_fallback: str | None
+    """File to serve where a page is asked for that is no file. `--static-path-fallback`"""
+    static_path_follow_links: bool | None
+    """Symbolic links may lead out of the folders of static files (default False). `--static-path-follow-links`"""
+    static_path_fallthrough: bool | None
+    """Leave paths without a static file to the application (default False). `--static-path-fallthrough`"""
+    static_path_immutable: Sequence[str] | str | None
+    """Regular expressions of static files that never change. `--static-path-immutable`"""
+    static_path_header: Sequence[str] | str | None
+    """Headers of static files: [ROUTE] NAME: VALUE. `--static-path-header`"""
+    static_path_type: Sequence[str] | str | None
+    """Content types by the ending of a name: ENDING=TYPE. `--static-path-type`"""
+    compress: bool | None
+    """Compress responses for clients that take it (default False). `--compress`"""
 
 
 class Keywords(EmbeddedKeywords, total=False):
@@ -226,9 +242,3 @@ class Keywords(EmbeddedKeywords, total=False):
     """
     preload: bool | None
     """Load the application before workers start (default False). `--preload`"""
-    static_path_precompressed: bool | None
-    """Serve FILE.br, FILE.zst and FILE.gz to clients that take them (default False). `--static-path-precompressed`"""
-    static_path_fallback: str | None
-    """File to serve where a page is asked for that is no file. `--static-path-fallback`"""
-    static_path_follow_links: bool | None
-    """Symbolic links may lead out of the folders of static files (default False). `--static-path-follow-links`"""

@@ -33,6 +33,8 @@ class Text(Kind):
     """A string; a pattern must be a regular expression."""
 
     is_pattern: bool = False
+    # Where several may be given, a variable has one in each line.
+    has_spaces: bool = False
 
     def convert(self, value: Any) -> str:
         text = value.pattern if isinstance(value, re.Pattern) else value

@@ -55,6 +55,7 @@ SECTIONS = {
     "Proxies": "forwarded_* proxy_*",
     "Limits": "limit_* max_*",
     "Static files": "static_path_mount static_path_route static_path_*",
+    "Compression": "compress",
     "Metrics": "metrics_enabled metrics_*",
 }
 # Options that no section names; a test refuses them.

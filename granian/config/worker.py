@@ -49,6 +49,8 @@ class WorkerOptions:
     websocket: WebSocketOptions
     # None: no folder is served beside the application.
     static_files: StaticFilesOptions | None
+    # Responses are compressed for clients that take it.
+    compress: bool
     # None: connections are not secured.
     tls: TlsOptions | None
 
@@ -79,6 +81,7 @@ class WorkerOptions:
             http2=Http2Options.from_settings(config.http2_settings),
             websocket=WebSocketOptions.from_config(config, interface),
             static_files=StaticFilesOptions.from_config(config),
+            compress=config.compress,
             tls=TlsOptions.from_config(config),
         )
 

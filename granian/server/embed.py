@@ -257,7 +257,7 @@ def _named(arguments: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any
 
 def is_embeddable(name: str) -> bool:
     """Whether an embedded server has the option of this name."""
-    return name in POSITIONAL or name in BY_NAME or name.startswith(("ws_", "ssl_"))
+    return name in POSITIONAL or name in BY_NAME or name.startswith(("ws_", "ssl_", "static_path_"))
 
 
 def _run(hooks: list[Callable[[], Any]]) -> None:
@@ -279,8 +279,8 @@ POSITIONAL = (
     *("ssl_key", "ssl_key_password", "ssl_protocol_min", "ssl_ca", "ssl_crl", "ssl_client_verify", "url_path_prefix"),
     *("factory", "static_path_route", "static_path_mount", "static_path_dir_to_file", "static_path_expires"),
 )
-# Keywords, beside all of websockets and TLS.
-BY_NAME = ("bind", "fd", "uds_permissions", "drain_timeout")
+# Keywords, beside all of websockets, TLS and static files.
+BY_NAME = ("bind", "fd", "uds_permissions", "drain_timeout", "compress")
 show_signature(Server, POSITIONAL, is_embeddable)
 
 __all__ = ["AsyncWorker", "Server"]

@@ -169,10 +169,12 @@ async def upload(scope: Scope, receive: Receive, send: Send) -> None:
 
 @route("/stream")
 async def stream(scope: Scope, receive: Receive, send: Send) -> None:
-    """`n` chunks of `size` bytes, with a content-length if `length` is given."""
+    """`n` chunks of `size` bytes, with a content-length if `length` is given, of a `type` if that is."""
     options = query(scope)
     n, size = int(options.get("n", 10)), int(options.get("size", 1024))
     headers = [(b"content-length", str(n * size).encode())] if "length" in options else []
+    if "type" in options:
+        headers.append((b"content-type", options["type"].encode()))
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     for index in range(n):
         chunk = bytes([ord("a") + index % 26]) * size

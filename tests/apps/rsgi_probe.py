@@ -161,9 +161,9 @@ async def upload(scope: Any, protocol: Any) -> None:
 
 @route("/stream")
 async def stream(scope: Any, protocol: Any) -> None:
-    """`n` chunks of `size` bytes."""
+    """`n` chunks of `size` bytes, of a `type` if that is given."""
     options = query(scope)
-    transport = protocol.response_stream(200, [])
+    transport = protocol.response_stream(200, [("content-type", options["type"])] if "type" in options else [])
     for index in range(int(options.get("n", 10))):
         await transport.send_bytes(bytes([ord("a") + index % 26]) * int(options.get("size", 1024)))
         progress[options.get("name", "")] = index + 1

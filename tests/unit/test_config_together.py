@@ -232,6 +232,17 @@ def everything_available(monkeypatch):
         ({"static_path_fallback": "index.html"}, "static_path_fallback"),
         ({"static_path_precompressed": True}, "static_path_precompressed"),
         ({"static_path_follow_links": True}, "static_path_follow_links"),
+        ({"static_path_fallthrough": True}, "static_path_fallthrough"),
+        ({"static_path_type": "a=b/c"}, "static_path_type"),
+        ({"static_path_mount": ["a"], "static_path_immutable": "(?!a)"}, "static_path_immutable"),
+        *(
+            ({"static_path_mount": ["a"], "static_path_header": text}, "static_path_header")
+            for text in ("x", "a b: c", "x: a\nb", "etag: x", "Content-Type: a/b", "/other x: y")
+        ),
+        *(
+            ({"static_path_mount": ["a"], "static_path_type": text}, "static_path_type")
+            for text in ("x", "a/b=c", "=a/b")
+        ),
     ],
 )
 def test_options_that_need_each_other(everything_available, options, name):
@@ -244,6 +255,8 @@ def test_options_that_need_each_other(everything_available, options, name):
         {"static_path_mount": "a"},
         {"static_path_route": "/a"},
         {"static_path_mount": ["a", "b"], "static_path_route": ["/a", "/b"]},
+        {"static_path_mount": "a", "static_path_immutable": [r"\.[0-9a-f]{8}\."], "static_path_type": ".x=a/b; c=d"},
+        {"static_path_mount": "a", "static_path_header": ["x-a: b c", "/static X-B:d", "vary: origin"]},
     ],
 )
 def test_options_that_go_together(everything_available, options):

@@ -10,6 +10,7 @@ import pytest
 
 from granian.config import TlsOptions, WorkerOptions
 from granian.config.http import Http1Options, Http2Options
+from granian.config.static_files import StaticFilesOptions
 from granian.config.websocket import WebSocketOptions
 
 OPTIONS = Path(__file__).parents[2] / "crates" / "core" / "src" / "options"
@@ -17,6 +18,7 @@ GROUPS = {
     WorkerOptions: ("mod.rs", "Options"),
     Http1Options: ("http.rs", "Http1"),
     Http2Options: ("http.rs", "Http2"),
+    StaticFilesOptions: ("static_files.rs", "StaticFiles"),
     WebSocketOptions: ("websocket.rs", "WebSocket"),
     TlsOptions: ("tls.rs", "Tls"),
 }

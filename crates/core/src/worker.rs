@@ -22,6 +22,7 @@ use crate::python::{Driver, EventLoop};
 use granian_net::exchange::app::App;
 use granian_net::limits::Limits;
 use granian_net::listener::{Listener, Listening, listen};
+use granian_net::responders::compress::Compress;
 use granian_net::responders::files::Files;
 use granian_net::responders::redirect::Redirect;
 use granian_net::runtime::reactor::Reactor;
@@ -58,7 +59,11 @@ impl Worker {
         let event_loop = Arc::new(EventLoop::new(r#loop)?);
         let calls = Arc::new(Calls::new(py, &options, Arc::clone(&event_loop))?);
         let app = interface(app, &options, &calls, &reactor)?;
-        let app = with_files(app, &options)?;
+        let app = match options.compress {
+            true => Rc::new(Compress::new(app)),
+            false => app,
+        };
+        let app = with_files(app, &options, &reactor)?;
         let limits = Limits {
             mechanisms: mechanisms(py)?,
             ..options.limits()
@@ -314,9 +319,9 @@ fn interface(
 }
 
 /// `app` behind the static files, if there are any.
-fn with_files(app: Rc<dyn App>, options: &Options) -> PyResult<Rc<dyn App>> {
+fn with_files(app: Rc<dyn App>, options: &Options, reactor: &Reactor) -> PyResult<Rc<dyn App>> {
     Ok(match &options.static_files {
-        Some(files) => Rc::new(Files::new(files.mounts()?, app)),
+        Some(files) => Rc::new(Files::new(files.mounts()?, app, reactor)?),
         None => app,
     })
 }

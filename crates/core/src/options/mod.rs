@@ -14,6 +14,7 @@ use pyo3::types::PyDict;
 
 use self::http::{Http1, Http2, HttpVersions};
 use self::static_files::StaticFiles;
+pub(crate) use self::static_files::check_pattern;
 pub(crate) use self::tls::{Tls, configuration_error};
 use self::websocket::WebSocket;
 use granian_net::limits::{Limits, Mechanisms, Timeouts};
@@ -47,6 +48,8 @@ pub(crate) struct Options {
     websocket: WebSocket,
     /// Folders that are served beside the application.
     pub(crate) static_files: Option<StaticFiles>,
+    /// Responses are compressed for clients that take it.
+    pub(crate) compress: bool,
     /// Connections are secured with it.
     pub(crate) tls: Option<Tls>,
 }

@@ -2,10 +2,10 @@
 
 use std::path::PathBuf;
 
-use pyo3::exceptions::PyOSError;
+use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
-use granian_net::responders::files::{Mount, MountOptions};
+use granian_net::responders::files::{Mount, MountOptions, Regex};
 
 /// `granian.config.static_files.StaticFilesOptions`.
 #[derive(FromPyObject)]
@@ -18,15 +18,24 @@ pub(crate) struct StaticFiles {
     precompressed: bool,
     fallback: Option<String>,
     follow_links: bool,
+    fallthrough: bool,
+    immutable: Vec<String>,
+    /// For each mount.
+    headers: Vec<Vec<(String, String)>>,
+    types: Vec<(String, String)>,
+    compress: bool,
 }
 
 impl StaticFiles {
     /// The mounts, with their folders open.
     ///
     /// # Errors
-    /// `OSError` with the folder's name.
+    /// `OSError` with the folder's name, `ValueError` for a pattern that is none.
     pub(crate) fn mounts(&self) -> PyResult<Vec<Mount>> {
-        let mounts = self.mounts.iter().map(|(route, folder)| {
+        let immutable = self.immutable.iter().map(|text| pattern(text));
+        let immutable = immutable.collect::<PyResult<Vec<_>>>()?;
+        let mounts = self.mounts.iter().zip(&self.headers);
+        let mounts = mounts.map(|((route, folder), headers)| {
             let options = MountOptions {
                 route: route.clone(),
                 folder: folder.clone(),
@@ -35,6 +44,11 @@ impl StaticFiles {
                 precompressed: self.precompressed,
                 fallback: self.fallback.clone(),
                 follows_links: self.follow_links,
+                falls_through: self.fallthrough,
+                immutable: immutable.clone(),
+                headers: headers.clone(),
+                compresses: self.compress,
+                types: self.types.clone(),
             };
             Mount::new(options).map_err(|error| {
                 let text = format!("static files of {} at {route}: {error}", folder.display());
@@ -43,4 +57,16 @@ impl StaticFiles {
         });
         mounts.collect()
     }
+}
+
+/// Raises `ValueError` for a text that is no regular expression.
+#[pyfunction]
+pub(crate) fn check_pattern(text: &str) -> PyResult<()> {
+    pattern(text).map(drop)
+}
+
+fn pattern(text: &str) -> PyResult<Regex> {
+    Regex::new(text).map_err(|error| {
+        PyValueError::new_err(format!("{text:?} is no regular expression: {error}"))
+    })
 }

@@ -12,6 +12,7 @@ use crate::exchange::Exchange;
 use crate::exchange::messages::Opening;
 pub use crate::exchange::peer::{Address, Peer};
 use crate::exchange::record::Record;
+use crate::runtime::waker::{lock, wake};
 pub use crate::tls::info::TlsInfo;
 
 /// An application behind one of the interfaces.
@@ -65,6 +66,11 @@ pub trait Journal {
 
 /// The rest of a response that is made on the connection's thread, as fast as the peer reads.
 pub trait Source {
+    /// False while it cannot make any: the connection is woken when that changes.
+    fn is_ready(&self) -> bool {
+        true
+    }
+
     /// Makes the next replies. False if there are no more.
     fn pull(&mut self) -> bool;
 }
@@ -113,6 +119,12 @@ pub struct Request {
 }
 
 impl Exchange {
+    /// Wakes the connection, whose source has become ready.
+    pub(crate) fn wake_connection(&self) {
+        let waker = lock(&self.state).connection.take();
+        wake(waker);
+    }
+
     /// The call has ended, with or without an answer: its permit is the next one's, the record goes to the `journal`.
     /// Once per exchange.
     pub fn end_call(&self, journal: &dyn Journal) {

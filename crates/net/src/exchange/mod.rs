@@ -6,6 +6,7 @@
 
 pub mod app;
 mod body;
+pub(crate) mod compression;
 pub mod messages;
 pub mod peer;
 mod permit;
@@ -24,6 +25,7 @@ use granian_proto::ResponseHead;
 use self::body::Body;
 pub use self::body::BodyRead;
 pub(crate) use self::body::{SPOOL_THRESHOLD, Unspooled};
+use self::compression::{Compression, Way};
 use self::permit::{Awaited, CallPermit};
 use self::record::Record;
 use self::reply::Reply;
@@ -46,6 +48,8 @@ struct State {
     /// The connection is told whenever the application takes something of the body.
     tells_taking: bool,
     replies: VecDeque<Reply>,
+    /// Of the response, if that is to be compressed.
+    compression: Option<Box<Compression>>,
     /// For replies.
     room: SendRoom,
     /// The last reply has been made.
@@ -83,6 +87,7 @@ impl Exchange {
                 wants_body: false,
                 tells_taking: false,
                 replies: VecDeque::new(),
+                compression: None,
                 room: SendRoom::new(window),
                 answered: false,
                 left: false,
@@ -113,7 +118,18 @@ impl Exchange {
                 Reply::Upgrade(_) => state.permit.take(),
                 _ => None,
             };
-            state.push(reply);
+            if state.compression.is_none() {
+                state.push(reply);
+            } else {
+                match state.direct(reply) {
+                    Way::Queue(reply) => state.push(reply),
+                    Way::Kept => return,
+                    Way::Encode(job, workshop) => {
+                        drop(state);
+                        return Self::encode(*job, &workshop);
+                    }
+                }
+            }
             (state.connection.take(), permit)
         };
         drop(permit);
@@ -125,6 +141,11 @@ impl Exchange {
         let waker = {
             let mut state = lock(&self.state);
             let (head, data) = (Reply::Head(head), Reply::Data { data, last: true });
+            if state.compression.is_some() {
+                drop(state);
+                self.send(head);
+                return self.send(data);
+            }
             if !state.notes(&head) || !state.notes(&data) {
                 return;
             }
@@ -135,20 +156,6 @@ impl Exchange {
             state.connection.take()
         };
         wake(waker);
-    }
-
-    /// Takes back a head that has not left. False if it has.
-    pub fn retract_head(&self) -> bool {
-        let mut state = lock(&self.state);
-        let lone = state.is_lone_head();
-        if lone {
-            state.replies.clear();
-            state.room.retract();
-            if let Some(record) = &mut state.record {
-                record.retract();
-            }
-        }
-        lone
     }
 
     /// The received bytes of the body; waits if there are none. At the body's end, and for a
@@ -241,6 +248,9 @@ impl Exchange {
         }
         if !head_too && state.is_lone_head() && state.room.is_open() {
             return true;
+        }
+        if state.compression.is_some() {
+            state.settle_head();
         }
         state.room.hand_over();
         if into.is_empty() {

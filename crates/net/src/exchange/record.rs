@@ -78,6 +78,13 @@ impl Record {
         }
     }
 
+    /// A piece of `plain` bytes leaves as so many `encoded` ones.
+    pub(super) fn correct(&mut self, plain: usize, encoded: usize) {
+        if !self.is_bodiless {
+            self.sent = self.sent.saturating_sub(plain as u64) + encoded as u64;
+        }
+    }
+
     /// The head was taken back before it left.
     pub(super) fn retract(&mut self) {
         self.status = 0;
@@ -94,6 +101,20 @@ impl Record {
 }
 
 impl Exchange {
+    /// Takes back a head that has not left. False if it has.
+    pub fn retract_head(&self) -> bool {
+        let mut state = lock(&self.state);
+        let lone = state.is_lone_head() && !state.is_encoding();
+        if lone {
+            state.replies.clear();
+            state.room.retract();
+            if let Some(record) = &mut state.record {
+                record.retract();
+            }
+        }
+        lone
+    }
+
     /// The application is about to be called with the request of `head`, which came from `peer`.
     pub(crate) fn begin_record(&self, peer: &Arc<Peer>, head: &RequestHead) {
         let record = Box::new(Record::new(peer, Some(head), head.version()));

@@ -72,6 +72,11 @@ impl SendRoom {
         self.queued += bytes;
     }
 
+    /// Notes `bytes` less that wait for the connection.
+    pub(crate) fn subtract(&mut self, bytes: usize) {
+        self.queued = self.queued.saturating_sub(bytes);
+    }
+
     /// Notes that the bytes which the connection has not taken over were taken back.
     pub(crate) fn retract(&mut self) {
         self.queued = 0;

@@ -20,7 +20,7 @@ impl<S: Stream> Connection<S> {
         };
         let takes_more = self.wire.output.is_empty() || pulled.gathers_until.is_some();
         current.exchange.set_pull_awaited(!takes_more);
-        let pulls = takes_more && self.service.app.may_start();
+        let pulls = takes_more && pulled.source.is_ready() && self.service.app.may_start();
         let goes_on = !pulls || self.pull_from(&mut *pulled.source);
         if goes_on && let Slot::Running(current) = &mut self.slot {
             current.source = Some(pulled);

@@ -1,4 +1,5 @@
 //! Applications of the server's own: each answers requests without Python.
 
+pub mod compress;
 pub mod files;
 pub mod redirect;

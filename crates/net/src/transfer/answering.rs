@@ -318,6 +318,10 @@ impl<S: StreamIo> Answering<S> {
         let Some(mut source) = self.source.take() else {
             return Step::Wait;
         };
+        if !source.is_ready() {
+            self.source = Some(source);
+            return Step::Wait;
+        }
         if self.shared.has_pulled.get() || !self.shared.service.app.may_start() {
             cx.waker().wake_by_ref();
             self.source = Some(source);

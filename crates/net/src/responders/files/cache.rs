@@ -1,13 +1,17 @@
 //! `Cache`: what was found at which path, fresh for a second. Bounded in entries, which bounds
 //! descriptors, and in bytes.
 
+use std::borrow::Cow;
+use std::collections::hash_map::RandomState;
 use std::collections::{HashMap, VecDeque};
+use std::hash::BuildHasher;
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use granian_proto::RequestHead;
 
-use super::resolve::{Content, Found, asks_for_page};
+use super::mount::{Found, Mount, asks_for_page};
+use super::stored::Content;
 use crate::runtime::waker::lock;
 
 /// See the module's documentation.
@@ -15,77 +19,113 @@ use crate::runtime::waker::lock;
 pub(super) struct Cache {
     /// The connections' thread and those that open files meet here for a few moves.
     entries: Mutex<Entries>,
+    hashes: RandomState,
 }
 
 /// The facts that an answer depends on besides the file.
-#[derive(Clone, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub(super) struct Question<'a> {
     pub(super) mount: usize,
     /// As it is in the request.
-    pub(super) path: Box<[u8]>,
-    codings: Box<[u8]>,
+    pub(super) path: Cow<'a, [u8]>,
+    /// The client's, where the mount has files in several codings.
+    codings: Cow<'a, [u8]>,
     takes_pages: bool,
 }
 
 #[derive(Default)]
 struct Entries {
-    found: HashMap<Key, Entry>,
-    /// The keys, the oldest first.
-    order: VecDeque<Key>,
+    /// By the hash of their questions: two with the same one take each other's place.
+    found: HashMap<u64, Entry>,
+    /// The hashes, the oldest first.
+    order: VecDeque<u64>,
     bytes: usize,
     descriptors: usize,
 }
 
 struct Entry {
+    question: Question<'static>,
     found: Arc<Found>,
     checked: Instant,
 }
 
-impl Key {
-    pub(super) fn of(mount: usize, head: &RequestHead) -> Self {
+impl<'a> Question<'a> {
+    /// The question of `head` to the `index`-th mount.
+    pub(super) fn new(index: usize, mount: &Mount, head: &'a RequestHead) -> Self {
+        let options = &mount.options;
         Self {
-            mount,
-            path: head.path().into(),
-            codings: codings(head),
-            takes_pages: asks_for_page(head),
+            mount: index,
+            path: Cow::Borrowed(head.path()),
+            codings: match options.precompressed || options.compresses {
+                true => codings(head),
+                false => Cow::Borrowed(&[]),
+            },
+            takes_pages: options.fallback.is_some() && asks_for_page(head),
+        }
+    }
+
+    /// The same to keep.
+    pub(super) fn into_owned(self) -> Question<'static> {
+        Question {
+            mount: self.mount,
+            path: Cow::Owned(self.path.into_owned()),
+            codings: Cow::Owned(self.codings.into_owned()),
+            takes_pages: self.takes_pages,
         }
     }
 }
 
 /// The values of all Accept-Encoding fields, which are one list (RFC 9110, 5.3).
-fn codings(head: &RequestHead) -> Box<[u8]> {
-    let fields = head
+fn codings(head: &RequestHead) -> Cow<'_, [u8]> {
+    let mut values = head
         .fields()
-        .filter(|(name, _)| *name == b"accept-encoding");
-    let values: Vec<&[u8]> = fields.map(|(_, value)| value).collect();
-    values.join(&b',').into()
+        .filter(|(name, _)| *name == b"accept-encoding")
+        .map(|(_, value)| value);
+    let mut all = match values.next() {
+        Some(first) => Cow::Borrowed(first),
+        None => Cow::Borrowed(&[][..]),
+    };
+    for value in values {
+        let all = all.to_mut();
+        all.push(b',');
+        all.extend_from_slice(value);
+    }
+    all
 }
 
 impl Cache {
-    /// The entry, if it is less than a second old.
-    pub(super) fn fresh(&self, key: &Key, now: Instant) -> Option<Arc<Found>> {
+    /// The answer, if it is less than a second old.
+    pub(super) fn fresh(&self, question: &Question<'_>, now: Instant) -> Option<Arc<Found>> {
+        let hash = self.hashes.hash_one(question);
         let entries = lock(&self.entries);
-        let entry = entries.found.get(key)?;
+        let entry = entries.get(hash, question)?;
         (now.saturating_duration_since(entry.checked) < FRESH).then(|| Arc::clone(&entry.found))
     }
 
-    /// The entry of any age.
-    pub(super) fn stale(&self, key: &Key) -> Option<Arc<Found>> {
-        lock(&self.entries)
-            .found
-            .get(key)
+    /// The answer of any age.
+    pub(super) fn stale(&self, question: &Question<'_>) -> Option<Arc<Found>> {
+        let hash = self.hashes.hash_one(question);
+        let entries = lock(&self.entries);
+        entries
+            .get(hash, question)
             .map(|entry| Arc::clone(&entry.found))
     }
 
     /// Keeps a file or a folder. What is missing is not kept: everybody can ask for many such
     /// paths.
-    pub(super) fn keep(&self, key: Key, found: Arc<Found>, now: Instant) {
+    pub(super) fn keep(&self, question: Question<'static>, found: Arc<Found>, now: Instant) {
+        let hash = self.hashes.hash_one(&question);
+        let is_short = question.path.len() + question.codings.len() <= LONGEST;
+        let is_kept = is_short && matches!(*found, Found::File(_) | Found::Folder);
         let mut entries = lock(&self.entries);
-        let is_kept =
-            !matches!(*found, Found::Missing) && key.path.len() + key.codings.len() <= LONGEST_KEY;
-        let gone = entries.remove(&key);
+        let gone = entries.remove(hash);
         if is_kept {
-            entries.add(key, found, now);
+            let entry = Entry {
+                question,
+                found,
+                checked: now,
+            };
+            entries.add(hash, entry);
         }
         let evicted = entries.evict();
         drop(entries);
@@ -95,15 +135,21 @@ impl Cache {
 }
 
 impl Entries {
-    fn add(&mut self, key: Key, found: Arc<Found>, checked: Instant) {
-        self.count(&found, |total, part| total + part);
-        self.order.push_back(key.clone());
-        self.found.insert(key, Entry { found, checked });
+    fn get(&self, hash: u64, question: &Question<'_>) -> Option<&Entry> {
+        self.found
+            .get(&hash)
+            .filter(|entry| entry.question == *question)
     }
 
-    fn remove(&mut self, key: &Key) -> Option<Entry> {
-        let entry = self.found.remove(key)?;
-        self.order.retain(|other| other != key);
+    fn add(&mut self, hash: u64, entry: Entry) {
+        self.count(&entry.found, |total, part| total + part);
+        self.order.push_back(hash);
+        self.found.insert(hash, entry);
+    }
+
+    fn remove(&mut self, hash: u64) -> Option<Entry> {
+        let entry = self.found.remove(&hash)?;
+        self.order.retain(|other| *other != hash);
         self.count(&entry.found, usize::saturating_sub);
         Some(entry)
     }
@@ -141,27 +187,66 @@ const FRESH: Duration = Duration::from_secs(1);
 const MOST_ENTRIES: usize = 1024;
 const MOST_DESCRIPTORS: usize = 128;
 const MOST_BYTES: usize = 16 * 1024 * 1024;
-/// Bytes of what a client can choose in a key.
-const LONGEST_KEY: usize = 1024;
+/// Bytes of what a client can choose in a question.
+const LONGEST: usize = 1024;
 
 #[cfg(test)]
 mod tests {
     use granian_proto::{RequestHeadBuilder, Version};
 
+    use super::super::options::MountOptions;
     use super::*;
 
-    fn key(codings: &[&str]) -> Key {
+    fn head(codings: &[&str]) -> RequestHead {
         let mut head = RequestHeadBuilder::new(Version::Http11, "GET", b"/a.js");
         for coding in codings {
             head.append(b"accept-encoding", coding.as_bytes());
         }
-        Key::of(0, &head.build())
+        head.build()
+    }
+
+    fn mount(precompressed: bool) -> Mount {
+        Mount::new(MountOptions {
+            route: "/".to_owned(),
+            folder: ".".into(),
+            precompressed,
+            ..MountOptions::default()
+        })
+        .unwrap()
     }
 
     #[test]
     fn an_answer_is_for_clients_that_take_the_same_codings() {
-        assert!(key(&["identity", "gzip"]) != key(&["identity"]));
-        assert!(key(&["identity", "gzip"]) == key(&["identity,gzip"]));
-        assert!(key(&[]) != key(&["gzip"]));
+        let mount = mount(true);
+        let same = |one: &[&str], other: &[&str]| {
+            let (one, other) = (head(one), head(other));
+            Question::new(0, &mount, &one) == Question::new(0, &mount, &other)
+        };
+        assert!(!same(&["identity", "gzip"], &["identity"]));
+        assert!(same(&["identity", "gzip"], &["identity,gzip"]));
+        assert!(!same(&[], &["gzip"]));
+    }
+
+    #[test]
+    fn without_variants_the_codings_do_not_matter() {
+        let (mount, one, other) = (mount(false), head(&[]), head(&["br"]));
+        assert_eq!(
+            Question::new(0, &mount, &one),
+            Question::new(0, &mount, &other)
+        );
+    }
+
+    #[test]
+    fn an_answer_is_fresh_for_a_second() {
+        let (mount, head) = (mount(false), head(&[]));
+        let (cache, now) = (Cache::default(), Instant::now());
+        let question = Question::new(0, &mount, &head);
+        cache.keep(question.clone().into_owned(), Arc::new(Found::Folder), now);
+        assert!(cache.fresh(&question, now).is_some());
+        assert!(cache.fresh(&question, now + FRESH).is_none());
+        assert!(cache.stale(&question).is_some());
+        let missing = Arc::new(Found::Missing);
+        cache.keep(question.clone().into_owned(), missing, now);
+        assert!(cache.stale(&question).is_none());
     }
 }

@@ -1,154 +1,252 @@
 //! `Files`: an application around the user's that answers requests below its routes with files.
 //!
-//! Three steps, each a file of its own: `resolve` from a path to an open file, `decide` from the
+//! Three steps, each a file of its own: `mount` from a path to an open file, `decide` from the
 //! request's fields to what of it goes out, `respond` to the replies. Files are opened and read by
-//! threads of their own; what is in the `cache` and fresh is answered at once.
+//! threads of their own; what is in the `cache` and fresh, and what the kernel knows not to exist, is
+//! answered at once.
 
+mod beneath;
 mod cache;
 mod decide;
-mod resolve;
+mod heads;
+mod mount;
+mod options;
+mod ready;
 mod respond;
+mod stored;
 
+use std::cell::RefCell;
+use std::future::poll_fn;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use granian_proto::file::segments;
+use granian_proto::RequestHead;
+pub use regex_lite::Regex;
+use slab::Slab;
 
-use self::cache::{Cache, Key};
-use self::resolve::Found;
-pub use self::resolve::{Mount, MountOptions};
+use self::cache::{Cache, Question};
+use self::mount::Found;
+pub use self::mount::Mount;
+pub use self::options::MountOptions;
+use self::ready::{Late, Ready};
 use crate::exchange::app::{App, BodyWish, Journal, Request, Source};
 use crate::runtime::pool::{Pool, Seat};
-use granian_proto::RequestHead;
+use crate::runtime::reactor::Reactor;
 
 /// See the module's documentation.
-pub struct Files {
+pub struct Files(Rc<Desk>);
+
+/// The part that lives on the connections' thread.
+struct Desk {
     mounts: Arc<Mounts>,
     inner: Rc<dyn App>,
-    threads: Arc<Pool<Task>>,
+    threads: Arc<Pool<LookUp>>,
+    /// The sources of requests that the application may get yet.
+    late: RefCell<Slab<Late>>,
 }
 
-/// The state that the threads share with the connections.
+/// The part that the threads share with it.
 struct Mounts {
     mounts: Vec<Mount>,
     cache: Cache,
+    ready: Ready<(LookUp, Arc<Found>)>,
 }
 
-type Task = Box<dyn FnOnce() + Send>;
+/// A request whose file is to be looked for.
+struct LookUp {
+    question: Question<'static>,
+    request: Request,
+    /// The key of its source in `Desk::late`, if the application gets it where there is no file.
+    late: Option<usize>,
+}
 
 impl Files {
-    /// Serves `mounts`, the first that matches, and everything else by `inner`.
-    pub fn new(mounts: Vec<Mount>, inner: Rc<dyn App>) -> Self {
-        Self {
-            mounts: Arc::new(Mounts {
-                mounts,
-                cache: Cache::default(),
-            }),
+    /// Serves `mounts`, the first that matches, and everything else by `inner`, on the thread of
+    /// `reactor`.
+    ///
+    /// # Errors
+    /// When the reactor has no room for a task.
+    pub fn new(mounts: Vec<Mount>, inner: Rc<dyn App>, reactor: &Reactor) -> io::Result<Self> {
+        let mounts = Arc::new(Mounts {
+            mounts,
+            cache: Cache::default(),
+            ready: Ready::new(),
+        });
+        let desk = Rc::new(Desk {
+            threads: threads(&mounts),
+            mounts,
             inner,
-            threads: threads(),
-        }
-    }
-
-    /// The mount whose route `head`'s path is on.
-    fn mount(&self, head: &RequestHead) -> Option<usize> {
-        let path = head.path();
-        // Most paths are on no route, and most routes are plain text.
-        let mounts = &self.mounts.mounts;
-        mounts.iter().position(|mount| mount.is_below(path))
+            late: RefCell::default(),
+        });
+        let this = Rc::clone(&desk);
+        reactor.spawn(|_| {
+            Ok(poll_fn(move |cx| {
+                this.take_found(cx);
+                Poll::<()>::Pending
+            }))
+        })?;
+        Ok(Self(desk))
     }
 }
 
 impl App for Files {
     fn may_start(&self) -> bool {
-        self.inner.may_start()
+        self.0.inner.may_start()
     }
 
     fn wants(&self, head: &RequestHead) -> BodyWish {
-        match self.mount(head) {
-            Some(_) => BodyWish::Nothing,
-            None => self.inner.wants(head),
+        match self.0.mount(head) {
+            Some(index) if !self.0.mounts.mounts[index].options.falls_through => BodyWish::Nothing,
+            _ => self.0.inner.wants(head),
         }
     }
 
     fn speaks_websocket(&self) -> bool {
-        self.inner.speaks_websocket()
+        self.0.inner.speaks_websocket()
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
-        let is_plain = request.websocket.is_none();
-        let Some(index) = self.mount(&request.head).filter(|_| is_plain) else {
-            return self.inner.call(request);
-        };
-        if !matches!(request.head.method(), "GET" | "HEAD") {
-            respond::refuse_method(&request.exchange);
-            request.exchange.give_back_permit();
-            return None;
+        match self.0.mount(&request.head) {
+            Some(index) if request.websocket.is_none() => self.0.call(index, request),
+            _ => self.0.inner.call(request),
         }
-        let key = Key::of(index, &request.head);
-        if let Some(found) = self.mounts.cache.fresh(&key, Instant::now()) {
-            self.mounts.mounts[index].answer(&request, &found);
-            request.exchange.give_back_permit();
-            return None;
-        }
-        let mounts = Arc::clone(&self.mounts);
-        self.threads.submit(Box::new(move || {
-            mounts.serve(key, &request);
-            request.exchange.give_back_permit();
-        }));
-        None
     }
 
     fn end_turn(&self) {
-        for (_, task) in self.threads.staff() {
+        for (_, look_up) in self.0.threads.staff() {
             // Without a thread this one has to do it.
-            task();
+            self.0.mounts.serve(look_up);
         }
-        self.inner.end_turn();
+        self.0.inner.end_turn();
     }
 
     fn journal(&self) -> &dyn Journal {
-        self.inner.journal()
+        self.0.inner.journal()
     }
 }
 
 impl Drop for Files {
     fn drop(&mut self) {
-        self.threads.close();
+        self.0.threads.close();
+    }
+}
+
+impl Desk {
+    /// The mount whose route `head`'s path is on.
+    fn mount(&self, head: &RequestHead) -> Option<usize> {
+        let path = head.path();
+        let mounts = &self.mounts.mounts;
+        mounts.iter().position(|mount| mount.is_below(path))
+    }
+
+    /// Answers `request` with a file of the `index`-th mount.
+    fn call(&self, index: usize, request: Request) -> Option<Box<dyn Source>> {
+        let mount = self.mounts.mounts.get(index)?;
+        if !matches!(request.head.method(), "GET" | "HEAD") {
+            if mount.options.falls_through {
+                return self.inner.call(request);
+            }
+            respond::refuse_method(&request.exchange);
+            request.exchange.end_call(self.inner.journal());
+            return None;
+        }
+        let question = Question::new(index, mount, &request.head);
+        if let Some(found) = self.mounts.cache.fresh(&question, Instant::now()) {
+            return self.answer(mount, request, &found);
+        }
+        if let Some(found) = mount.known_absence(&question.path, &request.head) {
+            return self.answer(mount, request, &found);
+        }
+        let question = question.into_owned();
+        let late = mount.options.falls_through.then(Late::default);
+        let key = late.clone().map(|late| self.late.borrow_mut().insert(late));
+        self.threads.submit(LookUp {
+            question,
+            request,
+            late: key,
+        });
+        late.map(|late| Box::new(late) as Box<dyn Source>)
+    }
+
+    /// Answers with what was found, or has the application answer.
+    fn answer(&self, mount: &Mount, request: Request, found: &Found) -> Option<Box<dyn Source>> {
+        if mount.options.falls_through && matches!(found, Found::Missing) {
+            return self.inner.call(request);
+        }
+        mount.answer(&request, found);
+        request.exchange.end_call(self.inner.journal());
+        None
+    }
+
+    /// Answers the requests that threads have found the files of.
+    fn take_found(&self, cx: &mut Context<'_>) {
+        if !self.inner.may_start() {
+            return cx.waker().wake_by_ref();
+        }
+        for (look_up, found) in self.mounts.ready.take(cx) {
+            let late = look_up
+                .late
+                .and_then(|key| self.late.borrow_mut().try_remove(key));
+            let Some(mount) = self.mounts.mounts.get(look_up.question.mount) else {
+                continue;
+            };
+            let exchange = Arc::clone(&look_up.request.exchange);
+            let source = self.answer(mount, look_up.request, &found);
+            if let Some(late) = late {
+                late.arrive(source);
+                exchange.wake_connection();
+            }
+        }
     }
 }
 
 impl Mounts {
-    /// Looks for the file and answers, on a thread that may wait for a disk.
-    fn serve(&self, key: Key, request: &Request) {
-        let Some(mount) = self.mounts.get(key.mount) else {
-            return;
+    /// Looks for the file on a thread that may wait for a disk.
+    fn serve(&self, look_up: LookUp) {
+        // A bug costs the request that it is in, not the thread.
+        let found = catch_unwind(AssertUnwindSafe(|| self.look_up(&look_up)));
+        let found = found.unwrap_or_else(|_| Arc::new(Found::Refused));
+        self.ready.push((look_up, found));
+    }
+
+    fn look_up(&self, look_up: &LookUp) -> Arc<Found> {
+        let question = &look_up.question;
+        let Some(mount) = self.mounts.get(question.mount) else {
+            return Arc::new(Found::Refused);
         };
-        let known = self.cache.stale(&key);
-        let found = match segments(&key.path) {
-            Some(segments) => mount.resolve(&segments, &request.head, known),
-            None => Found::Missing,
-        };
+        // Another thread may have found it while this request waited.
+        if let Some(found) = self.cache.fresh(question, Instant::now()) {
+            return found;
+        }
+        let known = self.cache.stale(question);
+        let found = mount.look_up(&question.path, &look_up.request.head, known);
         let found = Arc::new(found);
-        self.cache.keep(key, Arc::clone(&found), Instant::now());
-        mount.answer(request, &found);
+        let question = question.clone();
+        self.cache
+            .keep(question, Arc::clone(&found), Instant::now());
+        found
     }
 }
 
 /// Threads that files are opened and read on.
-fn threads() -> Arc<Pool<Task>> {
+fn threads(mounts: &Arc<Mounts>) -> Arc<Pool<LookUp>> {
+    let mounts = Arc::clone(mounts);
     Arc::new_cyclic(|pool| {
-        let pool = std::sync::Weak::<Pool<Task>>::clone(pool);
+        let pool = std::sync::Weak::<Pool<LookUp>>::clone(pool);
         Pool::new(THREADS, IDLE_TIMEOUT, move |_| {
             let Some(pool) = pool.upgrade() else {
                 return false;
             };
+            let mounts = Arc::clone(&mounts);
             let thread = std::thread::Builder::new().name("granian-files".to_owned());
             let run = move || {
                 let mut seat = Seat::new();
-                while let Some(task) = pool.take(&mut seat) {
-                    // A bug costs the request that it is in, not the thread.
-                    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(task));
+                while let Some(look_up) = pool.take(&mut seat) {
+                    mounts.serve(look_up);
                 }
             };
             thread.spawn(run).is_ok()

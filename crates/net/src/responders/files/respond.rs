@@ -2,13 +2,14 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 use granian_proto::{HeadError, RequestHead, ResponseHead};
 
 use super::decide::{Decision, decide};
-use super::resolve::{Content, Found, Mount, Stored};
+use super::heads;
+use super::mount::{Found, Mount};
+use super::stored::{Content, Stored};
 use crate::exchange::Exchange;
 use crate::exchange::app::Request;
 use crate::exchange::reply::Reply;
@@ -22,86 +23,58 @@ impl Mount {
             Found::Folder => {
                 redirect(&request.head).and_then(|head| plain(&request.exchange, head, ""))
             }
-            Found::Missing => {
+            Found::Missing | Found::Refused => {
                 ResponseHead::new(404).and_then(|head| plain(&request.exchange, head, "Not found"))
             }
         };
         if answered.is_err() {
-            // Out of the bytes of a name or of an option came no field value.
+            // Out of the bytes of a name came no field value.
             request.exchange.send(Reply::Abort);
         }
     }
 
     fn send(&self, request: &Request, stored: &Stored) -> Result<(), HeadError> {
         let exchange = &request.exchange;
-        let is_head = request.head.method() == "HEAD";
-        match decide(&request.head, &stored.validators, stored.len) {
+        let decision = match decide(&request.head, &stored.validators, stored.len) {
+            Decision::Part(_) | Decision::Parts(_) | Decision::Unsatisfiable
+                if !stored.description.takes_ranges =>
+            {
+                Decision::Whole
+            }
+            decision => decision,
+        };
+        match decision {
             Decision::Whole => {
-                let head = self.head(200, stored)?;
-                send_region(exchange, head, stored, 0..stored.len, is_head)
+                let is_head = request.head.method() == "HEAD";
+                send_region(
+                    exchange,
+                    stored.whole.clone(),
+                    stored,
+                    0..stored.len,
+                    is_head,
+                );
             }
             Decision::Part(part) => {
-                let mut head = self.head(206, stored)?;
-                head.append(
-                    b"content-range",
-                    content_range(&part, stored.len).as_bytes(),
-                )?;
-                send_region(exchange, head, stored, part, is_head)
+                let mut head =
+                    heads::head(206, &self.options, &stored.description, &stored.validators)?;
+                let range = content_range(&part, stored.len);
+                head.append(b"content-range", range.as_bytes())?;
+                let length = part.end - part.start;
+                head.append(b"content-length", length.to_string().as_bytes())?;
+                // There are no parts of an answer to HEAD.
+                send_region(exchange, head, stored, part, false);
             }
-            Decision::Parts(parts) => self.send_parts(exchange, stored, &parts),
-            // > The server generating a 304 response MUST generate any of the following header fields that would have
-            // > been sent in a 200 (OK) response [...]: Content-Location, Date, ETag, and Vary; Cache-Control and
-            // > Expires — RFC 9110, 15.4.5 <https://www.rfc-editor.org/rfc/rfc9110#section-15.4.5>
-            Decision::NotModified => {
-                let mut head = ResponseHead::new(304)?;
-                self.add_validators(&mut head, stored)?;
-                exchange.send_whole(head, Bytes::new());
-                Ok(())
-            }
-            Decision::Failed => plain(exchange, ResponseHead::new(412)?, ""),
+            Decision::Parts(parts) => self.send_parts(exchange, stored, &parts)?,
+            Decision::NotModified => exchange.send_whole(stored.not_modified.clone(), Bytes::new()),
+            Decision::Failed => plain(exchange, ResponseHead::new(412)?, "")?,
             Decision::Unsatisfiable => {
                 let mut head = ResponseHead::new(416)?;
                 head.append(
                     b"content-range",
                     format!("bytes */{}", stored.len).as_bytes(),
                 )?;
-                plain(exchange, head, "")
+                plain(exchange, head, "")?;
             }
-        }
-    }
-
-    /// A head with what every answer with bytes of the file says, but for their number.
-    fn head(&self, status: u16, stored: &Stored) -> Result<ResponseHead, HeadError> {
-        let mut head = ResponseHead::new(status)?;
-        if let Some(content_type) = &stored.content_type {
-            head.append(b"content-type", content_type.as_bytes())?;
-        }
-        if let Some(coding) = stored.coding {
-            head.append(b"content-encoding", coding.as_bytes())?;
-        }
-        head.append(b"accept-ranges", b"bytes")?;
-        self.add_validators(&mut head, stored)?;
-        Ok(head)
-    }
-
-    fn add_validators(&self, head: &mut ResponseHead, stored: &Stored) -> Result<(), HeadError> {
-        let modified = UNIX_EPOCH + Duration::from_secs(stored.validators.modified);
-        head.append(b"etag", stored.validators.etag.as_bytes())?;
-        head.append(
-            b"last-modified",
-            httpdate::fmt_http_date(modified).as_bytes(),
-        )?;
-        if stored.is_fallback {
-            // It stands for pages that change with the next release.
-            head.append(b"cache-control", b"no-cache")?;
-        } else if self.options.expires > 0 {
-            head.append(
-                b"cache-control",
-                format!("max-age={}", self.options.expires).as_bytes(),
-            )?;
-        }
-        if self.options.precompressed {
-            head.append(b"vary", b"accept-encoding")?;
         }
         Ok(())
     }
@@ -117,7 +90,7 @@ impl Mount {
         let boundary = boundary(stored);
         let intro = |part: &Range<u64>| {
             let mut text = format!("\r\n--{boundary}\r\n");
-            if let Some(content_type) = &stored.content_type {
+            if let Some(content_type) = &stored.description.content_type {
                 text += &format!("content-type: {content_type}\r\n");
             }
             text + &format!("content-range: {}\r\n\r\n", content_range(part, stored.len))
@@ -127,13 +100,10 @@ impl Mount {
             .iter()
             .map(|part| intro(part).len() as u64 + part.end - part.start);
         let length = lengths.sum::<u64>() + end.len() as u64;
-        let mut head = ResponseHead::new(206)?;
-        head.append(
-            b"content-type",
-            format!("multipart/byteranges; boundary={boundary}").as_bytes(),
-        )?;
+        let mut description = stored.description.clone();
+        description.content_type = Some(format!("multipart/byteranges; boundary={boundary}"));
+        let mut head = heads::head(206, &self.options, &description, &stored.validators)?;
         head.append(b"content-length", length.to_string().as_bytes())?;
-        self.add_validators(&mut head, stored)?;
         exchange.send(Reply::Head(head));
         for part in parts {
             let data = Bytes::from(intro(part));
@@ -160,22 +130,19 @@ pub(super) fn refuse_method(exchange: &Exchange) {
 
 fn send_region(
     exchange: &Exchange,
-    mut head: ResponseHead,
+    head: ResponseHead,
     stored: &Stored,
     part: Range<u64>,
     is_head: bool,
-) -> Result<(), HeadError> {
-    let length = part.end - part.start;
-    head.append(b"content-length", length.to_string().as_bytes())?;
+) {
     match &stored.content {
-        _ if is_head || length == 0 => exchange.send_whole(head, Bytes::new()),
+        _ if is_head || part.is_empty() => exchange.send_whole(head, Bytes::new()),
         Content::Memory(bytes) => exchange.send_whole(head, slice(bytes, &part)),
         Content::Disk(_) => {
             exchange.send(Reply::Head(head));
             exchange.send(piece(stored, part, true));
         }
     }
-    Ok(())
 }
 
 fn piece(stored: &Stored, part: Range<u64>, last: bool) -> Reply {

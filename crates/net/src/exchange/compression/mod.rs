@@ -1,0 +1,296 @@
+//! `Compression`: the content coding of one response, between its application and its connection.
+//!
+//! The verdict falls when the head is about to leave, or when the first of the body shows how much
+//! there is. An encoder works outside of the exchange's lock, and on a thread of its own for large
+//! pieces; replies that are made meanwhile wait behind it, and count as queued.
+
+pub(crate) mod encoder;
+pub(crate) mod verdict;
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use granian_proto::{RequestHead, ResponseHead};
+
+use self::encoder::{Coding, Encoder, Then};
+use self::verdict::{Verdict, coding_for};
+use super::reply::Reply;
+use super::{Exchange, State};
+use crate::runtime::pool::Pool;
+use crate::runtime::waker::{lock, thread_token, wake};
+
+/// See the module's documentation.
+pub(super) struct Compression {
+    /// The coding that the client likes best.
+    coding: Option<Coding>,
+    is_head_request: bool,
+    stage: Stage,
+    exchange: Weak<Exchange>,
+    workshop: Arc<Workshop>,
+}
+
+enum Stage {
+    /// The head has not been made, or may still be changed.
+    Undecided,
+    Plain,
+    Encoding(Encoder),
+    /// The encoder is at work; these wait for it.
+    Away(VecDeque<Reply>),
+}
+
+/// The threads for large pieces, and the thread that they relieve.
+pub(crate) struct Workshop {
+    pub(crate) threads: Arc<Pool<Job>>,
+    /// The connections' thread.
+    home: usize,
+}
+
+/// One piece for an encoder.
+pub(crate) struct Job {
+    encoder: Encoder,
+    reply: Reply,
+    exchange: Arc<Exchange>,
+}
+
+/// The way of a reply that was sent.
+pub(super) enum Way {
+    /// Into the queue.
+    Queue(Reply),
+    /// Through the encoder first.
+    Encode(Box<Job>, Arc<Workshop>),
+    /// It waits behind the encoder.
+    Kept,
+}
+
+impl Workshop {
+    /// For the connections of the calling thread.
+    pub(crate) fn new(threads: Arc<Pool<Job>>) -> Self {
+        Self {
+            threads,
+            home: thread_token(),
+        }
+    }
+
+    fn relieves(&self, reply: &Reply) -> bool {
+        let is_large = matches!(reply, Reply::Data { data, .. } if data.len() > LARGE);
+        is_large && self.home == thread_token()
+    }
+}
+
+impl Compression {
+    /// Decides, and changes the head among `replies` accordingly. `len` is the body's, where the head
+    /// need not say it.
+    fn decide(&mut self, replies: &mut VecDeque<Reply>, len: Option<u64>) {
+        let head = replies.iter_mut().rev().find_map(|reply| match reply {
+            Reply::Head(head) => Some(head),
+            _ => None,
+        });
+        let encoder = head.and_then(|head| self.decide_on(head, len));
+        self.stage = encoder.map_or(Stage::Plain, Stage::Encoding);
+    }
+
+    fn decide_on(&self, head: &mut ResponseHead, len: Option<u64>) -> Option<Encoder> {
+        let len = head.content_length().or(len);
+        let mut verdict = Verdict::of(head, len, self.coding);
+        let mut encoder = None;
+        if let Verdict::Encoded(coding, effort) = verdict
+            && !self.is_head_request
+        {
+            encoder = Encoder::new(coding, effort, len).ok();
+            if encoder.is_none() {
+                verdict = Verdict::Varies;
+            }
+        }
+        verdict.rewrite(head);
+        encoder
+    }
+}
+
+impl State {
+    /// The replies are about to leave: a head that is among them, without a body.
+    pub(super) fn settle_head(&mut self) {
+        if let Some(compression) = &mut self.compression
+            && matches!(compression.stage, Stage::Undecided)
+            && self
+                .replies
+                .iter()
+                .any(|reply| matches!(reply, Reply::Head(_)))
+        {
+            compression.decide(&mut self.replies, None);
+        }
+    }
+
+    /// True while a piece of the body is with the encoder.
+    pub(super) fn is_encoding(&self) -> bool {
+        let stage = self
+            .compression
+            .as_ref()
+            .map(|compression| &compression.stage);
+        matches!(stage, Some(Stage::Away(_)))
+    }
+
+    /// Finds the way of `reply`, which the application has sent.
+    pub(super) fn direct(&mut self, reply: Reply) -> Way {
+        let Some(compression) = &mut self.compression else {
+            return Way::Queue(reply);
+        };
+        if let Stage::Away(waiting) = &mut compression.stage {
+            self.room.add(reply.weight());
+            waiting.push_back(reply);
+            return Way::Kept;
+        }
+        if matches!(compression.stage, Stage::Undecided) {
+            match &reply {
+                Reply::Data { data, last: true } => {
+                    compression.decide(&mut self.replies, Some(data.len() as u64));
+                }
+                Reply::Data { .. } | Reply::End(Some(_)) => {
+                    compression.decide(&mut self.replies, None);
+                }
+                Reply::End(None) => compression.decide(&mut self.replies, Some(0)),
+                // It leaves by the kernel's hands, as it is.
+                Reply::File { .. } => compression.stage = Stage::Plain,
+                _ => {}
+            }
+        }
+        let is_encoded = matches!(reply, Reply::Data { .. } | Reply::End(_));
+        match std::mem::replace(&mut compression.stage, Stage::Plain) {
+            Stage::Encoding(encoder) if is_encoded => {
+                let Some(exchange) = compression.exchange.upgrade() else {
+                    return Way::Queue(Reply::Abort);
+                };
+                compression.stage = Stage::Away(VecDeque::new());
+                let workshop = Arc::clone(&compression.workshop);
+                let job = Job {
+                    encoder,
+                    reply,
+                    exchange,
+                };
+                Way::Encode(Box::new(job), workshop)
+            }
+            // The head of an encoded response has announced no file.
+            Stage::Encoding(_) if matches!(reply, Reply::File { .. }) => Way::Queue(Reply::Abort),
+            stage => {
+                compression.stage = stage;
+                Way::Queue(reply)
+            }
+        }
+    }
+
+    /// Takes `encoded` in, and gives the next reply that waits for the encoder. Without one
+    /// `encoder` is kept for what follows.
+    fn take_back(&mut self, job: Job, encoded: io::Result<Bytes>) -> Option<(Encoder, Reply)> {
+        let plain = match &job.reply {
+            Reply::Data { data, .. } => data.len(),
+            _ => 0,
+        };
+        match encoded {
+            Ok(encoded) => {
+                if let Some(record) = &mut self.record {
+                    record.correct(plain, encoded.len());
+                }
+                self.push_encoded(job.reply, encoded);
+            }
+            Err(_) => self.push(Reply::Abort),
+        }
+        let compression = self.compression.as_mut()?;
+        let Stage::Away(waiting) = &mut compression.stage else {
+            return None;
+        };
+        while let Some(reply) = waiting.pop_front() {
+            self.room.subtract(reply.weight());
+            if matches!(reply, Reply::Data { .. } | Reply::End(_)) {
+                return Some((job.encoder, reply));
+            }
+            let weight = reply.weight();
+            self.replies.push_back(reply);
+            self.room.add(weight);
+        }
+        compression.stage = Stage::Encoding(job.encoder);
+        None
+    }
+
+    fn push_encoded(&mut self, reply: Reply, encoded: Bytes) {
+        match reply {
+            Reply::Data { last, .. } => self.push(Reply::Data {
+                data: encoded,
+                last,
+            }),
+            Reply::End(trailers) => {
+                if !encoded.is_empty() {
+                    self.push(Reply::Data {
+                        data: encoded,
+                        last: false,
+                    });
+                }
+                self.push(Reply::End(trailers));
+            }
+            other => self.push(other),
+        }
+    }
+}
+
+impl Job {
+    /// Encodes the piece and those that come meanwhile.
+    pub(crate) fn run(mut self) {
+        loop {
+            let encoded = match &self.reply {
+                Reply::Data { data, last: true } => self.encoder.encode(data, Then::Finish),
+                Reply::Data { data, last: false } => self.encoder.encode(data, Then::Flush),
+                _ => self.encoder.encode(&[], Then::Finish),
+            };
+            let exchange = Arc::clone(&self.exchange);
+            let (next, waker) = {
+                let mut state = lock(&exchange.state);
+                if state.over.is_some() {
+                    return;
+                }
+                (state.take_back(self, encoded), state.connection.take())
+            };
+            wake(waker);
+            let Some((encoder, reply)) = next else {
+                return;
+            };
+            self = Self {
+                encoder,
+                reply,
+                exchange,
+            };
+        }
+    }
+}
+
+impl Exchange {
+    /// The response is compressed, if that helps and the client of `head` takes it. Before the
+    /// application is called.
+    pub(crate) fn begin_compression(
+        self: &Arc<Self>,
+        head: &RequestHead,
+        workshop: &Arc<Workshop>,
+    ) {
+        let compression = Compression {
+            coding: coding_for(head),
+            is_head_request: head.method() == "HEAD",
+            stage: Stage::Undecided,
+            exchange: Arc::downgrade(self),
+            workshop: Arc::clone(workshop),
+        };
+        lock(&self.state).compression = Some(Box::new(compression));
+    }
+
+    pub(super) fn encode(job: Job, workshop: &Workshop) {
+        if !workshop.relieves(&job.reply) {
+            return job.run();
+        }
+        workshop.threads.submit(job);
+        for (_, job) in workshop.threads.staff() {
+            // Without a thread this one has to do it.
+            job.run();
+        }
+    }
+}
+
+/// Bytes that the connections' thread compresses at a time: a millisecond's work at most.
+const LARGE: usize = 64 * 1024;
