@@ -147,3 +147,30 @@ def test_wsgi(server: ServerFactory, threads: int) -> None:
         environ = json.loads(wire.request("GET", "/environ", ("cookie", "a=b"), ("cookie", "c=d")).body)
         assert "HTTP/2" in str(environ)
         assert "a=b; c=d" in str(environ)
+
+
+CONTINUE = ("expect", "100-continue")
+
+
+@pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi"])
+def test_client_is_told_to_send_its_body(server: ServerFactory, interface: str) -> None:
+    """The client that waits for it would send its body late, or never."""
+    with H2Wire(server(f"{interface}_probe:app", interface).address) as wire:
+        number = wire.start("POST", "/echo", CONTINUE, end=False)
+        while number not in wire.answers or not wire.answers[number].informational:
+            assert wire.step()
+        assert wire.answers[number].informational == [[(":status", "100")]]
+        wire.data(number, b"hello", end=True)
+        answer = wire.answer(number)
+        assert (answer.status, answer.body, len(answer.informational)) == (200, b"hello", 1)
+
+
+def test_client_that_has_sent_its_body_is_not_told_to(wire: H2Wire) -> None:
+    answer = wire.request("POST", "/echo", CONTINUE, body=b"hello")
+    assert (answer.status, answer.body, answer.informational) == (200, b"hello", [])
+
+
+def test_body_that_nobody_wants_is_not_asked_for(wire: H2Wire) -> None:
+    number = wire.start("POST", "/status?code=403", CONTINUE, end=False)
+    answer = wire.answer(number)
+    assert (answer.status, answer.informational) == (403, [])

@@ -3,6 +3,7 @@
 
 mod deadlines;
 mod ending;
+mod receiving;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use std::time::Instant;
 use granian_proto::RequestHead;
 
 use super::after_response::OpenWebSocket;
-use super::incoming::{Aim, Broken, Incoming, Intake};
+use super::incoming::Incoming;
 use super::outgoing::{HeadContext, Outgoing, Sent};
 use super::shared::{Alarm, Shared};
 use super::stream_io::{ResetReason, StreamIo};
@@ -22,7 +23,7 @@ use crate::bounds::HEAD_HOLD;
 use crate::exchange::app::{BodyWish, Request, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
-use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD, Unspooled};
+use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD};
 use crate::service::Service;
 
 /// See the module's documentation.
@@ -33,6 +34,8 @@ pub(super) struct Answering<S: StreamIo> {
     io: S,
     /// The request's body; `None` if it has none.
     incoming: Option<Incoming>,
+    /// The peer holds the body back until it is told to go on.
+    awaits_continue: bool,
     outgoing: Outgoing,
     replies: VecDeque<Reply>,
     source: Option<Box<dyn Source>>,
@@ -103,9 +106,11 @@ impl<S: StreamIo> Answering<S> {
         }
         let has_input = has_body || opening.is_some();
         let is_head_request = head.method() == "HEAD";
+        let awaits_continue = has_body && head.field(b"expect").is_some();
         let held = Held::new(head, has_body, &shared.service);
         Self {
             incoming: has_input.then(|| Incoming::new(is_whole, shared.now())),
+            awaits_continue,
             outgoing: Outgoing::new(is_head_request),
             phase: Phase::Held(held),
             ends: Ends { exchange, opening },
@@ -140,6 +145,7 @@ impl<S: StreamIo> Answering<S> {
         if let Phase::Discarding { until } = self.phase {
             return self.poll_discard(cx, until);
         }
+        self.invite_body();
         // The application takes body bytes meanwhile without waking this future.
         let is_behind = |incoming: &Incoming| incoming.is_behind(&self.ends.exchange);
         if self.incoming.as_ref().is_some_and(is_behind)
@@ -173,32 +179,6 @@ impl<S: StreamIo> Answering<S> {
     fn cut(&mut self, reason: ResetReason) -> Progress {
         self.outgoing.cut(&mut self.io, reason);
         Progress::Over
-    }
-
-    /// Takes the body in.
-    fn receive(&mut self, cx: &mut Context<'_>) -> Result<(), Broken> {
-        let Some(incoming) = self.incoming.as_mut() else {
-            return Ok(());
-        };
-        if self.ends.opening.is_some() {
-            return Ok(());
-        }
-        let aim = match &self.phase {
-            Phase::Held(held) if held.wish == BodyWish::Whole => {
-                let limit = self.shared.service.limits.wsgi_spool_limit;
-                if held.length > Some(limit) {
-                    return Err(Broken::Unspooled(Unspooled::TooLarge));
-                }
-                Aim::Spool { limit }
-            }
-            Phase::Held(held) if held.awaits_body => Aim::Gather,
-            _ => Aim::Stream,
-        };
-        let intake = Intake {
-            aim,
-            now: self.shared.now(),
-        };
-        incoming.forward(cx, &mut self.io, &self.ends.exchange, intake)
     }
 
     /// Calls the application when it is time. False if it was not yet.

@@ -37,6 +37,11 @@ impl Incoming {
         self.is_complete
     }
 
+    /// True if any of the body has come, or all of it.
+    pub(super) fn has_begun(&self) -> bool {
+        self.received > 0 || self.is_complete
+    }
+
     /// The time at which a piece of the body came last.
     pub(super) fn last_data_at(&self) -> Instant {
         self.last_data_at

@@ -92,6 +92,13 @@ impl Outgoing {
         }
     }
 
+    /// Tells the peer to go on with its request's body: 100 (Continue).
+    pub(super) fn invite<S: StreamIo>(&mut self, io: &mut S) {
+        if let State::Head = self.state {
+            io.send_informational(head::empty(http::StatusCode::CONTINUE));
+        }
+    }
+
     /// Promises the response to a further request, if there is a place for that. True if it was
     /// promised.
     pub(super) fn push<S: StreamIo>(
