@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import gc
+import multiprocessing
 import pickle
 import threading
 from collections.abc import Callable
@@ -24,7 +25,7 @@ class MPServer(AbstractServer):
 
     def _check(self) -> None:
         # Before an application is loaded here, which may set another one.
-        self._method = start_method()
+        self._method = "fork" if self._forks_for_preload() else start_method()
 
     def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[WorkerSpec], WorkerHandle]:
         target = spawn_target or run_worker
@@ -36,7 +37,7 @@ class MPServer(AbstractServer):
         if not self.config.preload:
             return loader
         if self._method != "fork":
-            raise ConfigurationError("preload", "needs workers that are forked")
+            raise ConfigurationError("preload", "needs workers that are forked, and this system does not fork")
         if self.config.reload:
             raise ConfigurationError("preload", "what is loaded once cannot be reloaded")
         before = set(threading.enumerate())
@@ -48,6 +49,10 @@ class MPServer(AbstractServer):
         gc.collect()
         gc.freeze()
         return loader
+
+    def _forks_for_preload(self) -> bool:
+        """An application that is loaded once reaches no worker by another method, whatever the program has set."""
+        return self.config.preload and "fork" in multiprocessing.get_all_start_methods()
 
     def _check_passing(self, loader: Loader | None) -> None:
         """Refuses values that cannot be pickled, which workers that are not forked need."""

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import sys
+import threading
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,7 @@ from typing import Any, Protocol
 from ..worker.child import run_worker
 from ..worker.report import Command
 from ..worker.spec import WorkerSpec
+from ..worker.tie import Tie
 from .handle import WorkerHandle
 
 Target = Callable[[WorkerSpec, Connection, list[int]], None]
@@ -39,10 +41,10 @@ class ProcessHandle(WorkerHandle):
         keep_from_workers(self.pipe)
         method = method or start_method()
         stdin = _standard_input() if spec.config.workers == 1 or spec.config.reload else None
+        tie, self._lifeline = make_tie(method)
         spec = dataclasses.replace(
             spec,
-            # The parent of a process from a fork server is the fork server.
-            supervisor=0 if method == "forkserver" else os.getpid(),
+            tie=tie,
             start_method=multiprocessing.get_start_method(allow_none=True),
             stdin=stdin,
         )
@@ -50,9 +52,12 @@ class ProcessHandle(WorkerHandle):
             self._process = start_process(target, (spec, theirs), "granian-worker", method)
         except BaseException:
             self.pipe.close()
+            if self._lifeline is not None:
+                self._lifeline.close()
             raise
         finally:
             theirs.close()
+            tie.close()
             if stdin is not None:
                 stdin.close()
         self._sentinel = Sentinel(self._process)
@@ -111,6 +116,8 @@ class ProcessHandle(WorkerHandle):
     def release(self) -> None:
         self._process.join()
         self._process.close()
+        if self._lifeline is not None:
+            self._lifeline.close()
         if self.pipe is not None:
             self.pipe.close()
             self.pipe = None
@@ -124,8 +131,33 @@ class ProcessHandle(WorkerHandle):
 
 
 def start_method() -> str:
-    """The method that the program has set, or the platform's; it is not set thereby, the application may do that."""
-    return multiprocessing.get_start_method(allow_none=True) or multiprocessing.get_all_start_methods()[0]
+    """The method that the program has set, or the platform's; it is not set thereby, the application may do that.
+
+    A fork server, Linux's since Python 3.14, is there for programs with threads, which a fork may find holding a lock.
+    A program of one thread forks: that takes no second import of this package, and anything can be passed to workers.
+    """
+    chosen: str | None = multiprocessing.get_start_method(allow_none=True)
+    if chosen is not None:
+        return chosen
+    default, *others = multiprocessing.get_all_start_methods()
+    return "fork" if default == "forkserver" and "fork" in others and not _has_threads() else default
+
+
+def _has_threads() -> bool:
+    """Whether this process has a second thread, Python's or that of a library."""
+    try:
+        return len(os.listdir("/proc/self/task")) > 1
+    except OSError:
+        return threading.active_count() > 1
+
+
+def make_tie(method: str) -> tuple[Tie, Connection | None]:
+    """The tie of a process that is started by the method, and the end of it that this process must keep open."""
+    if method != "forkserver":
+        return Tie(os.getpid()), None
+    theirs, ours = multiprocessing.Pipe(duplex=False)
+    keep_from_workers(ours)
+    return Tie(lifeline=theirs), ours
 
 
 def start_process(

@@ -16,9 +16,9 @@ from typing import Any
 
 from ..config import Config
 from ..log import escaped, logger
-from ..worker.child import die_with_parent
 from ..worker.signals import reset_signals
-from .process import keep_from_workers, start_process
+from ..worker.tie import Tie
+from .process import keep_from_workers, make_tie, start_method, start_process
 from .scan import scanned
 
 
@@ -30,8 +30,11 @@ class FileWatch:
         self._places = ", ".join(map(str, config.reload_paths or [Path.cwd()]))
         self.pipe, theirs = multiprocessing.Pipe(duplex=False)
         keep_from_workers(self.pipe)
-        self._process = start_process(_watch, (config, theirs, Outputs()), "granian-reload")
+        method = start_method()
+        tie, self._lifeline = make_tie(method)
+        self._process = start_process(_watch, (config, theirs, Outputs(), tie), "granian-reload", method)
         theirs.close()
+        tie.close()
 
     def read(self) -> list[str]:
         """Lines about what has changed since the last time."""
@@ -57,6 +60,8 @@ class FileWatch:
         self._process.kill()
         self._process.join()
         self._process.close()
+        if self._lifeline is not None:
+            self._lifeline.close()
         if self.pipe is not None:
             self.pipe.close()
 
@@ -84,12 +89,12 @@ def _identity(file: int | str) -> tuple[int, int] | None:
     return (found.st_dev, found.st_ino) if stat.S_ISREG(found.st_mode) else None
 
 
-def _watch(config: Config, pipe: Connection, outputs: Outputs, inherited: Sequence[int]) -> None:
+def _watch(config: Config, pipe: Connection, outputs: Outputs, tie: Tie, inherited: Sequence[int]) -> None:
     reset_signals()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     for descriptor in inherited:
         os.close(descriptor)
-    die_with_parent(0)
+    tie.hold()
     watch_filter, paths = make_filter(config, outputs), config.reload_paths or [Path.cwd()]
     try:
         _send(pipe, _told(config, paths, watch_filter))

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import os
-import signal
 import sys
 from contextlib import suppress
 from multiprocessing.connection import Connection
@@ -28,7 +26,7 @@ def run_worker(spec: WorkerSpec, pipe: Connection, inherited: list[int]) -> None
     for descriptor in inherited:
         # Other workers' pipes, which must end with the parent alone.
         os.close(descriptor)
-    die_with_parent(spec.supervisor)
+    spec.tie.hold()
     os.environ.update(spec.environment)
     with suppress(ConfigurationError):
         # A name that is wrong ends the start later, in one line.
@@ -61,19 +59,5 @@ def take_stdin(stdin: Connection) -> None:
     sys.stdin = open(0, closefd=False)  # noqa: SIM115 (it stays open)
 
 
-def die_with_parent(parent: int) -> None:
-    """Linux sends SIGTERM when the parent dies; everywhere the pipe's end tells the same a little later."""
-    if sys.platform != "linux":
-        return
-    try:
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-    except (OSError, AttributeError):
-        return
-    if parent and os.getppid() != parent:
-        # The parent died before prctl was called.
-        os._exit(0)
-
-
-PR_SET_PDEATHSIG = 1
 # Seconds that threads and child processes have to end once the worker has.
 LEFTOVERS_TIMEOUT = 1.0

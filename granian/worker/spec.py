@@ -10,6 +10,7 @@ from typing import Any
 
 from ..config import Config
 from ..sockets import Roles
+from .tie import Tie
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,7 @@ class WorkerSpec:
     environment: dict[str, str] = field(default_factory=dict)
     loader: Loader | None = None
     roles: Roles = field(default_factory=Roles)
-    # The process that must live as long as this one; 0 for none that is known.
-    supervisor: int = 0
+    tie: Tie = field(default_factory=Tie)
     # The method that the program has set for its own processes; None leaves that to the application.
     start_method: str | None = None
     # The supervisor's standard input, if the worker is to have it.

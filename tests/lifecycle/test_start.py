@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import signal
@@ -233,15 +232,6 @@ def test_workers_end_with_their_parent(serve, number):
     service.wait_gone()
 
 
-@pytest.mark.parametrize("source", ["import time; print('importing', flush=True); time.sleep(30)"])
-def test_importing_workers_end_with_their_parent(launch, source):
-    service = launch(source)
-    service.wait_line("importing")
-    service.signal(signal.SIGKILL)
-    service.process.wait(5)
-    service.wait_gone()
-
-
 METHODS = """
     import multiprocessing, sys
     from granian import Granian
@@ -280,6 +270,53 @@ def test_parent_of_other_start_methods_dies(program, method):
     service.signal(signal.SIGKILL)
     service.process.wait(5)
     service.wait_gone()
+
+
+IMPORTING = """
+    import multiprocessing, sys
+    from granian import Granian
+
+    if __name__ == "__main__":
+        multiprocessing.set_start_method(sys.argv[1])
+        Granian("slow:app", interface="asginl", port=0, workers=2).serve()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn", "forkserver"])
+def test_importing_workers_end_with_their_parent(program, tmp_path, method):
+    """Those of a fork server stayed: it ends when its last child does, and nobody looks at a pipe during an import."""
+    (tmp_path / "slow.py").write_text("import time; print('importing', flush=True); time.sleep(30)")
+    service = program(IMPORTING, method)
+    wait_count(service, "importing", 2)
+    service.signal(signal.SIGKILL)
+    service.process.wait(5)
+    service.wait_gone()
+
+
+CHOICE = """
+    import multiprocessing, os, sys, threading
+    from granian import Granian
+
+    async def app(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"%d" % os.getppid()})
+
+    if __name__ == "__main__":
+        # Linux since Python 3.14.
+        multiprocessing.get_all_start_methods = lambda: ["forkserver", "spawn", "fork"]
+        if sys.argv[1] == "threads":
+            threading.Thread(target=threading.Event().wait, daemon=True).start()
+        Granian("main:app", interface="asginl", port=0).serve()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="where a fork server is the system's choice")
+@pytest.mark.parametrize("case", ["one thread", "threads"])
+def test_fork_server_is_for_programs_with_threads(program, case):
+    service = program(CHOICE, case)
+    service.wait_ready()
+    assert (int(service.get("/").text) == service.process.pid) is (case == "one thread")
+    service.stop()
 
 
 LOADER = """
@@ -340,7 +377,7 @@ def test_threads_need_a_build_for_them(program):
 
 
 PRELOAD = """
-    import dataclasses, os
+    import dataclasses, multiprocessing, os, sys
     from granian import Granian
 
     print("loaded", flush=True)
@@ -350,14 +387,18 @@ PRELOAD = """
         await send({"type": "http.response.body", "body": b"hello"})
 
     if __name__ == "__main__":
+        if len(sys.argv) > 1:
+            multiprocessing.set_start_method(sys.argv[1])
         server = Granian("main:app", interface="asginl", port=0, workers=3)
         server.config = dataclasses.replace(server.config, preload=True)
         server.serve()
 """
 
 
-def test_preload(program):
-    service = program(PRELOAD)
+@pytest.mark.parametrize("method", [(), ("forkserver",), ("spawn",)])
+def test_preload(program, method):
+    """Workers are forked whatever the program, or since Python 3.14 the system, chooses for other processes."""
+    service = program(PRELOAD, *method)
     service.wait_ready()
     wait_count(service, "Started worker-", 3)
     assert service.get("/").text == "hello"
@@ -513,7 +554,7 @@ def test_options_that_cannot_be_passed_to_workers(program):
     assert "log_dictconfig: cannot be passed to workers that are not forked" in service.lines()[-1]
 
 
-@pytest.mark.skipif(multiprocessing.get_start_method() != "fork", reason="others inherit nothing")
+@pytest.mark.skipif(sys.platform != "linux", reason="counts descriptors in /proc, of workers that are forked")
 def test_workers_keep_little_of_each_other(serve):
     """Two descriptors of every worker before it, 20 where old ones were still leaving; one cannot be helped."""
     service = serve(HELLO, "--workers", "4")

@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import multiprocessing
-import os
 import signal
 
 import pytest
 
 from granian.config import Config
 from granian.supervisor import reload
+from granian.worker.tie import Tie
+
+# A process of many threads, as that of a distributed run, is not to fork.
+SPAWN = multiprocessing.get_context("spawn")
 
 
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="a process that goes on from here")
-def test_watcher_without_a_supervisor(tmp_path, monkeypatch):
+def _watch_untied(config, pipe) -> None:
+    Tie.hold = lambda self: None
+    reload._watch(config, pipe, reload.Outputs(), Tie(), [])
+
+
+def test_watcher_without_a_supervisor(tmp_path):
     pytest.importorskip("watchfiles")
-    monkeypatch.setattr(reload, "die_with_parent", lambda parent: None)
     config = Config.from_kwargs(target="a:b", reload=True, reload_paths=[tmp_path])
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    context = multiprocessing.get_context("fork")
-    watcher = context.Process(target=reload._watch, args=(config, theirs, reload.Outputs(), [ours.fileno()]))
+    watcher = SPAWN.Process(target=_watch_untied, args=(config, theirs))
     watcher.start()
     try:
         theirs.close()
@@ -34,9 +39,8 @@ def test_watcher_without_a_supervisor(tmp_path, monkeypatch):
 
 
 def test_signals_of_the_supervisor_are_not_ignored_by_grandchildren():
-    context = multiprocessing.get_context("fork")
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    process = context.Process(target=_tell, args=(theirs,))
+    process = SPAWN.Process(target=_tell, args=(theirs,))
     process.start()
     theirs.close()
     assert ours.recv() == [True] * 3
@@ -77,15 +81,20 @@ def test_step_and_exceptions_of_the_watcher(tmp_path, monkeypatch):
     assert not any(map(is_seen, ["paths/main.py", "dirs/main.py", "main.pattern"]))
 
 
-def test_system_that_cannot_watch(tmp_path, monkeypatch):
-    """Without the watches that a large tree needs, files are looked at instead."""
-    watchfiles = pytest.importorskip("watchfiles")
+def _watch_unaided(config, pipe) -> None:
+    import watchfiles
 
     def watch(*paths, **options):
         raise OSError("OS file watch limit reached.")
 
-    monkeypatch.setattr(watchfiles, "watch", watch)
-    monkeypatch.setattr(reload, "ROUND", 20)
+    watchfiles.watch = watch
+    reload.ROUND = 20
+    reload._watch(config, pipe, reload.Outputs(), Tie(), [])
+
+
+def test_system_that_cannot_watch(tmp_path):
+    """Without the watches that a large tree needs, files are looked at instead."""
+    pytest.importorskip("watchfiles")
     (tmp_path / "gone.py").write_text("")
     (tmp_path / "changed.py").write_text("")
     for name in ("ignored.pyc", "node_modules/ignored.py", "below/kept.py"):
@@ -93,8 +102,7 @@ def test_system_that_cannot_watch(tmp_path, monkeypatch):
         (tmp_path / name).write_text("")
     config = Config.from_kwargs(target="a:b", reload=True, reload_paths=[tmp_path])
     ours, theirs = multiprocessing.Pipe(duplex=False)
-    context = multiprocessing.get_context("fork")
-    watcher = context.Process(target=reload._watch, args=(config, theirs, reload.Outputs(), [ours.fileno()]))
+    watcher = SPAWN.Process(target=_watch_unaided, args=(config, theirs))
     watcher.start()
     try:
         theirs.close()
