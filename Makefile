@@ -4,12 +4,16 @@ PYTHON ?= python3
 VENV ?= .venv
 # More than one interpreter to test on: make test PYTHONS="python3.10 python3.13"
 PYTHONS ?=
+# The CPythons of test-next.
+NEXT ?= 3.14 3.15
 # The application of `make serve`, and its address.
 APP ?= examples/asgi.py:app
 HOST ?= 127.0.0.1
 PORT ?= 8000
 # Further arguments of the command at hand: make bench ARGS=--quick
 ARGS ?=
+# Tests wait for servers more than they compute: so many processes run them. JOBS=0 runs them in one.
+JOBS ?= 4
 # Seconds per fuzz target, or of the soak.
 SECONDS ?= 60
 # Clients that are no Python packages; without them some tests are skipped.
@@ -24,7 +28,8 @@ export PYO3_PYTHON = $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev clients serve test test-all test-rust test-python generate fmt check fuzz lifecycle-50 soak
+.PHONY: help dev clients serve test test-all test-next test-pythons test-rust test-python generate fmt check fuzz
+.PHONY: lifecycle-50 soak
 .PHONY: conformance conformance-http2 conformance-websockets bench applications clean need-cargo need-python
 
 help: ## list the commands
@@ -42,7 +47,9 @@ serve: $(VENV)/.stamp-build ## build in release mode and serve examples/ (APP=, 
 	@echo "Open http://$(HOST):$(PORT)/ (Ctrl-C stops the server)"
 	@$(BIN)/granian --host $(HOST) --port $(PORT) $(ARGS) $(APP)
 
-test: test-rust ## every test, Rust and Python (PYTHONS="python3.10 python3.13" for several)
+test: test-rust test-pythons ## every test, Rust and Python (PYTHONS="python3.10 python3.13" for several)
+
+test-pythons: # the tests of the package, on each of $(PYTHONS)
 ifeq ($(strip $(PYTHONS)),)
 	@$(MAKE) --no-print-directory test-python
 else
@@ -54,16 +61,20 @@ else
 	done
 endif
 
-test-all: ## every test on the oldest and the newest CPython at hand (pyenv or PATH)
-	@oldest=$$($(call find-python,3.10 3.11 3.12)); newest=$$($(call find-python,3.14 3.13 3.12)); \
-	test -n "$$oldest$$newest" || { echo "test-all needs a CPython between 3.10 and 3.14" >&2; exit 1; }; \
+test-all: ## every test on the oldest and the newest CPython at hand (pyenv or PATH), and test-next where it can run
+	@oldest=$$($(call find-python,3.10 3.11 3.12)); newest=$$($(call find-python,3.15 3.14 3.13 3.12)); \
+	test -n "$$oldest$$newest" || { echo "test-all needs a CPython between 3.10 and 3.15" >&2; exit 1; }; \
 	$(MAKE) --no-print-directory test PYTHONS="$$oldest $$newest"
+	@for version in $(NEXT); do $(next-test) || { code=$$?; test $$code -eq 69 || exit $$code; }; done
+
+test-next: ## the package's tests on CPythons this system is too old for, in a root of Debian unstable (NEXT="3.14 3.15")
+	@set -e; for version in $(NEXT); do $(next-test); done
 
 test-rust: need-cargo $(VENV)/.stamp-venv ## the tests of the crates
 	cargo test --workspace
 
 test-python: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## the tests of the package, on $(PYTHON)
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 generate: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## write what is made from the table of options: types, settings page, schema
 	@for tool in signatures settings schema; do $(BIN)/python -m tools.$$tool || exit 1; done
@@ -118,6 +129,9 @@ applications: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## real applications from
 clean: ## remove what the other commands made
 	rm -rf $(VENV) .build $(TOOLS) target benches/.envs dist .mypy_cache .pytest_cache .ruff_cache
 	find granian \( -name '*.so' -o -name '*.pyd' \) -delete
+
+# Ends with 69, and says why, where that cannot be.
+next-test = tools/newer-python.sh $$version $(MAKE) --no-print-directory test-pythons PYTHONS=python$$version
 
 # The first of the given versions that runs, from pyenv or PATH.
 find-python = for version in $(1); do \

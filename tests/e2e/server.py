@@ -53,6 +53,7 @@ class Server:
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._closed = False
+        self._is_released = False
         self._scripts = 0
         self._wires: list[Wire] = []
         self._folder = tempfile.TemporaryDirectory(prefix="granian-")
@@ -137,9 +138,14 @@ class Server:
             return len(self._lines)
 
     def _is_unsettled(self) -> bool:
+        return self._has_unread() or self._noted_scripts() < self._scripts
+
+    def _has_unread(self) -> bool:
+        if self._closed or self._is_released:
+            return False
         pending = array.array("i", [0])
         fcntl.ioctl(self._pipe, termios.FIONREAD, pending)
-        return bool(pending[0]) or self._noted_scripts() < self._scripts
+        return bool(pending[0])
 
     def _noted_scripts(self) -> int:
         return sum(line.startswith("@script ") for line in self._lines)
@@ -148,7 +154,12 @@ class Server:
         self._scripts += any(header.startswith("x-script:") for header in headers)
 
     def lines(self, since: int = 0) -> list[str]:
-        return self._lines[since:]
+        """All that has been written so far, also what this process has not had the time to read."""
+        deadline = time.monotonic() + SETTLE_WITHIN
+        with self._changed:
+            while self._has_unread() and time.monotonic() < deadline:
+                self._changed.wait(0.05)
+            return self._lines[since:]
 
     def log(self, since: int = 0) -> str:
         return "\n".join(self.lines(since))
@@ -222,6 +233,7 @@ class Server:
     def _release(self) -> None:
         self._reader.join(STOP_WITHIN)
         assert self.process.stdout is not None
+        self._is_released = True
         self.process.stdout.close()
         self._folder.cleanup()
 

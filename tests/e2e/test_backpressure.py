@@ -127,6 +127,7 @@ def test_requests_beyond_the_threads_wait_their_turn(server):
             assert wire.response().body == b"hello"
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi-pool"])
 def test_idle_connections_do_not_count(server, interface):
     probe: Server = server(*TARGETS[interface], "--backpressure", "2")

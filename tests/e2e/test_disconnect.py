@@ -227,6 +227,7 @@ def test_connect_and_leave(asgi):
     assert asgi.get("/").body == b"hello"
 
 
+@pytest.mark.alone
 def test_many_that_wait_cost_nothing(rsgi):
     mark = rsgi.mark()
     with rsgi.connect() as wire:

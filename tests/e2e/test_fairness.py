@@ -21,6 +21,7 @@ def drain(wire: Wire) -> None:
         pass
 
 
+@pytest.mark.alone
 def test_a_flood_of_messages_holds_nobody_up(server, loop):
     app = server("fairness:app", "asginl", loop=loop)
     with open_websocket(app) as flooding, app.connect() as other:
@@ -80,6 +81,7 @@ def test_a_blocked_loop_is_not_the_idle_clients_fault(server, loop):
         assert idle.request("GET", "/").response().status == 200
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("size", [1_000, 17_000, 20_000, 40_000])
 def test_a_piece_leaves_while_the_next_is_made(server, size):
     app = server("fairness:pieces", "wsgi", "--blocking-threads", "1")

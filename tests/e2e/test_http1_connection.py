@@ -41,6 +41,7 @@ def test_client_asks_for_the_close(probe, value):
 @pytest.mark.parametrize(
     "request_", [f"GET {target} HTTP/1.0\r\n\r\n" for target in ("/", "/stream")] + ["GET /\r\n\r\n"]
 )
+@pytest.mark.alone
 def test_the_last_answer_is_not_held_back(probe, request_):
     """It leaves in one segment with the end: a kernel that waits for that gives up after 200 ms."""
     begin = time.monotonic()

@@ -17,6 +17,8 @@ TARGETS = {
     "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
 }
 GET = request_bytes("GET", "/")
+# They make tens of thousands of requests.
+pytestmark = pytest.mark.timeout(180)
 BATCH = 200
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
+
 from .server import Server
 
 # Seconds: an idle machine needs a tenth of it, a call that holds others up takes one.
@@ -49,6 +51,7 @@ def beside(app: Server, path: str) -> list[float]:
     return times
 
 
+@pytest.mark.alone
 def test_calls_that_wait_get_a_thread_each(server):
     app = server("wsgi_threads:app", "wsgi")
     at_once(app, "/sleep", 32)
@@ -56,12 +59,14 @@ def test_calls_that_wait_get_a_thread_each(server):
     assert min(at_once(app, "/sleep", 32) for _ in range(3)) < 0.25
 
 
+@pytest.mark.alone
 def test_a_call_that_sleeps_holds_up_nobody(server):
     times = beside(server("wsgi_threads:app", "wsgi"), "/long")
     assert len(times) > 20
     assert times[len(times) // 2] < HELD_UP
 
 
+@pytest.mark.alone
 def test_a_call_that_computes_holds_up_nobody(server):
     times = beside(server("wsgi_threads:app", "wsgi"), "/compute")
     # The interpreter changes hands three times: to the loop, to a thread, to the loop.

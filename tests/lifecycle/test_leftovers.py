@@ -323,6 +323,8 @@ def test_libraries_that_leave_tasks_behind(serve: Callable[..., Service], event_
     check_clean(service)
 
 
+# Some take seconds to import, which they do twice.
+@pytest.mark.timeout(120)
 @pytest.mark.parametrize("library", LIBRARIES)
 def test_libraries_behind_a_worker_that_is_replaced(serve: Callable[..., Service], library):
     pytest.importorskip(library)

@@ -13,7 +13,7 @@ from .conftest import HELLO
 COMMAND = [sys.executable, "-m", "granian", "--interface", "asginl", "--port", "0", "main:app"]
 
 
-@pytest.mark.parametrize("names", ["", ", ".join(NAMES)])
+@pytest.mark.parametrize("names", ["", ", ".join(sorted(NAMES))])
 def test_known_names(program, names):
     service = program(HELLO, command=COMMAND, env={"GRANIAN_DISABLE": names})
     service.wait_line("Started worker")

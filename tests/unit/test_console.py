@@ -74,6 +74,7 @@ def test_lines_after_the_applications(pipe):
     assert pipe.read() == "before\none\nbehind\n"
 
 
+@pytest.mark.alone
 def test_nobody_reads(pipe, capsys):
     pipe.fill()
     started = time.monotonic()

@@ -151,6 +151,8 @@ def test_worker_that_is_called_by_its_application(loop, listener, start, interfa
         assert received.count(b"x") == 100_000
 
 
+# A distributed run has a thread of its own; this child runs nothing but the core.
+@pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
 def test_child_that_ends_its_copy_leaves_the_connections_alone(loop, listener, start):
     """What is registered with the poller is registered for both processes."""
 
