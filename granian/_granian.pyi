@@ -27,6 +27,7 @@ __all__ = [
     "check_pattern",
     "check_tls",
     "load_tls",
+    "metrics_layout",
     "set_allocator_parameters",
 ]
 
@@ -103,6 +104,11 @@ def check_tls(options: Any) -> None:
 
     # Errors
     `ConfigurationError` for the first option that is wrong.
+    """
+
+def metrics_layout() -> dict[str, Any]:
+    """The places of numbers on a worker's page: `fields`, a list of (name, first word, kind, [(label, values)],
+    bounds), and sizes and first words by name. `granian.metrics.layout` makes objects of it.
     """
 
 def load_tls(options: Any) -> LoadedTls:

@@ -23,6 +23,7 @@ FORBIDDEN = {
     NET / "tls": [r"\bgranian_proto\b", r"crate::(exchange|admission|responders)\b", PROTOCOLS],
     NET / "admission": [r"crate::(stream|exchange|tls|responders)\b", PROTOCOLS],
     NET / "exchange": [r"crate::(admission(?!::queue::Permit\b)|responders)\b", PROTOCOLS],
+    NET / "metrics": [r"crate::(admission|tls|stream|responders)\b", PROTOCOLS],
     NET / "h1": [r"crate::(transfer|listener|protocol|responders)\b"],
     # HTTP/3 streams will be carried by it too: the `h2` crate's types stay out.
     NET / "transfer": [r"\bh2::(?!Promise\b)", r"crate::(h1|listener|protocol|responders)\b"],
@@ -86,6 +87,8 @@ FORBIDDEN_IMPORTS = {
     "supervisor": ("server", "cli"),
     "interfaces": ("worker", "supervisor", "server", "cli"),
     "config": ("worker", "supervisor", "server", "cli"),
+    "metrics": ("worker", "supervisor", "server", "cli"),
+    "status": ("worker", "supervisor", "server", "cli"),
 }
 
 

@@ -30,12 +30,6 @@ STATIC_FILE_OPTIONS = (
 
 AnyConfig = TypeVar("AnyConfig", bound="Config")
 
-# Options of features that the core does not have, with the feature. To use one is an error: a server that silently
-# leaves out a feature, such as TLS, is worse than none.
-UNAVAILABLE = {
-    "metrics_enabled": "exporting metrics",
-}
-
 
 def checked(kind: type[AnyConfig], values: dict[str, Any]) -> AnyConfig:
     """The config of `values`.
@@ -63,13 +57,6 @@ def _convert(field: dataclasses.Field[Any], value: Any) -> Any:
         return tuple(map(absolute_pair, converted)) if field.name == "ssl_sni" else converted
     except ValueError as error:
         raise ConfigurationError(field.name, str(error)) from None
-
-
-def _check_availability(config: Config) -> None:
-    for field in dataclasses.fields(config):
-        function = UNAVAILABLE.get(field.name)
-        if function is not None and getattr(config, field.name) != field.default:
-            raise ConfigurationError(field.name, f"{function} is not available yet")
 
 
 def _check_tls(config: Config) -> None:
@@ -148,7 +135,6 @@ def _no_option(name: str, kind: type[Config]) -> str:
 
 CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_target,
-    _check_availability,
     _check_tls,
     _check_static_files,
     _check_threads,

@@ -190,12 +190,16 @@ class Config:
     static_path_expires: float = option(
         86_400, "--static-path-expires", Seconds(0), "Time that clients may keep static files, 0 to not tell"
     )
-    metrics_enabled: bool = option(False, "--metrics", Flag(), "Export metrics", env="METRICS_ENABLED")
-    metrics_scrape_interval: float = option(
-        15, "--metrics-scrape-interval", Seconds(1, 60, least=0.1), "Interval between collections of metrics"
+    metrics_enabled: bool = option(
+        False, "--metrics", Flag(), "Open the status listener, with metrics", env="METRICS_ENABLED"
     )
-    metrics_address: str = option("127.0.0.1", "--metrics-address", Text(), "Address to export metrics on")
-    metrics_port: int = option(9090, "--metrics-port", Number(0, 65_535, is_hard=True), "Port to export metrics on")
+    metrics_scrape_interval: float = option(
+        15, "--metrics-scrape-interval", Seconds(1, 60, least=0.1), "Least time between looks at the memory of workers"
+    )
+    metrics_address: str = option("127.0.0.1", "--metrics-address", Text(), "Address of the status listener")
+    metrics_port: int = option(
+        9090, "--metrics-port", Number(0, 65_535, is_hard=True), "Port of the status listener, 0 for any"
+    )
 
     # Reload.
     reload: bool = option(False, "--reload", Flag(), "Replace workers when files change (granian[reload])")

@@ -191,15 +191,15 @@ class Keywords(EmbeddedKeywords, total=False):
     env_files: Sequence[Path | str] | Path | str | None
     """Environment files (granian[dotenv]). `--env-files`"""
     metrics_enabled: bool | None
-    """Export metrics (default False). `--metrics`"""
+    """Open the status listener, with metrics (default False). `--metrics`"""
     metrics_scrape_interval: float | str | None
-    """Interval between collections of metrics (seconds, or a text such as `1m30s`; 1 to 60; default 15).
+    """Least time between looks at the memory of workers (seconds, or a text such as `1m30s`; 1 to 60; default 15).
     `--metrics-scrape-interval`
     """
     metrics_address: str | None
-    """Address to export metrics on (default 127.0.0.1). `--metrics-address`"""
+    """Address of the status listener (default 127.0.0.1). `--metrics-address`"""
     metrics_port: int | None
-    """Port to export metrics on (0 to 65,535; default 9090). `--metrics-port`"""
+    """Port of the status listener, 0 for any (0 to 65,535; default 9090). `--metrics-port`"""
     reload: bool | None
     """Replace workers when files change (granian[reload]) (default False). `--reload`"""
     reload_paths: Sequence[Path | str] | Path | str | None

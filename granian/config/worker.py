@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..constants import Interfaces
 from ..log import AccessLog
 from .http import Http1Options, Http2Options
+from .metrics import MetricsOptions
 from .static_files import StaticFilesOptions
 from .times import duration
 from .tls import TlsOptions
@@ -51,6 +52,8 @@ class WorkerOptions:
     static_files: StaticFilesOptions | None
     # Responses are compressed for clients that take it.
     compress: bool
+    # None: nobody reads the worker's numbers.
+    metrics: MetricsOptions | None
     # None: connections are not secured.
     tls: TlsOptions | None
 
@@ -64,7 +67,7 @@ class WorkerOptions:
         access_log: AccessLog | None,
         on_exception: Callable[[BaseException], None],
     ) -> WorkerOptions:
-        """The options of a worker whose application speaks `interface`."""
+        """The options of a worker whose application speaks `interface`, and whose numbers nobody reads."""
         return cls(
             interface=str(Interfaces.ASGI if interface == Interfaces.ASGINL else interface),
             state=state,
@@ -82,6 +85,7 @@ class WorkerOptions:
             websocket=WebSocketOptions.from_config(config, interface),
             static_files=StaticFilesOptions.from_config(config),
             compress=config.compress,
+            metrics=None,
             tls=TlsOptions.from_config(config),
         )
 

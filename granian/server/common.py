@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import socket
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -20,12 +21,15 @@ from ..errors import ConfigurationError, FatalError, PidFileError
 from ..importer import build_env_loader, load_target
 from ..interfaces.fit import fitting_interface
 from ..log import LogLevels, configure_logging, logger
+from ..metrics import Ledger
 from ..sockets import Address, Kind, Listeners, Role, inherited_descriptors
 from ..start_errors import SHORTAGES, describe, reason_of, tell
+from ..status.address import bind_status, status_urls
 from ..supervisor.core import Hooks, Supervisor
-from ..supervisor.crew import Plan
 from ..supervisor.handle import WorkerHandle
+from ..supervisor.health import resident_bytes
 from ..supervisor.pidfile import PidFile
+from ..supervisor.plan import Plan
 from ..supervisor.signals import Interrupted, SignalWatch
 from ..title import set_title
 from ..worker.logfiles import keep_loggers
@@ -192,21 +196,28 @@ class AbstractServer(Overridable, Surface, FormerNames, ABC):
             addresses, slots=config.workers, backlog=config.backlog, permissions=config.uds_permissions
         )
         scheme = "https" if config.ssl_cert is not None else "http"
+        status: list[socket.socket] = []
         try:
+            status = bind_status(config)
             title = self._set_title(listeners.urls(scheme))
             launch = self._launch_by_method(self._launcher, spawn_target)
-            plan = Plan(config, listeners, launch, config.drain_timeout_effective, title, loader)
+            ledger = Ledger(resident_bytes, config.metrics_scrape_interval) if status else None
+            plan = Plan(config, listeners, launch, config.drain_timeout_effective, title, loader, ledger, status)
             self._supervisor = Supervisor(plan, self._hooks(), signals)
 
             def before() -> None:
                 for line in listeners.announcements(scheme):
                     logger.info("%s", line)
+                for url in status_urls(status):
+                    logger.info("Metrics at: %s/metrics", url)
 
             code = self._supervisor.run(before, lambda: self.startup(spawn_target, loader))
             self.shutdown(code)
             return code
         finally:
             self._supervisor = None
+            for item in status:
+                item.close()
             listeners.close()
 
     def _load_environment(self) -> dict[str, str]:

@@ -17,10 +17,14 @@ from ..certificates import CertificateWatch
 from ..config import Config
 from ..errors import ConfigurationError
 from ..log import escaped, logger
+from ..metrics.families import Service
+from ..status import Endpoints, StatusListener
 from ..systemd import Notifier
 from ..worker.logfiles import reopen_log_files
-from .crew import Crew, Plan
+from .crew import Crew
 from .health import Health
+from .plan import Plan
+from .process import keep_from_workers
 from .reload import FileWatch
 from .signals import SignalWatch
 from .timers import Timers
@@ -58,6 +62,10 @@ class Supervisor:
         self._signals = signals
         self._files: FileWatch | None = None
         self._certificates = CertificateWatch(plan.config)
+        self._status: StatusListener | None = None
+        if plan.ledger is not None and plan.status:
+            endpoints = Endpoints(plan.ledger, self._state)
+            self._status = StatusListener(plan.status, endpoints.answer, self.timers.after, keep_from_workers)
         self._phase = Phase.RUNNING
         self._exit_code = 0
         self.crew.on_complete = self._handle_complete
@@ -85,6 +93,8 @@ class Supervisor:
             finally:
                 if self._files is not None:
                     self._files.close()
+                if self._status is not None:
+                    self._status.close()
         return self._exit_code
 
     def stop(self, exit_code: int = 0) -> None:
@@ -112,6 +122,8 @@ class Supervisor:
         # Only while it is read as well: a readable pipe that is not read would keep this loop busy.
         if self._files is not None and self._files.pipe is not None and self._phase is Phase.RUNNING:
             watched.append(self._files.pipe)
+        if self._status is not None:
+            watched += self._status.waitables()
         wait(watched, self._patience())
         # Events are taken before signals and handled after them: a worker that has ended by a signal to the whole
         # process group (Ctrl-C, systemd) is then seen to have been asked to.
@@ -127,6 +139,8 @@ class Supervisor:
                     logger.info("%s", escaped(change))
                 self._reload()
         self.timers.run()
+        if self._status is not None:
+            self._status.turn()
 
     def _handle_signal(self, signum: int) -> None:
         if signum in (signal.SIGTERM, signal.SIGINT):
@@ -195,6 +209,12 @@ class Supervisor:
         if self._notifier.watchdog_interval is not None:
             self._notifier.alive()
             self.timers.after(self._notifier.watchdog_interval, self._beat)
+
+    def _state(self) -> Service:
+        """The state of the service, for whoever looks at it from outside."""
+        is_running = self._phase is Phase.RUNNING
+        is_serving = any(slot.is_serving() for slot in self.crew.slots)
+        return Service(is_running and self.crew.has_served and is_serving, not is_running)
 
     def _abort(self) -> None:
         """Ends every worker after an error in this loop."""

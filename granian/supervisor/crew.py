@@ -6,37 +6,20 @@ cannot start leaves the old worker serving and is tried again later and later.
 
 from __future__ import annotations
 
-import dataclasses
-import random
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from typing import Any
 
-from ..config import Config
 from ..log import logger
-from ..sockets import Listeners
 from ..start_errors import reason_of, tell
 from ..worker.report import Command, Report
-from ..worker.spec import Loader, WorkerSpec
 from .handle import Event, WorkerHandle
 from .leaving import Leaving
+from .plan import Plan
 from .queues import Queues
 from .slot import Slot, SlotState
 from .timers import Timers
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The values that every worker of the crew is started with."""
-
-    config: Config
-    listeners: Listeners
-    launch: Callable[[WorkerSpec], WorkerHandle]
-    drain_timeout: float
-    title: str | None = None
-    loader: Loader | None = None
 
 
 class Crew:
@@ -79,6 +62,8 @@ class Crew:
         except OSError as error:
             return logger.error("worker-%d could not be added: %s", len(self.slots) + count, reason_of(error))
         added = [Slot(len(self.slots) + number) for number in range(1, count + 1)]
+        for slot in added:
+            slot.cause = "added" if self.has_served else "start"
         self.slots += added
         # Clients come to their sockets from now on.
         self._share_queues()
@@ -103,6 +88,7 @@ class Crew:
         """Replaces every worker; one that is starting is dropped and started anew."""
         for slot in self.slots:
             slot.failures = 0
+            slot.cause = "reload"
             dropped = slot.abandon()
             if dropped is not None:
                 self._retire(dropped, within=ABANDONED)
@@ -110,11 +96,12 @@ class Crew:
                 self._spawn(slot)
         self.replace(self.slots)
 
-    def replace(self, slots: Iterable[Slot], reason: str | None = None) -> None:
-        """Puts the slots in line for a new worker."""
+    def replace(self, slots: Iterable[Slot], reason: str | None = None, cause: str = "reload") -> None:
+        """Puts the slots in line for a new worker; `reason` is for the log, `cause` for the metrics."""
         for slot in slots:
             if slot not in self._queue and slot.state is SlotState.SERVING:
                 slot.reason = reason
+                slot.cause = cause
                 self._queue.append(slot)
         self._advance()
 
@@ -180,7 +167,8 @@ class Crew:
             self._share_queues()
             self._advance()
         elif report is Report.SPENT and worker is slot.serving:
-            self.replace([slot], f"{worker.name} has served its requests, gracefully respawning..")
+            reason = f"{worker.name} has served its requests, gracefully respawning.."
+            self.replace([slot], reason, "requests")
 
     def _handle_draining(self, worker: WorkerHandle, slot: Slot | None) -> None:
         if slot is not None:
@@ -195,6 +183,7 @@ class Crew:
     def _handle_end(self, worker: WorkerHandle) -> None:
         code = worker.exit_code()
         worker.release()
+        self._plan.forget(worker)
         slot = self.slot_of(worker)
         if self._leaving.remove(worker):
             logger.info("Stopped %s", worker.full_name)
@@ -217,6 +206,7 @@ class Crew:
         self._retry(slot, slot.back_off())
 
     def _replace_lost(self, slot: Slot, worker: WorkerHandle, fatal_after: float = 0.0) -> None:
+        slot.cause = "error"
         if not self._config.respawn_failed_workers:
             self._timers.after(fatal_after, self.on_fatal)
             return
@@ -254,22 +244,8 @@ class Crew:
                 return self._spawn(slot)
 
     def _spawn(self, slot: Slot) -> None:
-        config = self._config
-        jitter = random.randint(0, config.max_requests_jitter or 0)
-        spec = WorkerSpec(
-            number=slot.number,
-            # The supervisor's alone, and a class that cannot be pickled if a plugin has made it in a function.
-            config=dataclasses.replace(config, reload_filter=None) if config.reload_filter else config,
-            drain_timeout=self._plan.drain_timeout,
-            sockets=self._plan.listeners.sockets(slot.number - 1),
-            roles=self._plan.listeners.roles(config.ssl_redirect_to_port),
-            title=f"{self._plan.title} {slot.name}" if self._plan.title else None,
-            request_limit=config.max_requests + jitter if config.max_requests else None,
-            environment=self.environment,
-            loader=self._plan.loader,
-        )
         try:
-            worker = self._plan.launch(spec)
+            worker = self._plan.start(slot, self.environment)
         except OSError as error:
             tell(f"{slot.name} could not be spawned: {reason_of(error)}")
             if self.has_served:

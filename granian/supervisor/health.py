@@ -41,7 +41,7 @@ class Health:
 
     def _expire(self, slot: Slot, worker: WorkerHandle) -> None:
         if slot.serving is worker:
-            self._crew.replace([slot], f"{worker.name} lifetime expired, gracefully respawning..")
+            self._crew.replace([slot], f"{worker.name} lifetime expired, gracefully respawning..", "lifetime")
 
     def _sample(self) -> None:
         self._timers.after(self._config.rss_sample_interval, self._sample)
@@ -58,7 +58,8 @@ class Health:
             logger.debug("%s RSS: %d bytes", worker.name, size)
             counts[worker] = self._large.get(worker, 0) + 1 if size >= limit else 0
             if counts[worker] >= self._config.rss_samples:
-                self._crew.replace([slot], f"{worker.name} RSS over threshold, gracefully respawning..")
+                reason = f"{worker.name} RSS over threshold, gracefully respawning.."
+                self._crew.replace([slot], reason, "memory")
         self._large = counts
 
     def _check_pulse(self) -> None:

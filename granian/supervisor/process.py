@@ -50,6 +50,9 @@ class ProcessHandle(WorkerHandle):
         )
         try:
             self._process = start_process(target, (spec, theirs), "granian-worker", method)
+            if spec.page is not None:
+                # The worker has it, and later workers are not to inherit it.
+                spec.page.close_descriptor()
         except BaseException:
             self.pipe.close()
             if self._lifeline is not None:

@@ -45,6 +45,8 @@ class Slot:
         self.retry: Timer | None = None
         # Why it is to be replaced, for the log.
         self.reason: str | None = None
+        # Why the next worker is started, for the metrics.
+        self.cause = "start"
 
     @property
     def name(self) -> str:

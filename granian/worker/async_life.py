@@ -11,7 +11,7 @@ from ..interfaces.asgi import LifespanProtocol
 from ..interfaces.rsgi import RSGILifespan
 from ..sockets import Listeners
 from .renewal import Renewal
-from .serving import Serving
+from .serving import Application, Serving
 
 
 class AsyncWorker:
@@ -68,7 +68,7 @@ class AsyncWorker:
     def _listen(self, listeners: Listeners) -> None:
         config = self._config
         state = self._lifespan.state if self._lifespan is not None else None
-        self._serving = Serving(self._app, self._interface, config, state, self._loop)
+        self._serving = Serving(Application(self._app, self._interface, state), config, self._loop)
         self._serving.listen(listeners.roles(config.ssl_redirect_to_port), listeners.sockets(0))
         self._renewal = Renewal(self._serving.worker, config)
 

@@ -27,7 +27,7 @@ from .logfiles import keep_loggers, reopen_log_files
 from .pipe import WorkerPipe, uninterrupted
 from .report import Command, Report
 from .request_limit import counted_turn
-from .serving import Serving
+from .serving import Application, Serving
 from .spec import WorkerSpec
 
 
@@ -119,7 +119,8 @@ class WorkerLife:
         self._lifespan.startup(loop)
         keep_loggers()
         self._startup_tasks = asyncio.all_tasks(loop)
-        self._serving = Serving(app, interface, config, self._lifespan.state, loop)
+        application = Application(app, interface, self._lifespan.state)
+        self._serving = Serving(application, config, loop, self.spec.page)
         if self.spec.request_limit is not None:
             worker, limit = self._serving.worker, self.spec.request_limit
             self._serving.set_turn(counted_turn(worker, limit, lambda: self._pipe.report(Report.SPENT)))

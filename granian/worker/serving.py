@@ -5,37 +5,53 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .._granian import LoadedTls, Worker, load_tls
 from ..config import Config, TlsOptions, WorkerOptions
+from ..config.metrics import SLOW_REQUEST, MetricsOptions
 from ..constants import Interfaces
 from ..errors import ConfigurationError
 from ..interfaces import served
 from ..log import log_app_exception, log_request_builder, logger
+from ..metrics.page import Page
 from ..sockets import Accepting, Roles
 from ..tasks import resolve
 
 
+@dataclass(frozen=True)
+class Application:
+    """What is served: any interface but `auto`, and the state of its lifespan, if it has one."""
+
+    app: Any
+    interface: Interfaces
+    state: dict[str, Any] | None
+
+
 class Serving:
-    """Serves `app`, any interface but `auto`, on the loop until it is drained and closed."""
+    """Serves an application on the loop until it is drained and closed; its numbers go to the page."""
 
     def __init__(
         self,
-        app: Any,
-        interface: Interfaces,
+        application: Application,
         config: Config,
-        state: dict[str, Any] | None,
         loop: asyncio.AbstractEventLoop,
+        page: Page | None = None,
     ) -> None:
         options = WorkerOptions.from_config(
             config,
-            interface=interface,
-            state=state,
+            interface=application.interface,
+            state=application.state,
             access_log=log_request_builder(config.log_access_format) if config.log_access else None,
             on_exception=log_app_exception,
         )
-        self.worker = Worker(served(app, interface), options, loop)
+        if page is not None:
+            options = replace(options, metrics=MetricsOptions(page.fileno(), SLOW_REQUEST))
+        self.worker = Worker(served(application.app, application.interface), options, loop)
+        if page is not None:
+            # The core has mapped it.
+            page.close_descriptor()
         self.accepting: Accepting | None = None
         self._loop = loop
         self._config = config

@@ -9,6 +9,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from ..config import Config
+from ..metrics.page import Page
 from ..sockets import Roles
 from .tie import Tie
 
@@ -45,3 +46,5 @@ class WorkerSpec:
     start_method: str | None = None
     # The supervisor's standard input, if the worker is to have it.
     stdin: Connection | None = None
+    # Where its numbers go, if somebody reads them.
+    page: Page | None = None

@@ -255,7 +255,7 @@ def test_paths_of_the_application_come_first(run, monkeypatch):
     assert seen == [None, Path(".")]
 
 
-@pytest.mark.parametrize("arguments", ["--metrics", "--static-path-precompressed", "--port 65536"])
+@pytest.mark.parametrize("arguments", ["--ssl-client-verify", "--static-path-precompressed", "--port 65536"])
 def test_options_that_cannot_be_used(run, arguments, capfd):
     result = run(*arguments.split())
     assert result.exit_code == (2 if "port" in arguments else 1)

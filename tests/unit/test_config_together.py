@@ -26,19 +26,6 @@ def refusal(**options):
     return str(caught.value)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"metrics_enabled": True},
-    ],
-)
-def test_what_the_core_cannot_do_yet_is_refused(options):
-    """A server that silently leaves out TLS, say, is worse than none."""
-    message = refusal(**options)
-    assert message.startswith(tuple(options))
-    assert "\n" not in message
-
-
 def test_threads_are_for_wsgi():
     assert refusal(interface="asgi", blocking_threads=2).startswith("blocking_threads: ")
     assert refusal(interface="rsgi", blocking_threads=2).startswith("blocking_threads: ")
@@ -210,12 +197,6 @@ def test_mount_is_a_path_relative_to_here():
     assert isinstance(config(working_dir=".").working_dir, Path)
 
 
-@pytest.fixture
-def everything_available(monkeypatch):
-    """As if the core could do all that there are options for."""
-    monkeypatch.setattr("granian.config.checks.UNAVAILABLE", {})
-
-
 @pytest.mark.parametrize(
     ("options", "name"),
     [
@@ -245,7 +226,7 @@ def everything_available(monkeypatch):
         ),
     ],
 )
-def test_options_that_need_each_other(everything_available, options, name):
+def test_options_that_need_each_other(options, name):
     assert refusal(**options).startswith(f"{name}: ")
 
 
@@ -259,7 +240,7 @@ def test_options_that_need_each_other(everything_available, options, name):
         {"static_path_mount": "a", "static_path_header": ["x-a: b c", "/static X-B:d", "vary: origin"]},
     ],
 )
-def test_options_that_go_together(everything_available, options):
+def test_options_that_go_together(options):
     assert config(**options).ssl_ctx[0] is False
 
 

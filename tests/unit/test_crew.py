@@ -11,10 +11,11 @@ from granian.supervisor import crew as crew_module
 from granian.supervisor import health as health_module
 from granian.supervisor import leaving as leaving_module
 from granian.supervisor import timers as timers_module
-from granian.supervisor.crew import LONG_LIFE, Crew, Plan
+from granian.supervisor.crew import LONG_LIFE, Crew
 from granian.supervisor.handle import Event, WorkerHandle
 from granian.supervisor.health import Health
 from granian.supervisor.leaving import HURRY
+from granian.supervisor.plan import Plan
 from granian.supervisor.slot import SlotState
 from granian.supervisor.timers import Timers
 from granian.worker.report import Report

@@ -13,7 +13,7 @@ from granian.errors import ConfigurationError
 from granian.sockets import Listeners
 from granian.supervisor import core
 from granian.supervisor.core import Hooks, Phase, Supervisor
-from granian.supervisor.crew import Plan
+from granian.supervisor.plan import Plan
 from granian.supervisor.signals import SignalWatch
 
 

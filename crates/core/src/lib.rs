@@ -25,6 +25,7 @@ fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(worker::load_tls, module)?)?;
     module.add_function(wrap_pyfunction!(options::check_pattern, module)?)?;
     module.add_class::<worker::LoadedTls>()?;
+    module.add_function(wrap_pyfunction!(options::metrics_layout, module)?)?;
     module.add_class::<app::asgi::Http>()?;
     module.add_class::<app::asgi::WebSocket>()?;
     module.add_class::<app::rsgi::Http>()?;

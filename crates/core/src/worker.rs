@@ -17,11 +17,12 @@ use crate::app::coroutines::Coroutines;
 use crate::app::rsgi::Rsgi;
 use crate::app::wsgi::Wsgi;
 use crate::mechanisms::mechanisms;
-use crate::options::{Interface, Options, Tls, configuration_error};
+use crate::options::{Interface, MetricsOptions, Options, Tls, configuration_error};
 use crate::python::{Driver, EventLoop};
 use granian_net::exchange::app::App;
 use granian_net::limits::Limits;
 use granian_net::listener::{Listener, Listening, listen};
+use granian_net::metrics::{Metrics, Page, ticker};
 use granian_net::responders::compress::Compress;
 use granian_net::responders::files::Files;
 use granian_net::responders::redirect::Redirect;
@@ -41,6 +42,7 @@ pub(crate) struct Worker {
     listening: RefCell<Vec<(RawFd, Listening)>>,
     calls: Arc<Calls>,
     limits: Limits,
+    metrics: Option<Rc<Metrics>>,
     /// Called when the last connection has closed and the last call has ended.
     on_drained: RefCell<Option<Py<PyAny>>>,
 }
@@ -58,21 +60,27 @@ impl Worker {
         let reactor = Reactor::new()?;
         let event_loop = Arc::new(EventLoop::new(r#loop)?);
         let calls = Arc::new(Calls::new(py, &options, Arc::clone(&event_loop))?);
-        let app = interface(app, &options, &calls, &reactor)?;
+        let metrics = options.metrics.as_ref();
+        let metrics = metrics.map(MetricsOptions::open).transpose()?;
+        let page = metrics.as_ref().map(|metrics| metrics.page());
+        let app = interface(app, &options, &calls, &reactor, page)?;
         let app = match options.compress {
             true => Rc::new(Compress::new(app)),
             false => app,
         };
-        let app = with_files(app, &options, &reactor)?;
+        let app = with_files(app, &options, &reactor, page)?;
         let limits = Limits {
             mechanisms: mechanisms(py)?,
             ..options.limits()
         };
-        let service = Rc::new(Service::new(app, limits));
+        let service = Rc::new(Service::new(app, limits).measured(metrics.clone()));
         if let Some(tls) = options.tls {
             service.set_tls(Arc::new(tls.load(py)?));
         }
         patrol_queue(&reactor, &service)?;
+        if let Some(metrics) = &metrics {
+            ticker::start(&reactor, Rc::clone(metrics))?;
+        }
         // Last of all: the thread keeps it until it is closed.
         let driver = Driver::new(reactor.clone(), event_loop);
         let worker = Self {
@@ -82,6 +90,7 @@ impl Worker {
             others: RefCell::default(),
             listening: RefCell::default(),
             limits,
+            metrics,
             calls,
             on_drained: RefCell::new(None),
         };
@@ -274,7 +283,8 @@ impl Worker {
             has_gil: false,
             ..self.limits
         };
-        let service = Rc::new(Service::new(app, limits));
+        let service = Service::new(app, limits).measured(self.metrics.clone());
+        let service = Rc::new(service);
         others.push((role, Rc::clone(&service)));
         service
     }
@@ -306,6 +316,7 @@ fn interface(
     options: &Options,
     calls: &Arc<Calls>,
     reactor: &Reactor,
+    page: Option<&Arc<Page>>,
 ) -> PyResult<Rc<dyn App>> {
     let (calls, reactor) = (Arc::clone(calls), reactor.clone());
     Ok(match options.interface {
@@ -314,14 +325,22 @@ fn interface(
             Rc::new(Coroutines::new(app, asgi, calls, reactor))
         }
         Interface::Rsgi => Rc::new(Coroutines::new(app, Rsgi, calls, reactor)),
-        Interface::Wsgi => Rc::new(Wsgi::new(app, options, calls, reactor)?),
+        Interface::Wsgi => Rc::new(Wsgi::new(app, options, calls, reactor, page)?),
     })
 }
 
 /// `app` behind the static files, if there are any.
-fn with_files(app: Rc<dyn App>, options: &Options, reactor: &Reactor) -> PyResult<Rc<dyn App>> {
+fn with_files(
+    app: Rc<dyn App>,
+    options: &Options,
+    reactor: &Reactor,
+    page: Option<&Arc<Page>>,
+) -> PyResult<Rc<dyn App>> {
     Ok(match &options.static_files {
-        Some(files) => Rc::new(Files::new(files.mounts()?, app, reactor)?),
+        Some(files) => {
+            let page = page.cloned();
+            Rc::new(Files::new(files.mounts()?, app, reactor, page)?)
+        }
         None => app,
     })
 }

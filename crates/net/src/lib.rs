@@ -9,6 +9,7 @@ mod h1;
 pub mod h2;
 pub mod limits;
 pub mod listener;
+pub mod metrics;
 mod protocol;
 pub mod responders;
 pub mod runtime;

@@ -15,6 +15,7 @@ use crate::close::CloseCause;
 use crate::exchange::app::Peer;
 use crate::h1::{Connection, Next};
 use crate::h2;
+use crate::metrics::Present;
 use crate::runtime::reactor::TaskHandle;
 use crate::service::{Service, Stage};
 use crate::stream::output::Output;
@@ -84,6 +85,7 @@ pub(crate) async fn serve_http<S: Stream>(
         Next::Close(cause) => service.note_closed(&peer, cause),
         Next::Http2(opened) => Box::pin(h2::serve(opened, peer, service, handle)).await,
         Next::WebSocket(upgraded) => {
+            let _present = Present::websocket_connection(service.metrics());
             let connection = ws::Connection::new(*upgraded, Rc::clone(&service), handle);
             let cause = Box::pin(connection.run()).await;
             service.note_closed(&peer, cause);

@@ -17,6 +17,7 @@ use crate::exchange::app::{App, Peer, Request, Source};
 use crate::exchange::record::Record;
 use crate::exchange::spool;
 use crate::limits::Limits;
+use crate::metrics::{Meter, Metrics};
 use crate::runtime::load::Load;
 use crate::stream::buffers::Buffers;
 use crate::stream::early::EarlyWriter;
@@ -45,6 +46,8 @@ pub struct Service {
     pub queue: Queue,
     /// Responses that have left.
     pub handled: Cell<u64>,
+    /// The numbers that others read; `None` where nobody does.
+    metrics: Option<Rc<Metrics>>,
     draining_since: Cell<Option<Instant>>,
     /// The time of the last line about the temporary folder.
     complained: Cell<Option<Instant>>,
@@ -91,11 +94,28 @@ impl Service {
                 AdaptiveLimit::new(is_adaptive.then(Load::default)),
             ),
             handled: Cell::new(0),
+            metrics: None,
             draining_since: Cell::new(None),
             complained: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),
             buffers: Buffers::default(),
         }
+    }
+
+    /// Writes its numbers to `metrics` as well.
+    #[must_use]
+    pub fn measured(self, metrics: Option<Rc<Metrics>>) -> Self {
+        Self { metrics, ..self }
+    }
+
+    /// The numbers that others read.
+    pub(crate) fn metrics(&self) -> Option<&Rc<Metrics>> {
+        self.metrics.as_ref()
+    }
+
+    /// Measures the request of `head` from now on.
+    pub(crate) fn meter(&self, head: &RequestHead, peer: &Peer, now: Instant) -> Meter {
+        Meter::begin(self.metrics(), head, peer, now)
     }
 
     /// Calls the application, by this permit.
@@ -115,6 +135,9 @@ impl Service {
         version: Version,
         status: u16,
     ) {
+        if let Some(metrics) = &self.metrics {
+            metrics.note_refusal(head.map_or(version, RequestHead::version), status);
+        }
         let journal = self.app.journal();
         if journal.keeps_records() {
             journal.answered(&Record::of_refusal(peer, head, version, status));
@@ -144,6 +167,9 @@ impl Service {
     pub fn drain(&self, now: Instant, after_drain: AfterDrain) {
         self.after_drain.set(after_drain);
         self.stage.set(Stage::Draining);
+        if let Some(metrics) = &self.metrics {
+            metrics.note_drain();
+        }
         self.draining_since.set(Some(now));
     }
 
@@ -157,6 +183,9 @@ impl Service {
     /// A connection to `peer` has ended.
     pub(crate) fn note_closed(&self, peer: &Peer, cause: CloseCause) {
         self.closed.add(cause);
+        if let Some(metrics) = &self.metrics {
+            metrics.note_closed(cause);
+        }
         self.app.journal().closed(peer, cause);
     }
 
@@ -180,6 +209,9 @@ pub(crate) struct Counted(Rc<Service>);
 impl Counted {
     pub(crate) fn new(service: Rc<Service>) -> Self {
         service.connections.set(service.connections.get() + 1);
+        if let Some(metrics) = &service.metrics {
+            metrics.enter();
+        }
         Self(service)
     }
 }
@@ -187,6 +219,9 @@ impl Counted {
 impl Drop for Counted {
     fn drop(&mut self) {
         self.0.connections.set(self.0.connections.get() - 1);
+        if let Some(metrics) = &self.0.metrics {
+            metrics.leave();
+        }
     }
 }
 

@@ -2,6 +2,7 @@
 //! group's name and fields on both sides; times are `timedelta` there and `Duration` here.
 
 mod http;
+mod metrics;
 mod static_files;
 mod tls;
 mod websocket;
@@ -13,6 +14,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use self::http::{Http1, Http2, HttpVersions};
+pub(crate) use self::metrics::{MetricsOptions, metrics_layout};
 use self::static_files::StaticFiles;
 pub(crate) use self::static_files::check_pattern;
 pub(crate) use self::tls::{Tls, configuration_error};
@@ -50,6 +52,8 @@ pub(crate) struct Options {
     pub(crate) static_files: Option<StaticFiles>,
     /// Responses are compressed for clients that take it.
     pub(crate) compress: bool,
+    /// The page that the worker's numbers go to, if somebody reads it.
+    pub(crate) metrics: Option<MetricsOptions>,
     /// Connections are secured with it.
     pub(crate) tls: Option<Tls>,
 }

@@ -152,6 +152,14 @@ impl<S: Stream> Connection<S> {
             PeerError::NoStorage => CloseCause::SpoolFailed,
             error => CloseCause::Refused(error),
         };
+        let is_held = matches!(self.slot, Slot::Held(_));
+        if is_told && let Some(meter) = self.slot.meter() {
+            match is_held {
+                // The refusal was counted.
+                true => meter.forget(),
+                false => meter.refuse(error.status()),
+            }
+        }
         self.slot.finish(match is_told {
             true => Over::Refused(error.status()),
             false => Over::Disconnected,

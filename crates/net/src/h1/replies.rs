@@ -50,12 +50,18 @@ impl<S: Stream> Connection<S> {
     }
 
     fn encode(&mut self, reply: Reply) {
+        if let Some(current) = self.slot.current() {
+            current.meter.send(&reply);
+        }
         let aborts = matches!(reply, Reply::Abort);
         if aborts || self.try_encode(reply).is_err() {
             self.abort();
         } else if self.engine.is_upgraded() {
             let current = self.slot.current_mut();
-            let opened = current.and_then(|current| current.websocket.take());
+            let opened = current.and_then(|current| {
+                current.meter.finish();
+                current.websocket.take()
+            });
             self.slot.finish(Over::Answered);
             self.phase = opened.map_or(Phase::Closed(CloseCause::Aborted), Phase::Upgraded);
         } else {
@@ -71,7 +77,7 @@ impl<S: Stream> Connection<S> {
     /// > after the header fields — RFC 9112, 6.3
     /// > <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>
     pub(super) fn finish_answered(&mut self) {
-        let Slot::Running(current) = &self.slot else {
+        let Slot::Running(current) = &mut self.slot else {
             return;
         };
         if current.body_complete && self.engine.is_bodiless() {
@@ -79,6 +85,7 @@ impl<S: Stream> Connection<S> {
             let _ = self.engine.send_end(None, self.wire.output.tail());
         }
         if self.engine.is_response_complete() {
+            current.meter.finish();
             self.slot.finish(Over::Answered);
             self.service.handled.set(self.service.handled.get() + 1);
         }

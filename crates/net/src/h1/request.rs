@@ -32,6 +32,9 @@ impl<S: Stream> Connection<S> {
     }
 
     fn handle_data(&mut self, data: Bytes) {
+        if let Some(meter) = self.slot.meter() {
+            meter.receive(data.len());
+        }
         match &mut self.slot {
             Slot::Held(held) if held.wish == BodyWish::Whole => {
                 let limit = self.service.limits.wsgi_spool_limit;
@@ -47,7 +50,10 @@ impl<S: Stream> Connection<S> {
             Slot::Held(held) => {
                 held.exchange.push_body(data);
                 // It is not small: the application reads the rest as it comes.
-                held.is_ready |= held.exchange.body_held() > SPOOL_THRESHOLD;
+                if !held.is_ready && held.exchange.body_held() > SPOOL_THRESHOLD {
+                    held.is_ready = true;
+                    held.meter.note_ready(self.handle.now());
+                }
             }
             Slot::Running(current) => current.exchange.push_body(data),
             Slot::Fresh | Slot::Idle => {}
@@ -59,6 +65,7 @@ impl<S: Stream> Connection<S> {
             Slot::Held(held) => {
                 held.body_complete = true;
                 held.is_ready = true;
+                held.meter.note_ready(self.handle.now());
                 held.exchange.end_body();
             }
             Slot::Running(current) => {
@@ -101,7 +108,9 @@ impl<S: Stream> Connection<S> {
         let window = limits.window;
         let waits = wish.is_waiting(length, window, request.expect_continue);
         let exchange = Arc::new(Exchange::new(has_body, window));
+        let now = self.handle.now();
         let mut held = Held {
+            meter: self.service.meter(&request.head, &self.peer, now),
             request,
             exchange: Arc::clone(&exchange),
             websocket,
@@ -160,6 +169,7 @@ impl<S: Stream> Connection<S> {
             Slot::Held(mut held) => match self.poll_acquire(cx, &mut held.place) {
                 Poll::Ready(permit) => self.start(*held, permit),
                 Poll::Pending => {
+                    held.meter.note_wait();
                     self.slot = Slot::Held(held);
                     return self.wait_or_close();
                 }
@@ -182,8 +192,10 @@ impl<S: Stream> Connection<S> {
             exchange,
             websocket,
             body_complete,
+            meter,
             ..
         } = held;
+        meter.note_call();
         self.slot = Slot::Running(Current {
             exchange: Arc::clone(&exchange),
             replies: VecDeque::new(),
@@ -192,6 +204,7 @@ impl<S: Stream> Connection<S> {
             body_complete,
             websocket: websocket.clone(),
             head_deadline: None,
+            meter,
         });
         let request = Request {
             head: request.head,

@@ -10,6 +10,7 @@ use crate::exchange::app::{BodyWish, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over};
+use crate::metrics::Meter;
 
 /// See the module's documentation.
 pub(super) enum Slot {
@@ -35,6 +36,7 @@ pub(super) struct Held {
     pub(super) is_ready: bool,
     /// Its place in the line of those that wait to be active.
     pub(super) place: Place,
+    pub(super) meter: Meter,
 }
 
 /// The exchange in progress.
@@ -47,6 +49,7 @@ pub(super) struct Current {
     pub(super) websocket: Option<Opening>,
     /// A head waits for what follows it until then, so that both leave in one write.
     pub(super) head_deadline: Option<Instant>,
+    pub(super) meter: Meter,
 }
 
 /// The rest of a response that is made piece by piece.
@@ -80,6 +83,15 @@ impl Slot {
         match self {
             Self::Running(current) => Some(current),
             _ => None,
+        }
+    }
+
+    /// The meter of the request that has not been answered.
+    pub(super) fn meter(&mut self) -> Option<&mut Meter> {
+        match self {
+            Self::Held(held) => Some(&mut held.meter),
+            Self::Running(current) => Some(&mut current.meter),
+            Self::Fresh | Self::Idle => None,
         }
     }
 

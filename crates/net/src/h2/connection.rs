@@ -26,6 +26,7 @@ use super::stream::Http2Stream;
 use crate::bounds::STEPS_PER_TURN;
 use crate::close::CloseCause;
 use crate::exchange::app::Peer;
+use crate::metrics::Present;
 use crate::runtime::reactor::TaskHandle;
 use crate::service::Service;
 use crate::stream::socket::Stream;
@@ -56,6 +57,7 @@ struct Connection<S> {
     opened_at: Instant,
     /// A request has come.
     has_served: bool,
+    _present: Present,
     shared: Rc<Shared>,
 }
 
@@ -94,6 +96,7 @@ impl<S: Stream> Connection<S> {
             coalescing: None,
             opened_at: shared.now(),
             has_served: false,
+            _present: Present::http2(shared.service.metrics()),
             shared,
         }
     }

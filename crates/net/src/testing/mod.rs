@@ -20,6 +20,7 @@ use crate::exchange::app::{Address, Peer};
 use crate::limits::{
     Http1Limits, Http2Limits, Limits, Mechanisms, Timeouts, Versions, WebSocketLimits,
 };
+use crate::metrics::{Metrics, Page, layout};
 use crate::runtime::reactor::{Reactor, TaskHandle};
 use crate::service::{AfterDrain, Service, Stage};
 
@@ -29,6 +30,7 @@ pub(crate) struct Bench {
     pub(crate) reactor: Reactor,
     pub(crate) app: Rc<TestApp>,
     pub(crate) service: Rc<Service>,
+    pub(crate) metrics: Rc<Metrics>,
     /// Turns in a row without anything to do.
     quiet: Rc<Cell<usize>>,
 }
@@ -42,10 +44,13 @@ impl Bench {
         let app = Rc::new(TestApp::default());
         let reactor = Reactor::new().unwrap();
         reactor.clock().advance(Duration::ZERO);
+        let metrics = metrics();
+        let service = Service::new(Rc::clone(&app) as Rc<_>, limits);
         Self {
             reactor,
-            service: Rc::new(Service::new(Rc::clone(&app) as Rc<_>, limits)),
+            service: Rc::new(service.measured(Some(Rc::clone(&metrics)))),
             app,
+            metrics,
             quiet: Rc::default(),
         }
     }
@@ -107,6 +112,14 @@ impl Bench {
         self.reactor.clock().advance(time);
         self.settle().await;
     }
+}
+
+/// Numbers on a page of their own.
+fn metrics() -> Rc<Metrics> {
+    let file = tempfile::tempfile().unwrap();
+    file.set_len(layout::BYTES as u64).unwrap();
+    let page = Arc::new(Page::map(&file).unwrap());
+    Rc::new(Metrics::new(page, Duration::from_secs(1)))
 }
 
 /// A client somewhere.

@@ -24,6 +24,7 @@ use crate::exchange::app::{BodyWish, Request, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD};
+use crate::metrics::Meter;
 use crate::service::Service;
 
 /// See the module's documentation.
@@ -44,6 +45,7 @@ pub(super) struct Answering<S: StreamIo> {
     /// The time since when the peer has taken nothing of the replies that wait for it.
     blocked_since: Option<Instant>,
     alarm: Alarm,
+    meter: Meter,
 }
 
 enum Phase {
@@ -107,8 +109,10 @@ impl<S: StreamIo> Answering<S> {
         let has_input = has_body || opening.is_some();
         let is_head_request = head.method() == "HEAD";
         let awaits_continue = has_body && head.field(b"expect").is_some();
+        let meter = shared.service.meter(&head, &shared.peer, shared.now());
         let held = Held::new(head, has_body, &shared.service);
         Self {
+            meter,
             incoming: has_input.then(|| Incoming::new(is_whole, shared.now())),
             awaits_continue,
             outgoing: Outgoing::new(is_head_request),
@@ -167,6 +171,7 @@ impl<S: StreamIo> Answering<S> {
     /// Turns into the WebSocket connection, which is no active exchange. `None` if the request asked for none.
     pub(super) fn into_websocket(mut self) -> Option<OpenWebSocket<S>> {
         let opening = self.ends.opening.take()?;
+        self.meter.finish();
         self.ends.exchange.finish(Over::Answered);
         Some(OpenWebSocket::new(
             self.io,
@@ -201,9 +206,11 @@ impl<S: StreamIo> Answering<S> {
         let (now, share) = (self.shared.now(), Some(&self.shared.share));
         let Poll::Ready(permit) = service.queue.poll_acquire(cx, &mut held.place, now, share)
         else {
+            self.meter.note_wait();
             return false;
         };
         if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called) {
+            self.meter.note_call();
             let request = Request {
                 head: held.head,
                 peer: Arc::clone(&self.shared.peer),
@@ -250,6 +257,7 @@ impl<S: StreamIo> Answering<S> {
                 next: self.replies.front(),
                 date: &date,
             };
+            self.meter.send(&reply);
             match self.outgoing.send(cx, &mut self.io, reply, beside) {
                 Sent::All if self.is_answered() => return self.finish(Over::Answered),
                 Sent::All => self.blocked_since = None,
@@ -259,6 +267,7 @@ impl<S: StreamIo> Answering<S> {
                     if self.blocked_since.is_none() || left_of(&rest) < before {
                         self.blocked_since = Some(self.shared.now());
                     }
+                    self.meter.take_back(&rest);
                     self.replies.push_front(rest);
                     self.report_unsent();
                     self.pause_source();

@@ -42,6 +42,11 @@ impl Incoming {
         self.received > 0 || self.is_complete
     }
 
+    /// Bytes that have come.
+    pub(super) fn received(&self) -> usize {
+        self.received
+    }
+
     /// The time at which a piece of the body came last.
     pub(super) fn last_data_at(&self) -> Instant {
         self.last_data_at

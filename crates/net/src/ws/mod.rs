@@ -21,6 +21,7 @@ use granian_proto::ws::{self, Deflation, Event, Timeout, code};
 use crate::bounds::STEPS_PER_TURN;
 use crate::close::CloseCause;
 use crate::exchange::messages::{Message, MessageQueue};
+use crate::metrics::Present;
 use crate::runtime::reactor::TaskHandle;
 use crate::service::{AfterDrain, Service, Stage};
 use crate::stream::output::Output;
@@ -49,6 +50,7 @@ pub(crate) struct Connection<S> {
     /// The event that ends the connection once the application has answered the messages before it;
     /// by then at the latest.
     ending: Option<Box<(Event, Instant)>>,
+    _present: Present,
     service: Rc<Service>,
     handle: TaskHandle,
 }
@@ -92,6 +94,7 @@ impl<S: Stream> Connection<S> {
             phase: Phase::Open,
             ping: None,
             ending: None,
+            _present: Present::websocket(service.metrics()),
             service,
             handle,
         }

@@ -2,6 +2,7 @@
 
 mod block;
 mod environ;
+mod hours;
 mod input;
 mod pool;
 mod response_iterator;
@@ -25,6 +26,7 @@ use super::call::{Call, Outcome};
 use super::calls::Calls;
 use crate::options::Options;
 use granian_net::exchange::app::{App, BodyWish, Journal, Request, Source};
+use granian_net::metrics::Page;
 use granian_net::runtime::reactor::Reactor;
 
 /// A WSGI application.
@@ -44,6 +46,7 @@ impl Wsgi {
         options: &Options,
         calls: Arc<Calls>,
         reactor: Reactor,
+        page: Option<&Arc<Page>>,
     ) -> PyResult<Self> {
         let py = callable.py();
         let environ = EnvironTemplate::new(py, options)?;
@@ -52,8 +55,11 @@ impl Wsgi {
             Threads::new(
                 callable.clone_ref(py),
                 Arc::clone(&calls),
-                options.blocking_threads,
-                options.blocking_threads_idle_timeout,
+                (
+                    options.blocking_threads,
+                    options.blocking_threads_idle_timeout,
+                ),
+                page.cloned(),
             )
         });
         Ok(Self {

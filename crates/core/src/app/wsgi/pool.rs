@@ -9,11 +9,14 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::hours::Hours;
 use super::response_iterator::ResponseIterator;
 use super::seat::{Job, SEATED, wait_for_client};
 use crate::app::call::{Call, Outcome};
 use crate::app::calls::Calls;
 use granian_net::exchange::room::HasRoom;
+use granian_net::metrics::Page;
+use granian_net::metrics::layout::at;
 use granian_net::runtime::pool::{Pool, Seat};
 
 /// The threads of one worker.
@@ -21,15 +24,18 @@ pub(crate) struct Threads {
     callable: Py<PyAny>,
     calls: Arc<Calls>,
     pool: Arc<Pool<Job>>,
+    /// Where calls and threads are counted.
+    page: Option<Arc<Page>>,
 }
 
 impl Threads {
-    /// Up to `limit` threads that call `callable`; one that had nothing to do for `idle_timeout` ends.
+    /// Up to `limit` threads that call `callable`; one that had nothing to do for `idle_timeout` ends. What they do is
+    /// counted on `page`.
     pub(crate) fn new(
         callable: Py<PyAny>,
         calls: Arc<Calls>,
-        limit: usize,
-        idle_timeout: Duration,
+        (limit, idle_timeout): (usize, Duration),
+        page: Option<Arc<Page>>,
     ) -> Arc<Self> {
         // The pool starts threads of `Threads`, which owns it.
         let this: Arc<OnceLock<Weak<Self>>> = Arc::default();
@@ -44,6 +50,7 @@ impl Threads {
             callable,
             calls,
             pool: Arc::new(pool),
+            page,
         });
         let _ = this.set(Arc::downgrade(&threads));
         threads
@@ -52,6 +59,9 @@ impl Threads {
     /// Has the application called on one of the threads, which [`Threads::staff`] sees to. The line is bounded by the
     /// number of exchanges that a worker admits.
     pub(crate) fn submit(&self, environ: Py<PyDict>, call: Arc<Call>) {
+        if let Some(page) = &self.page {
+            page.add(at::THREADS_QUEUE, 1);
+        }
         self.pool.submit(Job { environ, call });
     }
 
@@ -59,6 +69,9 @@ impl Threads {
     pub(crate) fn staff(&self) {
         let lost = self.pool.staff();
         if !lost.is_empty() {
+            if let Some(page) = &self.page {
+                page.subtract(at::THREADS_QUEUE, lost.len() as u64);
+            }
             Python::attach(|py| {
                 for (_, job) in lost {
                     let error = PyRuntimeError::new_err(
@@ -127,17 +140,20 @@ impl PoolThread {
     fn __call__(&self, py: Python<'_>) {
         SEATED.set(Some((Arc::clone(&self.0.pool), Seat::new())));
         let mut since = Instant::now();
-        while let Some(job) = next(py, &mut since) {
+        let mut hours = Hours::new(self.0.page.clone());
+        while let Some((job, wait)) = next(py, &mut since) {
+            hours.begin(wait);
             // A bug costs the call that it is in, not the thread: none would take its place.
             let _ = catch_unwind(AssertUnwindSafe(|| self.0.run(py, job)));
+            hours.end();
         }
         SEATED.set(None);
     }
 }
 
 /// The next job of this thread's pool. The interpreter is kept from one quick job to the next: handing it over and
-/// getting it back costs more than they do.
-fn next(py: Python<'_>, since: &mut Instant) -> Option<Job> {
+/// getting it back costs more than they do. With the time that it took to get the interpreter.
+fn next(py: Python<'_>, since: &mut Instant) -> Option<(Job, Duration)> {
     let (pool, mut seat) = SEATED.take()?;
     let is_quick = since.elapsed() < KEEP;
     let job = if is_quick {
@@ -145,19 +161,19 @@ fn next(py: Python<'_>, since: &mut Instant) -> Option<Job> {
     } else {
         None
     };
-    let (job, seat) = match job {
-        Some(job) => (Some(job), seat),
+    let (job, wait, seat) = match job {
+        Some(job) => (Some(job), Duration::ZERO, seat),
         None => {
-            let (job, seat) = py.detach(|| {
+            let (job, taken, seat) = py.detach(|| {
                 let job = pool.take(&mut seat);
-                (job, seat)
+                (job, Instant::now(), seat)
             });
             *since = Instant::now();
-            (job, seat)
+            (job, *since - taken, seat)
         }
     };
     SEATED.set(Some((pool, seat)));
-    job
+    job.map(|job| (job, wait))
 }
 
 /// Time for which a thread keeps the interpreter from job to job.

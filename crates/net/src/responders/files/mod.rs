@@ -34,6 +34,8 @@ pub use self::mount::Mount;
 pub use self::options::MountOptions;
 use self::ready::{Late, Ready};
 use crate::exchange::app::{App, BodyWish, Journal, Request, Source};
+use crate::metrics::Page;
+use crate::metrics::layout::at;
 use crate::runtime::pool::{Pool, Seat};
 use crate::runtime::reactor::Reactor;
 
@@ -47,6 +49,8 @@ struct Desk {
     threads: Arc<Pool<LookUp>>,
     /// The sources of requests that the application may get yet.
     late: RefCell<Slab<Late>>,
+    /// Where requests are counted.
+    page: Option<Arc<Page>>,
 }
 
 /// The part that the threads share with it.
@@ -66,11 +70,16 @@ struct LookUp {
 
 impl Files {
     /// Serves `mounts`, the first that matches, and everything else by `inner`, on the thread of
-    /// `reactor`.
+    /// `reactor`. Requests for files are counted on `page`.
     ///
     /// # Errors
     /// When the reactor has no room for a task.
-    pub fn new(mounts: Vec<Mount>, inner: Rc<dyn App>, reactor: &Reactor) -> io::Result<Self> {
+    pub fn new(
+        mounts: Vec<Mount>,
+        inner: Rc<dyn App>,
+        reactor: &Reactor,
+        page: Option<Arc<Page>>,
+    ) -> io::Result<Self> {
         let mounts = Arc::new(Mounts {
             mounts,
             cache: Cache::default(),
@@ -81,6 +90,7 @@ impl Files {
             mounts,
             inner,
             late: RefCell::default(),
+            page,
         });
         let this = Rc::clone(&desk);
         reactor.spawn(|_| {
@@ -150,6 +160,7 @@ impl Desk {
             if mount.options.falls_through {
                 return self.inner.call(request);
             }
+            self.count(at::STATIC_HANDLED);
             respond::refuse_method(&request.exchange);
             request.exchange.end_call(self.inner.journal());
             return None;
@@ -177,9 +188,19 @@ impl Desk {
         if mount.options.falls_through && matches!(found, Found::Missing) {
             return self.inner.call(request);
         }
+        self.count(at::STATIC_HANDLED);
+        if matches!(found, Found::Missing) {
+            self.count(at::STATIC_MISSED);
+        }
         mount.answer(&request, found);
         request.exchange.end_call(self.inner.journal());
         None
+    }
+
+    fn count(&self, at: usize) {
+        if let Some(page) = &self.page {
+            page.add(at, 1);
+        }
     }
 
     /// Answers the requests that threads have found the files of.

@@ -27,10 +27,12 @@ impl<S: StreamIo> Answering<S> {
         if let Phase::Held(held) = &self.phase {
             let (peer, version) = (&self.shared.peer, held.head.version());
             service.note_refusal(peer, Some(&held.head), version, refusal);
+            self.meter.forget();
         }
         if self.outgoing.refuse(&mut self.io, refusal).is_err() {
             return self.cut(ResetReason::Internal);
         }
+        self.meter.refuse(refusal);
         self.ends.exchange.finish(Over::Refused(refusal));
         let until = now + after_response::DISCARD_TIME;
         self.phase = Phase::Discarding { until };
@@ -45,6 +47,10 @@ impl<S: StreamIo> Answering<S> {
 
     /// Ends the exchange, whose response is complete.
     pub(super) fn finish(&mut self, over: Over) -> Step {
+        match over {
+            Over::Refused(status) => self.meter.refuse(status),
+            Over::Answered | Over::Disconnected => self.meter.finish(),
+        }
         self.ends.exchange.finish(over);
         let handled = &self.shared.service.handled;
         handled.set(handled.get() + 1);

@@ -32,7 +32,13 @@ impl<S: StreamIo> Answering<S> {
             aim,
             now: self.shared.now(),
         };
-        incoming.forward(cx, &mut self.io, &self.ends.exchange, intake)
+        let was_complete = incoming.is_complete();
+        let forwarded = incoming.forward(cx, &mut self.io, &self.ends.exchange, intake);
+        self.meter.set_received(incoming.received());
+        if incoming.is_complete() && !was_complete && matches!(self.phase, Phase::Held(_)) {
+            self.meter.note_ready(self.shared.now());
+        }
+        forwarded
     }
 
     /// Tells a peer that waits for it to send its body, once somebody wants the body.

@@ -1,0 +1,244 @@
+//! `Meter`: measures one exchange, from its head to the end of its answer.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use granian_proto::{RequestHead, ResponsePlan, Version};
+
+use super::Metrics;
+use super::layout::{self, at, row};
+use super::row::Row;
+use crate::exchange::peer::Peer;
+use crate::exchange::reply::Reply;
+
+/// See the module's documentation. Nothing where nobody wants the numbers. An exchange whose meter is dropped before it
+/// has ended otherwise was cut off.
+#[derive(Default)]
+pub(crate) struct Meter(Option<Measured>);
+
+struct Measured {
+    metrics: Rc<Metrics>,
+    version: Version,
+    is_head: bool,
+    row: Row,
+}
+
+/// How an exchange has ended.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    Answered,
+    /// With this status, in the place of an answer of the application's.
+    Refused(u16),
+    Cut,
+    /// It is counted elsewhere.
+    Forgotten,
+}
+
+impl Meter {
+    /// Begins with the request of `head`, which came from `peer` in the turn that began at `now`.
+    pub(crate) fn begin(
+        metrics: Option<&Rc<Metrics>>,
+        head: &RequestHead,
+        peer: &Peer,
+        now: Instant,
+    ) -> Self {
+        Self(metrics.map(|metrics| Measured {
+            row: Row::new(metrics, head, peer, metrics.time(now)),
+            metrics: Rc::clone(metrics),
+            version: head.version(),
+            is_head: head.method() == "HEAD",
+        }))
+    }
+
+    /// As much of the body has come as the application wants to start with.
+    pub(crate) fn note_ready(&self, now: Instant) {
+        if let Some(measured) = &self.0 {
+            measured.set(row::READY, measured.metrics.time(now));
+        }
+    }
+
+    /// The request waits for its turn.
+    pub(crate) fn note_wait(&self) {
+        if let Some(measured) = &self.0
+            && !measured.is(row::IS_WAITING)
+        {
+            measured.change(row::IS_WAITING, 0);
+            measured.metrics.add(at::WAITING, 1);
+        }
+    }
+
+    /// The application is called.
+    pub(crate) fn note_call(&self) {
+        if let Some(measured) = &self.0 {
+            measured.call();
+        }
+    }
+
+    /// So many more bytes of the request's body have come.
+    pub(crate) fn receive(&self, count: usize) {
+        if let Some(measured) = &self.0 {
+            let Measured { metrics, row, .. } = measured;
+            row.add(metrics, row::RECEIVED, count as u64);
+        }
+    }
+
+    /// So many bytes of the request's body have come.
+    pub(crate) fn set_received(&self, count: usize) {
+        if let Some(measured) = &self.0 {
+            measured.set(row::RECEIVED, count as u64);
+        }
+    }
+
+    /// `reply` goes out.
+    pub(crate) fn send(&self, reply: &Reply) {
+        if let Some(measured) = &self.0 {
+            measured.send(reply);
+        }
+    }
+
+    /// This is left of a reply that was said to go out; it will be said again.
+    pub(crate) fn take_back(&self, rest: &Reply) {
+        if let Some(measured) = &self.0
+            && !measured.is(row::IS_BODILESS)
+        {
+            let Measured { metrics, row, .. } = measured;
+            row.add(metrics, row::SENT, body_of(rest).wrapping_neg());
+        }
+    }
+
+    /// The answer is complete.
+    pub(crate) fn finish(&mut self) {
+        self.end(End::Answered);
+    }
+
+    /// The exchange has ended with this status, in the place of an answer of the application's.
+    pub(crate) fn refuse(&mut self, status: u16) {
+        self.end(End::Refused(status));
+    }
+
+    /// The exchange is counted elsewhere.
+    pub(crate) fn forget(&mut self) {
+        self.end(End::Forgotten);
+    }
+
+    fn end(&mut self, end: End) {
+        if let Some(measured) = self.0.take() {
+            measured.end(end);
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        self.end(End::Cut);
+    }
+}
+
+impl Measured {
+    fn is(&self, bit: u64) -> bool {
+        self.row.is(&self.metrics, bit)
+    }
+
+    fn get(&self, word: usize) -> u64 {
+        self.row.get(&self.metrics, word)
+    }
+
+    fn set(&self, word: usize, value: u64) {
+        self.row.set(&self.metrics, word, value);
+    }
+
+    fn change(&self, set: u64, clear: u64) {
+        self.row.change(&self.metrics, set, clear);
+    }
+
+    fn call(&self) {
+        let metrics = &self.metrics;
+        let now = metrics.time(Instant::now());
+        if self.is(row::IS_WAITING) {
+            metrics.subtract(at::WAITING, 1);
+        }
+        self.set(row::CALLED, now);
+        self.change(row::IS_CALLED, row::IS_WAITING);
+        metrics.add(at::IN_FLIGHT, 1);
+        let ready = self.get(row::READY);
+        metrics.observe(&layout::QUEUE, now.saturating_sub(ready));
+    }
+
+    fn send(&self, reply: &Reply) {
+        let metrics = &self.metrics;
+        match reply {
+            Reply::Head(head) | Reply::Upgrade(head) => {
+                let status = head.status();
+                let plan = ResponsePlan::of(self.is_head, status, head.content_length(), None);
+                self.row.set_status(metrics, status);
+                self.set(row::FIRST, metrics.time(Instant::now()));
+                let bodiless = if plan.is_bodiless {
+                    row::IS_BODILESS
+                } else {
+                    0
+                };
+                self.change(row::IS_ANSWERING | bodiless, 0);
+            }
+            _ if self.is(row::IS_BODILESS) => {}
+            reply => self.row.add(metrics, row::SENT, body_of(reply)),
+        }
+    }
+
+    fn end(self, end: End) {
+        let metrics = &self.metrics;
+        if self.is(row::IS_WAITING) {
+            metrics.subtract(at::WAITING, 1);
+        }
+        let is_called = self.is(row::IS_CALLED);
+        if is_called {
+            metrics.subtract(at::IN_FLIGHT, 1);
+        }
+        match end {
+            End::Forgotten => {}
+            End::Cut if !is_called => metrics.add(at::ABANDONED, 1),
+            _ => self.count(end),
+        }
+        let Self { metrics, row, .. } = self;
+        row.free(&metrics);
+    }
+
+    fn count(&self, end: End) {
+        let metrics = &self.metrics;
+        let now = metrics.time(Instant::now());
+        if let End::Refused(status) = end {
+            self.row.set_status(metrics, status);
+        }
+        let status = self.row.status(metrics);
+        match end {
+            End::Answered => metrics.add(at::HANDLED, 1),
+            End::Cut => metrics.add(at::CUT, 1),
+            End::Refused(_) | End::Forgotten => {}
+        }
+        metrics.count_answer(self.version, status);
+        let duration = now.saturating_sub(self.get(row::ARRIVED));
+        metrics.observe(&layout::DURATION, duration);
+        let first = self.get(row::FIRST);
+        if first > 0 {
+            let time = first.saturating_sub(self.get(row::ARRIVED));
+            metrics.observe(&layout::FIRST_BYTE, time);
+        }
+        metrics.observe(&layout::RECEIVED, self.get(row::RECEIVED));
+        metrics.observe(&layout::SENT, self.get(row::SENT));
+        let is_cut = end == End::Cut;
+        if is_cut || status >= FAILED || duration >= metrics.slow {
+            self.row.keep(metrics, now, is_cut);
+        }
+    }
+}
+
+/// Bytes of a body.
+fn body_of(reply: &Reply) -> u64 {
+    match reply {
+        Reply::Data { data, .. } => data.len() as u64,
+        Reply::File { file, .. } => file.len,
+        _ => 0,
+    }
+}
+
+/// The first status of a server's failure.
+const FAILED: u16 = 500;

@@ -1,0 +1,173 @@
+//! `Metrics`: the numbers of one worker, in memory that another process reads.
+//!
+//! The page is shared with whoever made it, and outlives the worker. Everything is a relaxed atomic: a reader gets
+//! whole words, at most a moment old. `layout` has the places, `meter` measures one exchange, `row` is an exchange as
+//! the reader sees it, `ticker` measures the event loop.
+
+pub mod layout;
+mod meter;
+mod page;
+mod row;
+pub mod ticker;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use granian_proto::Version;
+
+use self::layout::{Histogram, at};
+pub(crate) use self::meter::Meter;
+pub use self::page::Page;
+use crate::close::CloseCause;
+
+/// See the module's documentation. One per worker, on the reactor's thread.
+pub struct Metrics {
+    page: Arc<Page>,
+    /// One moment on two clocks: the second is the system's monotonic one, in nanoseconds.
+    origin: (Instant, u64),
+    /// An exchange that took at least so many nanoseconds is kept in the ring.
+    slow: u64,
+    /// Rows of the page that no exchange has.
+    free: RefCell<Vec<u16>>,
+}
+
+impl Metrics {
+    /// Writes to `page`, on which nobody has written yet. Exchanges that take `slow` are kept in its ring.
+    pub fn new(page: Arc<Page>, slow: Duration) -> Self {
+        page.word(at::MAGIC).store(layout::MAGIC, Ordering::Relaxed);
+        Self {
+            page,
+            origin: (Instant::now(), monotonic()),
+            slow: nanoseconds(slow),
+            free: RefCell::new((0..layout::ROWS as u16).rev().collect()),
+        }
+    }
+
+    /// The page, for threads that write to it themselves.
+    pub fn page(&self) -> &Arc<Page> {
+        &self.page
+    }
+
+    /// The time as the page has it.
+    fn time(&self, now: Instant) -> u64 {
+        let (instant, time) = self.origin;
+        time + nanoseconds(now.saturating_duration_since(instant))
+    }
+
+    /// Adds to a word that only this thread writes: no locked instruction.
+    fn add(&self, at: usize, count: u64) {
+        let word = self.page.word(at);
+        let sum = word.load(Ordering::Relaxed).wrapping_add(count);
+        word.store(sum, Ordering::Relaxed);
+    }
+
+    fn subtract(&self, at: usize, count: u64) {
+        self.add(at, count.wrapping_neg());
+    }
+
+    fn set(&self, at: usize, value: u64) {
+        self.page.word(at).store(value, Ordering::Relaxed);
+    }
+
+    fn observe(&self, histogram: &Histogram, value: u64) {
+        let bounds = histogram.bounds;
+        let bucket = bounds.iter().position(|bound| value <= *bound);
+        self.add(histogram.at + bucket.unwrap_or(bounds.len()), 1);
+        self.add(histogram.at + bounds.len() + 1, value);
+    }
+
+    /// A request was answered with `status`, 0 for none.
+    fn count_answer(&self, version: Version, status: u16) {
+        self.add(layout::requests(version, status), 1);
+    }
+
+    /// The connection itself has answered, in the place of the application.
+    pub(crate) fn note_refusal(&self, version: Version, status: u16) {
+        self.count_answer(version, status);
+    }
+
+    /// A connection has ended.
+    pub(crate) fn note_closed(&self, cause: CloseCause) {
+        self.add(at::CLOSED + cause.index(), 1);
+    }
+
+    /// A connection was accepted; it is open until [`Metrics::leave`].
+    pub(crate) fn enter(&self) {
+        self.add(at::ACCEPTED, 1);
+        self.add(at::CONNECTIONS, 1);
+    }
+
+    /// A connection is closed.
+    pub(crate) fn leave(&self) {
+        self.subtract(at::CONNECTIONS, 1);
+    }
+
+    /// The worker drains from now on.
+    pub fn note_drain(&self) {
+        self.set(at::DRAINING, 1);
+    }
+}
+
+/// Counts something in a gauge of the page for as long as it lives.
+pub(crate) struct Present {
+    metrics: Option<Rc<Metrics>>,
+    at: usize,
+}
+
+impl Present {
+    /// An open connection that speaks HTTP/2.
+    pub(crate) fn http2(metrics: Option<&Rc<Metrics>>) -> Self {
+        Self::new(metrics, at::HTTP2)
+    }
+
+    /// An open connection that carries a websocket.
+    pub(crate) fn websocket_connection(metrics: Option<&Rc<Metrics>>) -> Self {
+        Self::new(metrics, at::WEBSOCKET_CONNECTIONS)
+    }
+
+    /// An open websocket.
+    pub(crate) fn websocket(metrics: Option<&Rc<Metrics>>) -> Self {
+        if let Some(metrics) = metrics {
+            metrics.add(at::WEBSOCKETS_OPENED, 1);
+        }
+        Self::new(metrics, at::WEBSOCKETS)
+    }
+
+    fn new(metrics: Option<&Rc<Metrics>>, at: usize) -> Self {
+        if let Some(metrics) = metrics {
+            metrics.add(at, 1);
+        }
+        Self {
+            metrics: metrics.cloned(),
+            at,
+        }
+    }
+}
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        if let Some(metrics) = &self.metrics {
+            metrics.subtract(self.at, 1);
+        }
+    }
+}
+
+/// The system's monotonic clock in nanoseconds, which all processes read alike.
+fn monotonic() -> u64 {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Monotonic);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    seconds * NANOSECONDS + u64::try_from(now.tv_nsec).unwrap_or_default()
+}
+
+/// More than the centuries that fit count as those.
+fn nanoseconds(time: Duration) -> u64 {
+    time.as_nanos().try_into().unwrap_or(u64::MAX)
+}
+
+const NANOSECONDS: u64 = 1_000_000_000;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+"""`Exchange`: a request in progress, or one that was slow or failed, read off a page.
+
+A page has method, path and client of a request, and nothing of its query, fields and bodies.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .layout import layout
+from .page import Page
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One request. Times are seconds."""
+
+    worker: int
+    method: str
+    # Without the query; a long one is cut.
+    path: str
+    # Address and port, or empty on a Unix socket.
+    client: str
+    protocol: str
+    # 0 without any.
+    status: int
+    # Until now, or until its end.
+    duration: float
+    # Until the application was called; None if it was not.
+    queue_time: float | None
+    first_byte_time: float | None
+    received: int
+    sent: int
+    # reading, queued, running or sending; or ended, or cut for one whose answer is not whole.
+    state: str
+    # In seconds since 1970.
+    ended_at: float | None = None
+
+
+def exchanges_in_progress(page: Page, worker: int) -> list[Exchange]:
+    """Those of one worker, the oldest first."""
+    now = time.monotonic_ns()
+    found = [_exchange(row, worker, now, _state(row[0])) for row in page.rows()]
+    return sorted(found, key=lambda exchange: exchange.duration, reverse=True)
+
+
+def ended_exchanges(page: Page, worker: int) -> list[Exchange]:
+    """Those of one worker that were slow or failed, the oldest first."""
+    to_date = time.time_ns() - time.monotonic_ns()
+    first = layout().places["ring_row"]
+    return [
+        _exchange(entry[first:], worker, ended, "cut" if is_cut else "ended", (ended + to_date) / NANOSECONDS)
+        for entry in page.ring()
+        for ended, is_cut in [entry[1:first]]
+    ]
+
+
+def _exchange(row: Sequence[int], worker: int, now: int, state: str, ended_at: float | None = None) -> Exchange:
+    places = layout().places
+    _, arrived, ready, called, first, received, sent, facts, *_ = row
+    status, protocol, method, path, family, port = (
+        facts & 0xFFFF,
+        facts >> 16 & 0xFF,
+        facts >> 24 & 0xFF,
+        facts >> 32 & 0xFF,
+        facts >> 40 & 0xFF,
+        facts >> 48,
+    )
+    names = dict(layout().fields["requests"].axes)["protocol"]
+    return Exchange(
+        worker=worker,
+        method=_text(row, places["row_method"], method),
+        path=_text(row, places["row_path"], path),
+        client=_client(_bytes(row, places["row_address"], 16), family, port),
+        protocol=names[protocol] if protocol < len(names) else "",
+        status=status,
+        duration=max(now - arrived, 0) / NANOSECONDS,
+        queue_time=max(called - ready, 0) / NANOSECONDS if called else None,
+        first_byte_time=max(first - arrived, 0) / NANOSECONDS if first else None,
+        received=received,
+        sent=sent,
+        state=state,
+        ended_at=ended_at,
+    )
+
+
+def _state(bits: int) -> str:
+    if bits & ANSWERING:
+        return "sending"
+    if bits & CALLED:
+        return "running"
+    return "queued" if bits & WAITING else "reading"
+
+
+def _bytes(row: Sequence[int], first: int, length: int) -> bytes:
+    words = row[first : first + (length + 7) // 8]
+    return b"".join(word.to_bytes(8, "little") for word in words)[:length]
+
+
+def _text(row: Sequence[int], first: int, length: int) -> str:
+    return _bytes(row, first, length).decode("latin-1")
+
+
+def _client(address: bytes, family: int, port: int) -> str:
+    if family == IPV4:
+        return f"{ipaddress.IPv4Address(address[:4])}:{port}"
+    return f"[{ipaddress.IPv6Address(address)}]:{port}" if family == IPV6 else ""
+
+
+NANOSECONDS = 1e9
+# Bits of a row's state.
+WAITING, CALLED, ANSWERING = 1, 2, 4
+IPV4, IPV6 = 4, 6
