@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from .h2wire import H2Wire
 from .server import Server, script
 from .wire import Wire, request_bytes
 
@@ -17,6 +18,7 @@ TOTAL = 64 * MIB
 # The most that the kernel's buffers and the server's window may hold.
 HELD = 16 * MIB
 MEMORY = 32 * MIB
+INITIAL_WINDOW_SIZE = 4
 TARGETS = {
     "asgi": ("asgi_probe:app", "asginl"),
     "rsgi": ("rsgi_probe:app", "rsgi"),
@@ -51,6 +53,15 @@ def test_slow_reader_stops_the_application(server, interface, size):
     assert len(body) == TOTAL
     assert body[:1] == b"a"
     assert body[size - 1 : size + 1] == b"ab"
+
+
+@pytest.mark.parametrize("interface", ["asgi", "rsgi"])
+def test_pieces_of_one_byte_count_for_what_they_take(server, interface):
+    """The window is 64 KiB, and each of them takes more than a hundred bytes of memory."""
+    probe: Server = server(*TARGETS[interface])
+    with H2Wire(probe.address, settings={INITIAL_WINDOW_SIZE: 0}) as wire:
+        wire.start("GET", f"/stream?n=3000&size=1&name=one-{interface}")
+        assert 100 < settled(lambda: int(probe.get(f"/progress?name=one-{interface}").body)) < 650
 
 
 def push(wire: Wire, size: int) -> int:

@@ -3,6 +3,7 @@
 
 pub mod admission;
 mod bounds;
+mod budget;
 pub mod close;
 pub mod exchange;
 mod h1;

@@ -151,6 +151,16 @@ pub struct WebSocketLimits {
 }
 
 impl WebSocketLimits {
+    /// Bytes that all messages of a worker together are inflated to, while they are received or wait to be read.
+    pub(crate) fn max_inflated(&self) -> usize {
+        self.max_size.saturating_mul(8).max(128 * 1024 * 1024)
+    }
+
+    /// The same for the WebSocket connections on the streams of one connection.
+    pub(crate) fn max_inflated_by_one(&self) -> usize {
+        self.max_inflated() / 4
+    }
+
     /// The bounds of the websocket engine.
     pub(crate) fn engine(&self) -> ws::Options {
         ws::Options {

@@ -12,6 +12,7 @@ use granian_proto::{RequestHead, Version, ws};
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::queue::{Permit, Queue};
 use crate::bounds::COMPLAIN_EVERY;
+use crate::budget::Budget;
 use crate::close::{CloseCause, CloseCounts};
 use crate::exchange::app::{App, Peer, Request, Source};
 use crate::exchange::record::Record;
@@ -32,6 +33,10 @@ pub struct Service {
     pub(crate) early: EarlyWriter,
     /// The codecs of compressed WebSocket messages.
     pub(crate) codecs: Rc<ws::Codecs>,
+    /// For messages that were inflated and that no application has taken.
+    pub(crate) inflated: Budget,
+    /// For large heads that were decoded from references, until their streams are over.
+    pub(crate) heads: Budget,
     /// The stage of the worker's life.
     pub stage: Cell<Stage>,
     /// The state after the drain.
@@ -84,6 +89,8 @@ impl Service {
             limits,
             early: EarlyWriter::new(),
             codecs: Rc::default(),
+            inflated: Budget::new(limits.websocket.max_inflated()),
+            heads: Budget::new(MAX_HEADS),
             stage: Cell::new(Stage::Serving),
             after_drain: Cell::new(AfterDrain::Nothing),
             tls: RefCell::new(None),
@@ -225,6 +232,8 @@ impl Drop for Counted {
     }
 }
 
+/// Bytes of large heads that a worker's streams hold, beside one head for each connection.
+const MAX_HEADS: usize = 32 * 1024 * 1024;
 /// Longer than any round trip between a request and the connection that was opened for it.
 const DUE_GRACE: Duration = Duration::from_secs(1);
 /// A busy client's next request comes within it and is answered with `connection: close`; closing

@@ -96,6 +96,11 @@ impl RequestHead {
             .map(|(_, value)| value)
     }
 
+    /// Bytes in memory.
+    pub fn size(&self) -> usize {
+        self.bytes.capacity() + self.fields.capacity() * size_of::<u32>()
+    }
+
     fn slice(&self, span: Span) -> &[u8] {
         self.bytes.get(span.range()).unwrap_or_default()
     }

@@ -12,6 +12,8 @@ use std::task::{Context, Poll, Waker};
 use bytes::Bytes;
 use granian_proto::ws::{Handshake, code};
 
+use crate::budget::Loan;
+use crate::exchange::reply::ALLOCATION;
 use crate::exchange::room::{HasRoom, SendRoom};
 use crate::runtime::waker::{lock, register, wake};
 
@@ -84,7 +86,8 @@ pub struct MessageQueue {
 }
 
 struct State {
-    incoming: VecDeque<Message>,
+    /// With the loans of those that were inflated.
+    incoming: VecDeque<(Message, Option<Loan>)>,
     incoming_bytes: usize,
     /// The connection waits for room.
     is_full: bool,
@@ -271,15 +274,15 @@ impl MessageQueue {
         }
     }
 
-    /// A message has come. True while more may.
-    pub fn push(&self, message: Message) -> bool {
+    /// A message has come; `loan` is for its bytes, if it was inflated. True while more may.
+    pub(crate) fn push(&self, message: Message, loan: Option<Loan>) -> bool {
         let (waiters, has_room) = {
             let mut state = lock(&self.state);
             if state.ended.is_some() {
                 return true;
             }
             state.incoming_bytes += message.weight();
-            state.incoming.push_back(message);
+            state.incoming.push_back((message, loan));
             let has_room = state.incoming_bytes < self.queue;
             (std::mem::take(&mut state.receivers), has_room)
         };
@@ -329,7 +332,7 @@ impl HasRoom for MessageQueue {
 impl State {
     fn receive(&mut self) -> Option<Result<Message, Ended>> {
         match self.incoming.pop_front() {
-            Some(message) => {
+            Some((message, _)) => {
                 self.incoming_bytes -= message.weight();
                 self.is_busy = true;
                 if self.incoming.is_empty() {
@@ -351,5 +354,6 @@ impl State {
     }
 }
 
-/// Bytes that a message counts for beside its content.
-const MESSAGE_WEIGHT: usize = 64;
+/// Bytes that a message counts for beside its content: its place in a queue that may be half empty, and the overhead
+/// of an allocation.
+const MESSAGE_WEIGHT: usize = 2 * size_of::<(Message, Option<Loan>)>() + ALLOCATION;

@@ -38,8 +38,8 @@ pub enum Reply {
 }
 
 impl Reply {
-    /// Bytes in memory: the content and the reply itself, so that small replies count too. A file
-    /// counts as the reply only.
+    /// Bytes in memory: the content in an allocation of its own, and the reply's place in a queue that may be half
+    /// empty, so that small replies count too. A file counts as the reply only.
     pub(crate) fn weight(&self) -> usize {
         let held = match self {
             Self::Informational(head) | Self::Head(head) | Self::Upgrade(head) => head.weight(),
@@ -48,7 +48,7 @@ impl Reply {
             Self::End(trailers) => trailers.as_ref().map_or(0, Trailers::weight),
             Self::File { .. } | Self::Abort => 0,
         };
-        size_of::<Self>() + held
+        2 * size_of::<Self>() + ALLOCATION + held
     }
 
     /// True if it ends the response.
@@ -61,8 +61,13 @@ impl Reply {
     }
 }
 
+/// Bytes that an allocation takes beside those that are asked for, at most.
+pub(crate) const ALLOCATION: usize = 32;
+
 #[cfg(test)]
 mod tests {
+    use std::collections::VecDeque;
+
     use super::*;
 
     #[test]
@@ -88,6 +93,26 @@ mod tests {
             assert!(
                 weight > held && weight < 2 * held + 512,
                 "{weight} of {held}"
+            );
+        }
+    }
+
+    #[test]
+    fn small_replies_weigh_at_least_what_they_take() {
+        for count in [1, 100, 1000] {
+            let mut queue = VecDeque::new();
+            let mut weight = 0;
+            for _ in 0..count {
+                let data = Bytes::copy_from_slice(b"x");
+                let reply = Reply::Data { data, last: false };
+                weight += reply.weight();
+                queue.push_back(reply);
+            }
+            let least = 24; // of glibc's allocator
+            let taken = queue.capacity() * size_of::<Reply>() + count * least;
+            assert!(
+                weight >= taken - 4 * size_of::<Reply>(),
+                "{weight} for {taken}"
             );
         }
     }

@@ -132,7 +132,12 @@ impl<S: Stream> Connection<S> {
     /// of an `async fn` holds what it is given more than once.
     pub(crate) async fn run(mut self: Box<Self>) -> Next<S> {
         poll_fn(|cx| self.poll(cx)).await;
-        let Self { wire, phase, .. } = *self;
+        let Self {
+            wire,
+            phase,
+            service,
+            ..
+        } = *self;
         let (io, input, output) = wire.into_parts();
         match phase {
             Phase::Http2(upgrade) => Next::Http2(h2::Opened { io, input, upgrade }),
@@ -141,6 +146,7 @@ impl<S: Stream> Connection<S> {
                 input,
                 output,
                 deflation: opening.handshake.deflation(),
+                budget: service.inflated.clone(),
                 messages: opening.messages,
             })),
             Phase::Closed(cause)

@@ -27,6 +27,7 @@ impl<S: StreamIo> OpenWebSocket<S> {
             input: BytesMut::new(),
             output: Output::default(),
             deflation: opening.handshake.deflation(),
+            budget: shared.inflated.clone(),
             messages: opening.messages,
         };
         let (service, handle) = (Rc::clone(&shared.service), shared.handle.clone());

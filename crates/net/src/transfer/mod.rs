@@ -26,12 +26,15 @@ use self::answering::{Answering, Progress};
 pub(crate) use self::coalescing::CoalescingWaker;
 pub(crate) use self::shared::Shared;
 pub(crate) use self::stream_io::{ResetReason, StreamIo};
+use crate::budget::Loan;
 use crate::exchange::messages::Opening;
 
 /// See the module's documentation.
 pub(crate) struct Transfer<S: StreamIo> {
     shared: Rc<Shared>,
     phase: Phase<S>,
+    /// For the request's head, if it is large, until there is a WebSocket connection.
+    head: Option<Loan>,
 }
 
 #[expect(
@@ -47,17 +50,20 @@ enum Phase<S: StreamIo> {
 }
 
 impl<S: StreamIo> Transfer<S> {
-    /// A transfer for a request whose head has come on `io`; `opening` if the request is for a WebSocket connection.
+    /// A transfer for a request whose head has come on `io`; `opening` if the request is for a WebSocket connection,
+    /// `loan` if the head is large.
     pub(crate) fn new(
         shared: Rc<Shared>,
         head: RequestHead,
         opening: Option<Opening>,
+        loan: Option<Loan>,
         io: S,
     ) -> Self {
         let answering = Answering::new(Rc::clone(&shared), head, opening, io);
         Self {
             shared,
             phase: Phase::Answering(answering),
+            head: loan,
         }
     }
 }
@@ -84,6 +90,7 @@ impl<S: StreamIo> Future for Transfer<S> {
                 && let Some(websocket) = answering.into_websocket()
             {
                 self.phase = Phase::WebSocket(websocket);
+                self.head = None;
             }
         }
     }

@@ -9,6 +9,7 @@ use std::time::Instant;
 use slab::Slab;
 
 use crate::admission::queue::Share;
+use crate::budget::{Budget, Loan};
 use crate::exchange::app::Peer;
 use crate::runtime::reactor::TaskHandle;
 use crate::runtime::waker::register;
@@ -21,6 +22,10 @@ pub(crate) struct Shared {
     pub(crate) handle: TaskHandle,
     /// The permits that the transfers' calls hold.
     pub(crate) share: Arc<Share>,
+    /// The connection's part of `Service::inflated`.
+    pub(crate) inflated: Budget,
+    /// The connection's part of `Service::heads`.
+    heads: Budget,
     /// The connection's socket takes less than the transfers make for it.
     is_clogged: Cell<bool>,
     clogged: RefCell<Vec<Waker>>,
@@ -33,7 +38,10 @@ pub(crate) struct Shared {
 
 impl Shared {
     pub(crate) fn new(peer: Arc<Peer>, service: Rc<Service>, handle: TaskHandle) -> Rc<Self> {
+        let inflated = service.limits.websocket.max_inflated_by_one();
         Rc::new(Self {
+            inflated: service.inflated.part(inflated),
+            heads: service.heads.part(MAX_HEADS),
             peer,
             service,
             handle,
@@ -44,6 +52,20 @@ impl Shared {
             has_pulled: Cell::new(false),
             alarms: RefCell::new(Slab::new()),
         })
+    }
+
+    /// Takes note of a head of so many bytes for as long as the loan lives; `None` for a small one.
+    ///
+    /// # Errors
+    /// When the heads of this connection or of all are too many, and this is not the connection's only one.
+    pub(crate) fn admit_head(&self, bytes: usize) -> Result<Option<Loan>, TooManyHeads> {
+        if bytes <= SMALL_HEAD {
+            return Ok(None);
+        }
+        if self.heads.lent() > 0 && self.heads.left() < bytes {
+            return Err(TooManyHeads);
+        }
+        Ok(Some(self.heads.lend(bytes)))
     }
 
     pub(crate) fn now(&self) -> Instant {
@@ -143,3 +165,12 @@ impl Drop for Alarm {
         self.clear();
     }
 }
+
+/// Requests with large heads wait in such a number that no more are taken.
+pub(crate) struct TooManyHeads;
+
+/// Bytes of large heads that the streams of one connection hold. A few hundred bytes of input become a head of 64 KiB,
+/// since a field that was sent once is referred to (RFC 7541, 7.3).
+const MAX_HEADS: usize = 2 * 1024 * 1024;
+/// Bytes of a head that does not count.
+const SMALL_HEAD: usize = 4 * 1024;

@@ -19,6 +19,7 @@ use bytes::{Bytes, BytesMut};
 use granian_proto::ws::{self, Deflation, Event, Timeout, code};
 
 use crate::bounds::STEPS_PER_TURN;
+use crate::budget::{Budget, Loan};
 use crate::close::CloseCause;
 use crate::exchange::messages::{Message, MessageQueue};
 use crate::metrics::Present;
@@ -37,12 +38,16 @@ pub(crate) struct Upgraded<S> {
     pub(crate) output: Output,
     pub(crate) messages: Arc<MessageQueue>,
     pub(crate) deflation: Option<Deflation>,
+    /// For messages that are inflated.
+    pub(crate) budget: Budget,
 }
 
 /// One open connection.
 pub(crate) struct Connection<S> {
     wire: Wire<S>,
     engine: ws::Connection,
+    /// For the message that is being inflated; `None` where none are compressed.
+    inflation: Option<Inflation>,
     messages: Arc<MessageQueue>,
     phase: Phase,
     /// The payload of the last ping that was not answered, because the peer does not read.
@@ -53,6 +58,11 @@ pub(crate) struct Connection<S> {
     _present: Present,
     service: Rc<Service>,
     handle: TaskHandle,
+}
+
+struct Inflation {
+    budget: Budget,
+    loan: Loan,
 }
 
 #[derive(Clone, Copy)]
@@ -79,6 +89,11 @@ impl<S: Stream> Connection<S> {
     pub(crate) fn new(upgraded: Upgraded<S>, service: Rc<Service>, handle: TaskHandle) -> Self {
         let limits = &service.limits.websocket;
         let codecs = Rc::clone(&service.codecs);
+        let budget = upgraded.budget;
+        let inflation = upgraded.deflation.map(|_| Inflation {
+            loan: budget.lend(0),
+            budget,
+        });
         let engine =
             ws::Connection::new(&limits.engine(), upgraded.deflation, codecs, handle.now());
         let wire = Wire::new(
@@ -90,6 +105,7 @@ impl<S: Stream> Connection<S> {
         Self {
             wire,
             engine,
+            inflation,
             messages: upgraded.messages,
             phase: Phase::Open,
             ping: None,
@@ -240,12 +256,23 @@ impl<S: Stream> Connection<S> {
             self.engine.handle_pause(now);
             return Step::Wait;
         }
-        while let Some(event) = self.engine.poll_event(now, &mut self.wire.input) {
+        while let Some(event) = self.poll_event(now) {
             if !self.handle_event(now, event) {
                 return Step::Again;
             }
         }
         self.read(cx)
+    }
+
+    /// The engine's next event. What it inflates is within the budget, and noted there.
+    fn poll_event(&mut self, now: Instant) -> Option<Event> {
+        let Some(Inflation { budget, loan }) = &mut self.inflation else {
+            return self.engine.poll_event(now, &mut self.wire.input);
+        };
+        self.engine.set_allowance(loan.bytes() + budget.left());
+        let event = self.engine.poll_event(now, &mut self.wire.input);
+        loan.resize(self.engine.take_inflated());
+        event
     }
 
     /// True if the next event can be looked at.
@@ -271,8 +298,10 @@ impl<S: Stream> Connection<S> {
     }
 
     /// Messages that come behind our own Close are dropped.
-    fn deliver(&self, data: Bytes, is_text: bool) -> bool {
-        !self.engine.is_open() || self.messages.push(Message { data, is_text })
+    fn deliver(&mut self, data: Bytes, is_text: bool) -> bool {
+        let inflation = self.inflation.as_mut();
+        let loan = inflation.and_then(|inflation| inflation.loan.take());
+        !self.engine.is_open() || self.messages.push(Message { data, is_text }, loan)
     }
 
     fn read(&mut self, cx: &mut Context<'_>) -> Step {

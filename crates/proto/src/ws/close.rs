@@ -34,6 +34,8 @@ pub mod code {
     /// Another process takes this one's place: the client may connect again
     /// (<https://www.iana.org/assignments/websocket>).
     pub const SERVICE_RESTART: u16 = 1012;
+    /// The server has too much to hold at present (see there).
+    pub const TRY_AGAIN_LATER: u16 = 1013;
 }
 
 /// Whether a Close frame may carry this code.

@@ -182,17 +182,40 @@ fn run_compressor(deflate: &mut Deflate, message: &[u8], out: &mut Vec<u8>) -> b
     }
 }
 
+/// Bytes that a message may have.
+#[derive(Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) max_size: usize,
+    /// The same for one that is inflated.
+    pub(super) allowance: usize,
+}
+
+impl Bounds {
+    fn inflated(self) -> usize {
+        self.max_size.min(self.allowance)
+    }
+
+    /// The failure of an inflated message that is larger.
+    fn exceeded(self) -> Failure {
+        match self.allowance < self.max_size {
+            true => (code::TRY_AGAIN_LATER, "too many bytes wait"),
+            false => (code::TOO_BIG, "message too big"),
+        }
+    }
+}
+
 /// Inflates one message, piece by piece.
 pub(super) struct Inflater(Inflate);
 
 impl Inflater {
-    /// Appends what `input` inflates to, unless `out` would get longer than `limit`.
+    /// Appends what `input` inflates to, unless `out` would get longer than `bounds` say.
     pub(super) fn push(
         &mut self,
         input: &[u8],
         out: &mut Vec<u8>,
-        limit: usize,
+        bounds: Bounds,
     ) -> Result<(), Failure> {
+        let limit = bounds.inflated();
         let mut rest = input;
         loop {
             let filled = out.len();
@@ -210,7 +233,7 @@ impl Inflater {
             out.truncate(filled + made);
             let is_full = filled + made == end;
             if out.len() > limit {
-                return Err((code::TOO_BIG, "message too big"));
+                return Err(bounds.exceeded());
             }
             match result {
                 // > a DEFLATE block with the "BFINAL" bit set to 1 [may be used; what follows]
@@ -232,8 +255,8 @@ impl Inflater {
     ///
     /// > Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message.
     /// > — RFC 7692, 7.2.2
-    pub(super) fn end(&mut self, out: &mut Vec<u8>, limit: usize) -> Result<(), Failure> {
-        self.push(TAIL, out, limit)
+    pub(super) fn end(&mut self, out: &mut Vec<u8>, bounds: Bounds) -> Result<(), Failure> {
+        self.push(TAIL, out, bounds)
     }
 }
 
@@ -287,10 +310,14 @@ mod tests {
         let codecs = Codecs::default();
         let mut inflater = codecs.inflater();
         let mut out = Vec::new();
+        let bounds = Bounds {
+            max_size: limit,
+            allowance: usize::MAX,
+        };
         for piece in data.chunks(step) {
-            inflater.push(piece, &mut out, limit)?;
+            inflater.push(piece, &mut out, bounds)?;
         }
-        inflater.end(&mut out, limit)?;
+        inflater.end(&mut out, bounds)?;
         codecs.give_back(inflater);
         Ok(out)
     }

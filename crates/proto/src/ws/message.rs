@@ -4,7 +4,7 @@ use bytes::{Buf, Bytes, BytesMut};
 
 use super::Event;
 use super::close::code;
-use super::deflate::{Codecs, Inflater};
+use super::deflate::{Bounds, Codecs, Inflater};
 use super::frame::{Failure, Header, Opcode, unmask};
 use super::utf8::Utf8;
 
@@ -12,6 +12,8 @@ use super::utf8::Utf8;
 #[derive(Default)]
 pub(super) struct Assembly {
     message: Option<Box<Partial>>,
+    /// Bytes of the message that was given last, if it was inflated.
+    inflated: usize,
 }
 
 struct Partial {
@@ -31,6 +33,14 @@ struct Payload {
 }
 
 impl Assembly {
+    /// Bytes that the message in progress was inflated to; else, once, those of the one that was given last.
+    pub(super) fn take_inflated(&mut self) -> usize {
+        match &self.message {
+            Some(message) if message.inflater.is_some() => message.data.len(),
+            _ => std::mem::take(&mut self.inflated),
+        }
+    }
+
     /// Whether the next bytes are payload.
     pub(super) fn awaits_payload(&self) -> bool {
         self.message
@@ -116,19 +126,22 @@ impl Assembly {
         &mut self,
         input: &mut BytesMut,
         codecs: &Codecs,
-        limit: usize,
+        bounds: Bounds,
     ) -> Result<Option<Event>, Failure> {
         let Some(message) = &mut self.message else {
             return Ok(None);
         };
-        if !message.push(input, limit)? {
+        if !message.push(input, bounds)? {
             return Ok(None);
         }
-        let Some(message) = self.message.take() else {
+        let Some(mut message) = self.message.take() else {
             return Ok(None);
         };
         if let Some(inflater) = message.inflater {
             codecs.give_back(inflater);
+            self.inflated = message.data.len();
+            // It may have room for as much again.
+            message.data.shrink_to_fit();
         }
         Ok(Some(event(message.is_text, Bytes::from(message.data))))
     }
@@ -136,7 +149,7 @@ impl Assembly {
 
 impl Partial {
     /// True if the message is complete.
-    fn push(&mut self, input: &mut BytesMut, limit: usize) -> Result<bool, Failure> {
+    fn push(&mut self, input: &mut BytesMut, bounds: Bounds) -> Result<bool, Failure> {
         let Some(frame) = &mut self.frame else {
             return Ok(false);
         };
@@ -145,7 +158,7 @@ impl Partial {
         unmask(&mut input[..len], frame.mask, frame.done);
         let checked = self.data.len();
         match &mut self.inflater {
-            Some(inflater) => inflater.push(&input[..len], &mut self.data, limit)?,
+            Some(inflater) => inflater.push(&input[..len], &mut self.data, bounds)?,
             None => self.data.extend_from_slice(&input[..len]),
         }
         input.advance(len);
@@ -156,7 +169,7 @@ impl Partial {
         }
         let is_complete = self.frame.is_none() && fin;
         if is_complete && let Some(inflater) = &mut self.inflater {
-            inflater.end(&mut self.data, limit)?;
+            inflater.end(&mut self.data, bounds)?;
         }
         // > When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream
         // > is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket

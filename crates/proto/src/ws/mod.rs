@@ -20,6 +20,7 @@ use std::time::{Duration, Instant};
 use bytes::{Buf, Bytes, BytesMut};
 
 pub use self::close::{CloseReason, code, fitting, is_sendable};
+use self::deflate::Bounds;
 pub use self::deflate::{Codecs, Deflation};
 use self::frame::{Failure, Header, Opcode, write_header};
 pub use self::handshake::Handshake;
@@ -93,7 +94,7 @@ pub enum Timeout {
 /// [`handle_timeout`]: Self::handle_timeout
 /// [`is_closed`]: Self::is_closed
 pub struct Connection {
-    max_message_size: usize,
+    bounds: Bounds,
     deflation: Option<Deflation>,
     codecs: Rc<Codecs>,
     state: State,
@@ -111,7 +112,10 @@ impl Connection {
         now: Instant,
     ) -> Self {
         Self {
-            max_message_size: options.max_message_size,
+            bounds: Bounds {
+                max_size: options.max_message_size,
+                allowance: usize::MAX,
+            },
             deflation,
             codecs,
             state: State::Open,
@@ -149,6 +153,18 @@ impl Connection {
         }
     }
 
+    /// Bytes that the next compressed message may inflate to, or the one in progress, if that is less than messages
+    /// may have. One that is larger fails with `TRY_AGAIN_LATER`.
+    pub fn set_allowance(&mut self, bytes: usize) {
+        self.bounds.allowance = bytes;
+    }
+
+    /// Bytes that the message in progress was inflated to so far; else, once, those of the last message that
+    /// `poll_event` has given. 0 for one that was not compressed.
+    pub fn take_inflated(&mut self) -> usize {
+        self.assembly.take_inflated()
+    }
+
     /// Call this while nothing is read: the peer's silence then does not count.
     pub fn handle_pause(&mut self, now: Instant) {
         self.timers.note_received(now);
@@ -184,10 +200,7 @@ impl Connection {
     fn next_event(&mut self, input: &mut BytesMut) -> Result<Option<Event>, Failure> {
         loop {
             if self.assembly.awaits_payload() {
-                match self
-                    .assembly
-                    .push(input, &self.codecs, self.max_message_size)?
-                {
+                match self.assembly.push(input, &self.codecs, self.bounds)? {
                     Some(event) => return Ok(Some(event)),
                     None if self.assembly.awaits_payload() => return Ok(None),
                     None => continue,
@@ -199,7 +212,7 @@ impl Connection {
             if header.opcode.is_control() {
                 return control_event(&header, len, input);
             }
-            self.assembly.check(&header, self.max_message_size)?;
+            self.assembly.check(&header, self.bounds.max_size)?;
             input.advance(len);
             if let Some(event) = self.assembly.whole(&header, input)? {
                 return Ok(Some(event));

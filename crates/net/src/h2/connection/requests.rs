@@ -44,10 +44,14 @@ impl<S: Stream> Connection<S> {
         }
         match head::request(Version::Http2, &parts) {
             Ok(head) => {
+                let Ok(loan) = self.shared.admit_head(head.size()) else {
+                    return respond.send_reset(Reason::REFUSED_STREAM);
+                };
                 let mut io = Http2Stream::asked(body, respond);
                 io.enable_push(&head, &self.pushes);
                 let shared = Rc::clone(&self.shared);
-                self.transfers.push(Transfer::new(shared, head, None, io));
+                let transfer = Transfer::new(shared, head, None, loan, io);
+                self.transfers.push(transfer);
             }
             Err(malformed) => self.refuse_malformed(&malformed, respond),
         }
@@ -91,8 +95,11 @@ impl<S: Stream> Connection<S> {
         let shared = Rc::clone(&self.shared);
         match tunnel::opening(&shared.service, &head) {
             Ok(opening) => {
+                let Ok(loan) = self.shared.admit_head(head.size()) else {
+                    return respond.send_reset(Reason::REFUSED_STREAM);
+                };
                 let io = Http2Stream::asked(body, respond);
-                let transfer = Transfer::new(shared, head, Some(opening), io);
+                let transfer = Transfer::new(shared, head, Some(opening), loan, io);
                 self.transfers.push(transfer);
             }
             Err(_) => {
@@ -119,7 +126,8 @@ impl<S: Stream> Connection<S> {
             if let Phase::Open(..) = self.phase {
                 let (head, io) = Http2Stream::promised(promised);
                 let shared = Rc::clone(&self.shared);
-                self.transfers.push(Transfer::new(shared, head, None, io));
+                let transfer = Transfer::new(shared, head, None, None, io);
+                self.transfers.push(transfer);
             }
         }
         cx.waker().wake_by_ref(); // the transfers that were held go on
