@@ -54,6 +54,13 @@ class Loops(StrEnum):
     winloop = "winloop"
 
 
+class Overload(StrEnum):
+    """What happens when more requests come than can be answered in time: they wait (`off`), or some are refused."""
+
+    off = "off"
+    auto = "auto"
+
+
 class TaskImpl(StrEnum):
     """Kept for compatibility, without effect: tasks are asyncio's own, started eagerly where CPython can."""
 

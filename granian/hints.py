@@ -46,7 +46,7 @@ OTHERS = ("GRANIAN_DISABLE", "GRANIAN_VERSION", "GRANIAN_APP")
 # Kubernetes tells containers the addresses of a service that is called granian.
 _OF_KUBERNETES = re.compile(r"GRANIAN_(.*_)?SERVICE_.*|GRANIAN_PORT_\d+_.*")
 PROXIES = "granian.utils.proxies, which wraps the application"
-IDLE = "--http1-header-read-timeout, in milliseconds"
+IDLE = "--keep-alive-timeout"
 FIELDS = "the application's response, whose fields are sent as they are"
 FOREIGN = {
     # uvicorn
@@ -110,9 +110,9 @@ FOREIGN = {
     "--http2-cleartext": "--http, auto has it",
     "--http2-initial-window-size": "--http2-initial-stream-window-size",
     "--http2-max-header-list-size": "--http2-max-headers-size",
-    "--limit-request-fields": "--http1-buffer-size",
     "--limit-request-field_size": "--http1-buffer-size",
-    "--limit-request-line": "--http1-buffer-size",
+    "--limit-request-fields": "--max-headers",
+    "--limit-request-line": "--max-target-size",
     "--log-config-json": "--log-config",
     "--log-file": "--log-config",
     "--log-syslog": "--log-config",
@@ -136,10 +136,9 @@ FOREIGN = {
     "--debug": "--log-level debug",
     "--error-log": "--log-config",
     "--keyfile-password": "--ssl-keyfile-password",
-    "--read-timeout": IDLE,
+    "--read-timeout": "--request-body-timeout",
     "--verify-mode": "--ssl-client-verify",
     "--insecure-bind": "--ssl-redirect-port",
-    "--keep-alive-timeout": IDLE,
     "--websocket-ping-interval": "--ws-ping-interval",
     "--worker-connection-limit": "--backpressure",
 }

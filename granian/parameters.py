@@ -21,7 +21,7 @@ else:
 
 
 class Duration(click.IntRange):
-    """Seconds, or a text such as `1d2h3m4s`."""
+    """Seconds, or a text such as `1d2h3m4s` or `500ms`."""
 
     name = "duration"
 
@@ -29,11 +29,11 @@ class Duration(click.IntRange):
         super().__init__(min=min, max=max)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
-        """Whole seconds within the bounds."""
+        """Seconds within the bounds."""
         if value is None:
             return None
         try:
-            seconds = value if isinstance(value, int) else kinds.parse_duration(str(value))
+            seconds = value if isinstance(value, int | float) else kinds.parse_duration(str(value))
         except ValueError as error:
             self.fail(str(error), param, ctx)
         if self.min is not None and seconds < self.min:

@@ -13,6 +13,7 @@ from ..errors import ConfigurationError
 from ..hints import hint_of_keyword
 from ..log import log_request_builder
 from ..mechanisms import disabled
+from .contradictions import contradictions
 from .fields import options_of
 from .protocols import converted_settings
 from .remarks import remark
@@ -103,6 +104,11 @@ def _check_threads(config: Config) -> None:
         raise ConfigurationError("blocking_threads", "Blocking threads > 1 is not supported on ASGI and RSGI")
 
 
+def _check_limits(config: Config) -> None:
+    for reason in contradictions(config):
+        raise ConfigurationError(*reason)
+
+
 def _check_mechanisms(config: Config) -> None:
     disabled()
 
@@ -140,5 +146,6 @@ CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_threads,
     _check_access_log,
     _check_extras,
+    _check_limits,
     _check_mechanisms,
 )

@@ -13,7 +13,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..constants import HTTPModes, Interfaces, Loops, RuntimeModes, SSLProtocols, TaskImpl
+from ..constants import HTTPModes, Interfaces, Loops, Overload, RuntimeModes, SSLProtocols, TaskImpl
 from ..http import HTTP1Settings, HTTP2Settings
 from ..log import LogLevels
 from ..resources import memory, whole_cpus, worker_count
@@ -33,6 +33,9 @@ from .kinds import (
     Text,
     UrlPath,
 )
+
+# Of numbers without a natural end.
+MOST = 2**40
 
 
 @dataclass(frozen=True)
@@ -248,6 +251,76 @@ class Config:
     ws_close_timeout: float = option(
         10, "--ws-close-timeout", Seconds(0), "Time that a client has to answer the close of a websocket"
     )
+    keep_alive_timeout: float = option(
+        75, "--keep-alive-timeout", Seconds(0), "Time that an idle HTTP/1 connection is kept, 0 to keep none"
+    )
+    request_body_timeout: float = option(
+        60, "--request-body-timeout", Seconds(0), "Time for the next piece of a request's body, 0 for any"
+    )
+    request_body_min_rate: int = option(
+        0,
+        "--request-body-min-rate",
+        Number(0, MOST, is_hard=True, unit="bytes/s"),
+        "Least rate of a request's body, 0 for any",
+    )
+    write_timeout: float = option(
+        60, "--write-timeout", Seconds(0), "Time for a client to take some of its response, 0 for any"
+    )
+    request_timeout: float = option(
+        0, "--request-timeout", Seconds(0), "Time from a request's head to the end of its response, 0 for any"
+    )
+    cancel_on_disconnect: bool = option(
+        False, "--cancel-on-disconnect", Flag(), "Cancel the application's task when its client has gone"
+    )
+    max_headers: int = option(256, "--max-headers", Number(1, MOST, is_hard=True), "Header fields of a request")
+    max_target_size: int = option(
+        16_384, "--max-target-size", Number(1, MOST, is_hard=True, unit="bytes"), "Size of a request's target"
+    )
+    max_body_size: int | None = option(
+        None,
+        "--max-body-size",
+        Number(1, MOST, is_hard=True, unit="bytes"),
+        "Size of a request's body",
+        default_text="disabled",
+    )
+    max_requests_per_connection: int | None = option(
+        None,
+        "--max-requests-per-connection",
+        Number(1, MOST, is_hard=True),
+        "Requests on one connection",
+        default_text="disabled",
+    )
+    max_connections: int | None = option(
+        None,
+        "--max-connections",
+        Number(1, MOST, is_hard=True),
+        "Open connections of a worker",
+        default_text="as many as descriptors",
+    )
+    max_connections_per_client: int | None = option(
+        None,
+        "--max-connections-per-client",
+        Number(1, MOST, is_hard=True),
+        "Open connections of one client's address in a worker",
+        default_text="disabled",
+    )
+    max_queued_requests: int | None = option(
+        None,
+        "--max-queued-requests",
+        Number(0, MOST, is_hard=True),
+        "Requests that wait for --backpressure in a worker",
+        default_text="disabled",
+    )
+    queue_timeout: float = option(0, "--queue-timeout", Seconds(0), "Time that a request waits there, 0 for any")
+    overload: Overload = option(
+        Overload.off, "--overload", Choice(Overload), "Turn requests away by the time that others have waited"
+    )
+    overload_target: float = option(
+        0.005, "--overload-target", Seconds(0), "Time that a request waits in a standing queue", default_text="5ms"
+    )
+    overload_interval: float = option(
+        0.1, "--overload-interval", Seconds(0), "Time after which a queue is a standing one", default_text="100ms"
+    )
     drain_timeout: float | None = option(
         None,
         "--drain-timeout",
@@ -343,6 +416,15 @@ class Config:
     def backpressure_effective(self) -> int:
         """Requests at once in one worker."""
         return self.backpressure or max(1, self.backlog // self.workers)
+
+    def backpressure_for(self, interface: Interfaces) -> int:
+        """The same for an application of this interface.
+
+        Threads have a line of their own, which nobody is turned away from. Against overload it stays empty.
+        """
+        threads = self.blocking_threads_for(interface)
+        is_bounded = self.overload != Overload.off and threads > 1
+        return min(self.backpressure_effective, threads) if is_bounded else self.backpressure_effective
 
     @property
     def blocking_threads_effective(self) -> int:

@@ -38,6 +38,7 @@ class Http2Options:
     # None: no pings.
     keep_alive_interval: timedelta | None
     keep_alive_timeout: timedelta
+    idle_timeout: timedelta
     max_concurrent_streams: int
     max_frame_size: int
     max_headers_size: int
@@ -46,7 +47,7 @@ class Http2Options:
 
     @classmethod
     def from_settings(cls, settings: HTTP2Settings) -> Http2Options:
-        """The group of these settings, whose interval is in milliseconds, and whose timeout is in seconds."""
+        """The group of these settings, whose interval is in milliseconds, and whose timeouts are in seconds."""
         interval = settings.keep_alive_interval
         return cls(
             adaptive_window=settings.adaptive_window,
@@ -54,6 +55,7 @@ class Http2Options:
             initial_stream_window_size=settings.initial_stream_window_size,
             keep_alive_interval=None if interval is None else duration(interval / 1000),
             keep_alive_timeout=duration(settings.keep_alive_timeout),
+            idle_timeout=duration(settings.idle_timeout),
             max_concurrent_streams=settings.max_concurrent_streams,
             max_frame_size=settings.max_frame_size,
             max_headers_size=min(settings.max_headers_size, 2**32 - 1),

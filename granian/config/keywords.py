@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ..constants import HTTPModes, Interfaces, Loops, RuntimeModes, SSLProtocols, TaskImpl
+from ..constants import HTTPModes, Interfaces, Loops, Overload, RuntimeModes, SSLProtocols, TaskImpl
 from ..http import HTTP1Settings, HTTP2Settings
 from ..log import LogLevels
 
@@ -117,6 +117,60 @@ class EmbeddedKeywords(TypedDict, total=False):
     ws_close_timeout: float | str | None
     """Time that a client has to answer the close of a websocket (seconds, or a text such as `1m30s`; from 0;
     default 10). `--ws-close-timeout`
+    """
+    keep_alive_timeout: float | str | None
+    """Time that an idle HTTP/1 connection is kept, 0 to keep none (seconds, or a text such as `1m30s`; from 0;
+    default 75). `--keep-alive-timeout`
+    """
+    request_body_timeout: float | str | None
+    """Time for the next piece of a request's body, 0 for any (seconds, or a text such as `1m30s`; from 0; default
+    60). `--request-body-timeout`
+    """
+    request_body_min_rate: int | None
+    """Least rate of a request's body, 0 for any (bytes/s) (0 to 1,099,511,627,776; default 0). `--request-body-
+    min-rate`
+    """
+    write_timeout: float | str | None
+    """Time for a client to take some of its response, 0 for any (seconds, or a text such as `1m30s`; from 0;
+    default 60). `--write-timeout`
+    """
+    request_timeout: float | str | None
+    """Time from a request's head to the end of its response, 0 for any (seconds, or a text such as `1m30s`; from
+    0; default 0). `--request-timeout`
+    """
+    cancel_on_disconnect: bool | None
+    """Cancel the application's task when its client has gone (default False). `--cancel-on-disconnect`"""
+    max_headers: int | None
+    """Header fields of a request (1 to 1,099,511,627,776; default 256). `--max-headers`"""
+    max_target_size: int | None
+    """Size of a request's target (bytes) (1 to 1,099,511,627,776; default 16384). `--max-target-size`"""
+    max_body_size: int | None
+    """Size of a request's body (bytes) (1 to 1,099,511,627,776; default disabled). `--max-body-size`"""
+    max_requests_per_connection: int | None
+    """Requests on one connection (1 to 1,099,511,627,776; default disabled). `--max-requests-per-connection`"""
+    max_connections: int | None
+    """Open connections of a worker (1 to 1,099,511,627,776; default as many as descriptors). `--max-connections`"""
+    max_connections_per_client: int | None
+    """Open connections of one client's address in a worker (1 to 1,099,511,627,776; default disabled). `--max-
+    connections-per-client`
+    """
+    max_queued_requests: int | None
+    """Requests that wait for --backpressure in a worker (0 to 1,099,511,627,776; default disabled). `--max-queued-
+    requests`
+    """
+    queue_timeout: float | str | None
+    """Time that a request waits there, 0 for any (seconds, or a text such as `1m30s`; from 0; default 0).
+    `--queue-timeout`
+    """
+    overload: Overload | str | None
+    """Turn requests away by the time that others have waited (default off). `--overload`"""
+    overload_target: float | str | None
+    """Time that a request waits in a standing queue (seconds, or a text such as `1m30s`; from 0; default 5ms).
+    `--overload-target`
+    """
+    overload_interval: float | str | None
+    """Time after which a queue is a standing one (seconds, or a text such as `1m30s`; from 0; default 100ms).
+    `--overload-interval`
     """
     drain_timeout: float | str | None
     """Time for requests to end when a worker stops (seconds, or a text such as `1m30s`; from 0; default 30, with

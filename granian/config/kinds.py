@@ -173,17 +173,18 @@ class Dictionary(Kind):
         return dict(value)
 
 
-def parse_duration(text: str) -> int:
+def parse_duration(text: str) -> float:
     """The seconds that `text` means; raises `ValueError`."""
     if text.isascii() and text.isdecimal():
         return int(text)
     match = _DURATION.fullmatch(text)
     if not text or match is None:
-        raise ValueError(f"{text!r} is not a valid duration: whole seconds, or a text such as 1m30s")
-    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+        raise ValueError(f"{text!r} is not a valid duration: whole seconds, or a text such as 1m30s or 500ms")
+    days, hours, minutes, seconds, milliseconds = (int(part or 0) for part in match.groups())
+    whole = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+    return whole + milliseconds / 1000 if milliseconds else whole
 
 
-_DURATION = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?")
+_DURATION = re.compile(r"(?:([0-9]+)d)?(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+)s)?(?:([0-9]+)ms)?")
 # The text of a count that is not given as a number.
 AUTO = "auto"

@@ -14,7 +14,7 @@ HTTP1_OPTIONS = {
     "header_read_timeout": Option(
         "--http1-header-read-timeout",
         Number(1, 60_000, unit="ms"),
-        "Time to receive a request's head, and to stay idle",
+        "Time to receive a request's head",
     ),
     "keep_alive": Option("--http1-keep-alive", Flag(), "Keep HTTP/1 connections open between requests"),
     "pipeline_flush": Option(
@@ -38,6 +38,9 @@ HTTP2_OPTIONS = {
         "--http2-keep-alive-interval", Number(1, 60_000, unit="ms"), "Interval between pings", default_text="disabled"
     ),
     "keep_alive_timeout": Option("--http2-keep-alive-timeout", Seconds(1), "Time for the answer to a ping"),
+    "idle_timeout": Option(
+        "--http2-idle-timeout", Seconds(1, least=0.001), "Time that an idle HTTP/2 connection is kept", since="3.0"
+    ),
     "max_concurrent_streams": Option(
         "--http2-max-concurrent-streams",
         Number(10, 2**32 - 1, is_hard=True, least=1),

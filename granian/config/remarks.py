@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,9 @@ from .protocols import protocol_options
 
 if TYPE_CHECKING:
     from .config import Config
+
+# Descriptors that a worker needs for anything but connections.
+OWN_DESCRIPTORS = 64
 
 # Options that were given, and how; `None`: by keywords of Python code.
 GIVEN: ContextVar[Mapping[str, str] | None] = ContextVar("GIVEN", default=None)
@@ -41,6 +45,12 @@ def remark(config: Config) -> None:
     cores = whole_cpus()
     if config.workers > cores:
         say(LogLevels.warning, "%d workers are more than the %d CPUs that this process may use", config.workers, cores)
+    allowed = config.max_connections or config.backpressure or 0
+    descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if allowed and resource.RLIM_INFINITY != descriptors < allowed + OWN_DESCRIPTORS:
+        bound = _name("max_connections" if config.max_connections else "backpressure")
+        message = "a process may have %d descriptors (ulimit -n), too few for the %d connections of %s"
+        say(LogLevels.warning, message, descriptors, allowed, bound)
     for name, option in _given(config):
         shown = _name(name)
         if option.idleness is not None:

@@ -34,7 +34,9 @@ def _kind(kind: kinds.Kind) -> Schema:
     match kind:
         case kinds.Flag():
             return {"type": "boolean"}
-        case kinds.Seconds() | kinds.Octal() | kinds.Count():
+        case kinds.Seconds():
+            return {"type": ["number", "integer", "string"]} | _bounds(kind)
+        case kinds.Octal() | kinds.Count():
             return {"type": ["integer", "string"]} | _bounds(kind)
         case kinds.Number():
             return {"type": "integer"} | _bounds(kind)

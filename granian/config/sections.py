@@ -53,7 +53,8 @@ SECTIONS = {
     "Websockets": "websockets ws_*",
     "TLS": "ssl_cert ssl_key ssl_key_password ssl_protocol_min ssl_protocol_max ssl_*",
     "Proxies": "forwarded_* proxy_*",
-    "Limits": "limit_* max_*",
+    "Limits": "max_queued_requests queue_timeout overload overload_* max_* keep_alive_timeout request_* write_timeout "
+    "cancel_on_disconnect limit_*",
     "Static files": "static_path_mount static_path_route static_path_*",
     "Compression": "compress",
     "Metrics": "metrics_enabled metrics_*",

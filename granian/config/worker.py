@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from ..constants import Interfaces
 from ..log import AccessLog
 from .http import Http1Options, Http2Options
+from .limits import LimitOptions
 from .metrics import MetricsOptions
 from .static_files import StaticFilesOptions
 from .times import duration
@@ -47,6 +48,7 @@ class WorkerOptions:
     http: str
     http1: Http1Options
     http2: Http2Options
+    limits: LimitOptions
     websocket: WebSocketOptions
     # None: no folder is served beside the application.
     static_files: StaticFilesOptions | None
@@ -73,7 +75,7 @@ class WorkerOptions:
             state=state,
             blocking_threads=config.blocking_threads_for(interface),
             blocking_threads_idle_timeout=duration(config.blocking_threads_idle_timeout),
-            backpressure=config.backpressure_effective,
+            backpressure=config.backpressure_for(interface),
             wsgi_spool_limit=config.wsgi_spool_limit,
             url_path_prefix=config.url_path_prefix or "",
             multiprocess=config.workers > 1,
@@ -82,6 +84,7 @@ class WorkerOptions:
             http=str(config.http),
             http1=Http1Options.from_settings(config.http1_settings),
             http2=Http2Options.from_settings(config.http2_settings),
+            limits=LimitOptions.from_config(config),
             websocket=WebSocketOptions.from_config(config, interface),
             static_files=StaticFilesOptions.from_config(config),
             compress=config.compress,

@@ -280,7 +280,13 @@ POSITIONAL = (
     *("factory", "static_path_route", "static_path_mount", "static_path_dir_to_file", "static_path_expires"),
 )
 # Keywords, beside all of websockets, TLS and static files.
-BY_NAME = ("bind", "fd", "uds_permissions", "drain_timeout", "compress")
+BY_NAME = (
+    *("bind", "fd", "uds_permissions", "drain_timeout", "keep_alive_timeout", "request_body_timeout"),
+    *("request_body_min_rate", "write_timeout", "request_timeout", "cancel_on_disconnect", "max_headers"),
+    *("max_target_size", "max_body_size", "max_requests_per_connection", "max_connections"),
+    *("max_connections_per_client", "max_queued_requests", "queue_timeout", "overload", "overload_target"),
+    *("overload_interval", "compress"),
+)
 show_signature(Server, POSITIONAL, is_embeddable)
 
 __all__ = ["AsyncWorker", "Server"]

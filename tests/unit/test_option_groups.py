@@ -10,6 +10,7 @@ import pytest
 
 from granian.config import TlsOptions, WorkerOptions
 from granian.config.http import Http1Options, Http2Options
+from granian.config.limits import LimitOptions
 from granian.config.static_files import StaticFilesOptions
 from granian.config.websocket import WebSocketOptions
 
@@ -18,6 +19,7 @@ GROUPS = {
     WorkerOptions: ("mod.rs", "Options"),
     Http1Options: ("http.rs", "Http1"),
     Http2Options: ("http.rs", "Http2"),
+    LimitOptions: ("limits.rs", "LimitOptions"),
     StaticFilesOptions: ("static_files.rs", "StaticFiles"),
     WebSocketOptions: ("websocket.rs", "WebSocket"),
     TlsOptions: ("tls.rs", "Tls"),

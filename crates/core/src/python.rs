@@ -91,6 +91,14 @@ impl EventLoop {
         method.bind(py).call(arguments, Some(&keywords))
     }
 
+    /// Has the loop call `callback` without arguments, from its own thread.
+    ///
+    /// # Errors
+    /// The exception of `call_soon`.
+    pub(crate) fn call_soon(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<()> {
+        self.plan(py, &self.call_soon, (callback,)).map(drop)
+    }
+
     /// Starts `coroutine` as a task: its first step runs before this returns, where tasks can be
     /// started eagerly.
     ///

@@ -190,10 +190,7 @@ impl Worker {
     #[getter]
     fn connections(&self) -> usize {
         let services = self.services();
-        services
-            .iter()
-            .map(|service| service.connections.get())
-            .sum()
+        services.iter().map(|service| service.connections()).sum()
     }
 
     /// Calls of the application in flight.

@@ -10,5 +10,7 @@ pub(crate) const READ_SIZE: usize = 16 * 1024;
 pub(crate) const HEAD_HOLD: Duration = Duration::from_millis(20);
 /// Time that a connection waits for the peer's last bytes after its own side has ended.
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
+/// Seconds after which a client that finds the worker overloaded may ask again.
+pub(crate) const RETRY_AFTER: &str = "1";
 /// Time between two log lines about the same shortage.
 pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(60);

@@ -6,6 +6,8 @@ use std::io;
 
 use granian_proto::PeerError;
 
+pub use crate::limit_counts::{Limit, LimitCounts};
+
 /// The cause of a connection's end. A change of protocol on the same stream is no end.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum CloseCause {
@@ -44,12 +46,16 @@ pub enum CloseCause {
     Drained,
     /// The worker stops, and a request under way was cut.
     Cancelled,
+    /// A request took too long, after part of its response had been sent.
+    RequestTimeout,
+    /// It was idle, and made room for another one.
+    CrowdedOut,
 }
 
 impl CloseCause {
     /// The names of all causes, in the order of [`CloseCause::index`]; all errors of a peer's are
     /// `refused`.
-    pub const NAMES: [&str; 17] = [
+    pub const NAMES: [&str; 19] = [
         "peer_closed",
         "peer_lost",
         "answered",
@@ -67,6 +73,8 @@ impl CloseCause {
         "websocket_closed",
         "drained",
         "cancelled",
+        "request_timeout",
+        "crowded_out",
     ];
 
     /// The place of its name in [`CloseCause::NAMES`], and of its counter in [`CloseCounts`].
@@ -89,6 +97,8 @@ impl CloseCause {
             Self::WebSocketClosed => 14,
             Self::Drained => 15,
             Self::Cancelled => 16,
+            Self::RequestTimeout => 17,
+            Self::CrowdedOut => 18,
         }
     }
 

@@ -4,7 +4,9 @@
 
 use std::time::Duration;
 
-use granian_proto::{h1, ws};
+use granian_proto::{PaceBounds, h1, ws};
+
+pub use crate::admission::line::{LineLimits, OverloadLimits};
 
 /// Bounds that a worker is started with.
 #[derive(Clone, Copy)]
@@ -19,8 +21,14 @@ pub struct Limits {
     pub websocket: WebSocketLimits,
     /// Times that a peer may take, whatever protocol it speaks.
     pub timeouts: Timeouts,
+    /// Sizes of a request, whatever protocol it comes by.
+    pub request: RequestLimits,
+    /// Numbers of connections, and of requests on one.
+    pub connections: ConnectionLimits,
     /// Calls of the application at once.
     pub backpressure: usize,
+    /// Requests that wait for that.
+    pub line: LineLimits,
     /// Bytes of a body that the application wants whole, which waits in a file meanwhile.
     pub wsgi_spool_limit: u64,
     /// The application runs under a GIL: all its calls together use about one processor.
@@ -36,12 +44,13 @@ impl Limits {
     pub(crate) fn http1_engine(&self) -> h1::Options {
         h1::Options {
             max_head_size: self.http1.max_buffer_size,
-            max_target_size: MAX_TARGET_SIZE,
-            max_fields: MAX_FIELDS,
-            max_body_size: None,
+            max_target_size: self.request.max_target_size,
+            max_fields: self.request.max_headers,
+            max_body_size: self.request.max_body_size,
             head_timeout: self.timeouts.head,
-            idle_timeout: self.timeouts.idle,
-            body_timeout: self.timeouts.body,
+            idle_timeout: self.timeouts.keep_alive,
+            discard_timeout: self.timeouts.head,
+            body_pace: self.timeouts.body_pace,
             keep_alive: self.http1.keep_alive,
         }
     }
@@ -61,15 +70,39 @@ pub enum Versions {
 /// Times that a peer may take.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Timeouts {
-    /// Time for a request's head to arrive whole. On a new connection it counts from the accept.
+    /// Time for a request's head to arrive whole. On a new connection it counts from the accept. The end of a
+    /// request body that is thrown away has as much.
     pub head: Duration,
-    /// Time for the next request of an HTTP/1 connection to begin, and for the end of a request
-    /// body that is thrown away.
-    pub idle: Duration,
-    /// Time for the next piece of a request body that is waited for.
-    pub body: Duration,
+    /// Time for the next request of an HTTP/1 connection to begin.
+    pub keep_alive: Duration,
+    /// Time for the next piece of a request body that is waited for, and the rate of all of it.
+    pub body_pace: PaceBounds,
     /// Time for the peer to take some of the bytes that wait for it.
     pub write: Duration,
+    /// Time from a request's head to the end of its response, whoever takes it; `None` for any.
+    pub request: Option<Duration>,
+}
+
+/// Sizes of a request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct RequestLimits {
+    /// Fields of its head, and of its trailers.
+    pub max_headers: usize,
+    /// Bytes of its target.
+    pub max_target_size: usize,
+    /// Bytes of its body; `None` for any.
+    pub max_body_size: Option<u64>,
+}
+
+/// Bounds of connections.
+#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
+pub struct ConnectionLimits {
+    /// Open ones; `None` for as many as there are descriptors.
+    pub max: Option<usize>,
+    /// Open ones of one client; `None` for any number.
+    pub per_client: Option<usize>,
+    /// Requests on one; `None` for any number.
+    pub max_requests: Option<u64>,
 }
 
 /// Mechanisms that save work; all are on by default.
@@ -172,6 +205,3 @@ impl WebSocketLimits {
         }
     }
 }
-
-const MAX_TARGET_SIZE: usize = 65_534;
-const MAX_FIELDS: usize = 256;

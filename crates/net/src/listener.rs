@@ -12,10 +12,12 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
 use crate::bounds::COMPLAIN_EVERY;
+use crate::close::Limit;
+use crate::crowd::Member;
 use crate::exchange::app::{Address, Peer};
 use crate::protocol;
 use crate::runtime::reactor::{Reactor, TaskHandle};
-use crate::service::{Counted, Service, Stage};
+use crate::service::{Service, Stage};
 use crate::stream::socket::{Io, Socket};
 
 /// A listening socket of either family.
@@ -96,6 +98,9 @@ impl Acceptor {
             if count == 1 && !self.listener.has_queue() {
                 return self.wait();
             }
+            if self.service.crowd.poll_room(cx).is_pending() {
+                return self.make_room();
+            }
             match self.listener.accept() {
                 Ok((socket, remote)) => self.start(socket, remote),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.wait(),
@@ -112,6 +117,19 @@ impl Acceptor {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Waits for a connection to end. The one that has been idle for longest is asked to, if the queue has another
+    /// one for its place.
+    fn make_room(&self) -> Poll<()> {
+        let is_serving = self.service.stage.get() == Stage::Serving;
+        if is_serving
+            && self.listener.has_queue()
+            && let Some(key) = self.service.crowd.ask_for_room()
+        {
+            self.handle.reactor().wake(key);
+        }
+        self.wait()
     }
 
     /// Logs a shortage once in a while, so that it does not fill the log.
@@ -151,13 +169,17 @@ impl Acceptor {
             memo: std::sync::OnceLock::new(),
         };
         let service = Rc::clone(&self.service);
+        let Some(mut member) = Member::join(&service.crowd, &peer.remote, service.metrics()) else {
+            service.note_limit(&peer, Limit::MaxConnectionsPerClient);
+            return;
+        };
         // A connection that cannot be watched is dropped, which closes it.
         let _ = self.handle.reactor().spawn(move |handle| {
             let io = Io::new(socket, &handle)?;
-            let counted = Counted::new(Rc::clone(&service));
+            member.set_key(handle.key());
             Ok(async move {
                 protocol::serve(io, peer, service, handle).await;
-                drop(counted);
+                drop(member);
             })
         });
     }

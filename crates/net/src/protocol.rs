@@ -11,7 +11,7 @@ use std::time::Instant;
 use bytes::BytesMut;
 
 use crate::bounds::{LINGER, STEPS_PER_TURN};
-use crate::close::CloseCause;
+use crate::close::{CloseCause, Limit};
 use crate::exchange::app::Peer;
 use crate::h1::{Connection, Next};
 use crate::h2;
@@ -53,6 +53,9 @@ async fn serve_tls(
             return service.note_closed(&peer, CloseCause::HandshakeFailed);
         }
         Err(error) => {
+            if service.stage.get() == Stage::Serving {
+                service.note_limit(&peer, Limit::SslHandshakeTimeout);
+            }
             service.app.journal().handshake_failed(&peer, &error);
             return service.note_closed(&peer, CloseCause::HandshakeFailed);
         }

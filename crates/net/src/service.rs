@@ -10,10 +10,12 @@ use std::time::{Duration, Instant, SystemTime};
 use granian_proto::{RequestHead, Version, ws};
 
 use crate::admission::adaptive::AdaptiveLimit;
+use crate::admission::line::Line;
 use crate::admission::queue::{Permit, Queue};
 use crate::bounds::COMPLAIN_EVERY;
 use crate::budget::Budget;
-use crate::close::{CloseCause, CloseCounts};
+use crate::close::{CloseCause, CloseCounts, Limit, LimitCounts};
+use crate::crowd::Crowd;
 use crate::exchange::app::{App, Peer, Request, Source};
 use crate::exchange::record::Record;
 use crate::exchange::spool;
@@ -43,12 +45,15 @@ pub struct Service {
     pub(crate) after_drain: Cell<AfterDrain>,
     /// The certificates for new connections; without it they are plain.
     tls: RefCell<Option<Arc<TlsConfig>>>,
-    /// Open connections.
-    pub connections: Cell<usize>,
+    pub(crate) crowd: Rc<Crowd>,
     /// Connections that have ended.
     pub closed: CloseCounts,
+    /// Limits that requests and connections have reached.
+    pub limited: LimitCounts,
     /// The permits of calls that have not ended.
     pub queue: Queue,
+    /// The bounds of the line for them.
+    pub(crate) line: Line,
     /// Responses that have left.
     pub handled: Cell<u64>,
     /// The numbers that others read; `None` where nobody does.
@@ -94,12 +99,14 @@ impl Service {
             stage: Cell::new(Stage::Serving),
             after_drain: Cell::new(AfterDrain::Nothing),
             tls: RefCell::new(None),
-            connections: Cell::new(0),
+            crowd: Rc::new(Crowd::new(limits.connections)),
             closed: CloseCounts::default(),
+            limited: LimitCounts::default(),
             queue: Queue::new(
                 limits.backpressure,
                 AdaptiveLimit::new(is_adaptive.then(Load::default)),
             ),
+            line: Line::new(limits.line),
             handled: Cell::new(0),
             metrics: None,
             draining_since: Cell::new(None),
@@ -123,6 +130,11 @@ impl Service {
     /// Measures the request of `head` from now on.
     pub(crate) fn meter(&self, head: &RequestHead, peer: &Peer, now: Instant) -> Meter {
         Meter::begin(self.metrics(), head, peer, now)
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> usize {
+        self.crowd.open()
     }
 
     /// Calls the application, by this permit.
@@ -187,11 +199,25 @@ impl Service {
         self.draining_since.get().map(|since| since + grace)
     }
 
+    /// The time by which the response to a request whose head has come at `now` must be complete.
+    pub(crate) fn overdue_at(&self, now: Instant) -> Option<Instant> {
+        now.checked_add(self.limits.timeouts.request?)
+    }
+
+    /// A request or a connection of `peer` has reached a limit.
+    pub(crate) fn note_limit(&self, peer: &Peer, limit: Limit) {
+        self.limited.add(limit);
+        self.app.journal().limited(peer, limit);
+    }
+
     /// A connection to `peer` has ended.
     pub(crate) fn note_closed(&self, peer: &Peer, cause: CloseCause) {
         self.closed.add(cause);
         if let Some(metrics) = &self.metrics {
             metrics.note_closed(cause);
+        }
+        if cause == CloseCause::WriteTimeout {
+            self.note_limit(peer, Limit::WriteTimeout);
         }
         self.app.journal().closed(peer, cause);
     }
@@ -207,28 +233,6 @@ impl Service {
             self.date.set((Some(now), date));
         }
         date
-    }
-}
-
-/// Counts one open connection until it is dropped.
-pub(crate) struct Counted(Rc<Service>);
-
-impl Counted {
-    pub(crate) fn new(service: Rc<Service>) -> Self {
-        service.connections.set(service.connections.get() + 1);
-        if let Some(metrics) = &service.metrics {
-            metrics.enter();
-        }
-        Self(service)
-    }
-}
-
-impl Drop for Counted {
-    fn drop(&mut self) {
-        self.0.connections.set(self.0.connections.get() - 1);
-        if let Some(metrics) = &self.0.metrics {
-            metrics.leave();
-        }
     }
 }
 

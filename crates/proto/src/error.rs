@@ -36,9 +36,15 @@ pub enum PeerError {
     /// The peer took too long.
     #[error("request not received in time")]
     TimedOut,
+    /// The body came slower than the least rate.
+    #[error("request body too slow")]
+    TooSlow,
     /// The body is larger than the limit.
     #[error("request body too large")]
     BodyTooLarge,
+    /// The body is to be kept whole, and larger than the limit for that.
+    #[error("request body too large to be kept")]
+    SpoolTooLarge,
     /// The request target is longer than the limit.
     #[error("request target too long")]
     TargetTooLong,
@@ -66,6 +72,12 @@ pub enum PeerError {
     /// This server has no room to keep the body in.
     #[error("no room for the request body")]
     NoStorage,
+    /// This server has more requests than it can answer in time.
+    #[error("too many requests at once")]
+    Overloaded,
+    /// This server has not answered in time.
+    #[error("response not complete in time")]
+    Overdue,
     /// The protocol version is not 1.0 or 1.1.
     #[error("HTTP version not supported")]
     Version,
@@ -85,13 +97,15 @@ impl PeerError {
             | Self::Chunk
             | Self::Handshake
             | Self::Truncated => 400,
-            Self::TimedOut => 408,
-            Self::BodyTooLarge => 413,
+            Self::TimedOut | Self::TooSlow => 408,
+            Self::BodyTooLarge | Self::SpoolTooLarge => 413,
             Self::TargetTooLong => 414,
             Self::Expectation => 417,
             Self::WebSocketVersion => 426,
             Self::HeadTooLarge | Self::TooManyFields => 431,
             Self::Method | Self::Coding => 501,
+            Self::Overloaded => 503,
+            Self::Overdue => 504,
             Self::Version => 505,
             Self::NoStorage => 507,
         }

@@ -10,6 +10,7 @@
 //!   it.
 //! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
 //! - [`file`] has the rules of requests for stored files.
+//! - [`Pace`] is the clock of a request's body.
 //! - [`ResponsePlan`] says which response has a body and how long that is.
 //! - [`PeerError`] is an error of the peer; [`SendError`] and [`HeadError`] are errors of the
 //!   application.
@@ -23,6 +24,7 @@ pub mod file;
 pub mod h1;
 pub mod h2;
 mod head;
+mod pace;
 mod plan;
 mod response;
 pub mod ws;
@@ -30,5 +32,6 @@ pub mod ws;
 pub use error::{HeadError, PeerError, SendError};
 pub use event::{BodyLength, Content, Event, Request, Timeout};
 pub use head::{RequestHead, RequestHeadBuilder, Version};
+pub use pace::{Pace, PaceBounds};
 pub use plan::{Announced, ResponsePlan};
 pub use response::{ResponseHead, Trailers, reason};

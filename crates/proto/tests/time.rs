@@ -7,7 +7,7 @@ mod peer;
 use std::time::Duration;
 
 use granian_proto::h1::Options;
-use granian_proto::{Content, PeerError, ResponseHead, Timeout};
+use granian_proto::{Content, PaceBounds, PeerError, ResponseHead, Timeout};
 use peer::{Peer, chunked, options};
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
@@ -134,7 +134,10 @@ fn a_body_that_stops_behind_the_response_head() {
 #[test]
 fn without_a_body_timeout() {
     let mut peer = Peer::new(Options {
-        body_timeout: Duration::MAX,
+        body_pace: PaceBounds {
+            timeout: Duration::MAX,
+            min_rate: None,
+        },
         ..options()
     });
     peer.says(UPLOAD);

@@ -12,9 +12,9 @@ use slab::Slab;
 
 use super::access_log::AccessLog;
 use super::forked::Home;
-use crate::options::Options;
+use crate::options::{Options, WatchOptions};
 use crate::python::EventLoop;
-use granian_net::close::CloseCause;
+use granian_net::close::{CloseCause, Limit};
 use granian_net::exchange::app::{Address, Journal, Peer};
 use granian_net::exchange::record::Record;
 use granian_net::runtime::waker::lock;
@@ -35,6 +35,8 @@ pub(crate) struct Calls {
     pub(crate) home: Home,
     /// ASGI scopes offer to send files by their path.
     announces_files: AtomicBool,
+    /// The ends of requests that calls are told of.
+    pub(crate) watch: WatchOptions,
     /// Where the application is mounted.
     pub(crate) root_path: String,
 }
@@ -66,6 +68,7 @@ impl Calls {
             cancels: AtomicBool::new(false),
             home: Home::new(py)?,
             announces_files: AtomicBool::new(true),
+            watch: options.watch(),
             root_path: options.url_path_prefix.clone(),
         })
     }
@@ -136,6 +139,22 @@ impl Calls {
             if let Err(error) = task.call_method0(py, intern!(py, "cancel")) {
                 self.report(py, error);
             }
+        }
+    }
+
+    /// Cancels the task of one call, if it has one, once the present turn is over.
+    pub(crate) fn cancel_soon(&self, py: Python<'_>, key: usize) {
+        let task = {
+            let tasks = lock(&self.tasks);
+            let task = tasks.running.get(key).and_then(Option::as_ref);
+            task.map(|task| task.clone_ref(py))
+        };
+        let Some(task) = task else { return };
+        let asked = task
+            .getattr(py, intern!(py, "cancel"))
+            .and_then(|cancel| self.event_loop.call_soon(py, cancel));
+        if let Err(error) = asked {
+            self.report(py, error);
         }
     }
 
@@ -239,6 +258,18 @@ impl Journal for Calls {
         let message = match &peer.remote {
             Address::Ip(addr) => format!("Connection from {addr} closed: {cause}"),
             Address::Unix(_) => format!("Connection closed: {cause}"),
+        };
+        Python::attach(|py| self.say(py, "debug", &message));
+    }
+
+    /// At level DEBUG: anyone can make as many as they like.
+    fn limited(&self, peer: &Peer, limit: Limit) {
+        if !self.logs_debug {
+            return;
+        }
+        let message = match &peer.remote {
+            Address::Ip(addr) => format!("{addr} has reached the limit of {limit}"),
+            Address::Unix(_) => format!("A client has reached the limit of {limit}"),
         };
         Python::attach(|py| self.say(py, "debug", &message));
     }

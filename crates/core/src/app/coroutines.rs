@@ -8,6 +8,7 @@ use pyo3::prelude::*;
 use super::call::Call;
 use super::calls::Calls;
 use super::runner::{self, Again};
+use super::watch::watch;
 use granian_net::exchange::app::{App, Journal, Request, Source};
 use granian_net::runtime::reactor::Reactor;
 
@@ -63,6 +64,7 @@ impl<I: CoroutineInterface> App for Coroutines<I> {
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
         Python::attach(|py| {
             let call = Call::new(&request, Arc::clone(&self.calls));
+            watch(&call, &request.head);
             match self.interface.call(self.callable.bind(py), request, &call) {
                 Ok((awaitable, again)) => runner::run(py, call, Ok(awaitable), again),
                 Err(error) => runner::run(py, call, Err(error), None),

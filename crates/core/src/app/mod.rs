@@ -17,5 +17,6 @@ pub(crate) mod rsgi;
 pub(crate) mod runner;
 pub(crate) mod target;
 pub(crate) mod tls;
+pub(crate) mod watch;
 pub(crate) mod ws_rules;
 pub(crate) mod wsgi;

@@ -28,9 +28,9 @@ impl<'py> FromPyObject<'_, 'py> for HttpVersions {
 /// `granian.config.http.Http1Options`.
 #[derive(FromPyObject)]
 pub(super) struct Http1 {
-    /// Time for a head to arrive, and time that an idle connection is kept.
+    /// Time for a head to arrive.
     pub(super) header_read_timeout: Duration,
-    keep_alive: bool,
+    pub(super) keep_alive: bool,
     /// Bytes.
     max_buffer_size: usize,
 }
@@ -52,6 +52,7 @@ pub(super) struct Http2 {
     initial_stream_window_size: u32,
     keep_alive_interval: Option<Duration>,
     keep_alive_timeout: Duration,
+    idle_timeout: Duration,
     max_concurrent_streams: u32,
     max_frame_size: u32,
     max_headers_size: u32,
@@ -68,7 +69,7 @@ impl Http2 {
             initial_stream_window_size: self.initial_stream_window_size.min(MAX_WINDOW),
             keep_alive_interval: self.keep_alive_interval,
             keep_alive_timeout: self.keep_alive_timeout,
-            idle_timeout: IDLE_TIMEOUT,
+            idle_timeout: self.idle_timeout,
             max_concurrent_streams: self.max_concurrent_streams,
             max_frame_size: self.max_frame_size.clamp(MIN_FRAME, MAX_FRAME),
             max_headers_size: self.max_headers_size,
@@ -78,7 +79,6 @@ impl Http2 {
     }
 }
 
-const IDLE_TIMEOUT: Duration = Duration::from_secs(180);
 const MAX_WINDOW: u32 = (1 << 31) - 1;
 const MIN_FRAME: u32 = 1 << 14;
 const MAX_FRAME: u32 = (1 << 24) - 1;

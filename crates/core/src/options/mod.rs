@@ -2,6 +2,7 @@
 //! group's name and fields on both sides; times are `timedelta` there and `Duration` here.
 
 mod http;
+mod limits;
 mod metrics;
 mod static_files;
 mod tls;
@@ -14,12 +15,14 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use self::http::{Http1, Http2, HttpVersions};
+use self::limits::LimitOptions;
+pub(crate) use self::limits::WatchOptions;
 pub(crate) use self::metrics::{MetricsOptions, metrics_layout};
 use self::static_files::StaticFiles;
 pub(crate) use self::static_files::check_pattern;
 pub(crate) use self::tls::{Tls, configuration_error};
 use self::websocket::WebSocket;
-use granian_net::limits::{Limits, Mechanisms, Timeouts};
+use granian_net::limits::{Http1Limits, Limits, Mechanisms};
 
 /// The attributes of `granian.config.WorkerOptions` that the core uses.
 #[derive(FromPyObject)]
@@ -47,6 +50,7 @@ pub(crate) struct Options {
     http: HttpVersions,
     http1: Http1,
     http2: Http2,
+    limits: LimitOptions,
     websocket: WebSocket,
     /// Folders that are served beside the application.
     pub(crate) static_files: Option<StaticFiles>,
@@ -82,34 +86,33 @@ impl<'py> FromPyObject<'_, 'py> for Interface {
 }
 
 impl Options {
+    /// The ends of requests that the application's calls are told of.
+    pub(crate) fn watch(&self) -> WatchOptions {
+        self.limits.watch()
+    }
+
     /// The bounds that connections work within.
     pub(crate) fn limits(&self) -> Limits {
         Limits {
             http: self.http.0,
-            http1: self.http1.limits(),
+            http1: Http1Limits {
+                keep_alive: self.http1.keep_alive && self.limits.keeps_connections(),
+                ..self.http1.limits()
+            },
             http2: self.http2.limits(),
             websocket: self.websocket.limits(),
-            timeouts: self.timeouts(),
+            timeouts: self.limits.timeouts(self.http1.header_read_timeout),
+            request: self.limits.request(),
+            connections: self.limits.connections(),
             backpressure: self.backpressure,
             wsgi_spool_limit: self.wsgi_spool_limit,
+            line: self.limits.line(),
             has_gil: cfg!(not(Py_GIL_DISABLED)),
             mechanisms: Mechanisms::default(),
             window: WINDOW,
         }
     }
-
-    /// One option is the time for a head and that for an idle connection; the others are fixed.
-    fn timeouts(&self) -> Timeouts {
-        Timeouts {
-            head: self.http1.header_read_timeout,
-            idle: self.http1.header_read_timeout,
-            body: BODY_TIMEOUT,
-            write: WRITE_TIMEOUT,
-        }
-    }
 }
 
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// Bytes that an exchange holds in each direction before it pushes back.
 const WINDOW: usize = 64 * 1024;

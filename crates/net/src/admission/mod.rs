@@ -1,4 +1,5 @@
 //! Admission of requests: the permits, the queue for them, and the limit that adapts to the load.
 
 pub(crate) mod adaptive;
+pub mod line;
 pub mod queue;

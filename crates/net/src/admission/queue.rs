@@ -138,6 +138,18 @@ impl Queue {
         Poll::Pending
     }
 
+    /// True if a request waits.
+    pub(crate) fn has_line(&self) -> bool {
+        lock(&self.0.state).present > 0
+    }
+
+    /// True if more than `most` requests wait for permits to be given back. Those that wait for the adaptive limit,
+    /// which has permits, do not count.
+    pub(crate) fn exceeds(&self, most: usize) -> bool {
+        let state = lock(&self.0.state);
+        state.taken + state.present > self.0.limit.saturating_add(most)
+    }
+
     /// Gives permits to the requests that have waited for long enough. Returns the time of the next
     /// call; `cx` is woken if that changes. One task of the worker calls it.
     pub fn patrol(&self, cx: &mut Context<'_>, now: Instant) -> Option<Instant> {
@@ -338,6 +350,13 @@ fn call(wakers: impl IntoIterator<Item = Waker>) {
 /// A place in the queue; its drop gives it up.
 #[derive(Default)]
 pub(crate) struct Place(Option<Arc<Waiting>>);
+
+impl Place {
+    /// True if no permit was asked for.
+    pub(crate) fn is_new(&self) -> bool {
+        self.0.is_none()
+    }
+}
 
 /// Only the connections' thread uses it.
 struct Waiting {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use granian_proto::RequestHead;
 
-use crate::close::CloseCause;
+use crate::close::{CloseCause, Limit};
 use crate::exchange::Exchange;
 use crate::exchange::messages::Opening;
 pub use crate::exchange::peer::{Address, Peer};
@@ -59,6 +59,9 @@ pub trait Journal {
 
     /// A connection has ended.
     fn closed(&self, _peer: &Peer, _cause: CloseCause) {}
+
+    /// A request or a connection of this peer has reached a limit.
+    fn limited(&self, _peer: &Peer, _limit: Limit) {}
 
     /// Connections wait to be accepted, because of this error.
     fn accept_failed(&self, _error: &io::Error) {}

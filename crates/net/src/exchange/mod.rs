@@ -75,6 +75,8 @@ pub enum Over {
     Answered,
     /// The peer broke its framing and got this status, before the application answered.
     Refused(u16),
+    /// The request took too long. The peer got this status, if nothing had been sent.
+    Overdue(Option<u16>),
 }
 
 impl Exchange {

@@ -93,7 +93,7 @@ impl Record {
 
     fn end(&mut self, over: Option<Over>) {
         self.duration = self.begun.elapsed();
-        if let Some(Over::Refused(status)) = over {
+        if let Some(Over::Refused(status) | Over::Overdue(Some(status))) = over {
             self.status = status;
             self.sent = 0;
         }

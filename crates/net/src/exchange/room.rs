@@ -133,9 +133,8 @@ impl Exchange {
     pub fn outlet(&self) -> Outlet {
         let state = lock(&self.state);
         match state.over {
-            Some(Over::Disconnected | Over::Refused(_)) => Outlet::Gone,
-            // The head was all of the response that goes out.
-            Some(Over::Answered) if !state.answered => Outlet::Gone,
+            // The head may have been all of the response that goes out.
+            Some(over) if over != Over::Answered || !state.answered => Outlet::Gone,
             _ if state.room.is_open() => Outlet::Open,
             _ => Outlet::Full,
         }

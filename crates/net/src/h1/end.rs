@@ -3,12 +3,12 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use granian_proto::{Event, PeerError, RequestHead, Version};
+use granian_proto::{Content, Event, HeadError, PeerError, RequestHead, ResponseHead, Version};
 
 use super::slot::Slot;
 use super::{Connection, Phase};
-use crate::bounds::LINGER;
-use crate::close::CloseCause;
+use crate::bounds::{LINGER, RETRY_AFTER};
+use crate::close::{CloseCause, Limit};
 use crate::exchange::Over;
 use crate::service::Stage;
 use crate::stream::socket::Stream;
@@ -23,6 +23,16 @@ impl<S: Stream> Connection<S> {
             .is_some_and(|until| until <= self.handle.now())
         {
             self.close(cx, CloseCause::Drained);
+        }
+    }
+
+    /// Closes a connection on which nothing is under way, if others need its place.
+    pub(super) fn close_if_crowded(&mut self, cx: &mut Context<'_>) {
+        let is_idle = self.is_idle() && self.engine.is_idle() && self.wire.input.is_empty();
+        let crowd = &self.service.crowd;
+        if crowd.note_idle(self.handle.key(), is_idle, self.handle.now()) {
+            self.service.note_limit(&self.peer, Limit::MaxConnections);
+            self.close(cx, CloseCause::CrowdedOut);
         }
     }
 
@@ -145,26 +155,100 @@ impl<S: Stream> Connection<S> {
     }
 
     fn end_refused(&mut self, is_told: bool, error: PeerError) {
+        if let Some(limit) = Limit::of_error(error, !self.slot.is_empty()) {
+            self.service.note_limit(&self.peer, limit);
+        }
         let cut = self.cut_if_close_delimited();
         let cause = match error {
             PeerError::TimedOut if self.slot.is_empty() => CloseCause::HeadTimeout,
-            PeerError::TimedOut => CloseCause::BodyTimeout,
+            PeerError::TimedOut | PeerError::TooSlow => CloseCause::BodyTimeout,
             PeerError::NoStorage => CloseCause::SpoolFailed,
             error => CloseCause::Refused(error),
         };
-        let is_held = matches!(self.slot, Slot::Held(_));
-        if is_told && let Some(meter) = self.slot.meter() {
-            match is_held {
-                // The refusal was counted.
-                true => meter.forget(),
-                false => meter.refuse(error.status()),
-            }
+        if is_told {
+            self.end_meter(error.status());
         }
         self.slot.finish(match is_told {
             true => Over::Refused(error.status()),
             false => Over::Disconnected,
         });
         self.phase = Phase::Flushing { cut, cause };
+    }
+
+    /// The request in the slot was answered with this status, and not by the application.
+    fn end_meter(&mut self, status: u16) {
+        let is_held = matches!(self.slot, Slot::Held(_));
+        if let Some(meter) = self.slot.meter() {
+            match is_held {
+                // The refusal was counted.
+                true => meter.forget(),
+                false => meter.refuse(status),
+            }
+        }
+    }
+
+    /// True if the response is not complete in time, and something follows from it: the peer gets 504 in its place,
+    /// or the connection is cut.
+    pub(super) fn handle_overdue(&mut self) -> bool {
+        let now = self.handle.now();
+        if !self.is_open() || self.slot.overdue_at().is_none_or(|at| at > now) {
+            return false;
+        }
+        self.service.note_limit(&self.peer, Limit::RequestTimeout);
+        let status = PeerError::Overdue.status();
+        if self.answer_instead(status, Over::Overdue(Some(status))) {
+            return true;
+        }
+        let cut = self.cut_if_close_delimited();
+        self.slot.finish(Over::Overdue(None));
+        let cause = CloseCause::RequestTimeout;
+        self.phase = Phase::Flushing { cut, cause };
+        true
+    }
+
+    /// True if the request has waited for a permit for too long, and was answered.
+    pub(super) fn handle_impatience(&mut self) -> bool {
+        let now = self.handle.now();
+        let Some((_, limit)) = self.slot.patience().filter(|(at, _)| *at <= now) else {
+            return false;
+        };
+        self.turn_away(limit);
+        true
+    }
+
+    /// Answers a request that is not to wait any longer for a permit: 503, and the connection goes on.
+    pub(super) fn turn_away(&mut self, limit: Limit) {
+        self.service.note_limit(&self.peer, limit);
+        let status = PeerError::Overloaded.status();
+        if !self.answer_instead(status, Over::Refused(status)) {
+            self.abort();
+        }
+    }
+
+    /// Answers the current request with a status in place of the application, and goes on with the next one. False
+    /// if a response has begun.
+    pub(super) fn answer_instead(&mut self, status: u16, over: Over) -> bool {
+        let Ok(head) = refusal(status) else {
+            return false;
+        };
+        let date = self.service.date(self.handle.now());
+        let output = self.wire.output.tail();
+        let sent = self
+            .engine
+            .send_head(&head, Content::Length(0), &date, output);
+        if sent.is_err() {
+            return false;
+        }
+        // Nothing is left out of a body without bytes.
+        let _ = self.engine.send_end(None, self.wire.output.tail());
+        if let Slot::Held(held) = &self.slot {
+            let head = Some(&held.request.head);
+            self.service
+                .note_refusal(&self.peer, head, Version::Http11, status);
+        }
+        self.end_meter(status);
+        self.slot.finish(over);
+        true
     }
 
     pub(super) fn step_flushing(
@@ -218,4 +302,16 @@ impl<S: Stream> Connection<S> {
             }
         }
     }
+}
+
+/// The head of an answer in place of the application's.
+///
+/// > When sent with a 503 (Service Unavailable) response, Retry-After indicates how long the service is expected to be
+/// > unavailable to the client. — RFC 9110, 10.2.3 <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
+fn refusal(status: u16) -> Result<ResponseHead, HeadError> {
+    let mut head = ResponseHead::new(status)?;
+    if status == PeerError::Overloaded.status() {
+        head.append(b"retry-after", RETRY_AFTER.as_bytes())?;
+    }
+    Ok(head)
 }

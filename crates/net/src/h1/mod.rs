@@ -25,7 +25,7 @@ use granian_proto::{Timeout, h1};
 
 use self::slot::Slot;
 use crate::bounds::STEPS_PER_TURN;
-use crate::close::CloseCause;
+use crate::close::{CloseCause, Limit};
 use crate::exchange::app::Peer;
 use crate::exchange::messages::Opening;
 use crate::h2;
@@ -60,6 +60,8 @@ pub(crate) struct Connection<S> {
     peer: Arc<Peer>,
     service: Rc<Service>,
     handle: TaskHandle,
+    /// Requests that have come.
+    requests: u64,
 }
 
 /// The state of a connection.
@@ -125,6 +127,7 @@ impl<S: Stream> Connection<S> {
             peer,
             service,
             handle,
+            requests: 0,
         })
     }
 
@@ -190,7 +193,10 @@ impl<S: Stream> Connection<S> {
             };
             if matches!(step, Step::Wait) {
                 // Behind the reading: this thread may have been busy past the deadline.
-                if self.handle_engine_deadline(cx) {
+                if self.handle_engine_deadline(cx)
+                    || self.handle_overdue()
+                    || self.handle_impatience()
+                {
                     continue;
                 }
                 if self.write_policy() == Write::PutOff {
@@ -198,7 +204,8 @@ impl<S: Stream> Connection<S> {
                     return self.handle.defer();
                 }
                 self.write(cx);
-                return self.close_if_drained(cx);
+                self.close_if_drained(cx);
+                return self.close_if_crowded(cx);
             }
         }
         self.write(cx);
@@ -254,10 +261,18 @@ impl<S: Stream> Connection<S> {
             return false;
         }
         match self.engine.handle_timeout(now) {
-            Some(Timeout::Idle) if self.wire.output.is_empty() => {
-                self.close(cx, CloseCause::IdleTimeout);
+            Some(Timeout::Idle) => {
+                let limit = match self.slot {
+                    Slot::Fresh => Limit::Http1HeaderReadTimeout,
+                    _ => Limit::KeepAliveTimeout,
+                };
+                self.service.note_limit(&self.peer, limit);
+                if self.wire.output.is_empty() {
+                    self.close(cx, CloseCause::IdleTimeout);
+                } else {
+                    self.flush(CloseCause::IdleTimeout);
+                }
             }
-            Some(Timeout::Idle) => self.flush(CloseCause::IdleTimeout),
             Some(Timeout::Refuse(error)) => self.refuse(error),
             None => return false,
         }
@@ -276,7 +291,10 @@ impl<S: Stream> Connection<S> {
         let head = head.filter(|deadline| *deadline > self.handle.now());
         let engine = self.engine_deadline();
         let drain = self.drain_deadline();
-        let next = [lingering, head, engine, drain, self.wire.stall_deadline()];
+        let overdue = self.slot.overdue_at();
+        let stall = self.wire.stall_deadline();
+        let patience = self.slot.patience().map(|(at, _)| at);
+        let next = [lingering, head, engine, drain, stall, overdue, patience];
         let next = next.into_iter().flatten().min();
         self.handle.set_deadline(next);
     }

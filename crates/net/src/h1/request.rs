@@ -11,6 +11,7 @@ use granian_proto::{BodyLength, Event, PeerError, ws};
 use super::Connection;
 use super::slot::{Current, Held, Pulled, Slot};
 use crate::admission::queue::{Permit, Place};
+use crate::close::Limit;
 use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{MessageQueue, Opening};
 use crate::exchange::{Exchange, SPOOL_THRESHOLD, Unspooled};
@@ -40,7 +41,7 @@ impl<S: Stream> Connection<S> {
                 let limit = self.service.limits.wsgi_spool_limit;
                 match held.exchange.spool_body(data, limit) {
                     Ok(()) => {}
-                    Err(Unspooled::TooLarge) => self.refuse(PeerError::BodyTooLarge),
+                    Err(Unspooled::TooLarge) => self.refuse(PeerError::SpoolTooLarge),
                     Err(Unspooled::Storage(error)) => {
                         self.service.complain_of_spool(self.handle.now(), &error);
                         self.refuse(PeerError::NoStorage);
@@ -82,6 +83,7 @@ impl<S: Stream> Connection<S> {
 
     /// Takes in what has already come of the body, so that the application finds it there.
     fn take_request(&mut self, cx: &mut Context<'_>, request: granian_proto::Request) {
+        self.count_request();
         let websocket = match self.opening(&request) {
             Ok(websocket) => websocket,
             Err(error) => return self.refuse_request(&request.head, error),
@@ -100,7 +102,7 @@ impl<S: Stream> Connection<S> {
         };
         let limits = &self.service.limits;
         if wish == BodyWish::Whole && length > Some(limits.wsgi_spool_limit) {
-            return self.refuse_request(&request.head, PeerError::BodyTooLarge);
+            return self.refuse_request(&request.head, PeerError::SpoolTooLarge);
         }
         if wish == BodyWish::Whole && request.expect_continue {
             self.engine.send_continue(self.wire.output.tail());
@@ -118,6 +120,8 @@ impl<S: Stream> Connection<S> {
             wish,
             is_ready: !waits,
             place: Place::default(),
+            overdue_at: self.service.overdue_at(self.handle.now()),
+            patience: None,
         };
         // Queued bytes leave first: the application may take its time.
         let starts_now = !has_body && self.wire.output.is_empty() && self.service.app.may_start();
@@ -134,6 +138,17 @@ impl<S: Stream> Connection<S> {
                 Some(event) => self.handle_event(cx, event),
                 None => return,
             }
+        }
+    }
+
+    /// The last request that a connection may carry is answered with `connection: close`.
+    fn count_request(&mut self) {
+        self.requests += 1;
+        let most = self.service.limits.connections.max_requests;
+        if most.is_some_and(|most| self.requests >= most) {
+            self.engine.disable_keep_alive();
+            self.service
+                .note_limit(&self.peer, Limit::MaxRequestsPerConnection);
         }
     }
 
@@ -171,6 +186,9 @@ impl<S: Stream> Connection<S> {
                 Poll::Pending => {
                     held.meter.note_wait();
                     self.slot = Slot::Held(held);
+                    if self.join_line() {
+                        return Step::Again;
+                    }
                     return self.wait_or_close();
                 }
             },
@@ -179,7 +197,31 @@ impl<S: Stream> Connection<S> {
         Step::Again
     }
 
+    /// True if the request in the slot may not wait for a permit, and was answered.
+    fn join_line(&mut self) -> bool {
+        let Slot::Held(held) = &mut self.slot else {
+            return false;
+        };
+        if held.patience.is_some() {
+            return false;
+        }
+        let service = &self.service;
+        match service.line.join(&service.queue, self.handle.now()) {
+            Ok(patience) => held.patience = Some(patience),
+            Err(limit) => {
+                self.turn_away(limit);
+                return true;
+            }
+        }
+        false
+    }
+
     fn poll_acquire(&self, cx: &mut Context<'_>, place: &mut Place) -> Poll<Permit> {
+        if place.is_new() {
+            self.service
+                .line
+                .note(&self.service.queue, self.handle.now());
+        }
         self.service
             .queue
             .poll_acquire(cx, place, self.handle.now(), None)
@@ -193,6 +235,7 @@ impl<S: Stream> Connection<S> {
             websocket,
             body_complete,
             meter,
+            overdue_at,
             ..
         } = held;
         meter.note_call();
@@ -205,6 +248,7 @@ impl<S: Stream> Connection<S> {
             websocket: websocket.clone(),
             head_deadline: None,
             meter,
+            overdue_at,
         });
         let request = Request {
             head: request.head,

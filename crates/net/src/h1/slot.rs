@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use crate::admission::line::Patience;
 use crate::admission::queue::Place;
 use crate::exchange::app::{BodyWish, Source};
 use crate::exchange::messages::Opening;
@@ -37,6 +38,9 @@ pub(super) struct Held {
     /// Its place in the line of those that wait to be active.
     pub(super) place: Place,
     pub(super) meter: Meter,
+    pub(super) overdue_at: Option<Instant>,
+    /// How long it waits for a permit, once it does.
+    pub(super) patience: Option<Patience>,
 }
 
 /// The exchange in progress.
@@ -50,6 +54,7 @@ pub(super) struct Current {
     /// A head waits for what follows it until then, so that both leave in one write.
     pub(super) head_deadline: Option<Instant>,
     pub(super) meter: Meter,
+    pub(super) overdue_at: Option<Instant>,
 }
 
 /// The rest of a response that is made piece by piece.
@@ -91,6 +96,23 @@ impl Slot {
         match self {
             Self::Held(held) => Some(&mut held.meter),
             Self::Running(current) => Some(&mut current.meter),
+            Self::Fresh | Self::Idle => None,
+        }
+    }
+
+    /// Until when a request waits for a permit, and the limit that ends this.
+    pub(super) fn patience(&self) -> Patience {
+        match self {
+            Self::Held(held) => held.patience.flatten(),
+            _ => None,
+        }
+    }
+
+    /// The time by which the response must be complete.
+    pub(super) fn overdue_at(&self) -> Option<Instant> {
+        match self {
+            Self::Held(held) => held.overdue_at,
+            Self::Running(current) => current.overdue_at,
             Self::Fresh | Self::Idle => None,
         }
     }

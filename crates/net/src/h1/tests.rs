@@ -1,5 +1,7 @@
 //! The drive loop of HTTP/1, on a stream in memory and a clock that the test moves.
 
+mod limits;
+
 use std::fs::File;
 use std::future::Future;
 use std::sync::Arc;
@@ -27,7 +29,7 @@ fn play<F: Future<Output = ()>>(script: impl FnOnce(Wire) -> F) {
 /// A time without requests that differs from the one for a head.
 fn patient() -> Limits {
     let mut limits = limits();
-    limits.timeouts.idle = secs(75);
+    limits.timeouts.keep_alive = secs(75);
     limits
 }
 

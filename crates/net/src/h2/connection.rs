@@ -55,8 +55,8 @@ struct Connection<S> {
     /// The waker that the codec and the transfers get, from the connection's first poll on.
     coalescing: Option<(Arc<CoalescingWaker>, Waker)>,
     opened_at: Instant,
-    /// A request has come.
-    has_served: bool,
+    /// Requests that have come.
+    requests: u64,
     _present: Present,
     shared: Rc<Shared>,
 }
@@ -78,6 +78,7 @@ enum Course {
     Draining {
         /// There is none, and the peer has been sent every response before the drain.
         is_idle: bool,
+        cause: CloseCause,
     },
     /// The codec closes as soon as its GOAWAY is written: all streams are reset.
     Closing(CloseCause),
@@ -95,7 +96,7 @@ impl<S: Stream> Connection<S> {
             pings: None,
             coalescing: None,
             opened_at: shared.now(),
-            has_served: false,
+            requests: 0,
             _present: Present::http2(shared.service.metrics()),
             shared,
         }
@@ -146,6 +147,7 @@ impl<S: Stream> Connection<S> {
             // The next step polls what was woken.
             Waker::wake_by_ref(cx.waker());
         }
+        self.close_if_crowded(cx);
         match self.may_put_off() {
             true => self.shared.handle.defer(),
             false => self.flush(cx),

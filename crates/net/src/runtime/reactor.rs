@@ -220,7 +220,8 @@ impl Reactor {
         self.0.timers.borrow().next()
     }
 
-    fn wake(&self, key: usize) {
+    /// Wakes the task with this key.
+    pub(crate) fn wake(&self, key: usize) {
         let tasks = self.0.tasks.borrow();
         if let Some(slot) = tasks.get(key)
             && !slot.wake.mark_queued()
@@ -357,6 +358,11 @@ impl TaskHandle {
     /// The reactor that runs the task.
     pub fn reactor(&self) -> &Reactor {
         &self.reactor
+    }
+
+    /// The task's key, which is used again after its end.
+    pub(crate) fn key(&self) -> usize {
+        self.key
     }
 
     /// The time at which the current turn began.

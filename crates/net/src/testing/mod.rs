@@ -16,9 +16,12 @@ use std::time::Duration;
 pub(crate) use self::app::TestApp;
 pub(crate) use self::pair::{End, pair};
 pub(crate) use self::wire::Wire;
+use granian_proto::PaceBounds;
+
 use crate::exchange::app::{Address, Peer};
 use crate::limits::{
-    Http1Limits, Http2Limits, Limits, Mechanisms, Timeouts, Versions, WebSocketLimits,
+    ConnectionLimits, Http1Limits, Http2Limits, Limits, LineLimits, Mechanisms, RequestLimits,
+    Timeouts, Versions, WebSocketLimits,
 };
 use crate::metrics::{Metrics, Page, layout};
 use crate::runtime::reactor::{Reactor, TaskHandle};
@@ -166,12 +169,23 @@ pub(crate) fn limits() -> Limits {
         },
         timeouts: Timeouts {
             head: Duration::from_secs(30),
-            idle: Duration::from_secs(30),
-            body: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(30),
+            body_pace: PaceBounds {
+                timeout: Duration::from_secs(60),
+                min_rate: None,
+            },
             write: Duration::from_secs(60),
+            request: None,
         },
+        request: RequestLimits {
+            max_headers: 256,
+            max_target_size: 16_384,
+            max_body_size: None,
+        },
+        connections: ConnectionLimits::default(),
         backpressure: 1000,
         wsgi_spool_limit: 4 << 20,
+        line: LineLimits::default(),
         has_gil: false,
         mechanisms: Mechanisms::default(),
         window: 65_536,

@@ -36,6 +36,19 @@ impl Wire {
         bench.reactor.clear();
     }
 
+    /// Another connection to the same server.
+    pub(crate) fn another(&self, room: usize) -> Self {
+        let (end, io) = pair(room);
+        let service = Rc::clone(&self.bench.service);
+        self.bench
+            .spawn(|handle| serve_http(io, peer(), service, handle));
+        Self {
+            bench: self.bench.clone(),
+            app: Rc::clone(&self.app),
+            end,
+        }
+    }
+
     /// Says `bytes`, and lets what follows happen.
     pub(crate) async fn say(&mut self, bytes: impl AsRef<[u8]>) {
         self.end.send(bytes.as_ref());

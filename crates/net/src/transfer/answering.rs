@@ -3,6 +3,7 @@
 
 mod deadlines;
 mod ending;
+mod held;
 mod receiving;
 
 use std::collections::VecDeque;
@@ -13,19 +14,20 @@ use std::time::Instant;
 
 use granian_proto::RequestHead;
 
+use self::deadlines::Expired;
+use self::held::{Held, declared_length};
 use super::after_response::OpenWebSocket;
 use super::incoming::Incoming;
 use super::outgoing::{HeadContext, Outgoing, Sent};
 use super::shared::{Alarm, Shared};
 use super::stream_io::{ResetReason, StreamIo};
-use crate::admission::queue;
 use crate::bounds::HEAD_HOLD;
+use crate::close::Limit;
 use crate::exchange::app::{BodyWish, Request, Source};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD};
 use crate::metrics::Meter;
-use crate::service::Service;
 
 /// See the module's documentation.
 pub(super) struct Answering<S: StreamIo> {
@@ -44,6 +46,8 @@ pub(super) struct Answering<S: StreamIo> {
     head_deadline: Option<Instant>,
     /// The time since when the peer has taken nothing of the replies that wait for it.
     blocked_since: Option<Instant>,
+    /// The time by which the response must be complete.
+    overdue_at: Option<Instant>,
     alarm: Alarm,
     meter: Meter,
 }
@@ -57,16 +61,6 @@ enum Phase {
     /// The response is complete and the request is not. The rest is thrown away for a moment before the
     /// stream is reset: some clients take a reset for a failure.
     Discarding { until: Instant },
-}
-
-struct Held {
-    head: RequestHead,
-    place: queue::Place,
-    wish: BodyWish,
-    /// The length of the body, where it is declared.
-    length: Option<u64>,
-    /// The application is called when the body is whole.
-    awaits_body: bool,
 }
 
 /// The connection's ends of the objects that the application holds, too. Dropping them tells the application that
@@ -109,11 +103,19 @@ impl<S: StreamIo> Answering<S> {
         let has_input = has_body || opening.is_some();
         let is_head_request = head.method() == "HEAD";
         let awaits_continue = has_body && head.field(b"expect").is_some();
+        let mut incoming = has_input.then(|| {
+            let limits = &shared.service.limits;
+            Incoming::new(is_whole, limits.request.max_body_size)
+        });
+        let length = has_body.then(|| declared_length(&head)).flatten();
+        if let (Some(incoming), Some(length)) = (&mut incoming, length) {
+            incoming.declare(length);
+        }
         let meter = shared.service.meter(&head, &shared.peer, shared.now());
-        let held = Held::new(head, has_body, &shared.service);
+        let held = Held::new(head, has_body, length, &shared.service);
         Self {
             meter,
-            incoming: has_input.then(|| Incoming::new(is_whole, shared.now())),
+            incoming,
             awaits_continue,
             outgoing: Outgoing::new(is_head_request),
             phase: Phase::Held(held),
@@ -123,6 +125,7 @@ impl<S: StreamIo> Answering<S> {
             source: None,
             head_deadline: None,
             blocked_since: None,
+            overdue_at: shared.service.overdue_at(shared.now()),
             alarm: Alarm::new(Rc::clone(&shared)),
             shared,
         }
@@ -160,8 +163,18 @@ impl<S: StreamIo> Answering<S> {
         if self.outgoing.poll_reset(cx, &mut self.io).is_ready() {
             return Progress::Over;
         }
-        if self.has_expired() {
-            return self.cut(ResetReason::Cancelled);
+        self.follow_pace();
+        match self.expired() {
+            Some(Expired::Body(error)) => return self.refuse(cx, error),
+            Some(Expired::Patience(limit)) => return self.turn_away(cx, limit),
+            Some(Expired::Request) => return self.end_overdue(cx),
+            Some(Expired::Write) => {
+                self.shared
+                    .service
+                    .note_limit(&self.shared.peer, Limit::WriteTimeout);
+                return self.cut(ResetReason::Cancelled);
+            }
+            None => {}
         }
         let deadline = self.deadline();
         self.alarm.set(cx, deadline);
@@ -204,9 +217,17 @@ impl<S: StreamIo> Answering<S> {
             return false;
         }
         let (now, share) = (self.shared.now(), Some(&self.shared.share));
+        if held.place.is_new() {
+            service.line.note(&service.queue, now);
+        }
         let Poll::Ready(permit) = service.queue.poll_acquire(cx, &mut held.place, now, share)
         else {
             self.meter.note_wait();
+            held.patience
+                .get_or_insert_with(|| match service.line.join(&service.queue, now) {
+                    Ok(patience) => patience,
+                    Err(limit) => Some((now, limit)),
+                });
             return false;
         };
         if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called) {
@@ -335,29 +356,6 @@ impl<S: StreamIo> Answering<S> {
         self.ends
             .exchange
             .set_unsent(self.replies.iter().map(Reply::weight).sum());
-    }
-}
-
-impl Held {
-    /// Asks the application how much of the body it wants to start with.
-    fn new(head: RequestHead, has_body: bool, service: &Service) -> Self {
-        let mut held = Self {
-            head,
-            place: queue::Place::default(),
-            wish: BodyWish::Nothing,
-            length: None,
-            awaits_body: false,
-        };
-        if has_body {
-            let length = held.head.field(b"content-length");
-            held.length = length.and_then(|length| std::str::from_utf8(length).ok()?.parse().ok());
-            let expects_continue = held.head.field(b"expect").is_some();
-            held.wish = service.app.wants(&held.head);
-            held.awaits_body =
-                held.wish
-                    .is_waiting(held.length, service.limits.window, expects_continue);
-        }
-        held
     }
 }
 

@@ -5,10 +5,12 @@ use granian_proto::h1::is_host;
 use granian_proto::h2::Promise;
 use granian_proto::{RequestHead, RequestHeadBuilder, ResponseHead, Trailers, Version};
 use http::header::{
-    CONTENT_LENGTH, COOKIE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, SERVER,
+    CONTENT_LENGTH, COOKIE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SERVER,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
+
+use crate::bounds;
 
 /// A request that no application gets to see.
 pub(crate) enum Malformed {
@@ -145,9 +147,16 @@ pub(crate) fn trailers(trailers: &Trailers) -> Option<HeaderMap> {
     fields(trailers.fields(), 0)
 }
 
-/// A response without a body.
+/// A response without a body, in place of the application's.
+///
+/// > When sent with a 503 (Service Unavailable) response, Retry-After indicates how long the service is expected to be
+/// > unavailable to the client. — RFC 9110, 10.2.3 <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
 pub(crate) fn empty(status: StatusCode) -> Response<()> {
-    with_status(status.as_u16(), HeaderMap::new())
+    let mut fields = HeaderMap::new();
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        fields.insert(RETRY_AFTER, HeaderValue::from_static(bounds::RETRY_AFTER));
+    }
+    with_status(status.as_u16(), fields)
 }
 
 fn with_status(status: u16, fields: HeaderMap) -> Response<()> {

@@ -6,6 +6,8 @@ use std::task::{Context, Poll};
 use std::time::Instant;
 
 use super::stream_io::StreamIo;
+use granian_proto::Pace;
+
 use crate::exchange::{Exchange, SPOOL_THRESHOLD, Unspooled};
 
 /// See the module's documentation. All counts are bytes.
@@ -17,20 +19,31 @@ pub(super) struct Incoming {
     /// Bytes that the exchange held when this was last looked at.
     held: usize,
     is_complete: bool,
-    last_data_at: Instant,
+    /// Bytes that may be received; `None` for any number.
+    limit: Option<u64>,
+    /// The declared length exceeds it.
+    is_too_large: bool,
+    pub(super) pace: Pace,
 }
 
 impl Incoming {
     /// A body that is complete from the start, or of which nothing has come.
-    pub(super) fn new(is_complete: bool, now: Instant) -> Self {
+    pub(super) fn new(is_complete: bool, limit: Option<u64>) -> Self {
         Self {
             is_complete,
+            limit,
+            is_too_large: false,
+            pace: Pace::default(),
             received: 0,
             released: 0,
             discarded: 0,
             held: 0,
-            last_data_at: now,
         }
+    }
+
+    /// The request declares a body of this length.
+    pub(super) fn declare(&mut self, length: u64) {
+        self.is_too_large = self.limit.is_some_and(|limit| length > limit);
     }
 
     pub(super) fn is_complete(&self) -> bool {
@@ -47,15 +60,10 @@ impl Incoming {
         self.received
     }
 
-    /// The time at which a piece of the body came last.
-    pub(super) fn last_data_at(&self) -> Instant {
-        self.last_data_at
-    }
-
     /// Moves received pieces to the exchange, as far as that has room.
     ///
     /// # Errors
-    /// When the stream is broken, or the body cannot be kept.
+    /// When the stream is broken, the body too large, or cannot be kept.
     pub(super) fn forward<S: StreamIo>(
         &mut self,
         cx: &mut Context<'_>,
@@ -63,13 +71,19 @@ impl Incoming {
         exchange: &Arc<Exchange>,
         intake: Intake,
     ) -> Result<(), Broken> {
+        if self.is_too_large {
+            return Err(Broken::TooLarge);
+        }
         while !self.is_complete && intake.takes_more(exchange) {
             match io.poll_data(cx) {
                 Poll::Pending => break,
                 Poll::Ready(Some(data)) => {
                     let data = data.map_err(|_| Broken::Stream)?;
-                    self.last_data_at = intake.now;
+                    self.pace.note(intake.now, data.len());
                     self.received += data.len();
+                    if self.limit.is_some_and(|limit| self.received as u64 > limit) {
+                        return Err(Broken::TooLarge);
+                    }
                     if let Aim::Spool { limit } = intake.aim {
                         exchange
                             .spool_body(data, limit)
@@ -162,6 +176,8 @@ impl Intake {
 /// The reason why no more of a body can be taken in.
 pub(super) enum Broken {
     Stream,
+    /// It has more bytes than a body may have.
+    TooLarge,
     /// The body is to be whole, and too large for that.
     Unspooled(Unspooled),
 }

@@ -117,6 +117,9 @@ impl Outgoing {
     /// # Errors
     /// When the stream is closed, or a head was sent already.
     pub(super) fn refuse<S: StreamIo>(&mut self, io: &mut S, status: u16) -> std::io::Result<()> {
+        if !matches!(self.state, State::Head) {
+            return Err(std::io::ErrorKind::InvalidInput.into());
+        }
         let status = http::StatusCode::from_u16(status).unwrap_or_default();
         io.send_head(head::empty(status), true)?;
         self.state = State::Ended;

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::options::Options;
 use super::state::{Receive, State};
+use crate::error::PeerError;
+use crate::pace::Pace;
 
 /// The awaited step of the peer, with the time by which it must come.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -15,8 +17,8 @@ pub(super) enum Deadline {
     Idle(Instant),
     /// The rest of a head.
     Head(Instant),
-    /// More of a body.
-    Body(Instant),
+    /// More of a body; its lack is this error.
+    Body(Instant, PeerError),
     /// The end of a body that is discarded.
     Discard(Instant),
 }
@@ -34,13 +36,19 @@ impl Deadline {
             Self::First(at)
             | Self::Idle(at)
             | Self::Head(at)
-            | Self::Body(at)
+            | Self::Body(at, _)
             | Self::Discard(at) => Some(at),
         }
     }
 
     /// The deadline for `state`. A wait for the same step keeps its time.
-    pub(super) fn next(self, state: &State, options: &Options, now: Instant) -> Self {
+    pub(super) fn next(
+        self,
+        state: &State,
+        options: &Options,
+        now: Instant,
+        pace: &mut Pace,
+    ) -> Self {
         match (&state.receive, self) {
             (Receive::Head(scan), Self::First(at)) if scan.is_started() => Self::Head(at),
             (Receive::Head(scan), Self::Head(_)) if scan.is_started() => self,
@@ -51,10 +59,16 @@ impl Deadline {
             (Receive::Head(_), _) => Self::after(now, options.idle_timeout, Self::Idle),
             // The peer waits for 100 (Continue), which is the application's to ask for.
             (Receive::Body(_), _) if state.awaits_continue() => Self::None,
-            (Receive::Body(_), Self::Body(_)) => self,
-            (Receive::Body(_), _) => Self::after(now, options.body_timeout, Self::Body),
+            (Receive::Body(_), Self::Body(..)) => self,
+            (Receive::Body(_), _) => {
+                pace.wait(now);
+                pace.deadline(&options.body_pace)
+                    .map_or(Self::None, |(at, error)| Self::Body(at, error))
+            }
             (Receive::Discard { .. }, Self::Discard(_)) => self,
-            (Receive::Discard { .. }, _) => Self::after(now, options.idle_timeout, Self::Discard),
+            (Receive::Discard { .. }, _) => {
+                Self::after(now, options.discard_timeout, Self::Discard)
+            }
             (Receive::Complete | Receive::Closed, _) => Self::None,
         }
     }

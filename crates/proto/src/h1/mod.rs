@@ -32,6 +32,7 @@ pub use self::target::is_host;
 use crate::error::{PeerError, SendError};
 use crate::event::{Content, Event, Timeout};
 use crate::head::Version;
+use crate::pace::Pace;
 use crate::response::{ResponseHead, Trailers};
 
 /// The server's side of one HTTP/1 connection.
@@ -57,6 +58,7 @@ pub struct Connection {
     options: Options,
     state: State,
     deadline: Deadline,
+    pace: Pace,
     /// The peer's sending side is at its end.
     is_ended: bool,
     /// The current request is the peer's last one.
@@ -73,6 +75,7 @@ impl Connection {
             options,
             state: State::new(),
             deadline: Deadline::first(now, &options),
+            pace: Pace::default(),
             is_ended: false,
             is_last: false,
             is_satisfied: false,
@@ -85,10 +88,13 @@ impl Connection {
     /// The next request is not looked at before the response to this one is complete.
     pub fn poll_event(&mut self, now: Instant, input: &mut BytesMut) -> Option<Event> {
         let event = self.next_event(input);
-        self.deadline = match event {
-            Some(_) => Deadline::None,
-            None => self.deadline.next(&self.state, &self.options, now),
-        };
+        let awaited = std::mem::replace(&mut self.deadline, Deadline::None);
+        match &event {
+            Some(Event::Request(_)) => self.pace = Pace::default(),
+            Some(Event::Data(data)) => self.pace.note(now, data.len()),
+            Some(Event::End(_) | Event::Refused(_)) => {}
+            None => self.deadline = awaited.next(&self.state, &self.options, now, &mut self.pace),
+        }
         event
     }
 
@@ -124,17 +130,17 @@ impl Connection {
         if self.poll_timeout().is_none_or(|deadline| deadline > now) {
             return None;
         }
-        match std::mem::replace(&mut self.deadline, Deadline::None) {
-            Deadline::None => None,
+        let error = match std::mem::replace(&mut self.deadline, Deadline::None) {
+            Deadline::None => return None,
             Deadline::First(_) | Deadline::Idle(_) | Deadline::Discard(_) => {
                 self.state.close();
-                Some(Timeout::Idle)
+                return Some(Timeout::Idle);
             }
-            Deadline::Head(_) | Deadline::Body(_) => {
-                self.state.refuse_request();
-                Some(Timeout::Refuse(PeerError::TimedOut))
-            }
-        }
+            Deadline::Head(_) => PeerError::TimedOut,
+            Deadline::Body(_, error) => error,
+        };
+        self.state.refuse_request();
+        Some(Timeout::Refuse(error))
     }
 
     fn next_event(&mut self, input: &mut BytesMut) -> Option<Event> {

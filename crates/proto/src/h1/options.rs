@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::pace::PaceBounds;
+
 /// The bounds of one connection. A time that no clock reaches, such as `Duration::MAX`, is none. The values come from `granian_net::limits`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Options {
@@ -16,10 +18,12 @@ pub struct Options {
     /// Time for a head to arrive whole. It counts from the head's first byte, and on a new
     /// connection from the accept.
     pub head_timeout: Duration,
-    /// Time for the next request to begin, and for the end of a body that is thrown away.
+    /// Time for the next request to begin.
     pub idle_timeout: Duration,
-    /// Time for the next piece of a body that the caller waits for.
-    pub body_timeout: Duration,
+    /// Time for the end of a body that is thrown away.
+    pub discard_timeout: Duration,
+    /// The bounds on the time of a body that the caller waits for.
+    pub body_pace: PaceBounds,
     /// Whether connections may serve more than one request.
     pub keep_alive: bool,
 }

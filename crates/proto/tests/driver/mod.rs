@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use granian_proto::{BodyLength, Content, Event, Request, ResponseHead, Trailers, h1};
+use granian_proto::{BodyLength, Content, Event, PaceBounds, Request, ResponseHead, Trailers, h1};
 
 pub(crate) const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -18,7 +18,11 @@ pub(crate) fn options() -> h1::Options {
         max_body_size: None,
         head_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(15),
-        body_timeout: Duration::from_secs(60),
+        discard_timeout: Duration::from_secs(15),
+        body_pace: PaceBounds {
+            timeout: Duration::from_secs(60),
+            min_rate: None,
+        },
         keep_alive: true,
     }
 }

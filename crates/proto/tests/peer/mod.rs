@@ -5,7 +5,9 @@
 use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
-use granian_proto::{Content, Event, PeerError, ResponseHead, SendError, Timeout, Trailers, h1};
+use granian_proto::{
+    Content, Event, PaceBounds, PeerError, ResponseHead, SendError, Timeout, Trailers, h1,
+};
 
 pub(crate) const DATE: &[u8; 29] = b"Sun, 06 Nov 1994 08:49:37 GMT";
 
@@ -18,7 +20,11 @@ pub(crate) fn options() -> h1::Options {
         max_body_size: None,
         head_timeout: Duration::from_secs(30),
         idle_timeout: Duration::from_secs(15),
-        body_timeout: Duration::from_secs(60),
+        discard_timeout: Duration::from_secs(15),
+        body_pace: PaceBounds {
+            timeout: Duration::from_secs(60),
+            min_rate: None,
+        },
         keep_alive: true,
     }
 }

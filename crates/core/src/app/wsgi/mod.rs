@@ -24,6 +24,7 @@ use self::response_iterator::ResponseIterator;
 pub(crate) use self::start_response::{FileWrapper, StartResponse};
 use super::call::{Call, Outcome};
 use super::calls::Calls;
+use super::watch::watch;
 use crate::options::Options;
 use granian_net::exchange::app::{App, BodyWish, Journal, Request, Source};
 use granian_net::metrics::Page;
@@ -88,6 +89,7 @@ impl Wsgi {
         };
         match &self.pool {
             Some(pool) => {
+                watch(&call, &request.head);
                 pool.submit(environ.unbind(), call);
                 None
             }

@@ -1,13 +1,15 @@
 //! Deadlines of a connection, and the end that the worker's stage brings.
 
+use std::task::Context;
 use std::time::Instant;
 
 use h2::Reason;
 
 use super::{Connection, Course, Phase};
-use crate::close::CloseCause;
+use crate::close::{CloseCause, Limit};
 use crate::service::Stage;
 use crate::stream::socket::Stream;
+use crate::transfer::Shared;
 
 impl<S: Stream> Connection<S> {
     pub(super) fn handle_stage(&mut self) {
@@ -19,11 +21,32 @@ impl<S: Stream> Connection<S> {
                     *course = Course::Draining {
                         // Output that waits for the socket would leave behind the PING.
                         is_idle: self.transfers.is_empty() && !self.pipe.is_blocked(),
+                        cause: CloseCause::Drained,
                     };
                     self.shared.ring_all();
                 }
             }
             Stage::Cancelled => self.close(CloseCause::Cancelled),
+        }
+    }
+
+    /// Ends a connection without a request, if others need its place.
+    pub(super) fn close_if_crowded(&mut self, cx: &mut Context<'_>) {
+        let Phase::Open(codec, course @ Course::Serving) = &mut self.phase else {
+            return;
+        };
+        let is_idle = self.transfers.is_empty() && self.pipe.section_since().is_none();
+        let Shared {
+            service,
+            handle,
+            peer,
+            ..
+        } = &*self.shared;
+        if service.crowd.note_idle(handle.key(), is_idle, handle.now()) {
+            service.note_limit(peer, Limit::MaxConnections);
+            codec.abrupt_shutdown(Reason::NO_ERROR);
+            *course = Course::Closing(CloseCause::CrowdedOut);
+            cx.waker().wake_by_ref();
         }
     }
 
@@ -46,6 +69,13 @@ impl<S: Stream> Connection<S> {
         let Some((_, cause)) = self.input_deadline().filter(|(at, _)| *at <= now) else {
             return false;
         };
+        if matches!(cause, CloseCause::IdleTimeout | CloseCause::HeadTimeout) {
+            let limit = match cause {
+                CloseCause::IdleTimeout if self.requests > 0 => Limit::Http2IdleTimeout,
+                _ => Limit::Http1HeaderReadTimeout,
+            };
+            self.shared.service.note_limit(&self.shared.peer, limit);
+        }
         if let Phase::Open(codec, course) = &mut self.phase {
             codec.abrupt_shutdown(match cause {
                 CloseCause::HeadTimeout => Reason::ENHANCE_YOUR_CALM,
@@ -74,13 +104,16 @@ impl<S: Stream> Connection<S> {
         let idle = match course {
             Course::Closing(_) => return None,
             _ if !self.transfers.is_empty() => None,
-            Course::Serving if !self.has_served => Some(first_request),
+            Course::Serving if self.requests == 0 => Some(first_request),
             Course::Serving => {
                 let at = self.pipe.last_input() + limits.http2.idle_timeout;
                 Some((at, CloseCause::IdleTimeout))
             }
             // The codec drains behind a PING. A peer that does not answer it must not hold the worker.
-            Course::Draining { .. } => drained,
+            Course::Draining { cause, .. } => {
+                let at = self.pipe.last_input() + timeout;
+                drained.or(Some((at, *cause)))
+            }
         };
         let section = self.pipe.section_since();
         let section = section.map(|since| (since + timeout, CloseCause::HeadTimeout));

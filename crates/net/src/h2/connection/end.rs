@@ -26,7 +26,9 @@ impl<S: Stream> Connection<S> {
         let is_sent = self.shut_down(cx);
         let cause = self.first_cause(cause);
         self.phase = match self.phase {
-            Phase::Open(_, Course::Draining { is_idle: true }) if is_sent => Phase::Closed(cause),
+            Phase::Open(_, Course::Draining { is_idle: true, .. }) if is_sent => {
+                Phase::Closed(cause)
+            }
             _ => Phase::Lingering(self.shared.now() + LINGER, cause),
         };
     }
@@ -56,7 +58,7 @@ impl<S: Stream> Connection<S> {
     /// The cause where the codec ends without an error.
     pub(super) fn cause_without_error(&self) -> CloseCause {
         match self.phase {
-            Phase::Open(_, Course::Draining { .. }) => CloseCause::Drained,
+            Phase::Open(_, Course::Draining { cause, .. }) => cause,
             _ if self.transfers.is_empty() => CloseCause::PeerClosed,
             _ => CloseCause::PeerLost,
         }

@@ -4,13 +4,14 @@ use std::rc::Rc;
 use std::task::Context;
 
 use bytes::Bytes;
-use granian_proto::{RequestHead, Version};
+use granian_proto::{PeerError, RequestHead, Version};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::request::Parts;
 use http::{Method, Request, StatusCode};
 
 use super::{Connection, Course, Phase};
+use crate::close::{CloseCause, Limit};
 use crate::h2::stream::Http2Stream;
 use crate::stream::socket::Stream;
 use crate::transfer::head::Malformed;
@@ -23,14 +24,17 @@ impl<S: Stream> Connection<S> {
         request: Request<RecvStream>,
         mut respond: SendResponse<Bytes>,
     ) {
-        self.has_served = true;
-        if let Phase::Open(_, Course::Draining { is_idle }) = &mut self.phase {
+        self.count_request();
+        if let Phase::Open(_, Course::Draining { is_idle, .. }) = &mut self.phase {
             *is_idle = false;
         }
         if respond.poll_reset(cx).is_ready() {
             return; // the client has taken the request back already
         }
         let (parts, body) = request.into_parts();
+        if let Some(error) = self.excess(&parts) {
+            return self.refuse(&parts, respond, error);
+        }
         self.pushes.set_limit(self.push_limit());
         if tunnel::is_enabled(&self.shared.service) && asks_for_websocket(&parts) {
             return self.start_websocket(parts, body, respond);
@@ -55,6 +59,47 @@ impl<S: Stream> Connection<S> {
             }
             Err(malformed) => self.refuse_malformed(&malformed, respond),
         }
+    }
+
+    /// With the last request that a connection may carry the peer is told to open another one. Those that are on
+    /// their way by then are served too.
+    fn count_request(&mut self) {
+        self.requests += 1;
+        let Shared { service, peer, .. } = &*self.shared;
+        let most = service.limits.connections.max_requests;
+        if most.is_some_and(|most| self.requests >= most)
+            && let Phase::Open(codec, course @ Course::Serving) = &mut self.phase
+        {
+            codec.graceful_shutdown();
+            *course = Course::Draining {
+                is_idle: false,
+                cause: CloseCause::Answered,
+            };
+            service.note_limit(peer, Limit::MaxRequestsPerConnection);
+        }
+    }
+
+    /// The limit of a request's head that this one exceeds, as the error of its peer.
+    fn excess(&self, parts: &Parts) -> Option<PeerError> {
+        let limits = &self.shared.service.limits.request;
+        let target = parts.uri.path_and_query();
+        if target.is_some_and(|target| target.as_str().len() > limits.max_target_size) {
+            return Some(PeerError::TargetTooLong);
+        }
+        (parts.headers.len() > limits.max_headers).then_some(PeerError::TooManyFields)
+    }
+
+    /// Answers a request that exceeds a limit of heads with a status.
+    fn refuse(&self, parts: &Parts, mut respond: SendResponse<Bytes>, error: PeerError) {
+        let Shared { service, peer, .. } = &*self.shared;
+        if let Some(limit) = Limit::of_error(error, false) {
+            service.note_limit(peer, limit);
+        }
+        let status = StatusCode::from_u16(error.status()).unwrap_or_default();
+        // Sending fails only on a closed stream.
+        let _ = respond.send_response(head::empty(status), true);
+        let head = head::request(Version::Http2, parts).ok();
+        service.note_refusal(peer, head.as_ref(), Version::Http2, status.as_u16());
     }
 
     fn refuse_malformed(&self, malformed: &Malformed, mut respond: SendResponse<Bytes>) {

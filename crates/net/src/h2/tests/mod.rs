@@ -2,6 +2,7 @@
 
 mod connection;
 mod extensions;
+mod limits;
 mod streams;
 
 use std::cell::{Cell, RefCell};

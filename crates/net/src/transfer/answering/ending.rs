@@ -6,37 +6,79 @@ use std::time::Instant;
 use granian_proto::PeerError;
 
 use super::{Answering, Phase, Progress, Step};
+use crate::close::Limit;
 use crate::exchange::{Over, Unspooled};
-use crate::transfer::StreamIo;
 use crate::transfer::after_response;
 use crate::transfer::incoming::{Broken, Incoming};
 use crate::transfer::stream_io::ResetReason;
+use crate::transfer::{Shared, StreamIo};
 
 impl<S: StreamIo> Answering<S> {
-    /// Ends the exchange, whose request cannot be taken in. One that found no room is told so.
+    /// Ends the exchange, whose request cannot be taken in.
     pub(super) fn give_up(&mut self, cx: &mut Context<'_>, broken: Broken) -> Progress {
-        let (now, service) = (self.shared.now(), &self.shared.service);
-        let refusal = match broken {
-            Broken::Stream => return self.cut(ResetReason::Internal),
-            Broken::Unspooled(Unspooled::TooLarge) => PeerError::BodyTooLarge.status(),
+        match broken {
+            Broken::Stream => self.cut(ResetReason::Internal),
+            Broken::TooLarge => self.refuse(cx, PeerError::BodyTooLarge),
+            Broken::Unspooled(Unspooled::TooLarge) => self.refuse(cx, PeerError::SpoolTooLarge),
             Broken::Unspooled(Unspooled::Storage(error)) => {
-                service.complain_of_spool(now, &error);
-                PeerError::NoStorage.status()
+                let now = self.shared.now();
+                self.shared.service.complain_of_spool(now, &error);
+                self.refuse(cx, PeerError::NoStorage)
             }
-        };
+        }
+    }
+
+    /// Ends the exchange for an error of the peer's, which is told unless the response has begun.
+    pub(super) fn refuse(&mut self, cx: &mut Context<'_>, error: PeerError) -> Progress {
+        let Shared { service, peer, .. } = &*self.shared;
+        if let Some(limit) = Limit::of_error(error, true) {
+            service.note_limit(peer, limit);
+        }
+        let status = error.status();
+        self.answer_instead(cx, status, Over::Refused(status))
+            .unwrap_or_else(|| self.cut(ResetReason::Cancelled))
+    }
+
+    /// Ends the exchange, whose response is not complete in time: the peer gets 504 in its place, or the stream is cut.
+    pub(super) fn end_overdue(&mut self, cx: &mut Context<'_>) -> Progress {
+        let Shared { service, peer, .. } = &*self.shared;
+        service.note_limit(peer, Limit::RequestTimeout);
+        let status = PeerError::Overdue.status();
+        let over = Over::Overdue(Some(status));
+        if let Some(progress) = self.answer_instead(cx, status, over) {
+            return progress;
+        }
+        self.ends.exchange.finish(Over::Overdue(None));
+        self.cut(ResetReason::Cancelled)
+    }
+
+    /// Answers a request that may not wait any longer for a permit.
+    pub(super) fn turn_away(&mut self, cx: &mut Context<'_>, limit: Limit) -> Progress {
+        let Shared { service, peer, .. } = &*self.shared;
+        service.note_limit(peer, limit);
+        let status = PeerError::Overloaded.status();
+        self.answer_instead(cx, status, Over::Refused(status))
+            .unwrap_or_else(|| self.cut(ResetReason::Cancelled))
+    }
+
+    /// Answers with a status in place of the application. `None` if a response has begun.
+    fn answer_instead(
+        &mut self,
+        cx: &mut Context<'_>,
+        status: u16,
+        over: Over,
+    ) -> Option<Progress> {
+        self.outgoing.refuse(&mut self.io, status).ok()?;
         if let Phase::Held(held) = &self.phase {
-            let (peer, version) = (&self.shared.peer, held.head.version());
-            service.note_refusal(peer, Some(&held.head), version, refusal);
+            let Shared { service, peer, .. } = &*self.shared;
+            service.note_refusal(peer, Some(&held.head), held.head.version(), status);
             self.meter.forget();
         }
-        if self.outgoing.refuse(&mut self.io, refusal).is_err() {
-            return self.cut(ResetReason::Internal);
-        }
-        self.meter.refuse(refusal);
-        self.ends.exchange.finish(Over::Refused(refusal));
-        let until = now + after_response::DISCARD_TIME;
+        self.meter.refuse(status);
+        self.ends.exchange.finish(over);
+        let until = self.shared.now() + after_response::DISCARD_TIME;
         self.phase = Phase::Discarding { until };
-        self.poll_discard(cx, until)
+        Some(self.poll_discard(cx, until))
     }
 
     /// True if nothing can follow the response's head, and the request is whole: an application's
@@ -49,7 +91,7 @@ impl<S: StreamIo> Answering<S> {
     pub(super) fn finish(&mut self, over: Over) -> Step {
         match over {
             Over::Refused(status) => self.meter.refuse(status),
-            Over::Answered | Over::Disconnected => self.meter.finish(),
+            Over::Answered | Over::Disconnected | Over::Overdue(_) => self.meter.finish(),
         }
         self.ends.exchange.finish(over);
         let handled = &self.shared.service.handled;

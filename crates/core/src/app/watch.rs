@@ -1,0 +1,78 @@
+//! `watch`: looks after one call of the application until its request is over, and cancels the call's task if that is
+//! asked for: by `--request-timeout`, and by `--cancel-on-disconnect`. A call on a thread cannot be cancelled; it is
+//! reported with its stack.
+
+use std::sync::{Arc, Weak};
+use std::task::{Context, Poll, Wake, Waker};
+
+use granian_proto::RequestHead;
+use pyo3::intern;
+use pyo3::prelude::*;
+
+use super::call::Call;
+use super::response::Progress;
+use granian_net::exchange::Over;
+
+struct Watch {
+    call: Weak<Call>,
+    /// Method and path, for the log.
+    request: String,
+}
+
+/// Watches `call`, which answers the request of `head`, if its server's options ask for that.
+pub(crate) fn watch(call: &Arc<Call>, head: &RequestHead) {
+    let options = &call.calls.watch;
+    if options.request_timeout.is_none() && !options.cancels_on_disconnect {
+        return;
+    }
+    let watch = Arc::new(Watch {
+        call: Arc::downgrade(call),
+        request: format!("{} {}", head.method(), String::from_utf8_lossy(head.path())),
+    });
+    let waker = Waker::from(Arc::clone(&watch));
+    if let Poll::Ready(over) = call.exchange.poll_over(&mut Context::from_waker(&waker)) {
+        watch.tell(over);
+    }
+}
+
+impl Wake for Watch {
+    fn wake(self: Arc<Self>) {
+        if let Some(over) = self.call.upgrade().and_then(|call| call.exchange.over()) {
+            self.tell(over);
+        }
+    }
+}
+
+impl Watch {
+    /// The exchange is over, in the middle of a turn: Python code runs after it.
+    fn tell(&self, over: Over) {
+        let Some(call) = self.call.upgrade() else {
+            return;
+        };
+        // An application that works on behind its response is done with the request.
+        if call.progress() == Progress::Whole {
+            return;
+        }
+        let options = &call.calls.watch;
+        let is_overdue = matches!(over, Over::Overdue(_));
+        let is_left = matches!(over, Over::Disconnected | Over::Refused(_));
+        let is_watched = is_overdue || (is_left && options.cancels_on_disconnect);
+        if !is_watched {
+            return;
+        }
+        Python::attach(|py| {
+            if is_overdue && let Err(error) = self.report(py, &call) {
+                call.calls.report(py, error);
+            }
+            call.calls.cancel_soon(py, call.key());
+        });
+    }
+
+    fn report(&self, py: Python<'_>, call: &Call) -> PyResult<()> {
+        let seconds = call.calls.watch.request_timeout.unwrap_or_default();
+        let arguments = (&self.request, seconds.as_secs_f64(), call.thread());
+        py.import("granian.overdue")?
+            .call_method1(intern!(py, "report"), arguments)
+            .map(drop)
+    }
+}

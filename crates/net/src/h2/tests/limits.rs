@@ -1,0 +1,260 @@
+//! Limits and clocks over HTTP/2, each at its edge, on a clock that the test moves.
+
+use std::future::Future;
+use std::num::NonZeroU64;
+use std::time::Duration;
+
+use bytes::Bytes;
+use h2::Reason;
+use http::Request;
+
+use super::Client;
+use crate::close::{CloseCause, Limit};
+use crate::exchange::Over;
+use crate::exchange::app::BodyWish;
+use crate::limits::Limits;
+use crate::testing::limits;
+
+const TICK: Duration = Duration::from_millis(1);
+
+fn play<F: Future<Output = ()>>(set: impl FnOnce(&mut Limits), script: impl FnOnce(Client) -> F) {
+    let mut limits = limits();
+    set(&mut limits);
+    Client::play(limits, script);
+}
+
+fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+impl Client {
+    fn reached(&self, limit: Limit) -> u64 {
+        self.bench.service.limited.of(limit)
+    }
+
+    /// The status of a GET that the application answers with 200 if it is called.
+    async fn status(&mut self, request: Request<()>) -> u16 {
+        let (response, _) = self.sender.send_request(request, true).unwrap();
+        self.bench.settle().await;
+        if self.bench.app.was_called() {
+            let exchange = self.bench.app.request().await.exchange;
+            exchange.answer(200, b"");
+        }
+        response.await.unwrap().status().as_u16()
+    }
+}
+
+fn get(path: &str, fields: usize) -> Request<()> {
+    let mut request = Request::builder().uri(format!("http://a.example{path}"));
+    for number in 0..fields {
+        request = request.header("x", number);
+    }
+    request.body(()).unwrap()
+}
+
+#[test]
+fn heads_and_targets_have_their_sizes() {
+    play(
+        |_| {},
+        |mut client| async move {
+            for (count, status) in [(255, 200), (256, 200), (257, 431), (1, 200)] {
+                assert_eq!(client.status(get("/", count)).await, status, "{count}");
+            }
+            assert_eq!(client.reached(Limit::MaxHeaders), 1);
+            for (len, status) in [(16_383, 200), (16_384, 200), (16_385, 414), (1, 200)] {
+                let path = format!("/{}", "x".repeat(len - 1));
+                assert_eq!(client.status(get(&path, 0)).await, status, "{len}");
+            }
+            assert_eq!(client.reached(Limit::MaxTargetSize), 1);
+        },
+    );
+}
+
+fn small(limits: &mut Limits) {
+    limits.request.max_body_size = Some(10);
+}
+
+#[test]
+fn a_body_whose_length_is_known_is_refused_before_the_call() {
+    play(small, |mut client| async move {
+        for (length, status) in [(9, 200), (10, 200), (11, 413)] {
+            let request = Request::post("http://a.example/").header("content-length", length);
+            let request = request.body(()).unwrap();
+            let (response, mut body) = client.sender.send_request(request, false).unwrap();
+            client.bench.settle().await;
+            assert_eq!(client.bench.app.was_called(), status == 200);
+            body.send_data(Bytes::from(vec![b'x'; length]), true)
+                .unwrap();
+            if status == 200 {
+                let exchange = client.bench.app.request().await.exchange;
+                exchange.answer(200, b"");
+            }
+            assert_eq!(response.await.unwrap().status(), status);
+        }
+        assert_eq!(client.reached(Limit::MaxBodySize), 1);
+    });
+}
+
+#[test]
+fn a_body_of_unknown_length_is_cut_off() {
+    for has_begun in [false, true] {
+        play(small, |mut client| async move {
+            let (response, mut body) = client.request("POST", "/", false);
+            let exchange = client.bench.app.request().await.exchange;
+            body.send_data(Bytes::from_static(b"0123456789"), false)
+                .unwrap();
+            client.bench.settle().await;
+            assert_eq!(exchange.over(), None);
+            if has_begun {
+                exchange.start(200);
+                exchange.piece(&b"half"[..], false);
+                client.bench.settle().await;
+            }
+            body.send_data(Bytes::from_static(b"x"), false).unwrap();
+            client.bench.settle().await;
+            assert!(exchange.body().await.is_none(), "a disconnect");
+            let response = response.await.unwrap();
+            if has_begun {
+                assert_eq!(exchange.over(), Some(Over::Disconnected));
+                let error = super::body_of(response).await.unwrap_err();
+                assert_eq!(error.reason(), Some(Reason::CANCEL));
+            } else {
+                assert_eq!(exchange.over(), Some(Over::Refused(413)));
+                assert_eq!(response.status(), 413);
+            }
+            assert_eq!(client.reached(Limit::MaxBodySize), 1);
+        });
+    }
+}
+
+#[test]
+fn a_body_has_to_keep_a_rate() {
+    let set = |limits: &mut Limits| limits.timeouts.body_pace.min_rate = NonZeroU64::new(10);
+    play(set, |mut client| async move {
+        client.bench.app.wish.set(BodyWish::Whole);
+        let (response, mut body) = client.request("POST", "/", false);
+        for _ in 0..10 {
+            client.bench.pass(secs(1)).await;
+            body.send_data(Bytes::from_static(b"0123456789"), false)
+                .unwrap();
+        }
+        client.bench.pass(secs(5) - TICK).await;
+        assert_eq!(client.reached(Limit::RequestBodyMinRate), 0);
+        client.bench.pass(TICK).await;
+        assert_eq!(client.reached(Limit::RequestBodyMinRate), 1);
+        assert_eq!(response.await.unwrap().status(), 408);
+        assert!(!client.bench.app.was_called());
+    });
+}
+
+fn in_time(limits: &mut Limits) {
+    limits.timeouts.request = Some(secs(10));
+}
+
+#[test]
+fn a_request_that_takes_too_long_is_answered_and_the_others_go_on() {
+    play(in_time, |mut client| async move {
+        let late = client.get("/late");
+        let exchange = client.bench.app.request().await.exchange;
+        client.bench.pass(secs(5)).await;
+        let other = client.get("/other");
+        let beside = client.bench.app.request().await.exchange;
+        client.bench.pass(secs(5) - TICK).await;
+        assert_eq!(exchange.over(), None);
+        client.bench.pass(TICK).await;
+        assert_eq!(exchange.over(), Some(Over::Overdue(Some(504))));
+        assert_eq!(late.await.unwrap().status(), 504);
+        beside.answer(200, b"");
+        assert_eq!(other.await.unwrap().status(), 200);
+        assert_eq!(client.reached(Limit::RequestTimeout), 1);
+    });
+}
+
+#[test]
+fn a_response_that_takes_too_long_is_reset() {
+    play(in_time, |mut client| async move {
+        let response = client.get("/");
+        let exchange = client.bench.app.request().await.exchange;
+        exchange.start(200);
+        exchange.piece(&b"half"[..], false);
+        let response = response.await.unwrap();
+        client.bench.pass(secs(10)).await;
+        assert_eq!(exchange.over(), Some(Over::Overdue(None)));
+        let error = super::body_of(response).await.unwrap_err();
+        assert_eq!(error.reason(), Some(Reason::CANCEL));
+        assert_eq!(client.bench.app.cause(), None, "the connection goes on");
+    });
+}
+
+#[test]
+fn the_line_for_permits_is_bounded() {
+    let set = |limits: &mut Limits| {
+        limits.backpressure = 1;
+        limits.line.max_queued = Some(1);
+        limits.line.timeout = Some(secs(5));
+    };
+    play(set, |mut client| async move {
+        let _first = client.get("/1");
+        client.bench.settle().await;
+        let second = client.get("/2");
+        client.bench.settle().await;
+        let third = client.get("/3").await.unwrap();
+        assert_eq!(third.status(), 503);
+        assert_eq!(third.headers()["retry-after"], "1");
+        assert_eq!(client.reached(Limit::MaxQueuedRequests), 1);
+        client.bench.pass(secs(5)).await;
+        assert_eq!(second.await.unwrap().status(), 503);
+        assert_eq!(client.reached(Limit::QueueTimeout), 1);
+    });
+}
+
+#[test]
+fn a_connection_carries_so_many_requests() {
+    let set = |limits: &mut Limits| limits.connections.max_requests = Some(2);
+    play(set, |mut client| async move {
+        assert_eq!(client.status(get("/", 0)).await, 200);
+        assert_eq!(client.end(), None);
+        assert_eq!(client.status(get("/", 0)).await, 200);
+        client.bench.settle().await;
+        assert_eq!(client.end(), Some(None), "GOAWAY with NO_ERROR");
+        assert_eq!(client.reached(Limit::MaxRequestsPerConnection), 1);
+        client.bench.pass(secs(3)).await;
+        assert_eq!(client.bench.app.cause(), Some(CloseCause::Answered));
+    });
+}
+
+#[test]
+fn an_idle_connection_is_kept_for_its_time() {
+    play(
+        |_| {},
+        |mut client| async move {
+            assert_eq!(client.status(get("/", 0)).await, 200);
+            client.bench.pass(secs(180) - TICK).await;
+            assert_eq!(client.status(get("/", 0)).await, 200);
+            client.bench.pass(secs(180)).await;
+            assert_eq!(client.end(), Some(None));
+            assert_eq!(client.reached(Limit::Http2IdleTimeout), 1);
+        },
+    );
+}
+
+#[test]
+fn an_idle_connection_makes_room_when_it_is_asked() {
+    let set = |limits: &mut Limits| limits.connections.max = Some(1);
+    play(set, |mut client| async move {
+        let crowd = std::rc::Rc::clone(&client.bench.service.crowd);
+        let response = client.get("/");
+        client.bench.settle().await;
+        assert_eq!(crowd.ask_for_room(), None, "a request runs");
+        client.bench.app.request().await.exchange.answer(200, b"");
+        response.await.unwrap();
+        client.bench.settle().await;
+        let key = crowd.ask_for_room().unwrap();
+        client.bench.reactor.wake(key);
+        client.bench.settle().await;
+        assert_eq!(client.end(), Some(None), "GOAWAY with NO_ERROR");
+        client.bench.pass(secs(3)).await;
+        assert_eq!(client.bench.app.cause(), Some(CloseCause::CrowdedOut));
+        assert_eq!(client.reached(Limit::MaxConnections), 1);
+    });
+}
