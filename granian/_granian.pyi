@@ -73,6 +73,9 @@ class Worker:
     def set_tls(self, /, loaded: LoadedTls) -> None:
         """Secures connections that are accepted from now on with `loaded`; open ones keep what they have."""
 
+    def set_ready(self, /, is_ready: bool) -> None:
+        """Answers requests for `health_path` with 200 or 503 from now on, and serves either way."""
+
     def drain(self, /, on_drained: Callable[[], object], is_replaced: bool = False) -> None:
         """Stops accepting, closes idle connections and lets the others finish.
 

@@ -98,6 +98,13 @@ def _check_static_files(config: Config) -> None:
                 raise ConfigurationError(name, str(error)) from None
 
 
+def _check_health(config: Config) -> None:
+    if config.health_path == "":
+        raise ConfigurationError("health_path", "the root is the application's")
+    if config.health_loop_timeout is not None and not config.metrics_enabled:
+        raise ConfigurationError("health_loop_timeout", "there is no status listener (metrics_enabled) to say so")
+
+
 def _check_threads(config: Config) -> None:
     is_threaded = config.interface in (Interfaces.WSGI, Interfaces.AUTO)
     if not is_threaded and (config.blocking_threads or 1) > 1:
@@ -144,6 +151,7 @@ CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_tls,
     _check_static_files,
     _check_threads,
+    _check_health,
     _check_access_log,
     _check_extras,
     _check_limits,

@@ -328,6 +328,19 @@ class Config:
         "Time for requests to end when a worker stops",
         default_text="30, with --reload 3, or what --workers-kill-timeout leaves",
     )
+    shutdown_delay: float = option(
+        0, "--shutdown-delay", Seconds(0), "Time to serve on, without being ready, before a stop begins"
+    )
+    health_path: str | None = option(
+        None, "--health-path", UrlPath(), "Path on which each worker says whether it is ready", default_text="none"
+    )
+    health_loop_timeout: int | None = option(
+        None,
+        "--health-loop-timeout",
+        Number(1, unit="ms"),
+        "Unhealthy if an event loop has been stuck for so long (needs --metrics)",
+        default_text="any time",
+    )
     background_timeout: float = option(
         2, "--background-timeout", Seconds(0), "Time for background tasks to end once the last request has ended"
     )

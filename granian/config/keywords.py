@@ -176,6 +176,8 @@ class EmbeddedKeywords(TypedDict, total=False):
     """Time for requests to end when a worker stops (seconds, or a text such as `1m30s`; from 0; default 30, with
     --reload 3, or what --workers-kill-timeout leaves). `--drain-timeout`
     """
+    health_path: str | None
+    """Path on which each worker says whether it is ready (default none). `--health-path`"""
     ssl_protocol_max: SSLProtocols | str | None
     """Newest version of TLS (default tls1.3). `--ssl-protocol-max`"""
     ssl_ciphers: Sequence[str] | str | None
@@ -274,6 +276,14 @@ class Keywords(EmbeddedKeywords, total=False):
     """Title of the processes (granian[pname]). `--process-name`"""
     pid_file: Path | str | None
     """File to write the process id to. `--pid-file`"""
+    shutdown_delay: float | str | None
+    """Time to serve on, without being ready, before a stop begins (seconds, or a text such as `1m30s`; from 0;
+    default 0). `--shutdown-delay`
+    """
+    health_loop_timeout: int | None
+    """Unhealthy if an event loop has been stuck for so long (needs --metrics) (ms) (from 1; default any time).
+    `--health-loop-timeout`
+    """
     background_timeout: float | str | None
     """Time for background tasks to end once the last request has ended (seconds, or a text such as `1m30s`; from
     0; default 2). `--background-timeout`

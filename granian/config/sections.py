@@ -44,7 +44,7 @@ SECTIONS = {
     "Application": "interface factory working_dir env_files url_path_prefix loop preload blocking_threads "
     "blocking_threads_idle_timeout wsgi_spool_limit backpressure",
     "Workers": "workers workers_max_rss rss_* workers_lifetime workers_lifetime_jitter max_requests "
-    "max_requests_jitter respawn_* hang_timeout startup_timeout drain_timeout background_timeout "
+    "max_requests_jitter respawn_* hang_timeout startup_timeout drain_timeout shutdown_delay background_timeout "
     "workers_kill_timeout process_name pid_file",
     "Development": "reload reload_paths reload_*",
     "Logs": "log_enabled log_level log_dictconfig log_access log_access_format log_*",
@@ -57,7 +57,7 @@ SECTIONS = {
     "cancel_on_disconnect limit_*",
     "Static files": "static_path_mount static_path_route static_path_*",
     "Compression": "compress",
-    "Metrics": "metrics_enabled metrics_*",
+    "Metrics and health": "metrics_enabled metrics_* health_*",
 }
 # Options that no section names; a test refuses them.
 UNPLACED = "Further options"

@@ -54,6 +54,8 @@ class WorkerOptions:
     static_files: StaticFilesOptions | None
     # Responses are compressed for clients that take it.
     compress: bool
+    # The path on which the worker says whether it is ready; None: the application has all paths.
+    health_path: str | None
     # None: nobody reads the worker's numbers.
     metrics: MetricsOptions | None
     # None: connections are not secured.
@@ -88,6 +90,7 @@ class WorkerOptions:
             websocket=WebSocketOptions.from_config(config, interface),
             static_files=StaticFilesOptions.from_config(config),
             compress=config.compress,
+            health_path=config.health_path,
             metrics=None,
             tls=TlsOptions.from_config(config),
         )

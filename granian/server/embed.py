@@ -285,7 +285,7 @@ BY_NAME = (
     *("request_body_min_rate", "write_timeout", "request_timeout", "cancel_on_disconnect", "max_headers"),
     *("max_target_size", "max_body_size", "max_requests_per_connection", "max_connections"),
     *("max_connections_per_client", "max_queued_requests", "queue_timeout", "overload", "overload_target"),
-    *("overload_interval", "compress"),
+    *("overload_interval", "compress", "health_path"),
 )
 show_signature(Server, POSITIONAL, is_embeddable)
 

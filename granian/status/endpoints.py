@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+from ..config import Config
 from ..metrics import Ledger
 from ..metrics.exposition import OPENMETRICS, PROMETHEUS, openmetrics, prometheus, wants_openmetrics
 from ..metrics.families import Service, families
@@ -13,7 +14,8 @@ from .http import Request, Response
 class Endpoints:
     """Answers from the numbers of `ledger`; `service` gives the state of the service."""
 
-    def __init__(self, ledger: Ledger, service: Callable[[], Service]) -> None:
+    def __init__(self, config: Config, ledger: Ledger, service: Callable[[], Service]) -> None:
+        self._config = config
         self._ledger = ledger
         self._service = service
 
@@ -22,6 +24,10 @@ class Endpoints:
         match request.path:
             case "/metrics":
                 return self._metrics(request)
+            case "/livez":
+                return self._health(must_be_ready=False)
+            case "/readyz" | "/healthz":
+                return self._health(must_be_ready=True)
         return Response("there is nothing here\n", 404)
 
     def _metrics(self, request: Request) -> Response:
@@ -29,3 +35,24 @@ class Endpoints:
         if wants_openmetrics(request.fields.get("accept", "")):
             return Response(openmetrics(found), content_type=OPENMETRICS)
         return Response(prometheus(found), content_type=PROMETHEUS)
+
+    def _health(self, must_be_ready: bool) -> Response:
+        """200, or 503 with a line for each fault."""
+        faults = [*self._stuck(), *(self._unready() if must_be_ready else [])]
+        return Response("\n".join([*(faults or ["ok"]), ""]), 503 if faults else 200)
+
+    def _unready(self) -> Iterator[str]:
+        service = self._service()
+        if service.is_draining:
+            yield "the service is shutting down"
+        elif not service.is_ready:
+            states = self._ledger.states()
+            yield f"not ready: {', '.join(f'{count} {state}' for state, count in states.items()) or 'no worker'}"
+
+    def _stuck(self) -> Iterator[str]:
+        timeout = self._config.health_loop_timeout
+        if timeout is None:
+            return
+        for name, lag in self._ledger.lags().items():
+            if lag * 1000 > timeout:
+                yield f"{name}: its event loop has been stuck for {lag:.1f} s"

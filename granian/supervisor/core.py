@@ -21,12 +21,15 @@ from ..metrics.families import Service
 from ..status import Endpoints, StatusListener
 from ..systemd import Notifier
 from ..worker.logfiles import reopen_log_files
+from ..worker.report import Command
 from .crew import Crew
+from .handle import WorkerHandle
 from .health import Health
 from .plan import Plan
 from .process import keep_from_workers
 from .reload import FileWatch
 from .signals import SignalWatch
+from .slot import Slot
 from .timers import Timers
 
 
@@ -34,6 +37,8 @@ class Phase(Enum):
     """The phase of the whole service."""
 
     RUNNING = "running"
+    # It serves on and is not ready: balancers are to send their clients elsewhere before the stop.
+    UNREADY = "unready"
     STOPPING = "stopping"
 
 
@@ -64,13 +69,13 @@ class Supervisor:
         self._certificates = CertificateWatch(plan.config)
         self._status: StatusListener | None = None
         if plan.ledger is not None and plan.status:
-            endpoints = Endpoints(plan.ledger, self._state)
+            endpoints = Endpoints(plan.config, plan.ledger, self._state)
             self._status = StatusListener(plan.status, endpoints.answer, self.timers.after, keep_from_workers)
         self._phase = Phase.RUNNING
         self._exit_code = 0
         self.crew.on_complete = self._handle_complete
         self.crew.on_fatal = self._handle_fatal
-        self.crew.on_ready = self._health.handle_ready
+        self.crew.on_ready = self._handle_ready
 
     def run(self, announce: Callable[[], None], before: Callable[[], None]) -> int:
         """Serves; gives the exit code. `announce` and then `before` run ahead of the first worker."""
@@ -85,7 +90,7 @@ class Supervisor:
                 self._watch_certificates()
                 self.crew.grow(self.config.workers)
                 self._beat()
-                while self._phase is Phase.RUNNING or self.crew.workers():
+                while self._phase is not Phase.STOPPING or self.crew.workers():
                     self._turn()
             except BaseException:
                 self._abort()
@@ -98,14 +103,24 @@ class Supervisor:
         return self._exit_code
 
     def stop(self, exit_code: int = 0) -> None:
-        """Stops serving; asked again, at once. On the supervisor's own thread."""
+        """Stops serving, after `shutdown_delay`; asked again, at once. On the supervisor's own thread."""
         if self._phase is Phase.STOPPING:
             return self.crew.hurry()
+        self._notifier.stopping()
+        if self._phase is Phase.RUNNING and self.config.shutdown_delay and not exit_code and self.crew.has_served:
+            self._phase = Phase.UNREADY
+            logger.info("Not ready any more, shutting down granian in %s s", self.config.shutdown_delay)
+            self.crew.unready()
+            self.timers.after(self.config.shutdown_delay, self._end_delay)
+            return
         self._phase = Phase.STOPPING
         self._exit_code = exit_code
-        self._notifier.stopping()
         logger.info("Shutting down granian")
         self.crew.stop()
+
+    def _end_delay(self) -> None:
+        if self._phase is Phase.UNREADY:
+            self.stop()
 
     def replace_workers(self) -> None:
         """Replaces all workers. On the supervisor's own thread."""
@@ -195,8 +210,13 @@ class Supervisor:
         # Without handlers there is no SIGCHLD, and a child of the worker may keep its pipes open.
         return POLL if left is None else min(left, POLL)
 
+    def _handle_ready(self, slot: Slot, worker: WorkerHandle) -> None:
+        self._health.handle_ready(slot, worker)
+        if self._phase is Phase.UNREADY:
+            worker.send(Command.UNREADY)
+
     def _handle_fatal(self) -> None:
-        if self._phase is Phase.RUNNING:
+        if self._phase is not Phase.STOPPING:
             self.stop(1)
 
     def _handle_complete(self) -> None:

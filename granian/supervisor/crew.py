@@ -119,6 +119,11 @@ class Crew:
             for worker in slot.close():
                 self._retire(worker)
 
+    def unready(self) -> None:
+        """Makes every worker say that it is not ready; they serve on."""
+        for worker in self.workers():
+            worker.send(Command.UNREADY)
+
     def hurry(self) -> None:
         """Ends the drain of every leaving worker."""
         self._leaving.hurry()

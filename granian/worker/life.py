@@ -47,8 +47,7 @@ class WorkerLife:
         self._starting = True
         self._stopping = False
         self._is_replaced = False
-        # The reason of a stop that nobody asked for.
-        self._reason: str | None = None
+        self._reason: str | None = None  # of a stop that nobody asked for
         self._stop = asyncio.Event()
         self._hurry: asyncio.Future[None]
         self._deadline = 0.0
@@ -119,8 +118,7 @@ class WorkerLife:
         self._lifespan.startup(loop)
         keep_loggers()
         self._startup_tasks = asyncio.all_tasks(loop)
-        application = Application(app, interface, self._lifespan.state)
-        self._serving = Serving(application, config, loop, self.spec.page)
+        self._serving = Serving(Application(app, interface, self._lifespan.state), config, loop, self.spec.page)
         if self.spec.request_limit is not None:
             worker, limit = self._serving.worker, self.spec.request_limit
             self._serving.set_turn(counted_turn(worker, limit, lambda: self._pipe.report(Report.SPENT)))
@@ -256,6 +254,8 @@ class WorkerLife:
                 self._serving.accepting.leave(value)
             case Command.RELOAD_TLS if self._serving is not None:
                 self._serving.reload_tls()
+            case Command.UNREADY if self.worker is not None:
+                self.worker.set_ready(False)
             case Command.REPLACED:
                 self._is_replaced = True
             case Command.STOP:

@@ -29,6 +29,8 @@ class Command(Enum):
     UNLISTEN = "unlisten"
     # Read certificates and keys anew.
     RELOAD_TLS = "reload_tls"
+    # Say on the health path that it is not ready, and serve on.
+    UNREADY = "unready"
     # Another worker is there in this one's place; comes before the stop.
     REPLACED = "replaced"
     # Drain. Threads and applications that have taken the signal get no other word.

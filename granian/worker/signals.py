@@ -55,7 +55,12 @@ def handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
 
     def handle_stop(signum: int, frame: FrameType | None) -> None:
         # A second signal does nothing: one to the process group arrives from its sender and from the supervisor.
-        life.request_stop()
+        delay = life.spec.config.shutdown_delay
+        if not delay:
+            return life.request_stop()
+        # The whole group may have got it, and the supervisor mean its workers to serve on. What the supervisor asks for
+        # itself comes by the pipe as well, and is done at once.
+        life.call_soon(lambda: life.loop and life.loop.call_later(delay + MARGIN, life.request_stop))
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         install(signum, handle_stop)
@@ -89,3 +94,7 @@ def _dump(life: WorkerLife) -> None:
     if loop is None or sys.stderr is None:
         return
     print(*map(stack_of, asyncio.all_tasks(loop)), sep="\n", file=sys.stderr, flush=True)
+
+
+# Seconds that the supervisor has to end the delay before a worker does it by itself.
+MARGIN = 1.0

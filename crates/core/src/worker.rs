@@ -1,6 +1,6 @@
 //! `Worker`: one event loop's server, as Python sees it.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
 use std::rc::Rc;
@@ -25,6 +25,7 @@ use granian_net::listener::{Listener, Listening, listen};
 use granian_net::metrics::{Metrics, Page, ticker};
 use granian_net::responders::compress::Compress;
 use granian_net::responders::files::Files;
+use granian_net::responders::health::Health;
 use granian_net::responders::redirect::Redirect;
 use granian_net::runtime::reactor::Reactor;
 use granian_net::service::{AfterDrain, Service, Stage};
@@ -43,6 +44,8 @@ pub(crate) struct Worker {
     calls: Arc<Calls>,
     limits: Limits,
     metrics: Option<Rc<Metrics>>,
+    /// The answer to who asks whether it is.
+    is_ready: Rc<Cell<bool>>,
     /// Called when the last connection has closed and the last call has ended.
     on_drained: RefCell<Option<Py<PyAny>>>,
 }
@@ -69,6 +72,11 @@ impl Worker {
             false => app,
         };
         let app = with_files(app, &options, &reactor, page)?;
+        let is_ready = Rc::new(Cell::new(true));
+        let app = match &options.health_path {
+            Some(path) => Rc::new(Health::new(path, Rc::clone(&is_ready), app)),
+            None => app,
+        };
         let limits = Limits {
             mechanisms: mechanisms(py)?,
             ..options.limits()
@@ -91,6 +99,7 @@ impl Worker {
             listening: RefCell::default(),
             limits,
             metrics,
+            is_ready,
             calls,
             on_drained: RefCell::new(None),
         };
@@ -149,6 +158,11 @@ impl Worker {
         self.service.set_tls(Arc::clone(&loaded.get().0));
     }
 
+    /// Says on the health path whether it is ready from now on; it serves either way.
+    fn set_ready(&self, is_ready: bool) {
+        self.is_ready.set(is_ready);
+    }
+
     /// Stops accepting, closes idle connections and lets the others finish; `on_drained` is called
     /// once, when no connection and no call of the application is left. Websockets are told if
     /// another worker is there already.
@@ -156,6 +170,7 @@ impl Worker {
     fn drain(slf: &Bound<'_, Self>, on_drained: Py<PyAny>, is_replaced: bool) {
         let py = slf.py();
         let this = slf.borrow();
+        this.is_ready.set(false);
         let before = this.on_drained.replace(Some(on_drained));
         drop(before); // outside the borrow: it may run Python code
         let now = std::time::Instant::now();

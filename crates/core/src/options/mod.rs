@@ -56,6 +56,8 @@ pub(crate) struct Options {
     pub(crate) static_files: Option<StaticFiles>,
     /// Responses are compressed for clients that take it.
     pub(crate) compress: bool,
+    /// The path on which the worker says whether it is ready.
+    pub(crate) health_path: Option<String>,
     /// The page that the worker's numbers go to, if somebody reads it.
     pub(crate) metrics: Option<MetricsOptions>,
     /// Connections are secured with it.

@@ -93,6 +93,11 @@ impl Queue {
         }))
     }
 
+    /// A permit beyond the limit.
+    pub(crate) fn extra(&self) -> Permit {
+        self.0.take(&mut lock(&self.0.state), None)
+    }
+
     /// Takes a permit, or waits for one at `place`. `share` is that of the request's connection.
     pub(crate) fn poll_acquire(
         &self,

@@ -25,6 +25,12 @@ pub trait App {
         BodyWish::Nothing
     }
 
+    /// True if this request waits for no place among the active ones: its answer costs next to nothing. Asked of those
+    /// that would wait.
+    fn skips_queue(&self, _head: &RequestHead) -> bool {
+        false
+    }
+
     /// True if requests may be for a WebSocket connection.
     fn speaks_websocket(&self) -> bool {
         false

@@ -16,6 +16,7 @@ use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{MessageQueue, Opening};
 use crate::exchange::{Exchange, SPOOL_THRESHOLD, Unspooled};
 use crate::limits::Versions;
+use crate::service::Service;
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
 
@@ -125,7 +126,7 @@ impl<S: Stream> Connection<S> {
         };
         // Queued bytes leave first: the application may take its time.
         let starts_now = !has_body && self.wire.output.is_empty() && self.service.app.may_start();
-        if starts_now && let Poll::Ready(permit) = self.poll_acquire(cx, &mut held.place) {
+        if starts_now && let Poll::Ready(permit) = self.poll_acquire(cx, &mut held) {
             return self.start(held, permit);
         }
         self.slot = Slot::Held(Box::new(held));
@@ -181,7 +182,7 @@ impl<S: Stream> Connection<S> {
             return Step::Wait;
         }
         match std::mem::replace(&mut self.slot, Slot::Idle) {
-            Slot::Held(mut held) => match self.poll_acquire(cx, &mut held.place) {
+            Slot::Held(mut held) => match self.poll_acquire(cx, &mut held) {
                 Poll::Ready(permit) => self.start(*held, permit),
                 Poll::Pending => {
                     held.meter.note_wait();
@@ -216,15 +217,19 @@ impl<S: Stream> Connection<S> {
         false
     }
 
-    fn poll_acquire(&self, cx: &mut Context<'_>, place: &mut Place) -> Poll<Permit> {
-        if place.is_new() {
-            self.service
-                .line
-                .note(&self.service.queue, self.handle.now());
+    fn poll_acquire(&self, cx: &mut Context<'_>, held: &mut Held) -> Poll<Permit> {
+        let Service {
+            queue, app, line, ..
+        } = &*self.service;
+        if held.place.is_new() {
+            line.note(queue, self.handle.now());
         }
-        self.service
-            .queue
-            .poll_acquire(cx, place, self.handle.now(), None)
+        let permit = queue.poll_acquire(cx, &mut held.place, self.handle.now(), None);
+        if permit.is_pending() && app.skips_queue(&held.request.head) {
+            held.place = Place::default();
+            return Poll::Ready(queue.extra());
+        }
+        permit
     }
 
     /// Calls the application.

@@ -2,4 +2,5 @@
 
 pub mod compress;
 pub mod files;
+pub mod health;
 pub mod redirect;

@@ -220,15 +220,18 @@ impl<S: StreamIo> Answering<S> {
         if held.place.is_new() {
             service.line.note(&service.queue, now);
         }
-        let Poll::Ready(permit) = service.queue.poll_acquire(cx, &mut held.place, now, share)
-        else {
-            self.meter.note_wait();
-            held.patience
-                .get_or_insert_with(|| match service.line.join(&service.queue, now) {
-                    Ok(patience) => patience,
-                    Err(limit) => Some((now, limit)),
-                });
-            return false;
+        let permit = match service.queue.poll_acquire(cx, &mut held.place, now, share) {
+            Poll::Ready(permit) => permit,
+            Poll::Pending if service.app.skips_queue(&held.head) => service.queue.extra(),
+            Poll::Pending => {
+                self.meter.note_wait();
+                held.patience
+                    .get_or_insert_with(|| match service.line.join(&service.queue, now) {
+                        Ok(patience) => patience,
+                        Err(limit) => Some((now, limit)),
+                    });
+                return false;
+            }
         };
         if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called) {
             self.meter.note_call();
