@@ -212,6 +212,7 @@ COUNTERS = (
     ("requests_abandoned", "abandoned", "Requests whose client left before the application was called"),
     ("connections_accepted", "accepted", "Accepted connections"),
     ("connections_closed", "closed", "Ends of connections by their cause"),
+    ("limits_reached", "limited", "Limits that were reached, by the option that sets them"),
     ("websockets_opened", "websockets_opened", "Websockets that were opened"),
 )
 # Name, name on the page, units of the page in one of the metric, help.

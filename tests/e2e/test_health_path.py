@@ -16,7 +16,10 @@ def test_it_is_answered_without_the_application(server, interface):
     with probe.connect() as wire:
         found = wire.request("GET", "/up?verbose").response("GET")
         assert (found.status, found.body) == (200, b"ok\n")
-        assert (found.header("content-type"), found.header("cache-control")) == ("text/plain; charset=utf-8", "no-store")
+        assert (found.header("content-type"), found.header("cache-control")) == (
+            "text/plain; charset=utf-8",
+            "no-store",
+        )
         assert wire.request("HEAD", "/up").response("HEAD").status == 200
         refused = wire.request("POST", "/up", body=b"hello").response("POST")
         assert (refused.status, refused.header("allow")) == (405, "GET, HEAD")

@@ -207,6 +207,9 @@ impl Service {
     /// A request or a connection of `peer` has reached a limit.
     pub(crate) fn note_limit(&self, peer: &Peer, limit: Limit) {
         self.limited.add(limit);
+        if let Some(metrics) = &self.metrics {
+            metrics.note_limit(limit);
+        }
         self.app.journal().limited(peer, limit);
     }
 

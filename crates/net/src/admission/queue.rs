@@ -1,5 +1,7 @@
 //! `Queue`: bounds the requests that run at once, and keeps the order in which the others wait.
 //!
+//! size: permits, epochs and the line are one state behind one lock.
+//!
 //! A permit belongs to one call of the application until that ends, be its peer there or gone. While the call waits
 //! for nothing but its peer, the permit is lent to others. It is reclaimed at once, over the limit if need be: a call
 //! that had to wait for its permit could hold what others with permits wait for.

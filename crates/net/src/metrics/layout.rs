@@ -90,8 +90,10 @@ pub mod at {
     pub const REQUESTS: usize = 24;
     /// Ends of connections by cause.
     pub const CLOSED: usize = REQUESTS + PROTOCOLS.len() * CLASSES.len();
+    /// Limits that were reached.
+    pub const LIMITED: usize = CLOSED + CloseCause::NAMES.len();
     /// The first of the histograms.
-    pub const QUEUE: usize = CLOSED + CloseCause::NAMES.len();
+    pub const QUEUE: usize = LIMITED + super::LIMITS.len();
     const TIME: usize = TIMES.len() + 2;
     const SIZE: usize = SIZES.len() + 2;
     /// From the head to the first byte of the answer.
@@ -179,12 +181,35 @@ pub const RING: usize = 100;
 /// Bytes of a page.
 pub const BYTES: usize = at::END * 8;
 /// Written by a worker on its page. It changes with the places.
-pub const MAGIC: u64 = 0x6772_616e_6961_0001;
+pub const MAGIC: u64 = 0x6772_616e_6961_0002;
 
 /// Names of [`Version`]s.
 pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "http/2"];
 /// Classes of status; `none` is an exchange that ended without one.
 pub const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other", "none"];
+
+/// Names of [`Limit`](crate::close::Limit)s.
+pub const LIMITS: [&str; 19] = [
+    "http1_buffer_size",
+    "max_headers",
+    "max_target_size",
+    "max_body_size",
+    "wsgi_spool_limit",
+    "max_requests_per_connection",
+    "max_connections",
+    "max_connections_per_client",
+    "max_queued_requests",
+    "queue_timeout",
+    "overload",
+    "http1_header_read_timeout",
+    "keep_alive_timeout",
+    "http2_idle_timeout",
+    "request_body_timeout",
+    "request_body_min_rate",
+    "write_timeout",
+    "request_timeout",
+    "ssl_handshake_timeout",
+];
 
 const MICRO: u64 = 1000;
 const MILLI: u64 = 1000 * MICRO;
@@ -310,6 +335,12 @@ pub fn fields() -> Vec<Field> {
             at: at::CLOSED,
             kind: Kind::Counter,
             axes: &[("cause", &CloseCause::NAMES)],
+        },
+        Field {
+            name: "limited",
+            at: at::LIMITED,
+            kind: Kind::Counter,
+            axes: &[("limit", &LIMITS)],
         },
         histogram("queue_time", &QUEUE),
         histogram("first_byte_time", &FIRST_BYTE),

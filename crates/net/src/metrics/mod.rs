@@ -21,7 +21,7 @@ use granian_proto::Version;
 use self::layout::{Histogram, at};
 pub(crate) use self::meter::Meter;
 pub use self::page::Page;
-use crate::close::CloseCause;
+use crate::close::{CloseCause, Limit};
 
 /// See the module's documentation. One per worker, on the reactor's thread.
 pub struct Metrics {
@@ -92,6 +92,11 @@ impl Metrics {
     /// A connection has ended.
     pub(crate) fn note_closed(&self, cause: CloseCause) {
         self.add(at::CLOSED + cause.index(), 1);
+    }
+
+    /// A limit was reached.
+    pub(crate) fn note_limit(&self, limit: Limit) {
+        self.add(at::LIMITED + limit as usize, 1);
     }
 
     /// A connection was accepted; it is open until [`Metrics::leave`].

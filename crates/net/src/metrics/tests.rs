@@ -7,6 +7,7 @@ use granian_proto::{RequestHeadBuilder, Version};
 
 use super::Meter;
 use super::layout::{self, at, ring, row};
+use crate::close::Limit;
 use crate::exchange::app::BodyWish;
 use crate::exchange::reply::Reply;
 use crate::testing::{Bench, Wire, limits, peer};
@@ -237,4 +238,20 @@ fn places_do_not_overlap() {
             .last()
             .is_some_and(|last| last.at + width(last) <= at::ROWS)
     );
+}
+
+#[test]
+fn every_limit_has_its_name() {
+    let names = Limit::ALL.map(Limit::name);
+    assert_eq!(names, layout::LIMITS);
+}
+
+#[test]
+fn limits_are_counted_where_they_are_reached() {
+    play(|mut wire| async move {
+        wire.say("GET / HTTP/1.1\r\nhost: a\r\n").await;
+        wire.bench.pass(Duration::from_secs(100)).await;
+        let limit = at::LIMITED + Limit::Http1HeaderReadTimeout as usize;
+        assert_eq!(wire.bench.number(limit), 1);
+    });
 }
