@@ -69,7 +69,7 @@ def cli(app: str | None, threads: int | None, opt: bool, **values: Any) -> None:
         if only["print_config"]:
             return _print(context, Config.from_kwargs(target=app or UNNAMED, **{**values, "log_enabled": False}))
         # Looked up at the call: plugins put a class of their own into this module.
-        with given({name: names[name] for name in OPTIONS if not is_default(context, name)}):
+        with given(names):
             made = Server(app or UNNAMED, **values)
         made.option_names = names
         for line in unknown_variables(VARIABLES):

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 # Descriptors that a worker needs for anything but connections.
 OWN_DESCRIPTORS = 64
 
-# Options that were given, and how; `None`: by keywords of Python code.
+# How options were given, by their names in the constructor; `None`: by keywords of Python code.
 GIVEN: ContextVar[Mapping[str, str] | None] = ContextVar("GIVEN", default=None)
 
 
 @contextmanager
 def given(names: Mapping[str, str]) -> Iterator[None]:
-    """Configs that are made meanwhile have these options given, each as its flag, its variable or its key."""
+    """Configs that are made meanwhile have their options from flags, variables or keys, which are the values here."""
     token = GIVEN.set(names)
     try:
         yield
@@ -62,15 +62,13 @@ def remark(config: Config) -> None:
 
 
 def _given(config: Config) -> Iterator[tuple[str, Option]]:
-    """Options that were given; from Python code, those that differ from their defaults."""
-    names = GIVEN.get()
+    """Options that differ from their defaults: plugins give all that there are, most of them as they would be."""
     for name, option, default in options_of(type(config)):
-        if name in names if names is not None else getattr(config, name) != default:
+        if getattr(config, name) != default:
             yield name, option
     for name, option, default in protocol_options():
         version, _, setting = name.partition("_")
-        value = getattr(getattr(config, f"{version}_settings"), setting)
-        if name in names if names is not None else value != default:
+        if getattr(getattr(config, f"{version}_settings"), setting) != default:
             yield name, option
 
 

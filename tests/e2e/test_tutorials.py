@@ -63,7 +63,7 @@ def test_command_lines(line, name):
 
 def test_options_without_effect_are_told_once(line):
     lines = [text for text in line("rsgi").lines() if "without effect" in text]
-    assert [text.split()[1] for text in lines] == ["--runtime-threads", "--runtime-mode", "--task-impl"]
+    assert [text.split()[1] for text in lines] == ["--runtime-threads", "--runtime-mode"]
 
 
 def test_static_files_and_the_access_log(line):

@@ -84,10 +84,10 @@ TABLE = """
 --static-path-mount || static_path_mount | folder FILES | none cert | () | static
 --static-path-dir-to-file || static_path_dir_to_file | a 'a' || None | static
 --static-path-expires || static_path_expires | 1d 86400 | 1x | 86400 | static
---metrics | METRICS_ENABLED | metrics_enabled | 0 False | maybe | False |
---metrics-scrape-interval || metrics_scrape_interval | 1m 60 | 0 61 | 15 |
---metrics-address || metrics_address | ::1 '::1' || '127.0.0.1' |
---metrics-port || metrics_port | 1 1 || 9090 |
+--metrics | METRICS_ENABLED | metrics_enabled | t True | maybe | False | metrics
+--metrics-scrape-interval || metrics_scrape_interval | 1m 60 | 0 61 | 15 | metrics
+--metrics-address || metrics_address | ::1 '::1' || '127.0.0.1' | metrics
+--metrics-port || metrics_port | 1 1 || 9090 | metrics
 --reload || reload | 1 True | maybe | False | reload
 --reload-paths || reload_paths | folder FILES | none | () | reload
 --reload-ignore-dirs || reload_ignore_dirs | a ('a',) || () | reload

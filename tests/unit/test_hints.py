@@ -119,12 +119,11 @@ class Made:
 
 
 def test_options_without_effect_are_told_by_the_name_that_was_given(caplog, monkeypatch, tmp_path):
-    """Those that equal their defaults as well."""
     caplog.set_level("INFO", "_granian")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("granian.cli.Server", Made)
-    (tmp_path / "pyproject.toml").write_text("[tool.granian]\nrespawn-interval = 3.5\n")
-    result = CliRunner().invoke(cli.cli, ["main:app", "--runtime-threads", "1"], env={"GRANIAN_TASK_IMPL": "asyncio"})
+    (tmp_path / "pyproject.toml").write_text("[tool.granian]\nrespawn-interval = 4\n")
+    result = CliRunner().invoke(cli.cli, ["main:app", "--runtime-threads", "2"], env={"GRANIAN_TASK_IMPL": "rust"})
     assert result.exit_code == 0, result.output
     io = "all I/O happens on the event loop's thread"
     assert remarks(caplog) == [

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from granian.config import Config
+from granian.errors import ConfigurationError
 from granian.metrics import Ledger, Page
 from granian.metrics.exposition import openmetrics, prometheus, wants_openmetrics
 from granian.metrics.families import Family, Sample, Service, families
 from granian.metrics.layout import layout
+from granian.status.address import bind_status, status_urls
 
 
 @dataclass(eq=False)
@@ -227,3 +230,27 @@ def test_every_metric_has_its_row_in_the_document(ledger):
     for family in families(ledger.read(), Service(True, False)):
         is_total = family.kind == "counter" and not family.is_bare
         assert f"`granian_{family.name}{'_total' if is_total else ''}`" in text, family.name
+
+
+def test_memory_is_measured_once_within_the_interval():
+    """`--metrics-scrape-interval`."""
+    asked = []
+    made = Ledger(lambda pid: asked.append(pid) or 1000, 60.0)
+    made.add(Worker(), made.open(), "start")
+    made.read()
+    made.read()
+    assert asked == [7]
+    made.close()
+
+
+def test_address_of_the_status_listener():
+    options = {"metrics_enabled": True, "metrics_port": 0}
+    sockets = bind_status(Config.from_kwargs(target="a:b", metrics_address="127.0.0.2", **options))
+    try:
+        assert [url.rpartition(":")[0] for url in status_urls(sockets)] == ["http://127.0.0.2"]
+    finally:
+        for item in sockets:
+            item.close()
+    with pytest.raises(ConfigurationError) as caught:
+        bind_status(Config.from_kwargs(target="a:b", metrics_address="nowhere.invalid", **options))
+    assert caught.value.option == "metrics_address"
