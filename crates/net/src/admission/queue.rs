@@ -21,6 +21,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::admission::adaptive::AdaptiveLimit;
+use crate::budget::Budget;
 use crate::runtime::waker::{lock, thread_token};
 
 /// One worker's permits, and the requests that wait for them.
@@ -33,6 +34,8 @@ struct Shared {
     share: usize,
     /// The thread of the connections, see `thread_token`. Only it gives permits: it has the load that these depend on.
     home: usize,
+    /// For bytes that wait for the peers of calls whose permits are lent, or given back.
+    waiting: Budget,
     /// The lock is for the connections' thread and those that calls end on; it is held for a few moves.
     state: Mutex<State>,
 }
@@ -79,6 +82,7 @@ impl Queue {
             limit,
             share: limit.saturating_sub((limit / RESERVED).max(1)).max(1),
             home: thread_token(),
+            waiting: Budget::new(MAX_WAITING),
             state: Mutex::new(State {
                 adaptive,
                 taken: 0,
@@ -313,6 +317,11 @@ impl Permit {
         }
     }
 
+    /// The bound on bytes that wait for peers, see there.
+    pub(crate) fn waiting(&self) -> &Budget {
+        &self.queue.waiting
+    }
+
     fn give_back(&self) {
         let queue = &self.queue;
         let mut state = lock(&queue.state);
@@ -384,6 +393,8 @@ impl Drop for Waiting {
     }
 }
 
+/// Bytes that wait for peers which read nothing, beside those of calls with permits.
+const MAX_WAITING: usize = 128 * 1024 * 1024;
 /// One in so many permits is out of reach for a connection that has all the others.
 const RESERVED: usize = 4;
 /// Running requests that are enough to keep a process busy (fastapi-sync with 64 connections: 132 µs

@@ -354,7 +354,7 @@ impl Exchange {
             state.over = Some(over);
             state.connection = None;
             state.body.break_off();
-            state.permit.clear();
+            state.permit.cut_off();
             (
                 std::mem::take(&mut state.body_waiters),
                 state.room.close(),

@@ -1,8 +1,12 @@
 //! `CallPermit`: the permit of an exchange's call, from the call's begin to its end. It is lent while the call waits
-//! for nothing but its peer, whose bytes are bounded elsewhere: peers that neither read nor write keep nobody waiting.
+//! for nothing but its peer: peers that neither read nor write keep nobody waiting.
+//!
+//! The bytes that a peer lets wait have a bound of all calls together. Beyond it a call keeps its permit, also when it
+//! has ended, until its response has left: then `--backpressure` bounds them.
 
 use super::Exchange;
 use crate::admission::queue::Permit;
+use crate::budget::Loan;
 use crate::runtime::waker::lock;
 
 /// See the module's documentation.
@@ -11,6 +15,13 @@ pub(super) struct CallPermit {
     permit: Option<Permit>,
     /// By `Awaited`.
     awaits: [bool; 3],
+    has_ended: bool,
+    /// Bytes of the response that have not left.
+    waiting: usize,
+    /// For these bytes, while the permit is another one's.
+    loan: Option<Loan>,
+    /// The permit could be another one's, but for these bytes.
+    is_kept: bool,
 }
 
 /// Something that a call waits for, and that only its peer can bring.
@@ -28,29 +39,60 @@ impl CallPermit {
     /// Notes whether the call waits for `awaited`.
     pub(super) fn set(&mut self, awaited: Awaited, is_awaited: bool) {
         let before = std::mem::replace(&mut self.awaits[awaited as usize], is_awaited);
-        if before == is_awaited {
-            return;
-        }
-        let is_lent = self.awaits.contains(&true);
-        if let Some(permit) = &mut self.permit {
-            match is_lent {
-                true => permit.lend(),
-                false => permit.reclaim(),
-            }
+        if before != is_awaited {
+            self.settle();
         }
     }
 
-    /// Notes that the call waits for nothing any more.
-    pub(super) fn clear(&mut self) {
-        self.set(Awaited::Body, false);
-        self.set(Awaited::Room, false);
-        self.set(Awaited::Pull, false);
+    /// Notes that so many bytes of the response have not left.
+    pub(super) fn set_waiting(&mut self, bytes: usize) {
+        self.waiting = bytes;
+        if self.is_kept || self.loan.is_some() {
+            self.settle();
+        }
+    }
+
+    /// Notes that nothing goes to the peer any more, nor comes from it.
+    pub(super) fn cut_off(&mut self) {
+        self.awaits = Default::default();
+        self.waiting = 0;
+        self.settle();
     }
 
     /// The permit itself, which the call does without from now on.
     #[must_use]
     pub(super) fn take(&mut self) -> Option<Permit> {
         self.permit.take()
+    }
+
+    fn settle(&mut self) {
+        let is_spare = self.has_ended || self.awaits.contains(&true);
+        self.is_kept = is_spare && !self.is_affordable();
+        if !is_spare || self.is_kept {
+            self.loan = None;
+            if let Some(permit) = &mut self.permit {
+                permit.reclaim();
+            }
+        } else if self.has_ended {
+            self.permit = None;
+        } else if let Some(permit) = &mut self.permit {
+            permit.lend();
+        }
+    }
+
+    /// True if the bytes that wait are within the bound, and then notes them there.
+    fn is_affordable(&mut self) -> bool {
+        if self.waiting <= FREE {
+            self.loan = None;
+            return true;
+        }
+        match (&mut self.loan, &self.permit) {
+            (Some(loan), _) => loan.resize(self.waiting),
+            (None, Some(permit)) if permit.waiting().left() < self.waiting => return false,
+            (None, Some(permit)) => self.loan = Some(permit.waiting().lend(self.waiting)),
+            (None, None) => {}
+        }
+        true
     }
 }
 
@@ -62,9 +104,12 @@ impl Exchange {
     }
 
     /// Gives the permit back: the call has ended. Once is enough.
-    pub fn give_back_permit(&self) {
-        let permit = lock(&self.state).permit.take();
-        drop(permit); // outside the lock: it wakes the next one
+    pub(super) fn give_back_permit(&self) {
+        let mut state = lock(&self.state);
+        let waiting = state.room.bytes();
+        state.permit.has_ended = true;
+        state.permit.waiting = waiting;
+        state.permit.settle();
     }
 
     /// Notes whether the rest of the response, which a source makes, waits for the peer.
@@ -72,3 +117,6 @@ impl Exchange {
         lock(&self.state).permit.set(Awaited::Pull, is_awaited);
     }
 }
+
+/// Bytes that are not counted: each connection has buffers of that size anyway.
+const FREE: usize = 64 * 1024;

@@ -47,9 +47,14 @@ impl SendRoom {
         }
     }
 
+    /// Bytes that have not left.
+    pub(super) fn bytes(&self) -> usize {
+        self.queued + self.unsent
+    }
+
     /// True when more may be sent.
     pub(crate) fn is_open(&self) -> bool {
-        self.is_closed || self.queued + self.unsent < self.window
+        self.is_closed || self.bytes() < self.window
     }
 
     /// True when more than twice the window waits for the connection: the application does not wait
@@ -169,6 +174,7 @@ impl Exchange {
 
 impl State {
     fn note_room_wait(&mut self) {
+        self.permit.set_waiting(self.room.bytes());
         let is_awaited = self.room.is_peer_awaited();
         self.permit.set(Awaited::Room, is_awaited);
     }

@@ -258,6 +258,36 @@ fn a_call_that_waits_for_its_peer_to_read_leaves_its_place_to_others() {
     assert!(!carrier.bench.app.was_called());
 }
 
+/// Whole responses of ended calls are bounded, whatever their peers do not read.
+#[test]
+fn a_call_keeps_its_place_while_too_many_bytes_wait() {
+    let carrier = narrow();
+    let answer = |stream: &Fake| {
+        let (mut case, exchange) = carrier.called("GET", stream);
+        exchange.start(200);
+        exchange.piece(vec![0; 100 << 20], true);
+        exchange.end_call(&*carrier.bench.app);
+        assert!(!case.poll());
+        (case, exchange)
+    };
+    let (first, _one) = answer(&Fake::bodiless(100));
+    let slow = Fake::bodiless(100);
+    let (mut second, _two) = answer(&slow);
+    let mut third = carrier.transfer("GET", &Fake::bodiless(100));
+    assert!(!third.poll());
+    assert!(!carrier.bench.app.was_called());
+    // It has left, but for what is within the bound.
+    slow.open(90 << 20);
+    assert!(!second.poll());
+    assert!(third.was_woken());
+    assert!(!third.poll());
+    carrier.request().exchange.end_call(&*carrier.bench.app);
+    drop((first, second));
+    let (_fourth, _) = answer(&Fake::bodiless(100));
+    assert!(!carrier.transfer("GET", &Fake::bodiless(100)).poll());
+    assert!(carrier.bench.app.was_called());
+}
+
 #[test]
 fn a_transfer_that_is_dropped_tells_the_application() {
     let carrier = Carrier::new();
