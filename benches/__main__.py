@@ -7,9 +7,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from benches import crowd, environments, memory
+from benches.database import Database
 from benches.environments import ROOT, Unavailable
 from benches.peers import OURS, PEERS, REFERENCE, Peer
 from benches.report import Report
@@ -18,7 +21,7 @@ from benches.rounds import Race
 from benches.workloads import WORKLOADS, Workload
 
 _QUICK = (1, 2)
-_LIBRARIES = ("fastapi", "starlette", "pydantic", "uvloop")
+_LIBRARIES = ("fastapi", "starlette", "pydantic", "flask", "django", "psycopg", "asyncpg", "uvloop")
 _MEMORY_PEERS = (OURS, REFERENCE, "uvicorn", "fastpysgi")
 
 
@@ -101,14 +104,22 @@ def _available(peers: list[Peer], python: str, ours_env: Path | None) -> dict[Pe
 
 
 def _race(peers: dict[Peer, Path], arguments: argparse.Namespace) -> list[Row]:
-    race = Race(peers, arguments.rounds, arguments.seconds)
+    workloads = _chosen_workloads(arguments.workload)
     rows = []
-    for workload in _chosen_workloads(arguments.workload):
-        print(f"{workload.name} ...", flush=True)
-        row = race.run(workload)
-        best = [cell for cell in map(row.best, (peer.name for peer in peers)) if cell]
-        print("  " + "  ".join(f"{cell.peer} {cell.cpu_us:.1f}" for cell in best), flush=True)
-        rows.append(row)
+    with ExitStack() as stack:
+        race = Race(peers, arguments.rounds, arguments.seconds)
+        if any(workload.database for workload in workloads):
+            try:
+                race = replace(race, environment=stack.enter_context(Database()).environment)
+            except (OSError, Unavailable) as error:
+                print(f"rows with a query left out: {error}", flush=True)
+                workloads = [workload for workload in workloads if not workload.database]
+        for workload in workloads:
+            print(f"{workload.name} ...", flush=True)
+            row = race.run(workload)
+            judged = [cell for cell in map(row.judged, (peer.name for peer in peers)) if cell]
+            print("  " + "  ".join(f"{cell.peer} {cell.cpu_us:.1f}" for cell in judged), flush=True)
+            rows.append(row)
     return rows
 
 
@@ -157,7 +168,8 @@ def _machine(bin_directory: Path, arguments: argparse.Namespace) -> dict[str, st
         "interpreter": version.stdout.strip(),
         # The cost of the application itself is in every server's figure.
         "libraries": ", ".join(f"{name} {environments.installed_version(bin_directory, name)}" for name in _LIBRARIES),
-        "load": f"64 keep-alive connections, {arguments.rounds} rounds of {arguments.seconds} s, one worker each",
+        "load": "64 keep-alive connections (256 in rows of that name), "
+        f"{arguments.rounds} rounds of {arguments.seconds} s, one worker each",
         "load average": " ".join(f"{value:.1f}" for value in os.getloadavg()),
     }
 

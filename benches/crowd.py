@@ -20,8 +20,8 @@ _WORKLOAD = Workload("websocket-crowd", "asgi", "asgi_app:crowd", MESSAGE, Goal(
 
 
 def measure(peer: Peer, directory: Path) -> Crowd:
-    """Both figures of one server, on the last of its settings."""
-    setting, arguments = list(peer.settings[_WORKLOAD.settings].items())[-1]
+    """Both figures of one server, without options."""
+    setting, arguments = next(iter(peer.settings[_WORKLOAD.settings].items()))
     port = free_port()
     launch = Launch(directory, "asgi", _WORKLOAD.target, port, (*arguments, *peer.many_connections))
     connections: list[socket.socket] = []

@@ -14,6 +14,8 @@ from pathlib import Path
 from benches.process import LOAD_CORE, ServerFailed, ServerProcess, pinned
 from benches.workloads import Workload
 
+# Percentiles, in thousandths of all requests.
+_SHARES = {"50": 500, "99": 990, "999": 999}
 _SCRIPT = Path(__file__).resolve().parent / "wrk.lua"
 
 
@@ -28,7 +30,7 @@ class Sample:
     p99_ms: float
     requests: int
     p50_ms: float = 0.0
-    """Only wrk tells it, and the next one."""
+    """Only wrk and h2load tell it, and the next one."""
     p999_ms: float = 0.0
 
     def as_json(self) -> dict[str, float]:
@@ -156,7 +158,7 @@ def _run_h2load(target: Target, workload: Workload, seconds: int) -> dict[str, i
         "bad_status": sum(map(int, statuses.groups()[1:])),
         "bytes": int(data[1]),
         "duration_us": seconds * 1_000_000,
-        "p99_us": times[len(times) * 99 // 100] if times else 0,
+        **{f"p{name}_us": times[len(times) * share // 1000] if times else 0 for name, share in _SHARES.items()},
     }
 
 

@@ -22,9 +22,9 @@ _SETTLE_SECONDS = 3.0
 
 
 def measure(peer: Peer, directory: Path, interface: str) -> Memory:
-    """Both figures of one server, on the last of its settings (uvloop, default threads)."""
+    """Both figures of one server, without options."""
     workload = _WORKLOADS[interface]
-    setting, arguments = list(peer.settings[interface].items())[-1]
+    setting, arguments = next(iter(peer.settings[interface].items()))
     name = f"{interface}, {setting}"
     figures = []
     try:

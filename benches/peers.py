@@ -8,7 +8,7 @@ OURS = "ours"
 REFERENCE = "granian"
 
 Settings = Mapping[str, tuple[str, ...]]
-"""Arguments by the name of the setting; the best of a server's settings is its figure."""
+"""Arguments by the name of the setting; the first one judges: it is what the server does without options."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def _granian(launch: Launch) -> list[str]:
 
 def _uvicorn(launch: Launch) -> list[str]:
     command = [str(launch.bin / "uvicorn"), "--host", launch.host, "--port", str(launch.port), "--no-access-log"]
-    return [*command, "--http", "httptools", "--log-level", "warning", *launch.arguments, launch.target]
+    return [*command, "--log-level", "warning", *launch.arguments, launch.target]
 
 
 def _hypercorn(launch: Launch) -> list[str]:
@@ -112,8 +112,10 @@ http {
     }
 }
 """
-_LOOPS: Settings = {"asyncio": ("--loop", "asyncio"), "uvloop": ("--loop", "uvloop")}
-_THREADS: Settings = {"1 thread": ("--blocking-threads", "1"), "default threads": ()}
+_DEFAULT: Settings = {"default": ()}
+# All of these choose uvloop by themselves, which every environment has.
+_LOOPS: Settings = {**_DEFAULT, "asyncio": ("--loop", "asyncio")}
+_THREADS: Settings = {**_DEFAULT, "1 thread": ("--blocking-threads", "1")}
 _GRANIAN = {
     "asgi": _LOOPS,
     "rsgi": _LOOPS,
@@ -124,54 +126,56 @@ _GRANIAN = {
 _UVICORN = {
     "asgi": _LOOPS,
     "asgi websocket": {
-        f"{library}, {loop}": ("--ws", library, *arguments)
-        for library in ("websockets", "websockets-sansio", "wsproto")
-        for loop, arguments in _LOOPS.items()
+        **_LOOPS,
+        **{library: ("--ws", library) for library in ("websockets", "websockets-sansio", "wsproto")},
     },
 }
+# What the applications need.
+_FRAMEWORKS = ("fastapi", "flask", "django", "psycopg[binary,pool]", "asyncpg")
 _TLS = ("--ssl-certificate", "--ssl-keyfile")
 _MANY = ("--backlog", "8192", "--backpressure", "8192")
 
 PEERS = (
-    Peer(OURS, "granian", ("maturin>=1.10,<2", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY, _TLS),
-    Peer(REFERENCE, "granian", ("granian==2.8.9", "uvloop", "fastapi"), _granian, _GRANIAN, _MANY, _TLS),
-    Peer("uvicorn", "uvicorn", ("uvicorn[standard]", "wsproto", "fastapi"), _uvicorn, _UVICORN),
+    Peer(OURS, "granian", ("maturin>=1.10,<2", "uvloop", *_FRAMEWORKS), _granian, _GRANIAN, _MANY, _TLS),
+    Peer(REFERENCE, "granian", ("granian==2.8.9", "uvloop", *_FRAMEWORKS), _granian, _GRANIAN, _MANY, _TLS),
+    Peer("uvicorn", "uvicorn", ("uvicorn[standard]", "wsproto", *_FRAMEWORKS), _uvicorn, _UVICORN),
     Peer(
         "fastpysgi",
         "fastpysgi",
-        ("fastpysgi", "uvloop", "fastapi"),
+        ("fastpysgi", "uvloop", *_FRAMEWORKS),
         _fastpysgi,
-        {"asgi": {"asyncio": ("asyncio",), "uvloop": ("uvloop",)}, "wsgi": {"default": ("default",)}},
+        {"asgi": {"default": ("asyncio",), "uvloop": ("uvloop",)}, "wsgi": {"default": ("default",)}},
     ),
     Peer(
         "gunicorn",
         "gunicorn",
-        ("gunicorn", "uvloop", "httptools", "fastapi"),
+        ("gunicorn", "uvloop", "httptools", *_FRAMEWORKS),
         _gunicorn,
         {
-            "asgi": {loop: ("-k", "asgi", "--asgi-loop", loop) for loop in ("asyncio", "uvloop")},
+            "asgi": {"default": ("-k", "asgi"), "asyncio": ("-k", "asgi", "--asgi-loop", "asyncio")},
+            # Without options it serves one request a time and closes each connection, which nobody would compare.
             "wsgi": {
-                "gthread 1": ("-k", "gthread", "--threads", "1"),
                 "gthread 4": ("-k", "gthread", "--threads", "4"),
+                "gthread 1": ("-k", "gthread", "--threads", "1"),
             },
         },
     ),
     Peer(
         "hypercorn",
         "hypercorn",
-        ("hypercorn", "uvloop", "fastapi"),
+        ("hypercorn", "uvloop", *_FRAMEWORKS),
         _hypercorn,
         {
-            "asgi": {"asyncio": ("-k", "asyncio"), "uvloop": ("-k", "uvloop")},
-            "wsgi": {"asyncio": ("-k", "asyncio"), "uvloop": ("-k", "uvloop")},
+            "asgi": {**_DEFAULT, "uvloop": ("-k", "uvloop")},
+            "wsgi": {**_DEFAULT, "uvloop": ("-k", "uvloop")},
         },
     ),
     Peer(
         "socketify",
         "socketify",
-        ("socketify", "fastapi"),
+        ("socketify", *_FRAMEWORKS),
         _socketify,
-        {"asgi": {"default": ()}, "wsgi": {"default": ()}},
+        {"asgi": _DEFAULT, "wsgi": _DEFAULT},
         needs="its wheel needs the system's libuv (Debian: apt install libuv1)",
     ),
     Peer(

@@ -23,7 +23,7 @@ def draw(results: dict[str, Any], path: Path) -> None:
         axis.axis("off")
     for axis, row in zip(axes.flat, rows, strict=False):
         _panel(axis, row, results["versions"])
-    figure.suptitle("Server CPU per answered request, µs (shorter is better)")
+    figure.suptitle("Server CPU per answered request without options, µs (shorter is better)")
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 
@@ -46,12 +46,9 @@ def _panel(axis: Any, row: dict[str, Any], versions: dict[str, str]) -> None:
 
 
 def _figures(row: dict[str, Any]) -> dict[str, float]:
-    """The best figure of each server."""
-    best: dict[str, float] = {}
-    for cell in row["cells"]:
-        if cell["cpu_us"] is not None and not cell["void"]:
-            best[cell["peer"]] = min(cell["cpu_us"], best.get(cell["peer"], float("inf")))
-    return best
+    """The figure of each server without options."""
+    judging = (cell for cell in row["cells"] if cell.get("judges") and cell["cpu_us"] is not None)
+    return {cell["peer"]: cell["cpu_us"] for cell in judging if not cell["void"]}
 
 
 if __name__ == "__main__":

@@ -62,7 +62,8 @@ class Report:
         parts += [f"- {key}: {value}" for key, value in self.machine.items()]
         parts += ["- servers: " + ", ".join(f"{name} {version}" for name, version in self.versions.items()), ""]
         if self.rows:
-            parts += ["![CPU per request, by workload](results.png)", "", *self._summary(), "", *self._details(), ""]
+            parts += ["![CPU per request, by workload](results.png)", "", *self._summary(), ""]
+            parts += [*self._latency(), *self._details(), ""]
         if self.memory:
             parts += [*self._memory(), ""]
         if self.crowds:
@@ -70,33 +71,63 @@ class Report:
         return "\n".join(parts)
 
     def _summary(self) -> list[str]:
-        peers = [name for name in self.versions if any(row.best(name) for row in self.rows)]
+        peers = self._racers()
         lines = [
             "## Server CPU per answered request, µs",
             "",
-            "The best setting of each server; × is ours over granian's.",
+            "Without options; in brackets the best of the server's settings, where that is another one. × is ours over",
+            "granian's without options, and it judges; × best is the same of the best settings.",
         ]
         lines += [
             "",
-            _line("workload", *(f"{peer} {self.versions[peer]}" for peer in peers), "×", "must", "aim", "verdict"),
-            _line(*["---"] * (len(peers) + 5)),
+            _line(
+                "workload",
+                *(f"{peer} {self.versions[peer]}" for peer in peers),
+                "×",
+                "× best",
+                "must",
+                "aim",
+                "verdict",
+            ),
+            _line(*["---"] * (len(peers) + 6)),
         ]
         for row in self.rows:
-            goal, ratio = row.workload.goal, row.ratio()
-            figures = [_figure(row.best(peer)) for peer in peers]
-            must = _factor(goal.must) + (f", {goal.must_beat}" if goal.must_beat else "")
-            aim = f"{goal.aim_beat}" if goal.aim_beat else _factor(goal.aim)
-            lines.append(_line(row.workload.name, *figures, f"{ratio:.2f}" if ratio else "–", must, aim, row.verdict()))
+            goal = row.workload.goal
+            figures = [_figure(row.judged(peer), row.best(peer)) for peer in peers]
+            must = [_factor(goal.must)] if goal.must is not None else []
+            must += [goal.must_beat] if goal.must_beat else []
+            must += [f"p99 ≤ {', '.join(goal.tail)}"] if goal.tail else []
+            aim = ([_factor(goal.aim)] if goal.aim is not None else []) + ([goal.aim_beat] if goal.aim_beat else [])
+            ratios = [_ratio(row.ratio()), _ratio(row.best_ratio())]
+            bounds = [", ".join(must) or "–", ", ".join(aim) or "–"]
+            lines.append(_line(row.workload.name, *figures, *ratios, *bounds, row.verdict()))
         return lines
+
+    def _latency(self) -> list[str]:
+        """Rows whose load generator tells percentiles."""
+        peers = self._racers()
+        rows = [row for row in self.rows if any(cell.is_valid and cell.p50_ms for cell in row.cells)]
+        if not rows:
+            return []
+        lines = ["## Latency without options, p50 / p99 / p99.9 in ms", ""]
+        lines += [_line("workload", *(f"{peer} {self.versions[peer]}" for peer in peers))]
+        lines += [_line(*["---"] * (len(peers) + 1))]
+        lines += [_line(row.workload.name, *(_percentiles(row.judged(peer)) for peer in peers)) for row in rows]
+        return [*lines, ""]
+
+    def _racers(self) -> list[str]:
+        return [name for name in self.versions if any(row.best(name) for row in self.rows)]
 
     def _details(self) -> list[str]:
         lines = ["## Every server and setting", ""]
-        lines += [_line("workload", "server", "setting", "CPU µs", "requests/s", "p99 ms"), _line(*["---"] * 6)]
+        lines += [_line("workload", "server", "setting", "CPU µs", "requests/s", "p50 ms", "p99 ms", "p99.9 ms")]
+        lines += [_line(*["---"] * 8)]
         for row in self.rows:
             for cell in row.cells:
-                figures = [f"void: {cell.void}", "–", "–"]
-                if cell.samples and not cell.void:
-                    figures = [f"{cell.cpu_us:.1f}", f"{cell.rate:,.0f}", f"{cell.p99_ms:.2f}"]
+                figures = [f"void: {cell.void}", *["–"] * 4]
+                if cell.is_valid:
+                    tail = [f"{value:.2f}" if value else "–" for value in (cell.p50_ms, cell.p99_ms, cell.p999_ms)]
+                    figures = [f"{cell.cpu_us:.1f}", f"{cell.rate:,.0f}", *tail]
                 lines.append(_line(row.workload.name, cell.peer, cell.setting, *figures))
         return lines
 
@@ -125,14 +156,27 @@ class Report:
         return lines
 
 
-def _figure(cell: Cell | None) -> str:
-    if cell is None:
+def _figure(judged: Cell | None, best: Cell | None) -> str:
+    if best is None:
         return "–"
-    return f"**{cell.cpu_us:.1f}**" if cell.peer in (OURS, REFERENCE) else f"{cell.cpu_us:.1f}"
+    figure = f"{judged.cpu_us:.1f}" if judged is not None else "–"
+    if best.peer in (OURS, REFERENCE):
+        figure = f"**{figure}**"
+    return figure if best is judged else f"{figure} ({best.cpu_us:.1f})"
 
 
-def _factor(value: float | None) -> str:
-    return "–" if value is None else f"≤ {value:.2f}"
+def _percentiles(cell: Cell | None) -> str:
+    if cell is None or not cell.p50_ms:
+        return "–"
+    return f"{cell.p50_ms:.1f} / {cell.p99_ms:.1f} / {cell.p999_ms:.1f}"
+
+
+def _ratio(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _factor(value: float) -> str:
+    return f"≤ {value:.2f}"
 
 
 def _line(*fields: str) -> str:

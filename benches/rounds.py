@@ -3,7 +3,7 @@
 import contextlib
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from benches.handshakes import identity
@@ -23,6 +23,8 @@ class Race:
     peers: Mapping[Peer, Path]
     rounds: int
     seconds: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    """Variables of every server: where the database is."""
 
     def run(self, workload: Workload) -> Row:
         with ExitStack() as stack:
@@ -41,13 +43,13 @@ class Race:
         for peer, directory in self.peers.items():
             if workload.secure and peer.tls is None:
                 continue
-            for setting, arguments in peer.settings.get(workload.settings, {}).items():
+            for number, (setting, arguments) in enumerate(peer.settings.get(workload.settings, {}).items()):
                 port = free_port()
                 if workload.secure and peer.tls is not None:
                     arguments = (*arguments, *identity(peer.tls))
                 launch = Launch(directory, workload.interface, workload.target, port, arguments)
-                cell = Cell(peer.name, setting)
-                server = ServerProcess(peer.command(launch), port)
+                cell = Cell(peer.name, setting, judges=number == 0)
+                server = ServerProcess(peer.command(launch), port, self.environment)
                 try:
                     server.wait_ready(workload)
                     server.pause()
