@@ -32,7 +32,11 @@ def entrypoint() -> None:
     cli()
 
 
-@click.command(cls=ServerCommand, help="APP  Application target to serve, as in module:attribute.  [required]")
+@click.command(
+    cls=ServerCommand,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    help="APP  Application target to serve, as in module:attribute.  [required]",
+)
 @click.argument("app", required=False, metavar="APP")
 @click.option(
     "--config",
@@ -69,7 +73,7 @@ def cli(app: str | None, threads: int | None, opt: bool, **values: Any) -> None:
         if only["print_config"]:
             return _print(context, Config.from_kwargs(target=app or UNNAMED, **{**values, "log_enabled": False}))
         # Looked up at the call: plugins put a class of their own into this module.
-        with given(names):
+        with given({name: names[name] for name in OPTIONS if not is_default(context, name)}):
             made = Server(app or UNNAMED, **values)
         made.option_names = names
         for line in unknown_variables(VARIABLES):

@@ -10,6 +10,7 @@ from typing import Any
 
 from .config import Config
 from .config.kinds import Octal
+from .config.protocols import value_of
 from .config.sections import sections
 
 
@@ -22,7 +23,7 @@ def explained(config: Config, origin: Callable[[str], str]) -> Iterator[str]:
     for section in sections():
         yield f"\n# {section.title}"
         for name, option, _ in section.options:
-            value = value_of(config, name)
+            value = _value(config, name)
             shown = f"0o{value:o}" if isinstance(option.kind, Octal) and value is not None else toml(value)
             shown = '"***"' if option.is_secret else shown
             if value is None or value == ():
@@ -31,13 +32,10 @@ def explained(config: Config, origin: Callable[[str], str]) -> Iterator[str]:
                 yield f"{option.key} = {shown}  # {origin(name)}"
 
 
-def value_of(config: Config, name: str) -> Any:
+def _value(config: Config, name: str) -> Any:
     """The value that counts, computed from others where it was not given."""
-    version, _, setting = name.partition("_")
-    if version in ("http1", "http2"):
-        return getattr(getattr(config, f"{version}_settings"), setting)
-    value = getattr(config, name)
-    return getattr(config, f"{name}_effective", None) if value is None and name in COMPUTED else value
+    value = value_of(config, name)
+    return getattr(config, f"{name}_effective") if value is None and name in COMPUTED else value
 
 
 def toml(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Fixtures: no test leaves the loggers changed. Hooks: a test marked `alone` has the machine to itself."""
 
 import logging
+import os
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any
 import pytest
 from turns import Turns
 
+# They are options of the server as well.
+for name in ("PORT", "WEB_CONCURRENCY", "FORWARDED_ALLOW_IPS"):
+    os.environ.pop(name, None)
 FOLDER = pytest.StashKey[tempfile.TemporaryDirectory[str]]()
 TURNS = pytest.StashKey[Turns]()
 

@@ -121,12 +121,14 @@ def _check_mechanisms(config: Config) -> None:
 
 
 def _check_extras(config: Config) -> None:
-    if config.process_name and _imports.setproctitle is None:
-        raise ConfigurationError("process_name", "Setting process name requires the granian[pname] extra")
-    if config.env_files and _imports.dotenv is None:
-        raise ConfigurationError("env_files", "Environment file(s) usage requires the granian[dotenv] extra")
-    if config.reload and _imports.watchfiles is None:
-        raise ConfigurationError("reload", "Using --reload requires the granian[reload] extra")
+    for name, module, extra, feature in (
+        ("process_name", "setproctitle", "pname", "Setting process name"),
+        ("env_files", "dotenv", "dotenv", "Environment file(s) usage"),
+        ("reload", "watchfiles", "reload", "Using --reload"),
+    ):
+        if getattr(config, name) and getattr(_imports, module) is None:
+            message = f"{feature} requires the granian[{extra}] extra: pip install 'granian[{extra}]'"
+            raise ConfigurationError(name, message)
 
 
 def _check_target(config: Config) -> None:

@@ -69,6 +69,12 @@ def protocol_options() -> Iterator[tuple[str, Option, Any]]:
             yield f"{prefix}_{name}", option, getattr(settings, name)
 
 
+def value_of(config: Any, name: str) -> Any:
+    """The value of an option of a config, of those of both versions too."""
+    version, _, setting = name.partition("_")
+    return getattr(getattr(config, f"{version}_settings"), setting) if version in GROUPS else getattr(config, name)
+
+
 def converted_settings(settings: Any) -> Any:
     """A copy with converted values; raises `ValueError`."""
     for _, group, known in _GROUPS:
@@ -91,3 +97,4 @@ _GROUPS: tuple[tuple[str, dict[str, Option], Any], ...] = (
     ("http1", HTTP1_OPTIONS, HTTP1Settings()),
     ("http2", HTTP2_OPTIONS, HTTP2Settings()),
 )
+GROUPS = tuple(prefix for prefix, _, _ in _GROUPS)

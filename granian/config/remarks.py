@@ -12,7 +12,7 @@ from ..constants import HTTPModes
 from ..log import LogLevels, log_levels_map, logger
 from ..resources import whole_cpus
 from .fields import Option, options_of
-from .protocols import protocol_options
+from .protocols import protocol_options, value_of
 
 if TYPE_CHECKING:
     from .config import Config
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
 # Descriptors that a worker needs for anything but connections.
 OWN_DESCRIPTORS = 64
 
-# How options were given, by their names in the constructor; `None`: by keywords of Python code.
+# Options that were given, and how, by their names in the constructor; `None`: by keywords of Python code.
 GIVEN: ContextVar[Mapping[str, str] | None] = ContextVar("GIVEN", default=None)
 
 
 @contextmanager
 def given(names: Mapping[str, str]) -> Iterator[None]:
-    """Configs that are made meanwhile have their options from flags, variables or keys, which are the values here."""
+    """Configs that are made meanwhile have these options given, by the flags, variables or keys that are the values."""
     token = GIVEN.set(names)
     try:
         yield
@@ -62,13 +62,10 @@ def remark(config: Config) -> None:
 
 
 def _given(config: Config) -> Iterator[tuple[str, Option]]:
-    """Options that differ from their defaults: plugins give all that there are, most of them as they would be."""
-    for name, option, default in options_of(type(config)):
-        if getattr(config, name) != default:
-            yield name, option
-    for name, option, default in protocol_options():
-        version, _, setting = name.partition("_")
-        if getattr(getattr(config, f"{version}_settings"), setting) != default:
+    """Options that were given and differ from their defaults: plugins give all that there are."""
+    names = GIVEN.get()
+    for name, option, default in (*options_of(type(config)), *protocol_options()):
+        if value_of(config, name) != default and (names is None or name in names):
             yield name, option
 
 

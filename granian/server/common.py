@@ -104,6 +104,8 @@ class AbstractServer(Overridable, Surface, FormerNames, ABC):
         if self.config.loop not in loops:
             extra = f": pip install 'granian[{self.config.loop}]'" if self.config.loop in EXTRAS else "."
             raise ConfigurationError("loop", f"'{self.config.loop}' implementation not available{extra}")
+        for text in self.config.bind or ():
+            Address.parse(text)
         if with_app:
             app = self._load_here(None).load(self.config.target)
             try:

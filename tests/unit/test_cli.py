@@ -95,10 +95,14 @@ def test_the_help_has_sections(run):
     text = run("--help", target=None).output
     headings = [line.removesuffix(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Examples", *(section.title for section in sections()), "Others"]
-    shown = {line.split()[0] for line in text.splitlines() if line.startswith("  --")}
+    shown = {line.split()[0] for line in text.replace("-h, --help", "--help").splitlines() if line.startswith("  --")}
     hidden = {"--threads", "--opt"}
     assert shown == {option.opts[0] for option in OPTIONS.values()} - hidden | {"--help"}
     assert len({option.name for option in OPTIONS.values()}) == len(OPTIONS)
+
+
+def test_short_name_of_the_help(run):
+    assert run("-h", target=None).output == run("--help", target=None).output
 
 
 def test_examples_of_the_help_are_command_lines(run, tmp_path):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import os
+from pathlib import Path
+
 import pytest
 from click.testing import CliRunner
 
@@ -190,11 +194,8 @@ def test_every_option_has_a_type_in_files():
         assert fault_of(option, object()) is not None
 
 
-def test_the_schema_takes_what_the_server_takes(tmp_path, monkeypatch):
+def test_the_schema_takes_what_the_server_takes():
     jsonschema = pytest.importorskip("jsonschema")
-    import json
-    from pathlib import Path
-
     schema = json.loads((Path(__file__).parents[2] / "docs" / "granian.schema.json").read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     validator = jsonschema.Draft202012Validator(schema)
@@ -267,6 +268,8 @@ def test_printed_faults(command):
 def folder(tmp_path, monkeypatch):
     """A folder with an application, for the server itself."""
     monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("GRANIAN_")]:
+        monkeypatch.delenv(name)
     (tmp_path / "checked.py").write_text("print('imported')\nasync def app(scope, receive, send): pass\n")
     return tmp_path
 
@@ -282,7 +285,10 @@ def test_checked(folder):
     code, output = run("--check-config", "--ssl-client-verify", "checked:app")
     assert (code, output.count("\n")) == (1, 1)
     assert "[ERROR] --ssl-client-verify: there are no authorities" in output
-    assert run("--check-config", "--loop", "rloop", "checked:app")[0] in (0, 1)
+    assert "[ERROR] --bind: '8000' is no address to listen on" in run("--check-config", "--bind", "8000")[1]
+    code, output = run("--check-config", "--loop", "winloop")
+    assert (code, output.count("\n")) == (1, 1)
+    assert "'winloop' implementation not available" in output
 
 
 def test_checked_with_the_application(folder):

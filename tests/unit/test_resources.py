@@ -104,8 +104,11 @@ def test_threads(container):
 def test_buffers(container, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
+    def run_of(*arguments):
+        return CliRunner().invoke(cli.cli, arguments).output
+
     def printed(*arguments):
-        return CliRunner().invoke(cli.cli, ["--print-config", *arguments]).output
+        return run_of("--print-config", *arguments)
 
     container(2, 512 * MIB)
     assert "ws-queue-size = 1048576  # default" in printed()
@@ -113,6 +116,8 @@ def test_buffers(container, tmp_path, monkeypatch):
     assert "ws-queue-size = 262144  # by the limit of memory" in printed()
     assert "http2-initial-stream-window-size = 262144  # by the limit of memory" in printed()
     assert "ws-queue-size = 1048576  # --ws-queue-size" in printed("--ws-queue-size", "1048576")
+    # Nobody has given them, so nothing is said.
+    assert "without effect" not in run_of("--check-config", "--http", "1", "--no-ws")
     container(2, 8 * MIB)
     assert "http2-initial-connection-window-size = 65536  # by the limit of memory" in printed()
 
