@@ -101,6 +101,8 @@ def _check_static_files(config: Config) -> None:
 def _check_health(config: Config) -> None:
     if config.health_path == "":
         raise ConfigurationError("health_path", "the root is the application's")
+    if config.metrics_token == "":
+        raise ConfigurationError("metrics_token", "an empty one keeps nobody away")
     if config.health_loop_timeout is not None and not config.metrics_enabled:
         raise ConfigurationError("health_loop_timeout", "there is no status listener (metrics_enabled) to say so")
 

@@ -331,6 +331,14 @@ class Config:
     shutdown_delay: float = option(
         0, "--shutdown-delay", Seconds(0), "Time to serve on, without being ready, before a stop begins"
     )
+    metrics_token: str | None = option(
+        None,
+        "--metrics-token",
+        Text(),
+        "What clients of the status listener have to know, but for health",
+        is_secret=True,
+        default_text="nothing",
+    )
     health_path: str | None = option(
         None, "--health-path", UrlPath(), "Path on which each worker says whether it is ready", default_text="none"
     )

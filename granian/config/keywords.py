@@ -280,6 +280,8 @@ class Keywords(EmbeddedKeywords, total=False):
     """Time to serve on, without being ready, before a stop begins (seconds, or a text such as `1m30s`; from 0;
     default 0). `--shutdown-delay`
     """
+    metrics_token: str | None
+    """What clients of the status listener have to know, but for health (default nothing). `--metrics-token`"""
     health_loop_timeout: int | None
     """Unhealthy if an event loop has been stuck for so long (needs --metrics) (ms) (from 1; default any time).
     `--health-loop-timeout`

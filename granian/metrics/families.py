@@ -91,7 +91,8 @@ def _totals(reading: Reading) -> Iterator[Family]:
         yield Family(name, "counter", help, samples)
     for name, source, scale, help in HISTOGRAMS:
         yield Family(name, "histogram", help, list(_histogram(source, words, scale, {})))
-    yield Family("connections_open", "gauge", "Open connections by protocol", list(_connections(words)))
+    connections = [Sample(count, {"protocol": protocol}) for protocol, count in connections_by_protocol(words).items()]
+    yield Family("connections_open", "gauge", "Open connections by protocol", connections)
     for name, source, help in GAUGES:
         yield Family(name, "gauge", help, [Sample(layout().value(words, source))])
 
@@ -137,13 +138,13 @@ def _statuses(words: Words, number: int) -> Iterator[Sample]:
         yield Sample(count, {**_worker(number), "status": status})
 
 
-def _connections(words: Words) -> Iterator[Sample]:
+def connections_by_protocol(words: Words) -> dict[str, int]:
+    """Open connections; TLS handshakes are among HTTP/1."""
     value = layout().value
     http2, websocket = value(words, "http2_connections"), value(words, "websocket_connections")
     # Another word may have changed between the reads.
-    yield Sample(max(value(words, "connections") - http2 - websocket, 0), {"protocol": "http/1"})
-    yield Sample(http2, {"protocol": "http/2"})
-    yield Sample(websocket, {"protocol": "websocket"})
+    rest = max(value(words, "connections") - http2 - websocket, 0)
+    return {"http/1": rest, "http/2": http2, "websocket": websocket}
 
 
 def _histogram(source: str, words: Words, scale: float, labels: Labels) -> Iterator[Sample]:

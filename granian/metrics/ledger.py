@@ -46,7 +46,6 @@ class WorkerReading:
     loop_lag: float
     # None if the system does not tell.
     memory: int | None
-    exchanges: list[Exchange]
 
     def value(self, name: str) -> int:
         """One of its numbers."""
@@ -63,8 +62,6 @@ class Reading:
     total: Words
     # Starts of workers by their cause.
     starts: Counter[str]
-    # Slow and failed exchanges, the newest first.
-    ended: list[Exchange]
 
     def value(self, name: str) -> int:
         """One of the service's numbers."""
@@ -122,11 +119,21 @@ class Ledger:
             slot = slots.setdefault(worker.number, [0] * len(worker.words))
             slots[worker.number] = [before + more for before, more in zip(slot, worker.words, strict=True)]
         total = [sum(values) for values in zip(*slots.values(), strict=True)] if slots else _zeros()
-        ended = [*self._ended]
+        return Reading(workers, slots, total, Counter(self.starts))
+
+    def in_progress(self) -> list[Exchange]:
+        """The requests in progress, the oldest first; each worker shows a few hundred at most."""
+        found = [
+            exchange for entry in self._entries for exchange in exchanges_in_progress(entry.page, entry.worker.number)
+        ]
+        return sorted(found, key=lambda exchange: exchange.duration, reverse=True)
+
+    def ended(self) -> list[Exchange]:
+        """The last requests that were slow or failed, the newest first; of workers that have ended as well."""
+        found = [*self._ended]
         for entry in self._entries:
-            ended += ended_exchanges(entry.page, entry.worker.number)
-        ended.sort(key=lambda exchange: exchange.ended_at or 0, reverse=True)
-        return Reading(workers, slots, total, Counter(self.starts), ended[:KEPT])
+            found += ended_exchanges(entry.page, entry.worker.number)
+        return sorted(found, key=lambda exchange: exchange.ended_at or 0, reverse=True)[:KEPT]
 
     def lags(self) -> dict[str, float]:
         """How late the event loop of each serving worker is, in seconds, by the workers' names."""
@@ -161,7 +168,6 @@ class Ledger:
             words=words,
             loop_lag=_lag(words, now),
             memory=entry.memory,
-            exchanges=exchanges_in_progress(entry.page, worker.number),
         )
 
     def _base(self, number: int) -> list[int]:

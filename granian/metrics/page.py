@@ -9,6 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
+from collections.abc import Iterator
 from multiprocessing import reduction
 from typing import Any
 
@@ -33,26 +34,23 @@ class Page:
 
     def rows(self) -> list[tuple[int, ...]]:
         """A copy of each exchange in progress."""
-        places = layout().places
-        first, width = places["rows"], places["row_words"]
-        found = []
-        for at in range(first, first + places["row_count"] * width, width):
-            row = self._read(at, width) if self._read(at, 1)[0] & TAKEN else ()
-            # Another exchange may have got the row meanwhile.
-            if row and self._read(at, 1)[0] >> STATE_BITS == row[0] >> STATE_BITS and row[0] & TAKEN:
-                found.append(tuple(row))
-        return found
+        # Another exchange may have got a row while it was copied: then its number is another one.
+        found = {place: row for place, row in self._table("row") if row[0] & TAKEN}
+        return [row for place, row in found.items() if self._read(place, 1)[0] >> STATE_BITS == row[0] >> STATE_BITS]
 
     def ring(self) -> list[tuple[int, ...]]:
         """A copy of the entries of exchanges that were slow or failed, the oldest first."""
+        found = {place: entry for place, entry in self._table("ring") if entry[0]}
+        return sorted(entry for place, entry in found.items() if self._read(place, 1)[0] == entry[0])
+
+    def _table(self, name: str) -> Iterator[tuple[int, tuple[int, ...]]]:
+        """First word and copy of each row of a table."""
         places = layout().places
-        first, width = places["ring"], places["ring_words"]
-        found = []
-        for at in range(first, first + places["ring_count"] * width, width):
-            entry = self._read(at, width)
-            if entry[0] and self._read(at, 1)[0] == entry[0]:
-                found.append(tuple(entry))
-        return sorted(found)
+        first = places["rows" if name == "row" else name]
+        count, width = places[f"{name}_count"], places[f"{name}_words"]
+        words = self._read(first, count * width)
+        for at in range(0, count * width, width):
+            yield first + at, tuple(words[at : at + width])
 
     def close_descriptor(self) -> None:
         """Leaves the memory as it is; no further worker inherits the descriptor."""

@@ -24,7 +24,7 @@ from ..log import LogLevels, configure_logging, logger
 from ..metrics import Ledger
 from ..sockets import Address, Kind, Listeners, Role, inherited_descriptors
 from ..start_errors import SHORTAGES, describe, reason_of, tell
-from ..status.address import bind_status, status_urls
+from ..status.address import bind_status, status_lines
 from ..supervisor.core import Hooks, Supervisor
 from ..supervisor.handle import WorkerHandle
 from ..supervisor.health import resident_bytes
@@ -210,8 +210,8 @@ class AbstractServer(Overridable, Surface, FormerNames, ABC):
             def before() -> None:
                 for line in listeners.announcements(scheme):
                     logger.info("%s", line)
-                for url in status_urls(status):
-                    logger.info("Metrics at: %s/metrics", url)
+                for line in status_lines(config, status):
+                    logger.info("%s", line)
 
             code = self._supervisor.run(before, lambda: self.startup(spawn_target, loader))
             self.shutdown(code)

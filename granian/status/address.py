@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from ..binding import Address, Kind, bind_tcp
 from ..config import Config
@@ -30,6 +31,19 @@ def status_urls(sockets: Sequence[socket.socket]) -> list[str]:
     """The URLs of the listener, without a path."""
     bound = [item.getsockname() for item in sockets]
     return [f"http://[{name[0]}]:{name[1]}" if ":" in name[0] else f"http://{name[0]}:{name[1]}" for name in bound]
+
+
+def status_lines(config: Config, sockets: Sequence[socket.socket]) -> Iterator[str]:
+    """Lines for the log: what is served where."""
+    for url in status_urls(sockets):
+        yield f"Metrics at: {url}/metrics"
+        if is_local(sockets) or config.metrics_token is not None:
+            yield f"Status page at: {url}/"
+
+
+def is_local(sockets: Sequence[socket.socket]) -> bool:
+    """Whether only this machine reaches them."""
+    return all(ipaddress.ip_address(item.getsockname()[0].partition("%")[0]).is_loopback for item in sockets)
 
 
 BACKLOG = 128

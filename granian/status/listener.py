@@ -15,6 +15,8 @@ from typing import Any
 from .http import BadRequest, Request, Response, parse, serialize
 
 Answer = Callable[[Request], Response]
+# Calls a function after so many seconds.
+After = Callable[[float, Callable[[], None]], Any]
 
 
 class _Client:
@@ -30,14 +32,14 @@ class _Client:
 class StatusListener:
     """Answers on listening sockets, which it closes in the end.
 
-    `after` calls a function after so many seconds. `own` gets each descriptor that is to stay in this process.
+    `own` gets each descriptor that is to stay in this process.
     """
 
     def __init__(
         self,
         sockets: Sequence[socket.socket],
         answer: Answer,
-        after: Callable[[float, Callable[[], None]], Any],
+        after: After,
         own: Callable[[Any], None],
     ) -> None:
         self._sockets = list(sockets)

@@ -19,6 +19,7 @@ from ..errors import ConfigurationError
 from ..log import escaped, logger
 from ..metrics.families import Service
 from ..status import Endpoints, StatusListener
+from ..status.address import is_local
 from ..systemd import Notifier
 from ..worker.logfiles import reopen_log_files
 from ..worker.report import Command
@@ -69,7 +70,8 @@ class Supervisor:
         self._certificates = CertificateWatch(plan.config)
         self._status: StatusListener | None = None
         if plan.ledger is not None and plan.status:
-            endpoints = Endpoints(plan.config, plan.ledger, self._state)
+            endpoints = Endpoints(plan.config, plan.ledger, self._state, is_local(plan.status))
+            endpoints.keep_readings(self.timers.after)
             self._status = StatusListener(plan.status, endpoints.answer, self.timers.after, keep_from_workers)
         self._phase = Phase.RUNNING
         self._exit_code = 0

@@ -144,8 +144,7 @@ def test_an_exchange_in_progress(ledger, start):
     writer.words[first + places["row_words"] : first + 2 * places["row_words"]] = memoryview(
         b"".join(word.to_bytes(8, "little") for word in row())
     ).cast("Q")
-    (worker,) = ledger.read().workers
-    (exchange,) = worker.exchanges
+    (exchange,) = ledger.in_progress()
     assert (exchange.method, exchange.path, exchange.client) == ("GET", "/here", "127.0.0.1:8080")
     assert (exchange.protocol, exchange.state, exchange.queue_time) == ("http/1.1", "running", 1.0)
     assert 5 <= exchange.duration < 60
@@ -159,7 +158,7 @@ def test_failed_exchanges_outlive_their_worker(ledger, start):
     for at, word in enumerate(entry):
         writer.words[places["ring"] + at] = word
     ledger.remove(worker)
-    (exchange,) = ledger.read().ended
+    (exchange,) = ledger.ended()
     assert (exchange.worker, exchange.status, exchange.state) == (2, 500, "cut")
     assert exchange.ended_at == pytest.approx(time.time(), abs=60)
 
