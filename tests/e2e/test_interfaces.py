@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from .websocket import open_websocket
+
 PLAIN = ["asgi_probe:app", "rsgi_probe:app", "rsgi_probe:plain_function", "wsgi_probe:app"]
 
 
@@ -35,6 +37,27 @@ def test_frameworks(server, target):
     if importlib.util.find_spec(package) is None:
         pytest.skip(f"{package} is not installed")
     assert server(target, None).get("/").body == b"home"
+
+
+@pytest.mark.parametrize("target", [target for target in FRAMEWORKS if target.partition("_")[2] == "app:app"])
+def test_asgi_frameworks_under_rsgi(server, target):
+    """They are served on ASGI: Starlette's page needs its lifespan."""
+    package = target.partition("_")[0]
+    if importlib.util.find_spec(package) is None:
+        pytest.skip(f"{package} is not installed")
+    probe = server(target, "rsgi")
+    assert probe.get("/").body == b"home"
+    assert sum("speaks ASGI and not RSGI" in line for line in probe.lines()) == 1
+
+
+def test_websockets_of_asgi_under_rsgi(server):
+    if importlib.util.find_spec("starlette") is None:
+        pytest.skip("starlette is not installed")
+    with open_websocket(server("ws_starlette:app", "rsgi"), "/echo", "Sec-WebSocket-Protocol: chat") as websocket:
+        assert websocket.response.header("sec-websocket-protocol") == "chat"
+        websocket.send("hello")
+        assert websocket.message() == "hello"
+        assert websocket.close() == (1000, "")
 
 
 SHAPES = {
