@@ -12,8 +12,11 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 
+from ..rsgi import Scope
+
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 ASGIApp = Callable[[Any, Any, Any], Awaitable[Any]]
+RSGIApp = Callable[[Any, Any], Awaitable[Any]]
 WSGIApp = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 
@@ -62,6 +65,30 @@ def wrap_wsgi_with_proxy_headers(app: WSGIApp, trusted_hosts: Sequence[str] | st
                 environ["wsgi.url_scheme"] = forwarded.scheme
         return app(environ, start_response)
 
+    return wrapped
+
+
+def wrap_rsgi_with_proxy_headers(app: Any, trusted_hosts: Sequence[str] | str = "127.0.0.1") -> RSGIApp:
+    """`app` with `scope.client` and `scope.scheme` as the nearest client of a trusted proxy has them.
+
+    `app` is a function or an object with `__rsgi__`; its `__rsgi_init__` and `__rsgi_del__` are called as before.
+    `trusted_hosts` is as for `wrap_asgi_with_proxy_headers`.
+    """
+    trusted = TrustedHosts(trusted_hosts)
+    call = getattr(app, "__rsgi__", app)
+
+    @wraps(call)
+    async def wrapped(scope: Any, protocol: Any) -> Any:
+        if trusted.trusts_peer(_bare(scope.client)):
+            addresses, protocols = (",".join(scope.headers.get_all(name)) for name in _FORWARDED)
+            forwarded = trusted.look(addresses, protocols, _SCHEMES)
+            if forwarded.host or forwarded.scheme:
+                scope = ForwardedScope(scope, forwarded)
+        return await call(scope, protocol)
+
+    for hook in ("__rsgi_init__", "__rsgi_del__"):
+        if hasattr(app, hook):
+            setattr(wrapped, hook, getattr(app, hook))
     return wrapped
 
 
@@ -127,6 +154,29 @@ class TrustedHosts:
             self._names.add(name)
 
 
+class ForwardedScope(Scope):
+    """An RSGI scope with another client and scheme; read-only like any other."""
+
+    client: str
+    scheme: str
+
+    def __init__(self, scope: Any, forwarded: Forwarded) -> None:
+        host = f"[{forwarded.host}]" if ":" in forwarded.host else forwarded.host
+        facts = {
+            "_scope": scope,
+            "client": f"{host}:{forwarded.port}" if host else scope.client,
+            # There is one scheme for HTTP and websockets.
+            "scheme": _HTTP_NAMES.get(forwarded.scheme, forwarded.scheme) or scope.scheme,
+        }
+        self.__dict__.update(facts)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._scope, name)
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"{name} of a scope is read-only")
+
+
 def _apply_to_scope(scope: Any, trusted: TrustedHosts) -> None:
     headers = scope["headers"]
     forwarded = trusted.look(_joined(headers, b"x-forwarded-for"), _joined(headers, b"x-forwarded-proto"), _SCHEMES)
@@ -167,4 +217,6 @@ def _bare(host: str) -> str:
 MAX_PORT = 65_535
 _HTTP_SCHEMES = frozenset({"http", "https"})
 _SCHEMES = frozenset({"http", "https", "ws", "wss"})
+_HTTP_NAMES = {"ws": "http", "wss": "https"}
+_FORWARDED = ("x-forwarded-for", "x-forwarded-proto")
 _WEBSOCKET_SCHEMES = {"http": "ws", "https": "wss"}

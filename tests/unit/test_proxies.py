@@ -1,10 +1,17 @@
 """`granian.utils.proxies`: whom to believe, and about what."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 
-from granian.utils.proxies import wrap_asgi_with_proxy_headers, wrap_wsgi_with_proxy_headers
+from granian.interfaces.detect import detect
+from granian.rsgi import Scope
+from granian.utils.proxies import (
+    wrap_asgi_with_proxy_headers,
+    wrap_rsgi_with_proxy_headers,
+    wrap_wsgi_with_proxy_headers,
+)
 
 PROXY = "10.0.0.1"
 
@@ -213,3 +220,77 @@ def test_ports_and_brackets_are_no_part_of_the_address(forwarded, client):
 )
 def test_scheme_of_the_nearest_trusted_proxy(seen, trusted, forwarded, proto, scheme):
     assert seen(trusted, **{"for": forwarded, "proto": proto})[1] == scheme
+
+
+class RsgiHeaders(dict):
+    def get_all(self, name):
+        return self.get(name, [])
+
+
+def rsgi(trusted="127.0.0.1", peer="127.0.0.1:5", scheme="http", **headers):
+    """The scope that an RSGI application sees."""
+    seen = []
+
+    async def app(scope, protocol):
+        seen.append((scope, protocol))
+
+    pairs = RsgiHeaders({f"x-forwarded-{name}": value for name, value in headers.items()})
+    scope = SimpleNamespace(proto="ws", client=peer, scheme=scheme, headers=pairs)
+    asyncio.run(wrap_rsgi_with_proxy_headers(app, trusted)(scope, "protocol"))
+    assert seen[0][1] == "protocol"
+    return seen[0][0]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "peer", "headers", "client", "scheme"),
+    [
+        ("127.0.0.1", "127.0.0.1:5", {}, "127.0.0.1:5", "http"),
+        ("127.0.0.1", "127.0.0.1:5", {"for": ["6.6.6.6, 1.2.3.4"], "proto": ["https"]}, "1.2.3.4:0", "https"),
+        ("127.0.0.1", "127.0.0.1:5", {"for": ["6.6.6.6", "1.2.3.4:99"], "proto": ["wss"]}, "1.2.3.4:99", "https"),
+        ("127.0.0.1", "127.0.0.1:5", {"for": ["2001:db8::1"], "proto": ["ws"]}, "[2001:db8::1]:0", "http"),
+        ("127.0.0.1", "127.0.0.1:5", {"proto": ["https"]}, "127.0.0.1:5", "https"),
+        ("127.0.0.1", "9.9.9.9:5", {"for": ["1.2.3.4"], "proto": ["https"]}, "9.9.9.9:5", "http"),
+        ("::1", "[::1]:5", {"for": ["1.2.3.4"]}, "1.2.3.4:0", "http"),
+        ("127.0.0.1", "", {"for": ["1.2.3.4"]}, "", "http"),
+        ("*", "", {"for": ["1.2.3.4"]}, "1.2.3.4:0", "http"),
+    ],
+)
+def test_rsgi(trusted, peer, headers, client, scheme):
+    scope = rsgi(trusted, peer, **headers)
+    assert (scope.client, scope.scheme, scope.proto) == (client, scheme, "ws")
+
+
+def test_rsgi_scopes_are_read_only_scopes():
+    scope = rsgi(**{"for": ["1.2.3.4"]})
+    assert isinstance(scope, Scope)
+    with pytest.raises(AttributeError):
+        scope.client = "5.6.7.8:9"
+    with pytest.raises(AttributeError):
+        scope.nothing  # noqa: B018
+
+
+def test_rsgi_hooks_are_kept():
+    class App:
+        async def __rsgi__(self, scope, protocol):
+            """What it does."""
+            calls.append(scope.client)
+
+        def __rsgi_init__(self, loop):
+            calls.append(loop)
+
+        def __rsgi_del__(self, loop):
+            calls.append(loop)
+
+    calls = []
+    wrapped = wrap_rsgi_with_proxy_headers(App())
+    wrapped.__rsgi_init__("begin")
+    scope = SimpleNamespace(client="127.0.0.1:5", scheme="http", headers=RsgiHeaders({"x-forwarded-for": ["1.2.3.4"]}))
+    asyncio.run(wrapped(scope, None))
+    wrapped.__rsgi_del__("end")
+    assert calls == ["begin", "1.2.3.4:0", "end"]
+    assert wrapped.__doc__ == "What it does."
+    assert detect(wrapped) == "rsgi"
+
+    async def plain(scope, protocol): ...
+
+    assert not hasattr(wrap_rsgi_with_proxy_headers(plain), "__rsgi_init__")
