@@ -33,6 +33,17 @@ class HTTPModes(StrEnum):
     http2 = "2"
 
 
+class ForwardedHeaders(StrEnum):
+    """Header fields that proxies tell of their clients with; `forwarded` counts in requests without the others."""
+
+    x_forwarded_for = "x-forwarded-for"
+    x_forwarded_proto = "x-forwarded-proto"
+    x_forwarded_host = "x-forwarded-host"
+    x_forwarded_port = "x-forwarded-port"
+    x_forwarded_prefix = "x-forwarded-prefix"
+    forwarded = "forwarded"
+
+
 class RuntimeModes(StrEnum):
     """Kept for compatibility, without effect: all I/O happens on the event loop's thread."""
 

@@ -45,19 +45,17 @@ PREFIX = "GRANIAN_"
 OTHERS = ("GRANIAN_DISABLE", "GRANIAN_VERSION", "GRANIAN_APP")
 # Kubernetes tells containers the addresses of a service that is called granian.
 _OF_KUBERNETES = re.compile(r"GRANIAN_(.*_)?SERVICE_.*|GRANIAN_PORT_\d+_.*")
-PROXIES = "granian.utils.proxies, which wraps the application"
 IDLE = "--keep-alive-timeout"
 FIELDS = "the application's response, whose fields are sent as they are"
 FOREIGN = {
     # uvicorn
     "--app-dir": "--working-dir",
     "--env-file": "--env-files",
-    "--forwarded-allow-ips": PROXIES,
     "--h11-max-incomplete-event-size": "--http1-buffer-size",
     "--limit-concurrency": "--backpressure",
     "--limit-max-requests": "--max-requests",
     "--limit-max-requests-jitter": "--max-requests-jitter",
-    "--proxy-headers": PROXIES,
+    "--proxy-headers": "--forwarded-allow-ips, with the addresses of the proxies",
     "--reload-delay": "--reload-tick, in milliseconds",
     "--reload-dir": "--reload-paths",
     "--reload-exclude": "--reload-ignore-patterns",
@@ -125,6 +123,8 @@ FOREIGN = {
     "--preload-app": "--preload",
     "--reload-extra-file": "--reload-paths",
     "--pythonpath": "--working-dir",
+    "--proxy-allow-from": "--forwarded-allow-ips",
+    "--forwarder-headers": "--forwarded-headers",
     "--statsd-host": "--metrics",
     "--statsd-prefix": "--metrics",
     "--timeout": "--hang-timeout",

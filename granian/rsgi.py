@@ -35,6 +35,7 @@ class Scope(ABC):
     scheme: str
     method: str
     path: str
+    root_path: str
     query_string: str
     authority: str | None
     tls: dict[str, Any] | None

@@ -115,6 +115,7 @@ WORDS: dict[type[kinds.Kind], str] = {
     kinds.Number: "whole number",
     kinds.Fraction: "number",
     kinds.UrlPath: "path of a URL",
+    kinds.ProxyAddress: "address, network, `unix` or `*`",
     kinds.Dictionary: "JSON file",
     kinds.Kind: "text",
 }

@@ -28,7 +28,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ..constants import HTTPModes, Interfaces, Loops, Overload, RuntimeModes, SSLProtocols, TaskImpl
+from ..constants import (
+    ForwardedHeaders,
+    HTTPModes,
+    Interfaces,
+    Loops,
+    Overload,
+    RuntimeModes,
+    SSLProtocols,
+    TaskImpl,
+)
 from ..http import HTTP1Settings, HTTP2Settings
 from ..log import LogLevels
 '''

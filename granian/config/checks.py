@@ -76,6 +76,12 @@ def _check_tls(config: Config) -> None:
         check_tls(tls)
 
 
+def _check_proxies(config: Config) -> None:
+    for name in ("forwarded_headers", "proxy_protocol"):
+        if not config.forwarded_allow_ips and getattr(config, name):
+            raise ConfigurationError(name, "there is no proxy (forwarded_allow_ips) to believe")
+
+
 def _check_static_files(config: Config) -> None:
     routes, mounts = len(config.static_path_route), len(config.static_path_mount)
     if mounts and routes != mounts and (routes, mounts) != (0, 1):
@@ -153,6 +159,7 @@ def _no_option(name: str, kind: type[Config]) -> str:
 CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_target,
     _check_tls,
+    _check_proxies,
     _check_static_files,
     _check_threads,
     _check_health,

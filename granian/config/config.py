@@ -13,7 +13,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from ..constants import HTTPModes, Interfaces, Loops, Overload, RuntimeModes, SSLProtocols, TaskImpl
+from ..constants import (
+    ForwardedHeaders,
+    HTTPModes,
+    Interfaces,
+    Loops,
+    Overload,
+    RuntimeModes,
+    SSLProtocols,
+    TaskImpl,
+)
 from ..http import HTTP1Settings, HTTP2Settings
 from ..log import LogLevels
 from ..resources import memory, whole_cpus, worker_count
@@ -29,6 +38,7 @@ from .kinds import (
     Number,
     Octal,
     Presence,
+    ProxyAddress,
     Seconds,
     Text,
     UrlPath,
@@ -421,6 +431,20 @@ class Config:
         "--static-path-type", Text(), "Content types by the ending of a name: ENDING=TYPE"
     )
     compress: bool = option(False, "--compress", Flag(), "Compress responses for clients that take it")
+    forwarded_allow_ips: tuple[str, ...] = options(
+        "--forwarded-allow-ips",
+        ProxyAddress(),
+        "Proxies that are believed: addresses, networks, unix, *",
+        default_text="none",
+        shared_env="FORWARDED_ALLOW_IPS",
+        separator=",",
+    )
+    forwarded_headers: tuple[ForwardedHeaders, ...] = options(
+        "--forwarded-headers", Choice(ForwardedHeaders), "Header fields of theirs that count", default_text="all"
+    )
+    proxy_protocol: bool = option(
+        False, "--proxy-protocol", Flag(), "Their connections begin with a PROXY header, version 1 or 2"
+    )
     # The secret from which all workers derive the keys of session tickets.
     ssl_ticket_seed: bytes = dataclasses.field(default_factory=partial(os.urandom, 32), repr=False, compare=False)
 

@@ -20,6 +20,8 @@ class Option:
     # The name of the variable without its prefix; made from the flag unless given.
     env: str = ""
     is_multiple: bool = False
+    # One text may hold several values, with this between them.
+    separator: str = ""
     # The default as the help shows it, where the value itself does not explain it.
     default_text: str | None = None
     # Nothing that applications, logs or representations of a config may show.
@@ -68,7 +70,14 @@ class Option:
         if not self.is_multiple:
             return self.kind.convert(value)
         items = value if _is_sequence(value) else [value]
-        return tuple(self.kind.convert(item) for item in items)
+        return tuple(self.kind.convert(item) for item in self._separated(items))
+
+    def _separated(self, items: Iterable[Any]) -> Iterator[Any]:
+        for item in items:
+            if self.separator and isinstance(item, str):
+                yield from filter(None, (part.strip() for part in item.split(self.separator)))
+            else:
+                yield item
 
 
 def option(default: Any, flag: str, kind: Kind, help: str, **facts: Any) -> Any:

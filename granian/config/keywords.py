@@ -10,7 +10,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
-from ..constants import HTTPModes, Interfaces, Loops, Overload, RuntimeModes, SSLProtocols, TaskImpl
+from ..constants import (
+    ForwardedHeaders,
+    HTTPModes,
+    Interfaces,
+    Loops,
+    Overload,
+    RuntimeModes,
+    SSLProtocols,
+    TaskImpl,
+)
 from ..http import HTTP1Settings, HTTP2Settings
 from ..log import LogLevels
 
@@ -208,6 +217,12 @@ class EmbeddedKeywords(TypedDict, total=False):
     """Content types by the ending of a name: ENDING=TYPE. `--static-path-type`"""
     compress: bool | None
     """Compress responses for clients that take it (default False). `--compress`"""
+    forwarded_allow_ips: Sequence[str] | str | None
+    """Proxies that are believed: addresses, networks, unix, * (default none). `--forwarded-allow-ips`"""
+    forwarded_headers: Sequence[ForwardedHeaders | str] | ForwardedHeaders | str | None
+    """Header fields of theirs that count (default all). `--forwarded-headers`"""
+    proxy_protocol: bool | None
+    """Their connections begin with a PROXY header, version 1 or 2 (default False). `--proxy-protocol`"""
 
 
 class Keywords(EmbeddedKeywords, total=False):

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -54,6 +55,21 @@ class UrlPath(Text):
     def convert(self, value: Any) -> str:
         path = super().convert(value).strip("/")
         return f"/{path}" if path else ""
+
+
+class ProxyAddress(Text):
+    """An address or network, `unix` for the peers of Unix sockets, `*` for everybody."""
+
+    def convert(self, value: Any) -> str:
+        text = super().convert(value)
+        if text in ("*", "unix"):
+            return text
+        try:
+            if "%" in text:
+                raise ValueError("an address with a scope")
+            return str(ipaddress.ip_network(text))
+        except ValueError:
+            raise ValueError(f"{text!r} is no address, network (10.0.0.0/8), unix or *") from None
 
 
 @dataclass(frozen=True)

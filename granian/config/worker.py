@@ -15,6 +15,7 @@ from ..log import AccessLog
 from .http import Http1Options, Http2Options
 from .limits import LimitOptions
 from .metrics import MetricsOptions
+from .proxies import ProxyOptions
 from .static_files import StaticFilesOptions
 from .times import duration
 from .tls import TlsOptions
@@ -50,6 +51,8 @@ class WorkerOptions:
     http2: Http2Options
     limits: LimitOptions
     websocket: WebSocketOptions
+    # None: no proxy in front is believed.
+    proxies: ProxyOptions | None
     # None: no folder is served beside the application.
     static_files: StaticFilesOptions | None
     # Responses are compressed for clients that take it.
@@ -88,6 +91,7 @@ class WorkerOptions:
             http2=Http2Options.from_settings(config.http2_settings),
             limits=LimitOptions.from_config(config),
             websocket=WebSocketOptions.from_config(config, interface),
+            proxies=ProxyOptions.from_config(config),
             static_files=StaticFilesOptions.from_config(config),
             compress=config.compress,
             health_path=config.health_path,

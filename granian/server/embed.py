@@ -286,6 +286,7 @@ BY_NAME = (
     *("max_target_size", "max_body_size", "max_requests_per_connection", "max_connections"),
     *("max_connections_per_client", "max_queued_requests", "queue_timeout", "overload", "overload_target"),
     *("overload_interval", "compress", "health_path"),
+    *("forwarded_allow_ips", "forwarded_headers", "proxy_protocol"),
 )
 show_signature(Server, POSITIONAL, is_embeddable)
 

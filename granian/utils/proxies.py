@@ -1,5 +1,8 @@
 """Wrappers that believe `X-Forwarded-For` and `X-Forwarded-Proto` of the proxies one trusts.
 
+The option `--forwarded-allow-ips` does this and more in the core (docs/proxies.md). The wrappers are for applications
+that run under other servers as well, and for those that trust proxies by a name.
+
 Both headers are lists that every proxy appends to, so only their right ends are known to be true: `TrustedHosts.look`
 goes from there to the first host that is not trusted, which is the client, and takes the scheme from the same hop.
 """

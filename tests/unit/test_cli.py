@@ -133,7 +133,7 @@ ENVIRONMENT = {
 }
 
 
-SHARED = {"port": "PORT", "workers": "WEB_CONCURRENCY"}
+SHARED = {"port": "PORT", "workers": "WEB_CONCURRENCY", "forwarded-allow-ips": "FORWARDED_ALLOW_IPS"}
 
 
 def test_environment_names():
@@ -142,7 +142,7 @@ def test_environment_names():
         if flag in ("version", "threads", "opt", "check-config", "check-app", "print-config"):
             assert option.envvar is None
         elif flag in SHARED:
-            assert option.envvar == (f"GRANIAN_{flag.upper()}", SHARED[flag])
+            assert option.envvar == (f"GRANIAN_{flag.replace('-', '_').upper()}", SHARED[flag])
         else:
             assert option.envvar == f"GRANIAN_{ENVIRONMENT.get(flag, flag.replace('-', '_').upper())}"
 

@@ -30,7 +30,7 @@ def test_hints_name_options_that_there_are_and_no_own_ones():
         (["-b", ":8000"], "No such option: -b (here: --bind)"),
         (["--limit-concurrency=5"], "No such option: --limit-concurrency (here: --backpressure)"),
         (["--timeout-keep-alive", "5"], "(here: --keep-alive-timeout)"),
-        (["--no-proxy-headers"], "(here: granian.utils.proxies, which wraps the application)"),
+        (["--no-proxy-headers"], "(here: --forwarded-allow-ips, with the addresses of the proxies)"),
         (["--worker", "4"], "'--workers'"),
     ],
 )

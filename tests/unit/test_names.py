@@ -27,8 +27,7 @@ NAMES = {
     "granian.server.embed": "AsyncWorker Server",
     "granian.server.mp": "WorkerProcess",
     "granian.server.mt": "WorkerThread",
-    "granian.utils.proxies": "wrap_asgi_with_proxy_headers wrap_rsgi_with_proxy_headers "
-    "wrap_wsgi_with_proxy_headers",
+    "granian.utils.proxies": "wrap_asgi_with_proxy_headers wrap_rsgi_with_proxy_headers wrap_wsgi_with_proxy_headers",
 }
 
 

@@ -11,6 +11,7 @@ import pytest
 from granian.config import TlsOptions, WorkerOptions
 from granian.config.http import Http1Options, Http2Options
 from granian.config.limits import LimitOptions
+from granian.config.proxies import ProxyOptions
 from granian.config.static_files import StaticFilesOptions
 from granian.config.websocket import WebSocketOptions
 
@@ -23,6 +24,7 @@ GROUPS = {
     StaticFilesOptions: ("static_files.rs", "StaticFiles"),
     WebSocketOptions: ("websocket.rs", "WebSocket"),
     TlsOptions: ("tls.rs", "Tls"),
+    ProxyOptions: ("proxies.rs", "Proxies"),
 }
 
 

@@ -23,6 +23,7 @@ use granian_net::exchange::app::App;
 use granian_net::limits::Limits;
 use granian_net::listener::{Listener, Listening, listen};
 use granian_net::metrics::{Metrics, Page, ticker};
+use granian_net::proxies::Proxies;
 use granian_net::responders::compress::Compress;
 use granian_net::responders::files::Files;
 use granian_net::responders::health::Health;
@@ -46,6 +47,7 @@ pub(crate) struct Worker {
     metrics: Option<Rc<Metrics>>,
     /// The answer to who asks whether it is.
     is_ready: Rc<Cell<bool>>,
+    proxies: Option<Rc<Proxies>>,
     /// Called when the last connection has closed and the last call has ended.
     on_drained: RefCell<Option<Py<PyAny>>>,
 }
@@ -81,7 +83,9 @@ impl Worker {
             mechanisms: mechanisms(py)?,
             ..options.limits()
         };
-        let service = Rc::new(Service::new(app, limits).measured(metrics.clone()));
+        let proxies = options.proxies.as_ref().map(|it| it.load()).transpose()?;
+        let service = Service::new(app, limits).measured(metrics.clone());
+        let service = Rc::new(service.behind(proxies.clone()));
         if let Some(tls) = options.tls {
             service.set_tls(Arc::new(tls.load(py)?));
         }
@@ -100,6 +104,7 @@ impl Worker {
             limits,
             metrics,
             is_ready,
+            proxies,
             calls,
             on_drained: RefCell::new(None),
         };
@@ -295,8 +300,10 @@ impl Worker {
             has_gil: false,
             ..self.limits
         };
+        let is_public = matches!(role, Role::Redirect { .. });
+        let proxies = self.proxies.clone().filter(|_| is_public);
         let service = Service::new(app, limits).measured(self.metrics.clone());
-        let service = Rc::new(service);
+        let service = Rc::new(service.behind(proxies));
         others.push((role, Rc::clone(&service)));
         service
     }
@@ -336,7 +343,10 @@ fn interface(
             let asgi = Asgi::new(app.py(), options)?;
             Rc::new(Coroutines::new(app, asgi, calls, reactor))
         }
-        Interface::Rsgi => Rc::new(Coroutines::new(app, Rsgi, calls, reactor)),
+        Interface::Rsgi => {
+            let rsgi = Rsgi::new(options.url_path_prefix.clone());
+            Rc::new(Coroutines::new(app, rsgi, calls, reactor))
+        }
         Interface::Wsgi => Rc::new(Wsgi::new(app, options, calls, reactor, page)?),
     })
 }

@@ -19,7 +19,7 @@ pub enum CloseCause {
     Answered,
     /// Nothing arrived for too long: no request, or no WebSocket message.
     IdleTimeout,
-    /// A request's head, or an HTTP/2 header section, was not complete in time.
+    /// A request's head, an HTTP/2 header section or a PROXY header was not complete in time.
     HeadTimeout,
     /// A request's body stopped for too long.
     BodyTimeout,
@@ -36,6 +36,8 @@ pub enum CloseCause {
     Flood,
     /// The two sides agreed on no TLS session, or not in time.
     HandshakeFailed,
+    /// `--proxy-protocol`: the peer is no trusted proxy, or its connection begins with no proper PROXY header.
+    ProxyRefused,
     /// The application's response was cut off: it broke its promised length or order, or gave up.
     Aborted,
     /// A request's body that was to be spooled found no room on the disk.
@@ -55,7 +57,7 @@ pub enum CloseCause {
 impl CloseCause {
     /// The names of all causes, in the order of [`CloseCause::index`]; all errors of a peer's are
     /// `refused`.
-    pub const NAMES: [&str; 19] = [
+    pub const NAMES: [&str; 20] = [
         "peer_closed",
         "peer_lost",
         "answered",
@@ -68,6 +70,7 @@ impl CloseCause {
         "protocol_error",
         "flood",
         "handshake_failed",
+        "proxy_refused",
         "aborted",
         "spool_failed",
         "websocket_closed",
@@ -92,13 +95,14 @@ impl CloseCause {
             Self::ProtocolError => 9,
             Self::Flood => 10,
             Self::HandshakeFailed => 11,
-            Self::Aborted => 12,
-            Self::SpoolFailed => 13,
-            Self::WebSocketClosed => 14,
-            Self::Drained => 15,
-            Self::Cancelled => 16,
-            Self::RequestTimeout => 17,
-            Self::CrowdedOut => 18,
+            Self::ProxyRefused => 12,
+            Self::Aborted => 13,
+            Self::SpoolFailed => 14,
+            Self::WebSocketClosed => 15,
+            Self::Drained => 16,
+            Self::Cancelled => 17,
+            Self::RequestTimeout => 18,
+            Self::CrowdedOut => 19,
         }
     }
 

@@ -14,6 +14,7 @@ pub mod limits;
 pub mod listener;
 pub mod metrics;
 mod protocol;
+pub mod proxies;
 pub mod responders;
 pub mod runtime;
 pub mod service;

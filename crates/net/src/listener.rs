@@ -166,6 +166,7 @@ impl Acceptor {
             remote,
             scheme: "http",
             tls: None,
+            is_relayed: false,
             memo: std::sync::OnceLock::new(),
         };
         let service = Rc::clone(&self.service);

@@ -9,6 +9,7 @@ use std::task::{Poll, ready};
 use std::time::Instant;
 
 use bytes::BytesMut;
+use granian_proto::proxy::{HeaderError, MAX_HEADER, ProxyHeader};
 
 use crate::bounds::{LINGER, STEPS_PER_TURN};
 use crate::close::{CloseCause, Limit};
@@ -26,11 +27,69 @@ use crate::tls::session::{self, Failed};
 use crate::ws;
 
 /// Serves `io` until it is closed.
-pub(crate) async fn serve(io: Io, peer: Peer, service: Rc<Service>, handle: TaskHandle) {
+pub(crate) async fn serve(mut io: Io, mut peer: Peer, service: Rc<Service>, handle: TaskHandle) {
+    if service.proxy_protocol().is_some() {
+        let relayed = Box::pin(take_proxy_header(&mut io, &mut peer, &service, &handle)).await;
+        if let Err(cause) = relayed {
+            return service.note_closed(&peer, cause);
+        }
+    }
     match service.tls() {
         None => serve_http(io, Arc::new(peer), service, handle).await,
         // Boxed, as all that follows, so that the task of a plain connection stays small.
         Some(tls) => Box::pin(serve_tls(io, tls, peer, service, handle)).await,
+    }
+}
+
+/// Takes the header of the PROXY protocol from the beginning of the connection, and notes its client in `peer`. No byte
+/// behind it is taken: it may be the first one of a TLS handshake.
+async fn take_proxy_header(
+    io: &mut Io,
+    peer: &mut Peer,
+    service: &Service,
+    handle: &TaskHandle,
+) -> Result<(), CloseCause> {
+    let proxies = service.proxy_protocol();
+    let refuse = |peer: &Peer, reason: &str| {
+        service.complain_of_proxy(handle.now(), peer, reason);
+        CloseCause::ProxyRefused
+    };
+    if !proxies.is_some_and(|proxies| proxies.trusts(peer)) {
+        return Err(refuse(peer, UNTRUSTED));
+    }
+    let until = handle.now() + service.limits.timeouts.head;
+    let header = poll_fn(|_| poll_proxy_header(io));
+    match in_time(header, until, service, handle).await {
+        Ok(Ok(header)) => {
+            peer.relay(&header);
+            Ok(())
+        }
+        Ok(Err(error)) => Err(refuse(peer, &error.to_string())),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(CloseCause::PeerClosed),
+        Err(error) if error.kind() != io::ErrorKind::TimedOut => Err(CloseCause::PeerLost),
+        Err(_) if service.stage.get() != Stage::Serving => Err(CloseCause::Drained),
+        Err(_) => Err(CloseCause::HeadTimeout),
+    }
+}
+
+/// # Errors
+/// The error of the socket; `UnexpectedEof` if the peer has ended its side before the header did.
+fn poll_proxy_header(io: &mut Io) -> Poll<io::Result<Result<ProxyHeader, HeaderError>>> {
+    let mut bytes = [0; MAX_HEADER];
+    let count = ready!(io.poll_peek(&mut bytes))?;
+    match ProxyHeader::parse(&bytes[..count]) {
+        Ok(None) if count == 0 || io.is_hung_up() => {
+            Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+        }
+        Ok(None) => {
+            io.wait_for_more();
+            Poll::Pending
+        }
+        Ok(Some(header)) => {
+            io.skip(header.len, &mut bytes)?;
+            Poll::Ready(Ok(Ok(header)))
+        }
+        Err(error) => Poll::Ready(Ok(Err(error))),
     }
 }
 
@@ -146,5 +205,6 @@ async fn in_time<T>(
     .await
 }
 
+const UNTRUSTED: &str = "it is none of forwarded_allow_ips";
 /// The ALPN name of HTTP/2 (RFC 9113, 3.2).
 const ALPN_HTTP2: &[u8] = b"h2";

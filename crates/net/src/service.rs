@@ -21,6 +21,7 @@ use crate::exchange::record::Record;
 use crate::exchange::spool;
 use crate::limits::Limits;
 use crate::metrics::{Meter, Metrics};
+use crate::proxies::Proxies;
 use crate::runtime::load::Load;
 use crate::stream::buffers::Buffers;
 use crate::stream::early::EarlyWriter;
@@ -31,6 +32,8 @@ pub struct Service {
     /// Answers the requests.
     pub app: Rc<dyn App>,
     pub(crate) limits: Limits,
+    /// The proxies in front, if any are trusted.
+    proxies: Option<Rc<Proxies>>,
     /// The writer for responses that are made on the connections' own thread.
     pub(crate) early: EarlyWriter,
     /// The codecs of compressed WebSocket messages.
@@ -61,6 +64,8 @@ pub struct Service {
     draining_since: Cell<Option<Instant>>,
     /// The time of the last line about the temporary folder.
     complained: Cell<Option<Instant>>,
+    /// The time of the last line about the PROXY protocol.
+    refused: Cell<Option<Instant>>,
     date: Cell<(Option<Instant>, [u8; 29])>,
     pub(crate) buffers: Buffers,
 }
@@ -92,6 +97,7 @@ impl Service {
         Self {
             app,
             limits,
+            proxies: None,
             early: EarlyWriter::new(),
             codecs: Rc::default(),
             inflated: Budget::new(limits.websocket.max_inflated()),
@@ -111,6 +117,7 @@ impl Service {
             metrics: None,
             draining_since: Cell::new(None),
             complained: Cell::new(None),
+            refused: Cell::new(None),
             date: Cell::new((None, [b' '; 29])),
             buffers: Buffers::default(),
         }
@@ -137,9 +144,19 @@ impl Service {
         self.crowd.open()
     }
 
+    /// The same behind these proxies.
+    #[must_use]
+    pub fn behind(mut self, proxies: Option<Rc<Proxies>>) -> Self {
+        self.proxies = proxies;
+        self
+    }
+
     /// Calls the application, by this permit.
-    pub(crate) fn call(&self, request: Request, permit: Permit) -> Option<Box<dyn Source>> {
+    pub(crate) fn call(&self, mut request: Request, permit: Permit) -> Option<Box<dyn Source>> {
         request.exchange.begin_call(permit);
+        if let Some(proxies) = &self.proxies {
+            proxies.apply(&mut request);
+        }
         if self.app.journal().keeps_records() {
             request.exchange.begin_record(&request.peer, &request.head);
         }
@@ -159,6 +176,9 @@ impl Service {
         }
         let journal = self.app.journal();
         if journal.keeps_records() {
+            let proxies = self.proxies.as_ref();
+            let client = proxies.map(|proxies| proxies.client(peer, head));
+            let peer = client.as_ref().unwrap_or(peer);
             journal.answered(&Record::of_refusal(peer, head, version, status));
         }
     }
@@ -169,6 +189,21 @@ impl Service {
         if last.is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY) {
             self.complained.set(Some(now));
             self.app.journal().unspooled(&spool::folder(), error);
+        }
+    }
+
+    /// The proxies in front, if every connection begins with their header.
+    pub(crate) fn proxy_protocol(&self) -> Option<&Proxies> {
+        let proxies = self.proxies.as_deref();
+        proxies.filter(|proxies| proxies.has_protocol)
+    }
+
+    /// Tells of a connection that was refused because of the PROXY protocol, a line a minute.
+    pub(crate) fn complain_of_proxy(&self, now: Instant, peer: &Peer, reason: &str) {
+        let last = self.refused.get();
+        if last.is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY) {
+            self.refused.set(Some(now));
+            self.app.journal().proxy_refused(peer, reason);
         }
     }
 

@@ -89,6 +89,28 @@ impl RequestHead {
             .map(|(_, value)| value)
     }
 
+    /// Makes `host` the host that the request is for, in its Host field and in its target if that names one.
+    pub fn set_host(&mut self, host: &str) {
+        let start = self.bytes.len();
+        self.bytes.extend_from_slice(host.as_bytes());
+        let value = Span::new(start..self.bytes.len());
+        if let Some(authority) = &mut self.target.authority {
+            *authority = value;
+        }
+        let Self { bytes, fields, .. } = self;
+        let is_host = |ends: &[u32]| bytes.get(ends[0] as usize..ends[1] as usize) == Some(b"host");
+        match fields.chunks_exact_mut(4).find(|ends| is_host(ends)) {
+            Some(ends) => ends[2..].copy_from_slice(&[value.start, value.end]),
+            None if self.target.authority.is_none() => {
+                let name = Span::new(self.bytes.len()..self.bytes.len() + 4);
+                self.bytes.extend_from_slice(b"host");
+                self.fields
+                    .extend([name.start, name.end, value.start, value.end]);
+            }
+            None => {}
+        }
+    }
+
     /// The values of all fields of this name, which is in lower case.
     pub(crate) fn values(&self, name: &'static [u8]) -> impl Iterator<Item = &[u8]> {
         self.fields()
@@ -251,6 +273,33 @@ mod tests {
         assert_eq!(head.fields().len(), 3);
         assert_eq!(head.field(b"cookie"), Some(&b"a=b"[..]));
         assert_eq!(head.field(b"host"), None);
+    }
+
+    #[test]
+    fn another_host() {
+        let mut builder = RequestHeadBuilder::new(Version::Http11, "GET", b"/");
+        builder.append(b"accept", b"*/*");
+        let mut head = builder.build();
+        head.set_host("a");
+        head.set_host("b.example:99");
+        let fields: Vec<_> = head.fields().collect();
+        assert_eq!(
+            fields,
+            [(&b"accept"[..], &b"*/*"[..]), (b"host", b"b.example:99")]
+        );
+        assert_eq!((head.authority(), head.target()), (None, &b"/"[..]));
+        let mut builder = RequestHeadBuilder::new(Version::Http2, "GET", b"/");
+        builder.set_authority("inner");
+        let mut head = builder.build();
+        head.set_host("outer");
+        assert_eq!((head.authority(), head.fields().len()), (Some("outer"), 0));
+        let mut builder = RequestHeadBuilder::new(Version::Http11, "GET", b"/");
+        builder.set_authority("inner");
+        builder.append(b"host", b"inner");
+        let mut head = builder.build();
+        head.set_host("outer");
+        assert_eq!(head.authority(), Some("outer"));
+        assert_eq!(head.field(b"host"), Some(&b"outer"[..]));
     }
 
     #[test]

@@ -11,6 +11,7 @@
 //! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
 //! - [`file`] has the rules of requests for stored files.
 //! - [`Pace`] is the clock of a request's body.
+//! - [`proxy`] has the rules of reverse proxies: which are believed, `X-Forwarded-…`, `Forwarded`, the PROXY protocol.
 //! - [`ResponsePlan`] says which response has a body and how long that is.
 //! - [`PeerError`] is an error of the peer; [`SendError`] and [`HeadError`] are errors of the
 //!   application.
@@ -26,6 +27,7 @@ pub mod h2;
 mod head;
 mod pace;
 mod plan;
+pub mod proxy;
 mod response;
 pub mod ws;
 

@@ -83,6 +83,41 @@ fn upgrade() {
 }
 
 #[test]
+fn proxy_header() {
+    let lines = [
+        &b"PROXY TCP4 1.2.3.4 10.0.0.1 5678 80\r\n"[..],
+        b"PROXY TCP6 2001:db8::1 fd00::1 443 80\r\n",
+        b"PROXY UNKNOWN\r\n",
+        b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x14\x01\x02\x03\x04\x0a\0\0\x01\x16\x2e\0\x50\x20\0\x05\x01\0\0\0\0",
+        b"\r\n\r\n\0\r\nQUIT\n\x20\0\0\0GET / HTTP/1.1\r\n",
+    ]
+    .map(<[u8]>::to_vec);
+    let mut random = Random(7);
+    for _ in 0..ROUNDS {
+        invariants::proxy_header(&random.damaged(&lines));
+    }
+}
+
+#[test]
+fn forwarded() {
+    let lines = [
+        "\x001.2.3.4, [2001:db8::1]:99, 10.0.0.7",
+        "\x01https, http",
+        "\x02a.example:8443, b",
+        "\x038443, 443",
+        "\x04/a, /b/c/",
+        "\x05for=\"[2001:db8::1]:99\";proto=https;host=a, for=_b;by=c",
+    ]
+    .map(|line| line.as_bytes().to_vec());
+    let mut random = Random(8);
+    for _ in 0..ROUNDS {
+        let count = random.below(5);
+        let parts: Vec<_> = (0..count).map(|_| random.damaged(&lines)).collect();
+        invariants::forwarded(&parts.join(&b'\n'));
+    }
+}
+
+#[test]
 fn frame_watch() {
     let mut random = Random(5);
     for _ in 0..ROUNDS / 50 {

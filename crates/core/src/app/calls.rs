@@ -274,6 +274,17 @@ impl Journal for Calls {
         Python::attach(|py| self.say(py, "debug", &message));
     }
 
+    /// At level WARNING.
+    fn proxy_refused(&self, peer: &Peer, reason: &str) {
+        let message = match &peer.remote {
+            Address::Ip(addr) => {
+                format!("Connection from {addr} refused (proxy_protocol): {reason}")
+            }
+            Address::Unix(_) => format!("Connection refused (proxy_protocol): {reason}"),
+        };
+        Python::attach(|py| self.say(py, "warning", &message));
+    }
+
     /// At level ERROR.
     fn unspooled(&self, folder: &Path, error: &io::Error) {
         let message = format!(

@@ -4,6 +4,7 @@
 mod http;
 mod limits;
 mod metrics;
+mod proxies;
 mod static_files;
 mod tls;
 mod websocket;
@@ -18,6 +19,7 @@ use self::http::{Http1, Http2, HttpVersions};
 use self::limits::LimitOptions;
 pub(crate) use self::limits::WatchOptions;
 pub(crate) use self::metrics::{MetricsOptions, metrics_layout};
+use self::proxies::Proxies;
 use self::static_files::StaticFiles;
 pub(crate) use self::static_files::check_pattern;
 pub(crate) use self::tls::{Tls, configuration_error};
@@ -52,6 +54,8 @@ pub(crate) struct Options {
     http2: Http2,
     limits: LimitOptions,
     websocket: WebSocket,
+    /// Proxies in front that are believed.
+    pub(crate) proxies: Option<Proxies>,
     /// Folders that are served beside the application.
     pub(crate) static_files: Option<StaticFiles>,
     /// Responses are compressed for clients that take it.

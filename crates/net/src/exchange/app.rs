@@ -63,6 +63,9 @@ pub trait Journal {
     /// A client and this server could not agree on a TLS session.
     fn handshake_failed(&self, _peer: &Peer, _error: &io::Error) {}
 
+    /// A connection was refused because of the PROXY protocol, at most once a minute.
+    fn proxy_refused(&self, _peer: &Peer, _reason: &str) {}
+
     /// A connection has ended.
     fn closed(&self, _peer: &Peer, _cause: CloseCause) {}
 
@@ -123,6 +126,8 @@ pub struct Request {
     pub exchange: Arc<Exchange>,
     /// The request is for a WebSocket connection.
     pub websocket: Option<Opening>,
+    /// The path that trusted proxies have taken away in front of the target's, with a slash in front and none behind.
+    pub prefix: Option<String>,
     /// The peer takes the responses to further requests with this one's.
     pub accepts_push: bool,
 }

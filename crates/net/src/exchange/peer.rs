@@ -17,6 +17,8 @@ pub struct Peer {
     pub scheme: &'static str,
     /// The facts of the TLS session, if there is one.
     pub tls: Option<Arc<TlsInfo>>,
+    /// The address of the client is what a proxy told in a header of the PROXY protocol.
+    pub is_relayed: bool,
     /// An object that the interface keeps for the connection's life, such as its address in Python.
     pub memo: OnceLock<Box<dyn Any + Send + Sync>>,
 }

@@ -260,6 +260,7 @@ impl<S: Stream> Connection<S> {
             peer: Arc::clone(&self.peer),
             exchange,
             websocket,
+            prefix: None,
             accepts_push: false,
         };
         let source = self.service.call(request, permit);

@@ -1,6 +1,8 @@
 //! `Io`: one accepted socket, TCP or Unix, behind tokio's traits, so that TLS and protocol
 //! libraries fit on top. The task's handle tells readiness, edge-triggered.
 
+mod peek;
+
 use std::fs::File;
 use std::io::{self, IoSlice, Write};
 use std::net::Shutdown;

@@ -132,6 +132,7 @@ pub(crate) fn peer() -> Arc<Peer> {
         remote: Address::Ip(([127, 0, 0, 1], 50_000).into()),
         scheme: "http",
         tls: None,
+        is_relayed: false,
         memo: Default::default(),
     })
 }

@@ -240,6 +240,7 @@ impl<S: StreamIo> Answering<S> {
                 peer: Arc::clone(&self.shared.peer),
                 exchange: Arc::clone(&self.ends.exchange),
                 websocket: self.ends.opening.clone(),
+                prefix: None,
                 accepts_push: self.io.accepts_push(),
             };
             self.source = service.call(request, permit);

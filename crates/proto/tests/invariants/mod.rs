@@ -2,6 +2,7 @@
 //! libFuzzer, `tests/fuzzed.rs` with damaged corpus files.
 
 mod frames;
+mod proxy;
 mod script;
 mod upgrade;
 
@@ -10,6 +11,7 @@ use granian_proto::{Content, Event, Request, RequestHead, ResponseHead, h1};
 use crate::driver::{self, DATE, Policy, transcript};
 
 pub(crate) use frames::{frame_watch, websocket};
+pub(crate) use proxy::{forwarded, proxy_header};
 pub(crate) use script::connection;
 pub(crate) use upgrade::upgrade;
 

@@ -21,6 +21,8 @@ pub(crate) struct ScopeTemplate {
     websocket: Py<PyDict>,
     version: Py<PyDict>,
     /// The names of what scopes announce.
+    /// The path that the application is mounted on.
+    root_path: String,
     extensions: [Py<PyString>; EXTENSIONS.len()],
     state: Option<Py<PyDict>>,
     /// The `server` of the connection seen last; there are as many as there are listeners.
@@ -62,6 +64,7 @@ impl ScopeTemplate {
             http: template.unbind(),
             websocket: websocket.unbind(),
             version: version.unbind(),
+            root_path: options.url_path_prefix.clone(),
             extensions: EXTENSIONS.map(|name| PyString::intern(py, name).unbind()),
             state: options.state.as_ref().map(|state| state.clone_ref(py)),
             server: RefCell::new(None),
@@ -131,9 +134,14 @@ impl ScopeTemplate {
             Version::Http10 => scope.set_item(intern!(py, "http_version"), intern!(py, "1.0"))?,
             Version::Http2 => scope.set_item(intern!(py, "http_version"), intern!(py, "2"))?,
         }
-        let raw_path = head.path();
-        scope.set_item(intern!(py, "path"), &*target::decode_lossy(raw_path))?;
-        scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, raw_path))?;
+        match &request.prefix {
+            None => set_path(scope, head.path())?,
+            Some(prefix) => {
+                set_path(scope, &target::with_prefix(head.path(), prefix))?;
+                let root_path = format!("{prefix}{}", self.root_path);
+                scope.set_item(intern!(py, "root_path"), root_path)?;
+            }
+        }
         if !head.query().is_empty() {
             scope.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query()))?;
         }
@@ -194,6 +202,12 @@ pub(super) fn renewed<'py>(
         renewed.set_item("extensions", extensions)?;
     }
     Ok(renewed)
+}
+
+fn set_path(scope: &Bound<'_, PyDict>, raw_path: &[u8]) -> PyResult<()> {
+    let py = scope.py();
+    scope.set_item(intern!(py, "path"), &*target::decode_lossy(raw_path))?;
+    scope.set_item(intern!(py, "raw_path"), PyBytes::new(py, raw_path))
 }
 
 /// `(host, port)`, `(path, None)` for a Unix socket, `None` for one without a name.

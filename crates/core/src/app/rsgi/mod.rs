@@ -28,7 +28,16 @@ use super::runner::Again;
 use granian_net::exchange::app::Request;
 
 /// RSGI's part of [`Coroutines`](super::coroutines::Coroutines).
-pub(crate) struct Rsgi;
+pub(crate) struct Rsgi {
+    /// The path that the application is mounted on.
+    root_path: String,
+}
+
+impl Rsgi {
+    pub(crate) fn new(root_path: String) -> Self {
+        Self { root_path }
+    }
+}
 
 impl CoroutineInterface for Rsgi {
     fn call<'py>(
@@ -42,7 +51,7 @@ impl CoroutineInterface for Rsgi {
             None => Bound::new(py, Http::new(Arc::clone(call)))?.into_any(),
             Some(opening) => Bound::new(py, WebSocket::new(Arc::clone(call), opening))?.into_any(),
         };
-        let scope = Bound::new(py, Scope::new(request))?;
+        let scope = Bound::new(py, Scope::new(request, &self.root_path))?;
         Ok((callable.call1((scope, protocol))?, None))
     }
 }

@@ -25,11 +25,12 @@ pub(crate) struct Scope {
     remote: Address,
     scheme: &'static str,
     is_websocket: bool,
+    root_path: String,
     tls: Option<Arc<TlsInfo>>,
 }
 
 impl Scope {
-    pub(crate) fn new(request: Request) -> Self {
+    pub(crate) fn new(request: Request, root_path: &str) -> Self {
         let peer: Arc<Peer> = request.peer;
         Self {
             head: Arc::new(request.head),
@@ -37,6 +38,10 @@ impl Scope {
             remote: peer.remote.clone(),
             scheme: peer.scheme,
             is_websocket: request.websocket.is_some(),
+            root_path: match request.prefix {
+                None => root_path.to_owned(),
+                Some(prefix) => prefix + root_path,
+            },
             tls: peer.tls.clone(),
         }
     }
@@ -92,6 +97,12 @@ impl Scope {
     #[getter]
     fn path<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
         PyString::new(py, &target::decode_lossy(self.head.path()))
+    }
+
+    /// The path that the application is mounted on, as the client sees it.
+    #[getter]
+    fn root_path(&self) -> &str {
+        &self.root_path
     }
 
     #[getter]

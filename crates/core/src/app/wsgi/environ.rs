@@ -11,6 +11,7 @@ use super::input::Input;
 use super::start_response::FileWrapper;
 use crate::app::call::Call;
 use crate::app::fields::{environ_key, latin1, method};
+use crate::app::target::strip_prefix;
 use crate::app::{fields, target, tls};
 use crate::options::Options;
 use granian_net::exchange::app::{Address, Peer, Request};
@@ -58,10 +59,15 @@ impl EnvironTemplate {
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
         let head = &request.head;
         let decoded = target::decode(head.path());
-        let Some(path) = strip_prefix(&decoded, self.prefix.as_bytes()) else {
+        let forwarded = request.prefix.as_deref();
+        let Some(path) = self.strip(&decoded, forwarded) else {
             return Ok(None);
         };
         let environ = self.template.bind(py).copy()?;
+        if let Some(forwarded) = forwarded {
+            let name = format!("{forwarded}{}", self.prefix);
+            environ.set_item(intern!(py, "SCRIPT_NAME"), name)?;
+        }
         if head.method() != "GET" {
             environ.set_item(intern!(py, "REQUEST_METHOD"), method(py, head.method()))?;
         }
@@ -98,6 +104,15 @@ impl EnvironTemplate {
         let input = Bound::new(py, Input::new(Arc::clone(call)))?;
         environ.set_item(intern!(py, "wsgi.input"), input)?;
         Ok(Some(environ))
+    }
+
+    /// `path` without the prefix, and without the one that a proxy has taken away, if it has left that there.
+    fn strip<'a>(&self, path: &'a [u8], forwarded: Option<&str>) -> Option<&'a [u8]> {
+        let prefix = self.prefix.as_bytes();
+        let inner = forwarded.and_then(|forwarded| strip_prefix(path, forwarded.as_bytes()));
+        inner
+            .and_then(|inner| strip_prefix(inner, prefix))
+            .or_else(|| strip_prefix(path, prefix))
     }
 
     fn set_addresses(&self, environ: &Bound<'_, PyDict>, peer: &Peer) -> PyResult<()> {
@@ -156,15 +171,6 @@ impl Ends {
             environ.set_item(intern!(py, "REMOTE_PORT"), port)?;
         }
         Ok(())
-    }
-}
-
-/// `path` without `prefix`, which ends at a segment's end; never empty.
-fn strip_prefix<'a>(path: &'a [u8], prefix: &[u8]) -> Option<&'a [u8]> {
-    match path.strip_prefix(prefix)? {
-        [] => Some(b"/"),
-        rest if prefix.is_empty() || rest[0] == b'/' => Some(rest),
-        _ => None,
     }
 }
 
