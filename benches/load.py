@@ -72,7 +72,7 @@ def run_interval(server: ServerProcess, workload: Workload, seconds: int, target
 def _run_wrk(target: Target, workload: Workload, seconds: int) -> dict[str, int]:
     url = _url(target, workload)
     command = ["wrk", "-t", "1", "-c", str(workload.connections), "-d", f"{seconds}s", "-s", str(_SCRIPT), url]
-    environment = {"BENCH_METHOD": workload.method, "BENCH_BODY": str(workload.upload)}
+    environment = {"BENCH_METHOD": workload.method, "BENCH_BODY": str(workload.upload), "BENCH_FIELD": workload.field}
     return _summary_of(target.command(command), seconds, environment)
 
 

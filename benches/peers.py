@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from benches import files
+
 OURS = "ours"
 REFERENCE = "granian"
 
@@ -43,7 +45,10 @@ class Peer:
 
 
 def _granian(launch: Launch) -> list[str]:
-    command = [str(launch.bin / "granian"), "--interface", launch.interface, "--host", launch.host]
+    interface = "asgi" if launch.interface == "static" else launch.interface
+    command = [str(launch.bin / "granian"), "--interface", interface, "--host", launch.host]
+    if launch.interface == "static":
+        command += ["--static-path-mount", str(files.folder())]
     return [*command, "--port", str(launch.port), "--workers", "1", "--no-log", *launch.arguments, launch.target]
 
 
@@ -93,10 +98,22 @@ def _socketify(launch: Launch) -> list[str]:
 def _nginx(launch: Launch) -> list[str]:
     """Its configuration is a file of its own in the server's folder; blocks cannot be given as arguments."""
     configuration = launch.bin / f"nginx-{launch.port}.conf"
-    configuration.write_text(_NGINX % {"folder": launch.bin, "port": launch.port})
+    secured = dict(zip(launch.arguments[::2], launch.arguments[1::2], strict=True))
+    facts = {
+        "folder": launch.bin,
+        "port": launch.port,
+        "ssl": " ssl" if secured else "",
+        "tls": " ".join(f"{name} {path};" for name, path in secured.items()),
+        "location": _NGINX_LOCATIONS[launch.interface] % {"files": files.folder().parent},
+    }
+    configuration.write_text(_NGINX % facts)
     return ["nginx", "-p", str(launch.bin), "-c", str(configuration)]
 
 
+_NGINX_LOCATIONS = {
+    "native": 'default_type text/plain; return 200 "Hello, world!";',
+    "static": "root %(files)s; default_type application/octet-stream; add_header cache-control max-age=86400;",
+}
 _NGINX = """
 daemon off;
 worker_processes 1;
@@ -105,10 +122,14 @@ error_log stderr crit;
 events { worker_connections 16384; }
 http {
     access_log off;
+    sendfile on;
+    open_file_cache max=1000;
     keepalive_requests 1000000000;
+    ssl_protocols TLSv1.3;
     server {
-        listen 127.0.0.1:%(port)d;
-        location / { default_type text/plain; return 200 "Hello, world!"; }
+        listen 127.0.0.1:%(port)d%(ssl)s;
+        %(tls)s
+        location / { %(location)s }
     }
 }
 """
@@ -119,6 +140,7 @@ _THREADS: Settings = {**_DEFAULT, "1 thread": ("--blocking-threads", "1")}
 _GRANIAN = {
     "asgi": _LOOPS,
     "rsgi": _LOOPS,
+    "static": _LOOPS,
     "wsgi": _THREADS,
     "asgi websocket": _LOOPS,
     "rsgi websocket": _LOOPS,
@@ -183,7 +205,8 @@ PEERS = (
         "",
         (),
         _nginx,
-        {"native": {"return 200": ()}},
+        {"native": {"return 200": ()}, "static": {"sendfile": ()}},
+        tls=("ssl_certificate", "ssl_certificate_key"),
         program="nginx",
         needs="(Debian: apt install nginx-light)",
     ),

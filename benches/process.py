@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-from benches import websocket
+from benches import files, websocket
 from benches.workloads import Workload
 
 APPS = Path(__file__).resolve().parent / "apps"
@@ -32,7 +32,7 @@ class ServerProcess:
     def __init__(self, command: list[str], port: int, environment: Mapping[str, str] | None = None) -> None:
         self.port = port
         self._log = tempfile.TemporaryFile("w+")  # noqa: SIM115 - lives as long as the process
-        own = {"PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {"PYTHONPATH": str(APPS), "PYTHONDONTWRITEBYTECODE": "1", "BENCH_FILE": str(files.folder() / "10k.bin")}
         self._process = subprocess.Popen(
             pinned(SERVER_CORE, command),
             cwd=APPS,
@@ -65,12 +65,14 @@ class ServerProcess:
         else:
             connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
         try:
-            connection.request(workload.method, workload.path, body=b"x" * workload.upload or None)
+            name, _, value = workload.field.partition(": ")
+            fields = {name: value} if name else {}
+            connection.request(workload.method, workload.path, b"x" * workload.upload or None, fields)
             response = connection.getresponse()
             body = response.read()
         finally:
             connection.close()
-        if response.status != 200 or body != workload.expect:
+        if response.status != workload.status or body != workload.expect:
             raise ServerFailed(f"wrong answer: {response.status}, {len(body)} bytes {body[:40]!r}")
 
     def _verify_websocket(self, workload: Workload) -> None:

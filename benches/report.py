@@ -76,7 +76,7 @@ class Report:
             "## Server CPU per answered request, µs",
             "",
             "Without options; in brackets the best of the server's settings, where that is another one. × is ours over",
-            "granian's without options, and it judges; × best is the same of the best settings.",
+            "granian's without options, or over the goal's server, and it judges; × best is that of the best ones.",
         ]
         lines += [
             "",
@@ -94,11 +94,12 @@ class Report:
         for row in self.rows:
             goal = row.workload.goal
             figures = [_figure(row.judged(peer), row.best(peer)) for peer in peers]
-            must = [_factor(goal.must)] if goal.must is not None else []
+            of = "" if goal.of == REFERENCE else f" × {goal.of}"
+            must = [_factor(goal.must) + of] if goal.must is not None else []
             must += [goal.must_beat] if goal.must_beat else []
             must += [f"p99 ≤ {', '.join(goal.tail)}"] if goal.tail else []
             aim = ([_factor(goal.aim)] if goal.aim is not None else []) + ([goal.aim_beat] if goal.aim_beat else [])
-            ratios = [_ratio(row.ratio()), _ratio(row.best_ratio())]
+            ratios = [_ratio(row.ratio(goal.of)), _ratio(row.best_ratio())]
             bounds = [", ".join(must) or "–", ", ".join(aim) or "–"]
             lines.append(_line(row.workload.name, *figures, *ratios, *bounds, row.verdict()))
         return lines

@@ -96,13 +96,17 @@ class Row:
     def verdict(self) -> str:
         goal = self.workload.goal
         tails = [self.tail_ratio(peer) for peer in goal.tail]
-        must = [(self.ratio(), goal.must), (self.ratio(goal.must_beat or ""), 1.0), *((tail, 1.0) for tail in tails)]
+        must = [
+            (self.ratio(goal.of), goal.must),
+            (self.ratio(goal.must_beat or ""), 1.0),
+            *((tail, 1.0) for tail in tails),
+        ]
         found = [ratio <= bound for ratio, bound in must if ratio is not None and bound is not None]
-        if not found or (goal.must is not None and self.ratio() is None):
+        if not found or (goal.must is not None and self.ratio(goal.of) is None):
             return "–"
         if not all(found):
             return "**fail**"
-        aims = [(self.ratio(), goal.aim), (self.ratio(goal.aim_beat or ""), 1.0)]
+        aims = [(self.ratio(goal.of), goal.aim), (self.ratio(goal.aim_beat or ""), 1.0)]
         met = [ratio <= bound for ratio, bound in aims if ratio is not None and bound is not None]
         has_aim = goal.aim is not None or goal.aim_beat is not None
         return "pass, aim too" if has_aim and met and all(met) else "pass"

@@ -18,7 +18,7 @@ DJANGO_ITEM = b'{"id": 7, "message": "Hello, world!"}'
 
 @dataclass(frozen=True)
 class Goal:
-    """Factors of granian 2.8.9 in the same run, and peers not to fall behind."""
+    """Factors of granian 2.8.9, or of another peer, in the same run, and peers not to fall behind."""
 
     must: float | None = None
     aim: float | None = None
@@ -26,6 +26,7 @@ class Goal:
     aim_beat: str | None = None
     tail: tuple[str, ...] = ()
     """Servers whose 99th percentile of the latency ours must not exceed."""
+    of: str = "granian"
 
 
 @dataclass(frozen=True)
@@ -50,6 +51,9 @@ class Workload:
     secure: bool = False
     database: bool = False
     """Whether the application asks a PostgreSQL."""
+    status: int = 200
+    field: str = ""
+    """A request field, `name: value`."""
 
     @property
     def settings(self) -> str:
@@ -69,11 +73,32 @@ _FRAMEWORKS = (
     Workload("django-query", "wsgi", "django_app:app", DJANGO_ITEM, _TAIL, path="/query", database=True),
     Workload("fastapi-query", "asgi", "fastapi_query_app:app", ITEM, _TAIL, path="/query", database=True),
 )
+ONE_MIB = b"x" * 1024 * 1024
+
 WORKLOADS = (
     # What a native server needs that has no application: how far there is to go below the hello rows.
     Workload("native-hello", "native", "", HELLO, Goal()),
+    # Files below a route, beside nginx with sendfile and open_file_cache.
+    Workload("static-10k", "static", "asgi_app:hello", TEN_KIB, Goal(1.3, 0.9, of="nginx"), path="/static/10k.bin"),
+    Workload("static-1m", "static", "asgi_app:hello", ONE_MIB, Goal(1.1, 1.0, of="nginx"), path="/static/1m.bin"),
+    Workload(
+        *("static-304", "static", "asgi_app:hello", b"", Goal(1.2, 0.9, of="nginx")),
+        path="/static/10k.bin",
+        status=304,
+        field="if-none-match: *",
+    ),
+    Workload(
+        "static-tls-10k",
+        "static",
+        "asgi_app:hello",
+        TEN_KIB,
+        Goal(1.2, 1.0, of="nginx"),
+        path="/static/10k.bin",
+        secure=True,
+    ),
     Workload("asgi-hello", "asgi", "asgi_app:hello", HELLO, Goal(0.50, 0.40)),
     Workload("asgi-10k", "asgi", "asgi_app:body_10k", TEN_KIB, Goal(0.50, 0.40)),
+    Workload("asgi-file-10k", "asgi", "asgi_app:file_10k", TEN_KIB, Goal(0.50)),
     Workload("asgi-echo", "asgi", "asgi_app:echo", TEN_KIB, Goal(0.40, 0.30), upload=10240),
     Workload("asgi-stream", "asgi", "asgi_app:stream", TEN_KIB, Goal(0.30, 0.20)),
     Workload("asgi-sleep", "asgi", "asgi_app:sleep", HELLO, Goal(0.70, 0.50)),
@@ -98,6 +123,7 @@ WORKLOADS = (
     ),
     Workload("rsgi-hello", "rsgi", "rsgi_app:hello", HELLO, Goal(0.50, 0.40)),
     Workload("rsgi-10k", "rsgi", "rsgi_app:body_10k", TEN_KIB, Goal()),
+    Workload("rsgi-file-10k", "rsgi", "rsgi_app:file_10k", TEN_KIB, Goal(0.50)),
     Workload("rsgi-echo", "rsgi", "rsgi_app:echo", TEN_KIB, Goal(0.40, 0.30), upload=10240),
     Workload("rsgi-stream", "rsgi", "rsgi_app:stream", TEN_KIB, Goal(0.60, 0.40)),
     Workload("asgi-h2-1x100", "asgi", "asgi_app:hello", HELLO, Goal(0.75), load="h2load", connections=1, streams=100),

@@ -1,10 +1,15 @@
--- Owns the request wrk repeats (BENCH_METHOD, BENCH_BODY bytes) and the one JSON line it reports.
+-- Owns the request wrk repeats (BENCH_METHOD, BENCH_BODY bytes, BENCH_FIELD) and the one JSON line it reports.
 wrk.method = os.getenv("BENCH_METHOD") or "GET"
 
 local size = tonumber(os.getenv("BENCH_BODY") or "0")
 if size > 0 then
   wrk.body = string.rep("x", size)
   wrk.headers["Content-Type"] = "application/octet-stream"
+end
+
+local name, value = string.match(os.getenv("BENCH_FIELD") or "", "([^:]+): (.*)")
+if name then
+  wrk.headers[name] = value
 end
 
 function done(summary, latency, requests)

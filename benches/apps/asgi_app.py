@@ -1,6 +1,7 @@
 """The ASGI applications every ASGI server is measured with, one callable per workload."""
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -10,6 +11,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 HELLO = b"Hello, world!"
 TEN_KIB = b"x" * 10240
+FILE = os.environ.get("BENCH_FILE", "")
 CHUNK = b"x" * 1024
 PIECE, PIECES = bytes(64 * 1024), 1600
 
@@ -30,6 +32,14 @@ async def body_10k(scope: Scope, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         return await _lifespan(receive, send)
     await _respond(send, TEN_KIB)
+
+
+async def file_10k(scope: Scope, receive: Receive, send: Send) -> None:
+    if scope["type"] == "lifespan":
+        return await _lifespan(receive, send)
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"10240")]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.pathsend", "path": FILE})
 
 
 async def echo(scope: Scope, receive: Receive, send: Send) -> None:

@@ -1,9 +1,11 @@
 """The RSGI applications the two RSGI servers are measured with, one callable per workload."""
 
+import os
 from typing import Any
 
 PLAIN = [("content-type", "text/plain")]
 TEN_KIB = b"x" * 10240
+FILE = os.environ.get("BENCH_FILE", "")
 CHUNK = b"x" * 1024
 
 
@@ -13,6 +15,10 @@ async def hello(scope: Any, protocol: Any) -> None:
 
 async def body_10k(scope: Any, protocol: Any) -> None:
     protocol.response_bytes(200, PLAIN, TEN_KIB)
+
+
+async def file_10k(scope: Any, protocol: Any) -> None:
+    protocol.response_file(200, PLAIN, FILE)
 
 
 async def echo(scope: Any, protocol: Any) -> None:

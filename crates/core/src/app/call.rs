@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 
 use super::calls::Calls;
 use super::closed::is_protocol_closed;
+use super::file_opening::FileOpening;
 use super::forked;
 use super::response::{OrderError, Progress, Response};
 use granian_net::exchange::app::Request;
@@ -30,7 +31,9 @@ pub(crate) struct Call {
     /// The WebSocket connection to open, if the request is for one.
     pub(crate) websocket: Option<Opening>,
     /// The application may send from any thread, the loop's thread ends the call.
-    response: Mutex<Response>,
+    pub(super) response: Mutex<Response>,
+    /// The file that a thread opens meets the end of the call here.
+    pub(super) opening: Mutex<FileOpening<Outcome>>,
     /// Set with the response, read by itself.
     upgraded: AtomicBool,
     /// The request's body was read to its end.
@@ -55,6 +58,7 @@ impl Call {
             exchange: Arc::clone(&request.exchange),
             websocket: request.websocket.clone(),
             response: Mutex::new(Response::new(request.head.method())),
+            opening: Mutex::default(),
             upgraded: AtomicBool::new(false),
             body_taken: Mutex::new(false),
             key: calls.enter(),
@@ -162,9 +166,9 @@ impl Call {
         Ok(())
     }
 
-    /// Sends a region of a file as the rest of the body.
-    pub(crate) fn file(&self, file: FileRegion) -> Result<(), OrderError> {
-        let last = lock(&self.response).advance(file.len, true)?;
+    /// Sends a region of a file as a piece of the body; the `last` one ends the response.
+    pub(crate) fn file(&self, file: FileRegion, last: bool) -> Result<(), OrderError> {
+        let last = lock(&self.response).advance(file.len, last)?;
         self.exchange.send(Reply::File { file, last });
         Ok(())
     }
@@ -256,6 +260,9 @@ impl Call {
             };
             return forked::leave(py, error);
         }
+        let Some(outcome) = lock(&self.opening).keep(outcome) else {
+            return;
+        };
         if matches!(outcome, Outcome::Returned) && lock(&self.response).ends_on_return() {
             // A body shorter than declared is not whole; that is seen below.
             let _ = self.end();

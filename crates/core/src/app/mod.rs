@@ -9,6 +9,8 @@ pub(crate) mod calls;
 mod closed;
 pub(crate) mod coroutines;
 pub(crate) mod fields;
+mod file;
+mod file_opening;
 pub(crate) mod forked;
 pub(crate) mod payload;
 pub(crate) mod response;

@@ -36,6 +36,8 @@ enum State {
     Streaming(Option<u64>),
     /// The body is complete; trailer fields were announced and are awaited.
     Trailing,
+    /// A file that is being opened is the rest of the body. The state is that before.
+    Paused(Option<u64>),
     Ended,
 }
 
@@ -94,7 +96,7 @@ impl Response {
             State::Started(_) | State::Streaming(_) | State::Trailing => {
                 Err(OrderError::AlreadyStarted)
             }
-            State::Ended => Err(OrderError::AlreadyFinished),
+            State::Paused(_) | State::Ended => Err(OrderError::AlreadyFinished),
         }
     }
 
@@ -108,7 +110,7 @@ impl Response {
             State::Started(_) | State::Streaming(_) | State::Trailing => {
                 Err(OrderError::AlreadyStarted)
             }
-            State::Ended => Err(OrderError::AlreadyFinished),
+            State::Paused(_) | State::Ended => Err(OrderError::AlreadyFinished),
         }
     }
 
@@ -119,7 +121,7 @@ impl Response {
             State::Started(_) | State::Streaming(_) | State::Trailing => {
                 Err(OrderError::AlreadyStarted)
             }
-            State::Ended => Err(OrderError::AlreadyFinished),
+            State::Paused(_) | State::Ended => Err(OrderError::AlreadyFinished),
         }
     }
 
@@ -135,7 +137,9 @@ impl Response {
     pub(crate) fn advance(&mut self, len: u64, last: bool) -> Result<bool, OrderError> {
         let declared = match self.state {
             State::Idle => return Err(OrderError::NotStarted),
-            State::Trailing | State::Ended => return Err(OrderError::AlreadyFinished),
+            State::Trailing | State::Paused(_) | State::Ended => {
+                return Err(OrderError::AlreadyFinished);
+            }
             State::Started(declared) | State::Streaming(declared) => declared,
         };
         let sent = self.sent.saturating_add(len);
@@ -175,7 +179,7 @@ impl Response {
                 self.trailers = merge(&self.trailers, trailers)?;
                 Ok(())
             }
-            State::Trailing | State::Ended => Err(OrderError::AlreadyFinished),
+            State::Trailing | State::Paused(_) | State::Ended => Err(OrderError::AlreadyFinished),
         }
     }
 
@@ -204,7 +208,7 @@ impl Response {
             }
             State::Idle => Err(OrderError::NotStarted),
             State::Started(_) | State::Streaming(_) => Err(OrderError::BodyNotFinished),
-            State::Ended => Err(OrderError::AlreadyFinished),
+            State::Paused(_) | State::Ended => Err(OrderError::AlreadyFinished),
         }
     }
 
@@ -216,6 +220,34 @@ impl Response {
     /// True if returning completes the response.
     pub(crate) fn ends_on_return(&self) -> bool {
         self.ends_on_return
+    }
+
+    /// Whether a file may be the rest of the body.
+    pub(crate) fn check_file(&self) -> Result<(), OrderError> {
+        match self.state {
+            State::Idle => Err(OrderError::NotStarted),
+            State::Started(_) | State::Streaming(_) => Ok(()),
+            State::Trailing | State::Paused(_) | State::Ended => Err(OrderError::AlreadyFinished),
+        }
+    }
+
+    /// A file that is being opened is the rest of the body: nothing else may be sent.
+    pub(crate) fn pause(&mut self) -> Result<(), OrderError> {
+        self.check_file()?;
+        if let State::Started(declared) | State::Streaming(declared) = self.state {
+            self.state = State::Paused(declared);
+        }
+        Ok(())
+    }
+
+    /// The file is about to be sent.
+    pub(crate) fn resume(&mut self) {
+        if let State::Paused(declared) = self.state {
+            self.state = match self.sent {
+                0 => State::Started(declared),
+                _ => State::Streaming(declared),
+            };
+        }
     }
 
     /// A head that was taken back before it left.
@@ -230,7 +262,7 @@ impl Response {
         match self.state {
             State::Idle => Progress::Nothing,
             State::Started(_) => Progress::HeadOnly,
-            State::Streaming(_) | State::Trailing => Progress::Partial,
+            State::Streaming(_) | State::Paused(_) | State::Trailing => Progress::Partial,
             State::Ended => Progress::Whole,
         }
     }

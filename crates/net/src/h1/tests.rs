@@ -303,11 +303,7 @@ fn a_file_that_became_shorter_cuts_its_response() {
     play(|mut wire| async move {
         wire.say(GET).await;
         let exchange = wire.app.request().await.exchange;
-        let file = FileRegion {
-            file: Arc::new(File::open("/dev/null").unwrap()),
-            offset: 0,
-            len: 10,
-        };
+        let file = FileRegion::new(Arc::new(File::open("/dev/null").unwrap()), 0, 10);
         exchange.start(200);
         exchange.send(Reply::File { file, last: true });
         assert!(wire.hear().await.contains("content-length: 10"));

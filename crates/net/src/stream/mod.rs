@@ -4,6 +4,7 @@
 pub(crate) mod buffers;
 pub(crate) mod early;
 pub(crate) mod output;
+pub mod reading;
 pub mod region;
 pub(crate) mod socket;
 pub(crate) mod stall;

@@ -278,6 +278,7 @@ fn poll_file<S: Stream>(
     let wanted = usize::try_from(region.len)
         .unwrap_or(usize::MAX)
         .min(FILE_STEP);
+    ready!(region.poll_warm(cx, wanted));
     let sent = match io.poll_send_file(cx, &region.file, region.offset, wanted) {
         Poll::Ready(Err(error)) if is_unsupported(&error) => {
             let bytes = read_region(region, wanted.min(READ_STEP))?;

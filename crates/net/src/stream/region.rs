@@ -1,13 +1,16 @@
-//! `FileRegion`: a part of an open file that is to be sent.
+//! `FileRegion`: a part of an open file that is to be sent, no sooner than the kernel has it in memory.
 
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, OpenOptionsExt};
 use std::path::Path;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
+
+use super::reading::Reading;
 
 /// Part of an open file.
 pub struct FileRegion {
@@ -17,10 +20,29 @@ pub struct FileRegion {
     pub offset: u64,
     /// Length of the region in bytes.
     pub len: u64,
+    warmth: Warmth,
+}
+
+/// The part of the region that the kernel has in memory.
+enum Warmth {
+    /// From the region's start up to here in the file.
+    Until(u64),
+    /// A thread reads it.
+    Awaited(Arc<Reading>),
 }
 
 impl FileRegion {
-    /// The whole of the regular file at `path`.
+    /// `len` bytes of `file` from `offset` on.
+    pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
+        Self {
+            file,
+            offset,
+            len,
+            warmth: Warmth::Until(offset),
+        }
+    }
+
+    /// The whole of the regular file at `path`. It may wait for a disk.
     ///
     /// # Errors
     /// The error of the open; `NotFound` for anything but a regular file, such as a directory.
@@ -30,24 +52,79 @@ impl FileRegion {
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(path)?;
+        Self::of_file(file)
+    }
+
+    /// The same without waiting for a disk; `None` where it would wait.
+    ///
+    /// # Errors
+    /// See [`FileRegion::open`].
+    #[cfg(target_os = "linux")]
+    pub fn open_now(path: &Path) -> io::Result<Option<Self>> {
+        use rustix::fs::{CWD, Mode, ResolveFlags, openat2};
+        use rustix::io::Errno;
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
+        match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED) {
+            Ok(file) => Self::of_file(file.into()).map(Some),
+            // The kernel would have to ask the disk, is too old to tell, or may not.
+            Err(Errno::AGAIN | Errno::NOSYS | Errno::INVAL | Errno::PERM) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Systems without a way to tell open files with a thread.
+    ///
+    /// # Errors
+    /// None.
+    #[cfg(not(target_os = "linux"))]
+    pub fn open_now(_: &Path) -> io::Result<Option<Self>> {
+        Ok(None)
+    }
+
+    /// The whole of `file`.
+    ///
+    /// # Errors
+    /// See [`FileRegion::open`].
+    pub fn of_file(file: File) -> io::Result<Self> {
         let metadata = file.metadata()?;
         if !metadata.is_file() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(Self {
-            file: Arc::new(file),
-            offset: 0,
-            len: metadata.len(),
-        })
+        Ok(Self::new(Arc::new(file), 0, metadata.len()))
     }
 
     /// The part of the region from `start` to `end`, cut to the region.
-    pub fn slice(mut self, start: u64, end: u64) -> Self {
+    pub fn slice(self, start: u64, end: u64) -> Self {
         let end = end.min(self.len);
         let start = start.min(end);
-        self.offset += start;
-        self.len = end - start;
-        self
+        Self::new(self.file, self.offset + start, end - start)
+    }
+
+    /// All bytes of a small region that the kernel has in memory: to send them with the head costs one
+    /// system call less than to send the file behind it.
+    pub fn read_now(&self) -> Option<Bytes> {
+        let len = usize::try_from(self.len).ok().filter(|len| *len <= SMALL)?;
+        let mut buf = vec![0; len];
+        let is_whole = read_cached(&self.file, &mut buf, self.offset) == Some(len);
+        is_whole.then(|| Bytes::from(buf))
+    }
+
+    /// Ready when the kernel has the first `len` bytes in memory, as far as it tells.
+    pub(crate) fn poll_warm(&mut self, cx: &mut Context<'_>, len: usize) -> Poll<()> {
+        let end = self.offset + len as u64;
+        match &self.warmth {
+            Warmth::Until(until) if self.offset < *until => return Poll::Ready(()),
+            Warmth::Until(_) if is_cached(&self.file, self.offset, len) => {}
+            Warmth::Until(_) => {
+                let reading = Reading::begin(&self.file, self.offset, len, cx.waker());
+                self.warmth = Warmth::Awaited(reading);
+                return Poll::Pending;
+            }
+            Warmth::Awaited(reading) if !reading.is_over() => return Poll::Pending,
+            Warmth::Awaited(_) => {}
+        }
+        self.warmth = Warmth::Until(end);
+        Poll::Ready(())
     }
 }
 
@@ -65,4 +142,75 @@ pub(crate) fn read_region(region: &mut FileRegion, len: usize) -> io::Result<Byt
     region.offset += count as u64;
     region.len -= count as u64;
     Ok(Bytes::from(buf))
+}
+
+/// True if both ends of these bytes are in memory, or the system does not tell. Files are read
+/// ahead from start to end, so that what is between them is, too.
+fn is_cached(file: &File, offset: u64, len: usize) -> bool {
+    let mut byte = [0];
+    let last = offset + (len as u64).saturating_sub(1);
+    [offset, last]
+        .iter()
+        .all(|offset| read_cached(file, &mut byte, *offset).is_some())
+}
+
+/// Reads what is in memory; `None` if that is nothing. An error counts as no byte: the read that
+/// follows has it, too.
+#[cfg(target_os = "linux")]
+fn read_cached(file: &File, buf: &mut [u8], offset: u64) -> Option<usize> {
+    use rustix::io::{Errno, ReadWriteFlags, preadv2};
+    let mut slices = [io::IoSliceMut::new(buf)];
+    match preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
+        Ok(count) => Some(count),
+        Err(Errno::AGAIN) => None,
+        Err(_) => Some(0),
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn read_cached(_: &File, _: &mut [u8], _: u64) -> Option<usize> {
+    Some(0)
+}
+
+/// Bytes up to which a region is read at once.
+const SMALL: usize = 64 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::task::Waker;
+
+    use super::*;
+
+    fn region(content: &[u8]) -> FileRegion {
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(content).unwrap();
+        FileRegion::of_file(file).unwrap()
+    }
+
+    #[test]
+    fn a_region_of_a_region() {
+        let part = region(b"0123456789").slice(2, 8).slice(1, 100);
+        assert_eq!((part.offset, part.len), (3, 5));
+        assert_eq!(part.read_now().unwrap_or_default(), b"34567"[..]);
+    }
+
+    #[test]
+    fn what_has_just_been_written_is_warm() {
+        let mut region = region(&[7; 300_000]);
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(region.read_now().is_none(), "it is large");
+        assert!(region.poll_warm(&mut cx, 200_000).is_ready());
+    }
+
+    #[test]
+    fn a_file_that_has_become_shorter_is_for_the_read_to_find() {
+        let mut region = region(b"0123456789");
+        region.file.set_len(0).unwrap();
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(region.read_now().is_none());
+        assert!(region.poll_warm(&mut cx, 10).is_ready());
+        let error = read_region(&mut region, 10).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+    }
 }

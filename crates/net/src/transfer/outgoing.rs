@@ -251,6 +251,9 @@ impl Outgoing {
             if io.poll_capacity(cx, step).is_pending() {
                 return Sent::Blocked(Reply::File { file, last });
             }
+            if file.poll_warm(cx, step).is_pending() {
+                return Sent::Blocked(Reply::File { file, last });
+            }
             let Ok(data) = read_region(&mut file, step) else {
                 return self.cut(io, ResetReason::Internal);
             };

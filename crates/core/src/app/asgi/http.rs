@@ -1,6 +1,5 @@
 //! `receive` and `send` of one request.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -12,11 +11,9 @@ use pyo3::types::{PyBytes, PyDict};
 use super::message::{Message, parse};
 use crate::app::awaitable::{Awaitable, Waitable};
 use crate::app::call::Call;
-use crate::app::response::{OrderError, Progress};
 use crate::app::room::sent;
 use crate::python::{EventLoop, enter};
 use granian_net::exchange::BodyRead;
-use granian_net::stream::region::FileRegion;
 
 /// The object whose methods an application gets as `receive` and `send`.
 #[pyclass(
@@ -48,26 +45,10 @@ impl Http {
             Message::Trailers { trailers, more } => self.call.trailers(trailers, more),
             Message::Debug => Ok(()),
             Message::Body { data, more } => self.call.data(data, !more),
-            Message::PathSend(path) => self.send_file(&path),
+            Message::PathSend(path) => self.call.send_path(path, None),
+            Message::ZeroCopySend { region, more } => self.call.send_region(region, !more),
         }
         .map_err(|error| PyRuntimeError::new_err(format!("ASGI flow error: {error}")))
-    }
-
-    /// Sends a file. One that cannot be opened becomes a 404 in place of the application's head.
-    fn send_file(&self, path: &Path) -> Result<(), OrderError> {
-        match FileRegion::open(path) {
-            Ok(region) => self.call.file(region),
-            Err(_) => match self.call.progress() {
-                Progress::Nothing => Err(OrderError::NotStarted),
-                Progress::Whole => Err(OrderError::AlreadyFinished),
-                Progress::HeadOnly | Progress::Partial => {
-                    let message = format!("Cannot open file {}", path.display());
-                    Python::attach(|py| self.call.calls.inform(py, &message));
-                    self.call.replace_head(404, "Not found");
-                    Ok(())
-                }
-            },
-        }
     }
 }
 

@@ -8,8 +8,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
-use crate::app::fields;
 use crate::app::payload::bytes_of;
+use crate::app::{fields, file};
+use granian_net::stream::region::FileRegion;
 
 /// A valid message of an HTTP connection.
 pub(crate) enum Message {
@@ -19,6 +20,8 @@ pub(crate) enum Message {
     Body { data: Bytes, more: bool },
     /// `http.response.pathsend`
     PathSend(std::path::PathBuf),
+    /// `http.response.zerocopysend`
+    ZeroCopySend { region: FileRegion, more: bool },
     /// `http.response.trailers`
     Trailers { trailers: Trailers, more: bool },
     /// `http.response.early_hint`
@@ -48,6 +51,7 @@ pub(crate) fn parse(message: &Bound<'_, PyAny>) -> PyResult<Message> {
                 .ok_or_else(unsupported)?;
             Ok(Message::PathSend(path.extract()?))
         }
+        "http.response.zerocopysend" => zero_copy(message),
         "http.response.trailers" => trailers(message),
         "http.response.early_hint" => early_hint(message),
         "http.response.push" => push(message),
@@ -65,6 +69,28 @@ pub(super) fn start(message: &Bound<'_, PyDict>) -> PyResult<Message> {
     let trailers = is_true(message, intern!(py, "trailers"))?;
     for_each_header(message, |pair| fields::append_bytes(&mut head, pair))?;
     Ok(Message::Start { head, trailers })
+}
+
+/// > file: An opened file descriptor object with an underlying OS file descriptor [...]; offset: If this value exists, it
+/// > will specify the offset at which sendfile starts to read data from file. Otherwise, it will be read from the current
+/// > position of file; count: count is the number of bytes to copy between the file descriptors. If omitted, the file will
+/// > be read until its end. — <https://asgi.readthedocs.io/en/latest/extensions.html#zero-copy-send>
+fn zero_copy(message: &Bound<'_, PyDict>) -> PyResult<Message> {
+    let py = message.py();
+    let file = message
+        .get_item(intern!(py, "file"))?
+        .ok_or_else(unsupported)?;
+    let offset: Option<u64> = number(message, intern!(py, "offset"))?;
+    let count: Option<u64> = number(message, intern!(py, "count"))?;
+    let more = is_true(message, intern!(py, "more_body"))?;
+    let region = file::region(&file, offset, count)?;
+    Ok(Message::ZeroCopySend { region, more })
+}
+
+fn number(message: &Bound<'_, PyDict>, key: &Bound<'_, PyString>) -> PyResult<Option<u64>> {
+    given(message, key)?
+        .map(|value| value.extract())
+        .transpose()
 }
 
 fn trailers(message: &Bound<'_, PyDict>) -> PyResult<Message> {

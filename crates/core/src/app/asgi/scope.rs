@@ -91,6 +91,7 @@ impl ScopeTemplate {
         let extensions = self.extensions(py)?;
         if !announces_files {
             extensions.del_item(PATHSEND)?;
+            extensions.del_item(ZERO_COPY)?;
         }
         if request.accepts_push {
             extensions.set_item(intern!(py, "http.response.push"), PyDict::new(py))?;
@@ -196,8 +197,10 @@ pub(super) fn renewed<'py>(
     renewed.set_item("root_path", root_path)?;
     if let Some(extensions) = scope.get_item("extensions")? {
         let extensions = extensions.cast_into::<PyDict>()?.copy()?;
-        if extensions.contains(PATHSEND)? {
-            extensions.del_item(PATHSEND)?;
+        for name in [PATHSEND, ZERO_COPY] {
+            if extensions.contains(name)? {
+                extensions.del_item(name)?;
+            }
         }
         renewed.set_item("extensions", extensions)?;
     }
@@ -281,6 +284,7 @@ fn pair<'py>(
 }
 
 const PATHSEND: &str = "http.response.pathsend";
+const ZERO_COPY: &str = "http.response.zerocopysend";
 /// The keys of a scope of HTTP, by the specification.
 const KEYS: [&str; 14] = [
     "type",
@@ -299,8 +303,9 @@ const KEYS: [&str; 14] = [
     "extensions",
 ];
 /// Each is an empty dict of its own in every scope.
-const EXTENSIONS: [&str; 3] = [
+const EXTENSIONS: [&str; 4] = [
     PATHSEND,
+    ZERO_COPY,
     "http.response.trailers",
     "http.response.early_hint",
 ];

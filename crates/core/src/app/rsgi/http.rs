@@ -1,7 +1,7 @@
 //! `protocol`: the body and the responses of one RSGI request. Every response method has taken
 //! effect when it returns; what it returns may be awaited.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -24,7 +24,6 @@ use crate::app::response::OrderError;
 use crate::app::room::sent;
 use crate::python::{EventLoop, enter};
 use granian_net::runtime::waker::lock;
-use granian_net::stream::region::FileRegion;
 
 /// See the module's documentation.
 #[pyclass(
@@ -99,20 +98,9 @@ impl Http {
         &self,
         py: Python<'py>,
         head: ResponseHead,
-        path: &Path,
+        path: PathBuf,
         range: Option<(u64, u64)>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        let Ok(region) = FileRegion::open(path) else {
-            self.call
-                .calls
-                .inform(py, &format!("Cannot open file {}", path.display()));
-            let head = ResponseHead::new(404).map_err(fields::head_error)?;
-            return self.respond(py, head, Bytes::from_static(b"Not found"));
-        };
-        let region = match range {
-            Some((start, end)) => region.slice(start, end),
-            None => region,
-        };
         let _entry = enter();
         match self.call.start(head) {
             Ok(()) => {}
@@ -120,7 +108,7 @@ impl Http {
             Err(error) => return Err(protocol_error(py, &error.to_string())),
         }
         self.call
-            .file(region)
+            .send_path(path, range)
             .map_err(|error| protocol_error(py, &error.to_string()))?;
         done(py)
     }
@@ -259,7 +247,7 @@ impl Http {
                 "response_file() missing argument: 'file'",
             ));
         };
-        self.respond_file(py, head(status, headers.as_ref())?, &path, None)
+        self.respond_file(py, head(status, headers.as_ref())?, path, None)
     }
 
     #[expect(clippy::too_many_arguments, reason = "the specification's signature")]
@@ -284,7 +272,7 @@ impl Http {
         if start >= end {
             return Err(PyValueError::new_err("Invalid range"));
         }
-        self.respond_file(py, head(status, Some(&headers))?, &path, Some((start, end)))
+        self.respond_file(py, head(status, Some(&headers))?, path, Some((start, end)))
     }
 
     #[pyo3(signature = (status = 200, headers = None))]

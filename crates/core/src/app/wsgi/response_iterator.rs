@@ -195,8 +195,12 @@ fn send_file(
         return Ok(false);
     };
     let len = head.content_length().unwrap_or(region.len);
-    call.start(head).map_err(order_error)?;
-    call.file(region.slice(0, len)).map_err(order_error)?;
+    let region = region.slice(0, len);
+    match region.read_now() {
+        Some(data) => call.whole(head, data),
+        None => call.start(head).and_then(|()| call.file(region, true)),
+    }
+    .map_err(order_error)?;
     Ok(true)
 }
 
@@ -233,11 +237,6 @@ fn region_of(file: &Bound<'_, PyAny>) -> Option<FileRegion> {
     // SAFETY: the file object is alive and has just named the descriptor as its own.
     let borrowed = unsafe { BorrowedFd::borrow_raw(descriptor) };
     let file = File::from(borrowed.try_clone_to_owned().ok()?);
-    let metadata = file.metadata().ok().filter(std::fs::Metadata::is_file)?;
-    let region = FileRegion {
-        file: Arc::new(file),
-        offset: 0,
-        len: metadata.len(),
-    };
+    let region = FileRegion::of_file(file).ok()?;
     Some(region.slice(position, u64::MAX))
 }

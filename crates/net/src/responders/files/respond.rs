@@ -152,11 +152,7 @@ fn piece(stored: &Stored, part: Range<u64>, last: bool) -> Reply {
             last,
         },
         Content::Disk(file) => Reply::File {
-            file: FileRegion {
-                file: Arc::clone(file),
-                offset: part.start,
-                len: part.end - part.start,
-            },
+            file: FileRegion::new(Arc::clone(file), part.start, part.end - part.start),
             last,
         },
     }

@@ -251,11 +251,7 @@ fn a_lone_head_is_held_for_a_moment() {
 fn a_file_leaves_in_steps() {
     let mut file = tempfile::tempfile().unwrap();
     file.write_all(&[b'x'; 300_000]).unwrap();
-    let file = FileRegion {
-        file: Arc::new(file),
-        offset: 10,
-        len: 299_990,
-    };
+    let file = FileRegion::new(Arc::new(file), 10, 299_990);
     let carrier = Carrier::new();
     let (mut case, exchange) = carrier.called("GET", &Fake::bodiless(200_000));
     exchange.start(200);
@@ -277,11 +273,7 @@ fn a_file_leaves_in_steps() {
 
 #[test]
 fn a_file_that_became_shorter_is_a_reset() {
-    let file = FileRegion {
-        file: Arc::new(tempfile::tempfile().unwrap()),
-        offset: 0,
-        len: 10,
-    };
+    let file = FileRegion::new(Arc::new(tempfile::tempfile().unwrap()), 0, 10);
     let carrier = Carrier::new();
     let (mut case, exchange) = carrier.called("GET", &Fake::bodiless(100));
     exchange.start(200);
