@@ -27,7 +27,7 @@ def fault_of(option: Option, value: Any) -> str | None:
             return None
         value, known = wrong[0], _types(_kind(option.kind))
     words = " or ".join(WORDS[name] for name in known)
-    return f"{value!r} is not {words}"
+    return f"{'the value' if option.is_secret else repr(value)} is not {words}"
 
 
 def _kind(kind: kinds.Kind) -> Schema:

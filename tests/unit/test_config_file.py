@@ -155,6 +155,7 @@ def test_no_file_and_no_table(command):
         ("port = 1.5", "pyproject.toml: port: 1.5 is not a whole number"),
         ("port = 65536", "pyproject.toml: port: 65536 is not in the range"),
         ("workers = 0", "pyproject.toml: workers: 0 is not in the range"),
+        ("ssl-keyfile-password = 123", "pyproject.toml: ssl-keyfile-password: the value is not a text"),
         ("reload = 'yes'", "pyproject.toml: reload: 'yes' is not true or false"),
         ("bind = [1]", "pyproject.toml: bind: 1 is not a text"),
         ("interface = 'cgi'", "pyproject.toml: interface: 'cgi' is not one of"),
