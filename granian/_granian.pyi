@@ -11,7 +11,9 @@ __all__ = [
     "BUILD_GIL",
     "ASGIHTTPProtocol",
     "ASGIWebsocketProtocol",
+    "AccessRecords",
     "FileWrapper",
+    "InFlight",
     "LoadedTls",
     "RSGIHTTPProtocol",
     "RSGIHTTPScope",
@@ -26,6 +28,7 @@ __all__ = [
     "__version__",
     "check_pattern",
     "check_tls",
+    "is_plain_format",
     "load_tls",
     "metrics_layout",
     "set_allocator_parameters",
@@ -88,7 +91,25 @@ class Worker:
         """Ends a drain early: peers count as gone, tasks of requests are cancelled, connections are cut."""
 
     def close(self, /) -> None:
-        """Drops all connections and asks the loop for nothing more. The descriptor is closed with the object."""
+        """Drops all connections and asks the loop for nothing more. The descriptor is closed with the object.
+
+        Waits half a second at most for the last lines of the access log.
+        """
+
+    def reopen_access_log(self, /) -> None:
+        """Opens the access log's file anew under its name; nothing if it has none.
+
+        # Errors
+        `OSError` when that fails. Lines go on into the old one.
+        """
+
+    @property
+    def access_records(self, /) -> AccessRecords | None:
+        """Records of answers, if the access log goes to Python's handlers."""
+
+    @property
+    def in_flight(self, /) -> InFlight:
+        """The requests in flight."""
 
     @property
     def connections(self, /) -> int:
@@ -127,6 +148,32 @@ def check_pattern(text: str, /) -> None:
     """Raises `ValueError` for a text that is no regular expression of the core: Python's without look-around and
     references.
     """
+
+@final
+class AccessRecords:
+    """Records of answers on their way to Python's handlers. For one thread."""
+
+    def take(self, /) -> tuple[list[tuple[Any, ...]], int] | None:
+        """Waits for records, and gives for each the facts of the request (address, method, decoded path, query, scheme,
+        protocol), those of its answer (status, seconds, bytes of the body), the request's fields, and all others by
+        name; and the number of records that found no room. `None`: there will be no more.
+        """
+
+@final
+class InFlight:
+    """The requests in flight, from their heads to the last bytes of their answers. For any thread."""
+
+    def older_than(self, /, seconds: float, first: int, limit: int) -> tuple[list[tuple[Any, ...]], int]:
+        """The requests that have lasted for so many seconds and whose number is `first` or a later one.
+
+        The oldest `limit` of them: number, age in seconds, place (`body`, `queue`, `application`, `send`), method,
+        decoded path, client, name, task, number of the thread that runs the application. And the number of all.
+        """
+
+    def __len__(self, /) -> int: ...
+
+def is_plain_format(template: str) -> bool:
+    """Whether the core writes lines of this format of the access log by itself."""
 
 def set_allocator_parameters() -> None:
     """Sets the parameters of glibc's allocator for this process; for worker processes only."""

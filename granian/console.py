@@ -14,6 +14,8 @@ import stat
 import sys
 from typing import Any
 
+from .formatters import Formatter, JsonFormatter, coloured, takes_colours
+
 
 class Console(logging.StreamHandler[Any]):
     """Writes lines to a text stream, `sys.stdout` by default.
@@ -46,6 +48,13 @@ class Console(logging.StreamHandler[Any]):
             raise
         except Exception:
             self.handleError(record)
+
+    def format(self, record: logging.LogRecord) -> str:
+        """The record's text, with colours for a terminal if its formatter is the server's."""
+        text = super().format(record)
+        if isinstance(self.formatter, Formatter) and takes_colours(self.stream):
+            return coloured(text, record.levelname)
+        return text
 
     def flush(self) -> None:
         """Flushes the stream, unless that would wait."""
@@ -93,7 +102,11 @@ class Console(logging.StreamHandler[Any]):
     def _remark(self) -> bytes:
         lines = "1 line" if self._lost == 1 else f"{self._lost} lines"
         start = "\n" if self._is_cut else ""
-        return f"{start}[WARNING] {lines} of the log could not be written: nobody was reading it\n".encode()
+        text = f"{lines} of the log could not be written: nobody was reading it"
+        if isinstance(self.formatter, JsonFormatter):
+            record = logging.LogRecord("_granian", logging.WARNING, "", 0, text, None, None)
+            return f"{start}{self.formatter.format(record)}\n".encode()
+        return f"{start}[WARNING] {text}\n".encode()
 
 
 class Pipe:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import select
 import socket
-import traceback
 from collections.abc import Iterable
-from types import FrameType
 from typing import Any
 
 
@@ -61,21 +59,5 @@ def others(loop: asyncio.AbstractEventLoop, kept: set[asyncio.Task[Any]]) -> set
     return found
 
 
-def stack_of(task: asyncio.Task[Any]) -> str:
-    """The task and its frames, down to what it waits for: asyncio's own account ends with the outermost."""
-    frames: list[tuple[FrameType, int]] = []
-    awaited: Any = task.get_coro()
-    while awaited is not None and len(frames) < DEEPEST:
-        kind = next((kind for kind in ("cr", "gi") if hasattr(awaited, f"{kind}_frame")), None)
-        if kind is None:
-            break
-        frame = getattr(awaited, f"{kind}_frame")
-        if frame is not None:
-            frames.append((frame, frame.f_lineno))
-        awaited = getattr(awaited, "gi_yieldfrom" if kind == "gi" else f"{kind}_await")
-    return f"{task!r}\n{''.join(traceback.StackSummary.extract(iter(frames)).format())}".rstrip()
-
-
-DEEPEST = 100
 # Turns of the loop; each accepts dozens of connections.
 TURNS = 64

@@ -39,7 +39,7 @@ from ..constants import (
     TaskImpl,
 )
 from ..http import HTTP1Settings, HTTP2Settings
-from ..log import LogLevels
+from ..log import LogFormats, LogLevels
 '''
 SPECIAL = {
     "http1_settings": ("HTTP1Settings", "Settings of HTTP/1."),

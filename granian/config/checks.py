@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import _imports
 from .._granian import check_tls
+from ..access_log import check_file, template_of
 from ..constants import Interfaces
 from ..errors import ConfigurationError
 from ..hints import hint_of_keyword
-from ..log import log_request_builder
+from ..log import LogFormats
 from ..mechanisms import disabled
 from .contradictions import contradictions
 from .fields import options_of
@@ -28,6 +30,16 @@ STATIC_FILE_OPTIONS = (
     *("static_path_precompressed", "static_path_fallback", "static_path_follow_links", "static_path_fallthrough"),
     *("static_path_immutable", "static_path_header", "static_path_type"),
 )
+
+# Headers that cannot be those of requests' names.
+RESERVED_HEADERS = frozenset(
+    {
+        *("connection", "content-length", "content-type", "cookie", "date", "host", "keep-alive", "server"),
+        *("set-cookie", "te", "traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade"),
+    }
+)
+# Seconds.
+SHORTEST_WATCH = 0.05
 
 AnyConfig = TypeVar("AnyConfig", bound="Config")
 
@@ -146,8 +158,28 @@ def _check_target(config: Config) -> None:
 
 
 def _check_access_log(config: Config) -> None:
-    if config.log_access:
-        log_request_builder(config.log_access_format)
+    if not 0 <= config.access_log_sample <= 1:
+        raise ConfigurationError("access_log_sample", f"{config.access_log_sample} is not between 0 and 1")
+    for path in config.access_log_exclude:
+        if not path.startswith("/"):
+            raise ConfigurationError("access_log_exclude", f"{path!r} is no path such as /healthz")
+    if not config.log_access:
+        return
+    template = template_of(config.log_access_format, config.log_format == LogFormats.json)
+    if config.access_log_file is not None:
+        check_file(config.access_log_file, template)
+
+
+def _check_request_ids(config: Config) -> None:
+    name = config.request_id_header
+    if name is not None and not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
+        raise ConfigurationError("request_id_header", f"{name!r} is no name of a header")
+    if name is not None and name.lower() in RESERVED_HEADERS:
+        raise ConfigurationError("request_id_header", f"{name!r} has a meaning of its own")
+    for option in ("slow_request", "loop_lag"):
+        seconds = getattr(config, option)
+        if seconds is not None and seconds < SHORTEST_WATCH:
+            raise ConfigurationError(option, f"{seconds} s are less than {SHORTEST_WATCH}")
 
 
 def _no_option(name: str, kind: type[Config]) -> str:
@@ -164,6 +196,7 @@ CHECKS: tuple[Callable[[Config], None], ...] = (
     _check_threads,
     _check_health,
     _check_access_log,
+    _check_request_ids,
     _check_extras,
     _check_limits,
     _check_mechanisms,

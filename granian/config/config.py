@@ -24,7 +24,7 @@ from ..constants import (
     TaskImpl,
 )
 from ..http import HTTP1Settings, HTTP2Settings
-from ..log import LogLevels
+from ..log import LogFormats, LogLevels
 from ..resources import memory, whole_cpus, worker_count
 from .checks import checked
 from .fields import option, options
@@ -444,6 +444,37 @@ class Config:
     )
     proxy_protocol: bool = option(
         False, "--proxy-protocol", Flag(), "Their connections begin with a PROXY header, version 1 or 2"
+    )
+    log_format: LogFormats = option(LogFormats.text, "--log-format", Choice(LogFormats), "Form of both logs")
+    access_log_file: Path | None = option(
+        None, "--access-log-file", FilePath(), "File of the access log", default_text="the standard output"
+    )
+    access_log_exclude: tuple[str, ...] = options(
+        "--access-log-exclude", Text(), "Paths without lines; one that ends in / stands for all below it"
+    )
+    access_log_sample: float = option(
+        1, "--access-log-sample", Fraction(), "Part of the answers that get a line, from 0 to 1"
+    )
+    request_id_header: str | None = option(
+        None,
+        "--request-id-header",
+        Text(),
+        "Header that requests' names come in, are made for and are answered with",
+        default_text="disabled",
+    )
+    slow_request: float | None = option(
+        None,
+        "--slow-request",
+        Seconds(0),
+        "Log requests that take longer, with what they wait for",
+        default_text="disabled",
+    )
+    loop_lag: float | None = option(
+        None,
+        "--loop-lag",
+        Seconds(0),
+        "Log what blocks an event loop for longer",
+        default_text="disabled",
     )
     # The secret from which all workers derive the keys of session tickets.
     ssl_ticket_seed: bytes = dataclasses.field(default_factory=partial(os.urandom, 32), repr=False, compare=False)

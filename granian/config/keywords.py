@@ -21,7 +21,7 @@ from ..constants import (
     TaskImpl,
 )
 from ..http import HTTP1Settings, HTTP2Settings
-from ..log import LogLevels
+from ..log import LogFormats, LogLevels
 
 
 class EmbeddedKeywords(TypedDict, total=False):
@@ -223,6 +223,26 @@ class EmbeddedKeywords(TypedDict, total=False):
     """Header fields of theirs that count (default all). `--forwarded-headers`"""
     proxy_protocol: bool | None
     """Their connections begin with a PROXY header, version 1 or 2 (default False). `--proxy-protocol`"""
+    log_format: LogFormats | str | None
+    """Form of both logs (default text). `--log-format`"""
+    access_log_file: Path | str | None
+    """File of the access log (default the standard output). `--access-log-file`"""
+    access_log_exclude: Sequence[str] | str | None
+    """Paths without lines; one that ends in / stands for all below it. `--access-log-exclude`"""
+    access_log_sample: float | None
+    """Part of the answers that get a line, from 0 to 1 (default 1). `--access-log-sample`"""
+    request_id_header: str | None
+    """Header that requests' names come in, are made for and are answered with (default disabled). `--request-id-
+    header`
+    """
+    slow_request: float | str | None
+    """Log requests that take longer, with what they wait for (seconds, or a text such as `1m30s`; from 0; default
+    disabled). `--slow-request`
+    """
+    loop_lag: float | str | None
+    """Log what blocks an event loop for longer (seconds, or a text such as `1m30s`; from 0; default disabled).
+    `--loop-lag`
+    """
 
 
 class Keywords(EmbeddedKeywords, total=False):

@@ -105,6 +105,7 @@ NEEDS = {
     "max_requests_jitter": "max_requests",
     "workers_lifetime_jitter": "workers_lifetime",
     "log_access_format": "log_access",
+    "access_log_*": "log_access",
     "reload_*": "reload",
     "metrics_*": "metrics_enabled",
     "ssl_*": "ssl_cert",

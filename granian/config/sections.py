@@ -47,7 +47,8 @@ SECTIONS = {
     "max_requests_jitter respawn_* hang_timeout startup_timeout drain_timeout shutdown_delay background_timeout "
     "workers_kill_timeout process_name pid_file",
     "Development": "reload reload_paths reload_*",
-    "Logs": "log_enabled log_level log_dictconfig log_access log_access_format log_*",
+    "Logs": "log_enabled log_level log_format log_dictconfig log_access log_access_format access_log_* "
+    "request_id_header slow_request loop_lag log_*",
     "HTTP": "http http1_*",
     "HTTP/2": "http2_*",
     "Websockets": "websockets ws_*",

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from ..access_log import AccessLogOptions
 from ..constants import Interfaces
-from ..log import AccessLog
 from .http import Http1Options, Http2Options
 from .limits import LimitOptions
 from .metrics import MetricsOptions
@@ -43,7 +43,9 @@ class WorkerOptions:
     url_path_prefix: str
     # The service has several workers.
     multiprocess: bool
-    access_log: AccessLog | None
+    access_log: AccessLogOptions | None
+    # The header that requests' names come in and go out by, in lower case. None: requests get none.
+    request_id_header: str | None
     on_exception: Callable[[BaseException], None]
     # auto, 1 or 2
     http: str
@@ -71,7 +73,7 @@ class WorkerOptions:
         *,
         interface: Interfaces,
         state: dict[str, Any] | None,
-        access_log: AccessLog | None,
+        access_log: AccessLogOptions | None,
         on_exception: Callable[[BaseException], None],
     ) -> WorkerOptions:
         """The options of a worker whose application speaks `interface`, and whose numbers nobody reads."""
@@ -85,6 +87,7 @@ class WorkerOptions:
             url_path_prefix=config.url_path_prefix or "",
             multiprocess=config.workers > 1,
             access_log=access_log,
+            request_id_header=config.request_id_header.lower() if config.request_id_header else None,
             on_exception=on_exception,
             http=str(config.http),
             http1=Http1Options.from_settings(config.http1_settings),
@@ -98,6 +101,3 @@ class WorkerOptions:
             metrics=None,
             tls=TlsOptions.from_config(config),
         )
-
-
-__all__ = ["AccessLog", "WorkerOptions"]

@@ -20,7 +20,7 @@ from ..config import Config
 from ..errors import ConfigurationError, FatalError, PidFileError
 from ..importer import build_env_loader, load_target
 from ..interfaces.fit import fitting_interface
-from ..log import LogLevels, configure_logging, logger
+from ..log import LogLevels, configure_logging, logger, wished_format
 from ..metrics import Ledger
 from ..sockets import Address, Kind, Listeners, Role, inherited_descriptors
 from ..start_errors import SHORTAGES, describe, reason_of, tell
@@ -36,6 +36,7 @@ from ..worker.logfiles import keep_loggers
 from ..worker.spec import Loader, WorkerSpec
 from .compat import FormerNames
 from .overrides import Overridable
+from .screen import first_lines, open_line
 from .surface import Surface, show_signature
 
 if TYPE_CHECKING:
@@ -47,19 +48,22 @@ if TYPE_CHECKING:
 class AbstractServer(Overridable, Surface, FormerNames, ABC):
     """Options as keywords of the constructor, see docs/settings.md; every option is also an attribute."""
 
+    WORKER_KIND = "process"
+
     def __init__(self, target: str, *arguments: Any, **options: Unpack[Keywords]) -> None:
         FormerNames.__init__(self)
         Overridable.__init__(self)
         self._supervisor: Supervisor | None = None
         # Before the configuration, which may have something to log.
-        configure_logging(LogLevels.info)
+        configure_logging(LogLevels.info, form=wished_format(options.get("log_format")))
         Surface.__init__(self, self._configure(target, arguments, dict(options)))
         self._apply_ssl_context()
         self.pid: int | None = None
         # Names of options in errors, where they are not those of the constructor.
         self.option_names: dict[str, str] = {}
         self._load_env = build_env_loader()
-        configure_logging(self.config.log_level, self.config.log_dictconfig, self.config.log_enabled)
+        config = self.config
+        configure_logging(config.log_level, config.log_dictconfig, config.log_enabled, config.log_format)
 
     def serve(
         self,
@@ -208,10 +212,10 @@ class AbstractServer(Overridable, Surface, FormerNames, ABC):
             self._supervisor = Supervisor(plan, self._hooks(), signals)
 
             def before() -> None:
-                for line in listeners.announcements(scheme):
-                    logger.info("%s", line)
-                for line in status_lines(config, status):
-                    logger.info("%s", line)
+                lines = [*first_lines(config, self.WORKER_KIND), *listeners.announcements(scheme)]
+                for line in [*lines, *status_lines(config, status), open_line(listeners.urls(scheme))]:
+                    if line is not None:
+                        logger.info("%s", line)
 
             code = self._supervisor.run(before, lambda: self.startup(spawn_target, loader))
             self.shutdown(code)

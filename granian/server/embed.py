@@ -84,7 +84,8 @@ class Server(Surface):
         self._retirement: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
         self._listening: asyncio.Event | None = None
-        configure_logging(self.config.log_level, self.config.log_dictconfig, self.config.log_enabled)
+        config = self.config
+        configure_logging(config.log_level, config.log_dictconfig, config.log_enabled, config.log_format)
 
     def stop(self) -> None:
         """Ends `serve()`, or lets it end as soon as it begins; nothing if it has ended."""
@@ -285,8 +286,9 @@ BY_NAME = (
     *("request_body_min_rate", "write_timeout", "request_timeout", "cancel_on_disconnect", "max_headers"),
     *("max_target_size", "max_body_size", "max_requests_per_connection", "max_connections"),
     *("max_connections_per_client", "max_queued_requests", "queue_timeout", "overload", "overload_target"),
-    *("overload_interval", "compress", "health_path"),
-    *("forwarded_allow_ips", "forwarded_headers", "proxy_protocol"),
+    *("overload_interval", "compress", "health_path", "log_format", "access_log_file", "access_log_exclude"),
+    *("access_log_sample", "request_id_header", "slow_request", "loop_lag", "forwarded_allow_ips"),
+    *("forwarded_headers", "proxy_protocol"),
 )
 show_signature(Server, POSITIONAL, is_embeddable)
 

@@ -18,6 +18,8 @@ WorkerThread = ThreadHandle
 class MTServer(AbstractServer):
     """Serves with threads, which share the application."""
 
+    WORKER_KIND = "thread"
+
     def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[WorkerSpec], WorkerHandle]:
         if spawn_target is not None:
             raise ConfigurationError("spawn_target", "threads run nothing but workers")

@@ -9,9 +9,11 @@ import threading
 from multiprocessing.connection import Connection
 from typing import Any
 
+from ..formatters import name_worker
 from ..log import logger
 from ..worker.life import WorkerLife
 from ..worker.report import Command, Report
+from ..worker.signals import dump
 from ..worker.spec import WorkerSpec
 from .handle import WorkerHandle
 
@@ -26,6 +28,7 @@ class ThreadHandle(WorkerHandle):
         self._ended, mark = os.pipe()
         self._code: int | None = None
         self._abandoned = False
+        self._life: WorkerLife | None = None
         self._thread = threading.Thread(target=self._run, args=(theirs, mark), name="granian-worker", daemon=True)
         self._thread.start()
 
@@ -57,10 +60,11 @@ class ThreadHandle(WorkerHandle):
         self._abandoned = True
 
     def dump(self) -> None:
-        """The process's own dump has all threads."""
+        if self._life is not None:
+            dump(self._life, None)
 
     def reopen_logs(self) -> None:
-        """The process's own files are the thread's."""
+        self.send(Command.REOPEN_LOGS)
 
     def _listen(self, position: int, listener: socket.socket) -> bool:
         self.send(Command.LISTEN, (position, listener.fileno()))
@@ -76,9 +80,11 @@ class ThreadHandle(WorkerHandle):
 
     def _run(self, pipe: Connection, mark: int) -> None:
         code = 1
+        name_worker(self.spec.number, is_thread=True)
         try:
             pipe.send((Report.BOOTING, None))
-            code = WorkerLife(self.spec, pipe).run()
+            self._life = WorkerLife(self.spec, pipe)
+            code = self._life.run()
         except BaseException as error:
             logger.error("%s has failed", self.name, exc_info=error)
         finally:

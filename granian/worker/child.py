@@ -10,6 +10,7 @@ from multiprocessing.connection import Connection
 
 from .._granian import set_allocator_parameters
 from ..errors import ConfigurationError
+from ..formatters import name_worker
 from ..log import configure_logging
 from ..mechanisms import disabled
 from ..title import set_title
@@ -38,7 +39,8 @@ def run_worker(spec: WorkerSpec, pipe: Connection, inherited: list[int]) -> None
     if spec.stdin is not None:
         take_stdin(spec.stdin)
     config = spec.config
-    configure_logging(config.log_level, config.log_dictconfig, config.log_enabled)
+    name_worker(spec.number)
+    configure_logging(config.log_level, config.log_dictconfig, config.log_enabled, config.log_format)
 
     life = WorkerLife(spec, pipe)
     guard = ExitGuard(lambda: life.exit_code)

@@ -15,7 +15,6 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from .. import forks
-from .._granian import Worker
 from .._loops import loops
 from ..importer import find_target, finish_factory
 from ..interfaces import Lifespan, LifespanProtocol, lifespan_of
@@ -76,9 +75,9 @@ class WorkerLife:
         return self.exit_code
 
     @property
-    def worker(self) -> Worker | None:
-        """The core's, while there is one."""
-        return self._serving.worker if self._serving is not None else None
+    def serving(self) -> Serving | None:
+        """The core's worker and its watch, while there are any."""
+        return self._serving
 
     def request_stop(self) -> None:
         """Begins the drain; from a signal's handler on the worker's own thread, or another one."""
@@ -254,14 +253,14 @@ class WorkerLife:
                 self._serving.accepting.leave(value)
             case Command.RELOAD_TLS if self._serving is not None:
                 self._serving.reload_tls()
-            case Command.UNREADY if self.worker is not None:
-                self.worker.set_ready(False)
+            case Command.UNREADY if self._serving is not None:
+                self._serving.worker.set_ready(False)
             case Command.REPLACED:
                 self._is_replaced = True
             case Command.STOP:
                 self.request_stop()
             case Command.REOPEN_LOGS:
-                reopen_log_files()
+                reopen_log_files(self._serving)
             case Command.CANCEL:
                 self.request_cancel()
 

@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from .._granian import LoadedTls, Worker, load_tls
+from ..access_log import AccessLogOptions, RecordThread
 from ..config import Config, TlsOptions, WorkerOptions
 from ..config.metrics import SLOW_REQUEST, MetricsOptions
 from ..constants import Interfaces
 from ..errors import ConfigurationError
+from ..formatters import worker_number
 from ..interfaces import served
-from ..log import log_app_exception, log_request_builder, logger
+from ..log import log_app_exception, logger
 from ..metrics.page import Page
 from ..sockets import Accepting, Roles
 from ..tasks import resolve
+from .watch import Watch
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,12 @@ class Serving:
         loop: asyncio.AbstractEventLoop,
         page: Page | None = None,
     ) -> None:
+        access_log = AccessLogOptions.from_config(config, worker_number() or 1)
         options = WorkerOptions.from_config(
             config,
             interface=application.interface,
             state=application.state,
-            access_log=log_request_builder(config.log_access_format) if config.log_access else None,
+            access_log=access_log,
             on_exception=log_app_exception,
         )
         if page is not None:
@@ -53,6 +57,13 @@ class Serving:
             # The core has mapped it.
             page.close_descriptor()
         self.accepting: Accepting | None = None
+        records = self.worker.access_records
+        self._records = RecordThread(records, access_log.template) if records and access_log else None
+        if self._records is not None:
+            self._records.start()
+        is_threaded = application.interface == Interfaces.WSGI and options.blocking_threads > 1
+        self.watch = Watch(self.worker.in_flight, loop, config.slow_request, config.loop_lag, is_threaded)
+        self.watch.start()
         self._loop = loop
         self._config = config
         self._is_closed = False
@@ -95,7 +106,10 @@ class Serving:
         """Drops everything at once."""
         self._is_closed = True
         self._loop.remove_reader(self.worker.fileno())
+        self.watch.close()
         self.worker.close()
+        if self._records is not None:
+            self._records.join(RECORDS_TIMEOUT)
         if self.accepting is not None:
             self.accepting.close()
 
@@ -108,3 +122,7 @@ class Serving:
         except ConfigurationError as error:
             # The supervisor has read them, but they may have changed since. It will look again.
             logger.warning("The certificates stay as they were: %s", error)
+
+
+# Seconds for the last lines of the access log.
+RECORDS_TIMEOUT = 0.5

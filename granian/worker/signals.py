@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import faulthandler
 import signal
@@ -11,9 +12,9 @@ from types import FrameType
 
 from ..forks import install
 from ..log import logger
-from ..tasks import stack_of
 from .life import WorkerLife
 from .logfiles import reopen_log_files
+from .stacks import describe_task
 
 
 def reset_signals() -> None:
@@ -64,19 +65,20 @@ def handle_signals(life: WorkerLife, alarm: SignalAlarm) -> None:
 
     for signum in (signal.SIGTERM, signal.SIGINT):
         install(signum, handle_stop)
-    install(signal.SIGUSR1, lambda signum, frame: life.call_soon(reopen_log_files))
+    install(signal.SIGUSR1, lambda signum, frame: life.call_soon(lambda: reopen_log_files(life.serving)))
 
 
 def handle_dumps(life: WorkerLife) -> None:
-    """Makes USR2 write the stacks of all threads, even of those that never return to Python, and of all tasks."""
+    """Makes USR2 describe all requests in flight in the log, and write the stacks of all threads, even of those that
+    never return to Python, and of all tasks.
+    """
 
     def handle_dump(signum: int, frame: FrameType | None) -> None:
-        try:
-            _dump(life)
-        except Exception:
-            # The interrupted code may have been writing to the same stream, which refuses a second writer, and the
-            # representation of a task runs code of the application. The interrupted code gets no error from here.
-            pass
+        # On a thread: the interrupted code may have been writing to the same stream, which refuses a second writer. The
+        # module `threading` would take locks that the interrupted code may hold.
+        worker = life.serving.worker if life.serving is not None else None
+        counts = (worker.connections, worker.requests) if worker is not None else None
+        _thread.start_new_thread(dump, (life, counts))
 
     install(signal.SIGUSR2, handle_dump)
     if sys.stderr is not None:
@@ -87,13 +89,19 @@ def handle_dumps(life: WorkerLife) -> None:
             pass
 
 
-def _dump(life: WorkerLife) -> None:
-    worker, loop = life.worker, life.loop
-    if worker is not None:
-        logger.warning("%d connections, %d requests in flight", worker.connections, worker.requests)
-    if loop is None or sys.stderr is None:
-        return
-    print(*map(stack_of, asyncio.all_tasks(loop)), sep="\n", file=sys.stderr, flush=True)
+def dump(life: WorkerLife, counts: tuple[int, int] | None) -> None:
+    """Describes the worker in the log, and all tasks on the standard error; from any thread."""
+    serving, loop = life.serving, life.loop
+    try:
+        if counts is not None:
+            logger.warning("%d connections, %d requests in flight", *counts)
+        if serving is not None:
+            serving.watch.describe()
+        if loop is not None and sys.stderr is not None:
+            print(*map(describe_task, asyncio.all_tasks(loop)), sep="\n", file=sys.stderr, flush=True)
+    except Exception as error:
+        # The application's objects are looked at while they change.
+        logger.debug("The picture has a hole: %r", error)
 
 
 # Seconds that the supervisor has to end the delay before a worker does it by itself.

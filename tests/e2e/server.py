@@ -50,6 +50,8 @@ class Server:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
+        # All that was written, and the same without the time and the process that the server's lines begin with.
+        self.raw: list[str] = []
         self._lines: list[str] = []
         self._changed = threading.Condition()
         self._closed = False
@@ -90,7 +92,7 @@ class Server:
         """Waits until the worker says that it serves, and learns the address."""
         try:
             self.wait_line(r"Started worker-1\b", timeout=30)
-            listening = self.wait_line(r"Listening at: https?://(?:unix:(.+)|\[?([0-9.]+|::1)\]?:(\d+))$")
+            listening = self.wait_line(r"Listening at: https?://(?:unix:([^\"]+)|\[?([0-9.]+|::1)\]?:(\d+))(?:\"\})?$")
             path, host, port = listening.groups()
             self.address = path or (host, int(port))
             if PICK_PORT:
@@ -122,7 +124,8 @@ class Server:
             with self._changed:
                 data = os.read(self._pipe, 1 << 16)
                 *lines, rest = (rest + data).split(b"\n")
-                self._lines += [line.decode(errors="backslashreplace") for line in lines]
+                self.raw += [line.decode(errors="backslashreplace") for line in lines]
+                self._lines += map(bare, self.raw[len(self._lines) :])
                 self._closed = not data
                 self._changed.notify_all()
             if not data:
@@ -259,6 +262,11 @@ class Server:
             pass
         self.process.wait()
         self._release()
+
+
+def bare(text: str) -> str:
+    """Lines of the server's log without their time and process."""
+    return re.sub(r"^\[[-+: \d]+\] \[\d+(?: worker-\d+)?\] (?=\[[A-Z]+\] )", "", text, flags=re.M)
 
 
 def script(*steps: str) -> str:

@@ -29,6 +29,8 @@ def test_life_of_the_server(server):
     own.stop()
     expected = [
         rf"\[INFO\] Starting granian \(main PID: {own.process.pid}\)",
+        r"\[INFO\] granian \d\S+ on CPython \S+: interface asginl, loop asyncio, 1 worker process",
+        r"\[INFO\] Limits: 1024 requests at once in a worker, 1024 waiting connections, .*",
         rf"\[INFO\] Listening at: {own.url}",
         r"\[INFO\] Spawning worker-1 with PID: \d+",
         r"\[INFO\] Started worker-1",

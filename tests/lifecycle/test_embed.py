@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import websockets
+from e2e.server import bare
 
 from granian.errors import ConfigurationError, FatalError
 from granian.http import HTTP1Settings
@@ -404,7 +405,7 @@ def test_log(capsys):
             pass
 
     asyncio.run(main())
-    lines = capsys.readouterr().out.splitlines()
+    lines = bare(capsys.readouterr().out).splitlines()
     assert lines[0] == "[WARNING] Embedded server is experimental!"
     assert lines[-2:] == ["[INFO] Shutting down granian", "[INFO] Stopping worker-1"]
 

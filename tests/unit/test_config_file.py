@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from e2e.server import bare
 
 from granian import cli
 from granian.config import Config, options_of, protocol_options
@@ -44,7 +45,7 @@ class Command:
     def refusal(self, *arguments, env=None):
         result = self("main:app", *arguments, env=env)
         assert result.exit_code in (1, 2)
-        lines = result.output.splitlines()
+        lines = bare(result.output).splitlines()
         assert len(lines) == 1, result.output
         return lines[0]
 

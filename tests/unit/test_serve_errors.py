@@ -7,6 +7,7 @@ import socket
 
 import pytest
 from click.testing import CliRunner
+from e2e.server import bare
 
 from granian import Granian
 from granian.binding import Address
@@ -28,7 +29,7 @@ def test_a_busy_port_is_in_the_log_once(busy_port, option, capsys):
     options = {"port": busy_port} if option == "address" else {"bind": f"127.0.0.1:{busy_port}"}
     with pytest.raises(ConfigurationError, match="the address is in use by another program"):
         Granian("main:app", **options).serve()
-    lines = [line for line in capsys.readouterr().out.splitlines() if "ERROR" in line]
+    lines = [line for line in bare(capsys.readouterr().out).splitlines() if "ERROR" in line]
     assert lines == [
         f"[ERROR] {option}: Cannot listen on 127.0.0.1:{busy_port}: the address is in use by another program"
     ]
@@ -38,7 +39,7 @@ def test_a_busy_port_is_in_the_log_once(busy_port, option, capsys):
 def test_once_on_the_command_line_too(busy_port, log):
     result = CliRunner().invoke(cli, ["--bind", f"127.0.0.1:{busy_port}", log, "main:app"])
     assert result.exit_code == 1
-    lines = [line for line in result.output.splitlines() if "ERROR" in line]
+    lines = [line for line in bare(result.output).splitlines() if "ERROR" in line]
     assert lines == [
         f"[ERROR] --bind: Cannot listen on 127.0.0.1:{busy_port}: the address is in use by another program"
     ]

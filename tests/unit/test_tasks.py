@@ -1,9 +1,8 @@
 """`granian.tasks`: waiting for tasks and cancelling them."""
 
 import asyncio
-import re
 
-from granian.tasks import cancel_all, others, resolve, stack_of, when_done
+from granian.tasks import cancel_all, others, resolve, when_done
 
 
 def test_when_done_waits_for_all_of_them():
@@ -25,30 +24,6 @@ def test_when_done_waits_for_all_of_them():
         await future
 
     asyncio.run(main())
-
-
-def test_stack_of_what_a_task_waits_for():
-    async def main():
-        task = asyncio.ensure_future(outer())
-        await asyncio.sleep(0)
-        try:
-            return stack_of(task)
-        finally:
-            task.cancel()
-
-    async def outer():
-        await inner()
-
-    async def inner():
-        await Waiting()
-
-    class Waiting:
-        def __await__(self):
-            yield from asyncio.get_running_loop().create_future()
-
-    shown = asyncio.run(main())
-    assert shown.startswith("<Task pending")
-    assert re.findall(r"in (\w+)", shown.partition("\n")[2])[:3] == ["outer", "inner", "__await__"]
 
 
 def test_resolve_twice():

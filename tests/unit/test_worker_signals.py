@@ -6,6 +6,7 @@ import faulthandler
 import os
 import signal
 import sys
+import threading
 
 import pytest
 
@@ -17,9 +18,15 @@ class Life:
 
     loop = None
 
-    class worker:
-        connections = 1
-        requests = 2
+    class serving:
+        class worker:
+            connections = 1
+            requests = 2
+
+        class watch:
+            @staticmethod
+            def describe():
+                pass
 
 
 @pytest.fixture
@@ -32,15 +39,18 @@ def usr2():
 
 def test_dump_in_the_middle_of_a_line(usr2, monkeypatch, capfd):
     """The application got the error of a write that is not reentrant."""
-    said = []
+    said, is_said = [], threading.Event()
 
     def refuse(*arguments):
-        said.append(arguments)
+        said.append((threading.current_thread() is threading.main_thread(), *arguments))
+        is_said.set()
         raise RuntimeError("reentrant call inside <_io.BufferedWriter>")
 
     monkeypatch.setattr(signals.logger, "warning", refuse)
     monkeypatch.setattr(sys, "stderr", sys.__stderr__)
     signals.handle_dumps(Life())
     os.kill(os.getpid(), signal.SIGUSR2)
-    assert said == [("%d connections, %d requests in flight", 1, 2)]
+    assert is_said.wait(10)
+    # On another thread: the interrupted code may hold what a line needs.
+    assert said == [(False, "%d connections, %d requests in flight", 1, 2)]
     assert "most recent call first" in capfd.readouterr().err

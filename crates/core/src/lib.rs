@@ -7,6 +7,7 @@ mod app;
 mod mechanisms;
 mod options;
 mod python;
+mod role;
 mod worker;
 
 use pyo3::prelude::*;
@@ -21,13 +22,16 @@ fn _granian(module: &Bound<'_, PyModule>) -> PyResult<()> {
         allocator::set_allocator_parameters,
         module
     )?)?;
+    module.add_function(wrap_pyfunction!(app::access_log::is_plain_format, module)?)?;
     module.add_function(wrap_pyfunction!(worker::check_tls, module)?)?;
     module.add_function(wrap_pyfunction!(worker::load_tls, module)?)?;
     module.add_function(wrap_pyfunction!(options::check_pattern, module)?)?;
     module.add_class::<worker::LoadedTls>()?;
     module.add_function(wrap_pyfunction!(options::metrics_layout, module)?)?;
+    module.add_class::<app::access_records::Taker>()?;
     module.add_class::<app::asgi::Http>()?;
     module.add_class::<app::asgi::WebSocket>()?;
+    module.add_class::<app::in_flight::InFlight>()?;
     module.add_class::<app::rsgi::Http>()?;
     module.add_class::<app::rsgi::Scope>()?;
     module.add_class::<app::rsgi::Headers>()?;

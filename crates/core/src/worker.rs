@@ -2,23 +2,27 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::os::fd::{BorrowedFd, OwnedFd, RawFd};
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use pyo3::exceptions::{PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
 
+use crate::app::access_log::{AccessLog, duplicate};
+use crate::app::access_records::Taker;
 use crate::app::asgi::Asgi;
 use crate::app::calls::Calls;
 use crate::app::coroutines::Coroutines;
+use crate::app::in_flight::InFlight;
 use crate::app::rsgi::Rsgi;
 use crate::app::wsgi::Wsgi;
 use crate::mechanisms::mechanisms;
 use crate::options::{Interface, MetricsOptions, Options, Tls, configuration_error};
 use crate::python::{Driver, EventLoop};
+use crate::role::Role;
 use granian_net::exchange::app::App;
 use granian_net::limits::Limits;
 use granian_net::listener::{Listener, Listening, listen};
@@ -85,6 +89,7 @@ impl Worker {
         };
         let proxies = options.proxies.as_ref().map(|it| it.load()).transpose()?;
         let service = Service::new(app, limits).measured(metrics.clone());
+        let service = service.naming(options.request_id_header.as_deref());
         let service = Rc::new(service.behind(proxies.clone()));
         if let Some(tls) = options.tls {
             service.set_tls(Arc::new(tls.load(py)?));
@@ -202,8 +207,35 @@ impl Worker {
     }
 
     /// Drops everything at once; the descriptor is closed with the worker.
-    fn close(&self) {
+    fn close(&self, py: Python<'_>) {
         self.driver.close();
+        if let Some(access_log) = &self.calls.access_log {
+            py.detach(|| access_log.flush());
+        }
+    }
+
+    /// Opens the access log's file anew under its name.
+    ///
+    /// # Errors
+    /// `OSError` when that fails. Lines go on into the old one.
+    fn reopen_access_log(&self) -> PyResult<()> {
+        Ok(self
+            .calls
+            .access_log
+            .as_ref()
+            .map_or(Ok(()), AccessLog::reopen)?)
+    }
+
+    /// The records of answers for Python's handlers, if the access log goes to them.
+    #[getter]
+    fn access_records(&self) -> Option<Taker> {
+        self.calls.access_log.as_ref()?.records().map(Taker)
+    }
+
+    /// The requests in flight, for any thread.
+    #[getter]
+    fn in_flight(&self) -> InFlight {
+        InFlight::new(Arc::clone(&self.service.flights), Arc::clone(&self.calls))
     }
 
     /// Open connections.
@@ -223,30 +255,6 @@ impl Worker {
     #[getter]
     fn handled(&self) -> u64 {
         self.service.handled.get()
-    }
-}
-
-/// The service that the clients of a listener get: `granian.binding.Role`.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Role {
-    /// The application, secured if the worker is.
-    App,
-    /// In plain: redirects to the secured port of the same host.
-    Redirect { secured_port: u16 },
-}
-
-impl Role {
-    fn new(role: &str, secured_port: Option<u16>) -> PyResult<Self> {
-        match (role, secured_port) {
-            ("app", _) => Ok(Self::App),
-            ("redirect", Some(secured_port)) => Ok(Self::Redirect { secured_port }),
-            ("redirect", None) => Err(PyValueError::new_err(
-                "redirect: the secured port is missing",
-            )),
-            _ => Err(PyValueError::new_err(format!(
-                "role: {role:?} is none of app, redirect"
-            ))),
-        }
     }
 }
 
@@ -365,15 +373,6 @@ fn with_files(
         }
         None => app,
     })
-}
-
-fn duplicate(fd: RawFd) -> PyResult<OwnedFd> {
-    if fd < 0 {
-        return Err(PyOSError::new_err("invalid descriptor"));
-    }
-    // SAFETY: the caller vouches for the descriptor for the length of this call; one that is not
-    // open makes the duplication fail.
-    Ok(unsafe { BorrowedFd::borrow_raw(fd) }.try_clone_to_owned()?)
 }
 
 fn listener(fd: OwnedFd) -> PyResult<Listener> {

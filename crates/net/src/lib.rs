@@ -12,6 +12,7 @@ pub mod h2;
 mod limit_counts;
 pub mod limits;
 pub mod listener;
+pub mod log;
 pub mod metrics;
 mod protocol;
 pub mod proxies;

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
@@ -162,6 +163,7 @@ impl Acceptor {
             let _ = stream.set_nodelay(true);
         }
         let peer = Peer {
+            number: CONNECTIONS.fetch_add(1, Ordering::Relaxed),
             local: self.local_of(&socket),
             remote,
             scheme: "http",
@@ -267,5 +269,7 @@ fn is_transient(error: &io::Error) -> bool {
 
 /// Accepted sockets inherit this option from their listener, which saves a system call for each.
 const INHERITS_NODELAY: bool = cfg!(target_os = "linux");
+/// Connections of this process so far; workers may be its threads.
+static CONNECTIONS: AtomicU64 = AtomicU64::new(1);
 const ACCEPTS_PER_TURN: usize = 64;
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);

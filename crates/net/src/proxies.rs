@@ -24,7 +24,7 @@ impl Proxies {
         };
         request.peer = seen_through(&request.peer, &told);
         if let Some(host) = &told.host {
-            request.head.set_host(host);
+            Arc::make_mut(&mut request.head).set_host(host);
         }
         request.prefix = told.prefix;
     }
@@ -70,6 +70,7 @@ fn seen_through(peer: &Arc<Peer>, told: &Forwarded) -> Arc<Peer> {
         return Arc::clone(peer);
     }
     Arc::new(Peer {
+        number: peer.number,
         local: peer.local.clone(),
         remote: told.client.map_or_else(|| peer.remote.clone(), Address::Ip),
         scheme: match told.is_secure {

@@ -7,7 +7,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use granian_proto::{RequestHead, Version, ws};
+use granian_proto::{PeerError, RequestHead, Version, ws};
 
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::line::Line;
@@ -17,8 +17,11 @@ use crate::budget::Budget;
 use crate::close::{CloseCause, CloseCounts, Limit, LimitCounts};
 use crate::crowd::Crowd;
 use crate::exchange::app::{App, Peer, Request, Source};
+use crate::exchange::flights::{Flights, InFlight};
+use crate::exchange::origin::Origin;
 use crate::exchange::record::Record;
-use crate::exchange::spool;
+use crate::exchange::request_ids::RequestIds;
+use crate::exchange::{Exchange, spool};
 use crate::limits::Limits;
 use crate::metrics::{Meter, Metrics};
 use crate::proxies::Proxies;
@@ -61,6 +64,10 @@ pub struct Service {
     pub handled: Cell<u64>,
     /// The numbers that others read; `None` where nobody does.
     metrics: Option<Rc<Metrics>>,
+    /// The requests in flight.
+    pub flights: Arc<Flights>,
+    /// Gives requests their names, if they are to have any.
+    request_ids: Option<RequestIds>,
     draining_since: Cell<Option<Instant>>,
     /// The time of the last line about the temporary folder.
     complained: Cell<Option<Instant>>,
@@ -115,6 +122,8 @@ impl Service {
             line: Line::new(limits.line),
             handled: Cell::new(0),
             metrics: None,
+            flights: Arc::default(),
+            request_ids: None,
             draining_since: Cell::new(None),
             complained: Cell::new(None),
             refused: Cell::new(None),
@@ -127,6 +136,16 @@ impl Service {
     #[must_use]
     pub fn measured(self, metrics: Option<Rc<Metrics>>) -> Self {
         Self { metrics, ..self }
+    }
+
+    /// Gives requests names, in the field `header`, which is in lower case.
+    #[must_use]
+    pub fn naming(self, header: Option<&str>) -> Self {
+        let request_ids = header.map(|name| RequestIds::new(name.as_bytes()));
+        Self {
+            request_ids,
+            ..self
+        }
     }
 
     /// The numbers that others read.
@@ -151,35 +170,71 @@ impl Service {
         self
     }
 
+    /// Begins the exchange of a request that has come at `now`, which is in flight until `Received::flight` is dropped.
+    pub(crate) fn receive(
+        &self,
+        head: RequestHead,
+        peer: &Arc<Peer>,
+        has_body: bool,
+        now: Instant,
+    ) -> Received {
+        let (head, id) = match &self.request_ids {
+            Some(ids) => {
+                let (head, id) = ids.name(head);
+                (head, Some(id))
+            }
+            None => (head, None),
+        };
+        let head = Arc::new(head);
+        let origin = Origin {
+            head: Arc::clone(&head),
+            peer: Arc::clone(peer),
+            since: now,
+            id,
+        };
+        let exchange = Arc::new(Exchange::of(origin, has_body, self.limits.window));
+        let flight = self.flights.enter(Arc::clone(&exchange));
+        Received {
+            head,
+            exchange,
+            flight,
+        }
+    }
+
     /// Calls the application, by this permit.
     pub(crate) fn call(&self, mut request: Request, permit: Permit) -> Option<Box<dyn Source>> {
         request.exchange.begin_call(permit);
+        request.exchange.set_called();
         if let Some(proxies) = &self.proxies {
             proxies.apply(&mut request);
         }
-        if self.app.journal().keeps_records() {
-            request.exchange.begin_record(&request.peer, &request.head);
+        let journal = self.app.journal();
+        if journal.keeps_records() {
+            request
+                .exchange
+                .begin_record(&request.peer, &request.head, journal.keeps_responses());
         }
         self.app.call(request)
     }
 
-    /// The connection has answered with `status` in place of the application. See `Record::of_refusal`.
+    /// The connection has answered with that status, for that error, in place of the application. `version` is that of
+    /// the connection where no head could be read.
     pub(crate) fn note_refusal(
         &self,
         peer: &Arc<Peer>,
         head: Option<&RequestHead>,
         version: Version,
-        status: u16,
+        answer: (u16, PeerError),
     ) {
         if let Some(metrics) = &self.metrics {
-            metrics.note_refusal(head.map_or(version, RequestHead::version), status);
+            metrics.note_refusal(head.map_or(version, RequestHead::version), answer.0);
         }
         let journal = self.app.journal();
         if journal.keeps_records() {
             let proxies = self.proxies.as_ref();
             let client = proxies.map(|proxies| proxies.client(peer, head));
             let peer = client.as_ref().unwrap_or(peer);
-            journal.answered(&Record::of_refusal(peer, head, version, status));
+            journal.answered(&Record::of_refusal(peer, head, version, answer));
         }
     }
 
@@ -272,6 +327,13 @@ impl Service {
         }
         date
     }
+}
+
+/// A request whose exchange has begun.
+pub(crate) struct Received {
+    pub(crate) head: Arc<RequestHead>,
+    pub(crate) exchange: Arc<Exchange>,
+    pub(crate) flight: InFlight,
 }
 
 /// Bytes of large heads that a worker's streams hold, beside one head for each connection.

@@ -65,6 +65,11 @@ impl RequestHead {
         self.target.scheme.map(|span| self.text(span))
     }
 
+    /// Bytes in memory, beside those of the value itself.
+    pub fn weight(&self) -> usize {
+        self.bytes.len() + size_of_val(self.fields.as_slice())
+    }
+
     /// All fields in order: names in lower case, values without surrounding white space.
     pub fn fields(&self) -> impl ExactSizeIterator<Item = (&[u8], &[u8])> {
         self.fields.chunks_exact(4).map(|ends| {
@@ -178,6 +183,22 @@ impl RequestHeadBuilder {
         self.0
             .fields
             .extend([name.start, name.end, value.start, value.end]);
+    }
+
+    /// The parts of `head`, with one field `name`, which is in lower case, in the place of all that it has.
+    pub fn renewed(head: &RequestHead, name: &[u8], value: &[u8]) -> Self {
+        let fields = head.fields().zip(head.fields.chunks_exact(4));
+        let kept = fields.filter(|((other, _), _)| *other != name);
+        let kept = kept.flat_map(|(_, ends)| ends.iter().copied()).collect();
+        let mut builder = Self(RequestHead {
+            version: head.version,
+            bytes: head.bytes.clone(),
+            method: head.method,
+            target: head.target,
+            fields: kept,
+        });
+        builder.append(name, value);
+        builder
     }
 
     /// The head.

@@ -9,9 +9,11 @@
 //! - [`Event`] is a report of an engine; [`Request`] and [`RequestHead`] are a request as it found
 //!   it.
 //! - [`ResponseHead`] and [`Trailers`] are validated when made, so that no engine meets a bad one.
+//! - [`percent`] decodes request targets.
 //! - [`file`] has the rules of requests for stored files.
 //! - [`Pace`] is the clock of a request's body.
 //! - [`proxy`] has the rules of reverse proxies: which are believed, `X-Forwarded-…`, `Forwarded`, the PROXY protocol.
+//! - [`is_request_id`] and [`trace_id`] check the names that requests bring along.
 //! - [`ResponsePlan`] says which response has a body and how long that is.
 //! - [`PeerError`] is an error of the peer; [`SendError`] and [`HeadError`] are errors of the
 //!   application.
@@ -26,9 +28,11 @@ pub mod h1;
 pub mod h2;
 mod head;
 mod pace;
+pub mod percent;
 mod plan;
 pub mod proxy;
 mod response;
+mod trace;
 pub mod ws;
 
 pub use error::{HeadError, PeerError, SendError};
@@ -37,3 +41,4 @@ pub use head::{RequestHead, RequestHeadBuilder, Version};
 pub use pace::{Pace, PaceBounds};
 pub use plan::{Announced, ResponsePlan};
 pub use response::{ResponseHead, Trailers, reason};
+pub use trace::{is_request_id, trace_id};

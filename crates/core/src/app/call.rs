@@ -19,6 +19,7 @@ use super::forked;
 use super::response::{OrderError, Progress, Response};
 use granian_net::exchange::app::Request;
 use granian_net::exchange::messages::Opening;
+use granian_net::exchange::record::Reason;
 use granian_net::exchange::reply::Reply;
 use granian_net::exchange::{BodyRead, Exchange};
 use granian_net::runtime::waker::lock;
@@ -61,7 +62,7 @@ impl Call {
             opening: Mutex::default(),
             upgraded: AtomicBool::new(false),
             body_taken: Mutex::new(false),
-            key: calls.enter(),
+            key: calls.enter(&request.exchange),
             thread: AtomicU64::new(0),
             calls,
         })
@@ -271,6 +272,9 @@ impl Call {
             self.finish_websocket(opening, &outcome);
         }
         let progress = self.progress();
+        if progress != Progress::Whole {
+            self.explain(&outcome);
+        }
         // An exception speaks for itself, and to a peer that left no answer is owed.
         let told = !matches!(outcome, Outcome::Returned) || self.exchange.over().is_some();
         let mut error = match outcome {
@@ -294,8 +298,28 @@ impl Call {
         self.calls.leave(py, self.key);
     }
 
+    /// Notes why the answer is not the application's. That the client has left is noted without.
+    fn explain(&self, outcome: &Outcome) {
+        let is_stopping = self.calls.is_cancelling();
+        if self.exchange.over().is_none() || is_stopping {
+            self.exchange.explain(Reason::Other(match outcome {
+                Outcome::Cancelled if is_stopping => "server is stopping",
+                Outcome::Cancelled => "call was cancelled",
+                Outcome::Raised(_) => "application raised an exception",
+                Outcome::Returned => "application returned without a whole answer",
+            }));
+        }
+    }
+
     /// Closes what is open. An application that returns without an answer turns the peer away.
     fn finish_websocket(&self, opening: &Opening, outcome: &Outcome) {
+        self.close_websocket(opening, outcome);
+        if self.is_upgraded() {
+            self.exchange.note_websocket(&opening.messages);
+        }
+    }
+
+    fn close_websocket(&self, opening: &Opening, outcome: &Outcome) {
         if self.is_upgraded() {
             let code = match outcome {
                 Outcome::Returned => code::NORMAL,

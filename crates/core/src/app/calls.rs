@@ -15,6 +15,7 @@ use super::forked::Home;
 use crate::options::{Options, WatchOptions};
 use crate::python::EventLoop;
 use granian_net::close::{CloseCause, Limit};
+use granian_net::exchange::Exchange;
 use granian_net::exchange::app::{Address, Journal, Peer};
 use granian_net::exchange::record::Record;
 use granian_net::runtime::waker::lock;
@@ -23,7 +24,7 @@ use granian_net::runtime::waker::lock;
 pub(crate) struct Calls {
     pub(crate) event_loop: Arc<EventLoop>,
     on_exception: Py<PyAny>,
-    access_log: Option<AccessLog>,
+    pub(crate) access_log: Option<AccessLog>,
     /// The server's log takes lines of level DEBUG, as the worker's start found it.
     logs_debug: bool,
     /// Tasks that have suspended; asyncio itself keeps weak references only. Application threads
@@ -43,9 +44,15 @@ pub(crate) struct Calls {
 
 #[derive(Default)]
 struct Tasks {
-    running: Slab<Option<Py<PyAny>>>,
+    running: Slab<Running>,
     /// Called once when nothing runs any more.
     on_empty: Option<Py<PyAny>>,
+}
+
+/// A call in flight.
+struct Running {
+    exchange: Arc<Exchange>,
+    task: Option<Py<PyAny>>,
 }
 
 impl Calls {
@@ -62,7 +69,8 @@ impl Calls {
             access_log: options
                 .access_log
                 .as_ref()
-                .map(|log| AccessLog::new(log.bind(py))),
+                .map(AccessLog::new)
+                .transpose()?,
             logs_debug: logs_debug(py),
             tasks: Mutex::new(Tasks::default()),
             cancels: AtomicBool::new(false),
@@ -89,14 +97,25 @@ impl Calls {
     }
 
     /// Counts one call of the application in; the key is for `leave`.
-    pub(crate) fn enter(&self) -> usize {
-        lock(&self.tasks).running.insert(None)
+    pub(crate) fn enter(&self, exchange: &Arc<Exchange>) -> usize {
+        lock(&self.tasks).running.insert(Running {
+            exchange: Arc::clone(exchange),
+            task: None,
+        })
+    }
+
+    /// The task that the call for `exchange` goes on as, if it has suspended.
+    pub(crate) fn task_of(&self, py: Python<'_>, exchange: &Arc<Exchange>) -> Option<Py<PyAny>> {
+        let tasks = lock(&self.tasks);
+        let mut running = tasks.running.iter().map(|(_, running)| running);
+        let call = running.find(|running| Arc::ptr_eq(&running.exchange, exchange))?;
+        call.task.as_ref().map(|task| task.clone_ref(py))
     }
 
     /// The call goes on as `task`. Nothing is kept if it has ended meanwhile.
     pub(crate) fn keep(&self, key: usize, task: Py<PyAny>) {
-        if let Some(slot) = lock(&self.tasks).running.get_mut(key) {
-            *slot = Some(task);
+        if let Some(running) = lock(&self.tasks).running.get_mut(key) {
+            running.task = Some(task);
         }
     }
 
@@ -131,7 +150,7 @@ impl Calls {
             tasks
                 .running
                 .iter()
-                .filter_map(|(_, task)| task.as_ref())
+                .filter_map(|(_, running)| running.task.as_ref())
                 .map(|task| task.clone_ref(py))
                 .collect()
         };
@@ -146,7 +165,8 @@ impl Calls {
     pub(crate) fn cancel_soon(&self, py: Python<'_>, key: usize) {
         let task = {
             let tasks = lock(&self.tasks);
-            let task = tasks.running.get(key).and_then(Option::as_ref);
+            let running = tasks.running.get(key);
+            let task = running.and_then(|running| running.task.as_ref());
             task.map(|task| task.clone_ref(py))
         };
         let Some(task) = task else { return };
@@ -228,16 +248,17 @@ impl Journal for Calls {
         self.access_log.is_some()
     }
 
+    fn keeps_responses(&self) -> bool {
+        self.access_log
+            .as_ref()
+            .is_some_and(AccessLog::reads_response)
+    }
+
     /// Writes a line of the access log.
     fn answered(&self, record: &Record) {
-        let Some(access_log) = &self.access_log else {
-            return;
-        };
-        Python::attach(|py| {
-            if let Err(error) = access_log.write(py, record) {
-                self.report(py, error);
-            }
-        });
+        if let Some(access_log) = &self.access_log {
+            access_log.write(record);
+        }
     }
 
     /// At level DEBUG: anyone can make as many as they like.

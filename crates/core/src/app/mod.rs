@@ -2,6 +2,7 @@
 //! in which a response may be made.
 
 pub(crate) mod access_log;
+pub(crate) mod access_records;
 pub(crate) mod asgi;
 pub(crate) mod awaitable;
 pub(crate) mod call;
@@ -12,6 +13,7 @@ pub(crate) mod fields;
 mod file;
 mod file_opening;
 pub(crate) mod forked;
+pub(crate) mod in_flight;
 pub(crate) mod payload;
 pub(crate) mod response;
 pub(crate) mod room;

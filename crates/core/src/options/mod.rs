@@ -24,6 +24,7 @@ use self::static_files::StaticFiles;
 pub(crate) use self::static_files::check_pattern;
 pub(crate) use self::tls::{Tls, configuration_error};
 use self::websocket::WebSocket;
+use crate::app::access_log::AccessLogOptions;
 use granian_net::limits::{Http1Limits, Limits, Mechanisms};
 
 /// The attributes of `granian.config.WorkerOptions` that the core uses.
@@ -45,8 +46,10 @@ pub(crate) struct Options {
     pub(crate) url_path_prefix: String,
     /// The service has several workers.
     pub(crate) multiprocess: bool,
-    /// Called with the facts of each request, if there is an access log.
-    pub(crate) access_log: Option<Py<PyAny>>,
+    /// Of the access log, if there is one.
+    pub(crate) access_log: Option<AccessLogOptions>,
+    /// The field that requests' names come in and go out by, in lower case; without one they get none.
+    pub(crate) request_id_header: Option<String>,
     /// Called with each exception of the application.
     pub(crate) on_exception: Py<PyAny>,
     http: HttpVersions,

@@ -54,6 +54,11 @@ pub trait Journal {
         false
     }
 
+    /// True if it reads the fields of answers (`Record::response`).
+    fn keeps_responses(&self) -> bool {
+        false
+    }
+
     /// A request was answered, by the application or by the server.
     fn answered(&self, _record: &Record) {}
 
@@ -119,7 +124,7 @@ impl BodyWish {
 /// One request, as handed to the application, on any thread.
 pub struct Request {
     /// The request line and the fields.
-    pub head: RequestHead,
+    pub head: Arc<RequestHead>,
     /// The connection that it came on.
     pub peer: Arc<Peer>,
     /// The request's body, and the queue of its replies.

@@ -6,7 +6,9 @@ use std::io;
 
 use bytes::{Bytes, BytesMut};
 
+use super::Exchange;
 use crate::exchange::spool::Spool;
+use crate::runtime::waker::lock;
 
 /// The result of a read of the request's body.
 #[derive(Debug)]
@@ -184,6 +186,28 @@ fn push(queue: &mut VecDeque<Bytes>, piece: Bytes) {
 const SMALL: usize = 4 * 1024;
 /// Bytes of a body that stay in memory, if it is wanted whole, or small and its length is not declared.
 pub(crate) const SPOOL_THRESHOLD: usize = 1024 * 1024;
+
+impl Exchange {
+    /// Makes the application's reads of the body wake the connection from now on.
+    pub fn tell_taking(&self) {
+        lock(&self.state).tells_taking = true;
+    }
+
+    /// True while more of the body may come in.
+    pub fn has_body_room(&self) -> bool {
+        lock(&self.state).body.held() < self.window
+    }
+
+    /// Bytes of the body that have come and that the application has not taken.
+    pub fn body_held(&self) -> usize {
+        lock(&self.state).body.held()
+    }
+
+    /// The length of a body that has come whole. `None` for a request without one, or while more is to come.
+    pub fn whole_body(&self) -> Option<u64> {
+        lock(&self.state).body.whole()
+    }
+}
 
 #[cfg(test)]
 mod tests {

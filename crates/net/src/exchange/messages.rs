@@ -101,6 +101,9 @@ struct State {
     /// The application closes, behind what it sent.
     closes: bool,
     ended: Option<Ended>,
+    /// Bytes of all messages so far.
+    received: u64,
+    sent: u64,
     connection: Option<Waker>,
     receivers: Vec<Waker>,
 }
@@ -120,6 +123,8 @@ impl MessageQueue {
                 room: SendRoom::new(window),
                 closes: false,
                 ended: None,
+                received: 0,
+                sent: 0,
                 connection: None,
                 receivers: Vec::new(),
             }),
@@ -138,6 +143,7 @@ impl MessageQueue {
                 return Sent::Ended;
             }
             state.room.add(message.weight());
+            state.sent += message.data.len() as u64;
             state.outgoing.push_back(message);
             let sent = if state.incoming.is_empty() || !state.room.is_open() {
                 Sent::Queued
@@ -213,6 +219,12 @@ impl MessageQueue {
         lock(&self.state).ended.clone()
     }
 
+    /// Bytes of the messages that came, and of those that were sent.
+    pub fn totals(&self) -> (u64, u64) {
+        let state = lock(&self.state);
+        (state.received, state.sent)
+    }
+
     /// A connection that waits for room reads on once half of it is there.
     fn waker_for_room(&self, state: &mut State) -> Option<Waker> {
         let reads_on = state.is_full && state.incoming_bytes <= self.queue / 2;
@@ -282,6 +294,7 @@ impl MessageQueue {
                 return true;
             }
             state.incoming_bytes += message.weight();
+            state.received += message.data.len() as u64;
             state.incoming.push_back((message, loan));
             let has_room = state.incoming_bytes < self.queue;
             (std::mem::take(&mut state.receivers), has_room)

@@ -7,11 +7,16 @@
 pub mod app;
 mod body;
 pub(crate) mod compression;
+pub mod flights;
 pub mod messages;
+pub mod origin;
+mod over;
 pub mod peer;
 mod permit;
+pub mod place;
 pub mod record;
 pub mod reply;
+pub mod request_ids;
 pub mod room;
 pub(crate) mod spool;
 
@@ -26,7 +31,10 @@ use self::body::Body;
 pub use self::body::BodyRead;
 pub(crate) use self::body::{SPOOL_THRESHOLD, Unspooled};
 use self::compression::{Compression, Way};
+use self::origin::Origin;
+pub use self::over::Over;
 use self::permit::{Awaited, CallPermit};
+use self::place::Progress;
 use self::record::Record;
 use self::reply::Reply;
 pub use self::room::Outlet;
@@ -39,6 +47,9 @@ pub struct Exchange {
     /// or a thread that Python code starts); both hold it for a few moves only.
     state: Mutex<State>,
     window: usize,
+    /// The request. `None` in tests of the queues alone.
+    origin: Option<Origin>,
+    progress: Progress,
 }
 
 struct State {
@@ -58,25 +69,14 @@ struct State {
     left: bool,
     /// No reply goes out any more: the peer is gone, or the response has left.
     over: Option<Over>,
+    /// Bytes of the body that have come.
+    received: u64,
     /// Of the answer, if the journal keeps records.
     record: Option<Box<Record>>,
     permit: CallPermit,
     connection: Option<Waker>,
     body_waiters: Vec<Waker>,
     over_waiters: Vec<Waker>,
-}
-
-/// The reason why an exchange is over for its application.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Over {
-    /// The peer left, or the worker stops.
-    Disconnected,
-    /// The response was handed to the socket whole.
-    Answered,
-    /// The peer broke its framing and got this status, before the application answered.
-    Refused(u16),
-    /// The request took too long. The peer got this status, if nothing had been sent.
-    Overdue(Option<u16>),
 }
 
 impl Exchange {
@@ -94,6 +94,7 @@ impl Exchange {
                 answered: false,
                 left: false,
                 over: None,
+                received: 0,
                 record: None,
                 permit: CallPermit::default(),
                 connection: None,
@@ -101,6 +102,16 @@ impl Exchange {
                 over_waiters: Vec::new(),
             }),
             window,
+            origin: None,
+            progress: Progress::default(),
+        }
+    }
+
+    /// The exchange of that request. See `new`.
+    pub(crate) fn of(origin: Origin, has_body: bool, window: usize) -> Self {
+        Self {
+            origin: Some(origin),
+            ..Self::new(has_body, window)
         }
     }
 }
@@ -108,7 +119,10 @@ impl Exchange {
 /// The application's side.
 impl Exchange {
     /// Sends `reply`. Dropped silently once the exchange is over.
-    pub fn send(&self, reply: Reply) {
+    pub fn send(&self, mut reply: Reply) {
+        if let Reply::Head(head) | Reply::Upgrade(head) = &mut reply {
+            self.name(head);
+        }
         let (waker, permit) = {
             let mut state = lock(&self.state);
             if !state.notes(&reply) {
@@ -139,7 +153,8 @@ impl Exchange {
     }
 
     /// Sends a head and all of its body with one wake-up.
-    pub fn send_whole(&self, head: ResponseHead, data: Bytes) {
+    pub fn send_whole(&self, mut head: ResponseHead, data: Bytes) {
+        self.name(&mut head);
         let waker = {
             let mut state = lock(&self.state);
             let (head, data) = (Reply::Head(head), Reply::Data { data, last: true });
@@ -275,6 +290,7 @@ impl Exchange {
     pub fn push_body(&self, data: Bytes) {
         let waiters = {
             let mut state = lock(&self.state);
+            state.received += data.len() as u64;
             state.body.push(data);
             state.take_body_waiters()
         };
@@ -286,7 +302,9 @@ impl Exchange {
     /// # Errors
     /// See there.
     pub(crate) fn spool_body(&self, data: Bytes, limit: u64) -> Result<(), Unspooled> {
-        lock(&self.state).body.spool(data, limit)
+        let mut state = lock(&self.state);
+        state.received += data.len() as u64;
+        state.body.spool(data, limit)
     }
 
     /// The request's body is complete.
@@ -299,26 +317,6 @@ impl Exchange {
             state.take_body_waiters()
         };
         waiters.into_iter().for_each(Waker::wake);
-    }
-
-    /// True while more of the body may come in.
-    pub fn has_body_room(&self) -> bool {
-        lock(&self.state).body.held() < self.window
-    }
-
-    /// Bytes of the body that have come and that the application has not taken.
-    pub fn body_held(&self) -> usize {
-        lock(&self.state).body.held()
-    }
-
-    /// The length of a body that has come whole. `None` for a request without one, or while more is to come.
-    pub fn whole_body(&self) -> Option<u64> {
-        lock(&self.state).body.whole()
-    }
-
-    /// Makes the application's reads of the body wake the connection from now on.
-    pub fn tell_taking(&self) {
-        lock(&self.state).tells_taking = true;
     }
 
     /// True once the application has asked for a body that has not come.

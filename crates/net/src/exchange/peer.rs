@@ -9,6 +9,8 @@ use crate::tls::info::TlsInfo;
 
 /// The two ends of a connection.
 pub struct Peer {
+    /// The connection's number in this process.
+    pub number: u64,
     /// The address that the connection was accepted on.
     pub local: Address,
     /// The address of the client.

@@ -10,6 +10,7 @@ use super::{Connection, Phase};
 use crate::bounds::{LINGER, RETRY_AFTER};
 use crate::close::{CloseCause, Limit};
 use crate::exchange::Over;
+use crate::exchange::record::Reason;
 use crate::service::Stage;
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
@@ -125,8 +126,8 @@ impl<S: Stream> Connection<S> {
         let is_told = self.send_refusal(error);
         match &self.slot {
             // The application's call ends with this status.
-            Slot::Running(_) => {}
-            Slot::Held(held) if is_told => self.note_refusal(Some(&held.request.head), error),
+            Slot::Running(current) => current.exchange.explain(Reason::Peer(error)),
+            Slot::Held(held) if is_told => self.note_refusal(Some(&held.head), error),
             Slot::Fresh | Slot::Idle if is_told => self.note_refusal(None, error),
             Slot::Held(_) | Slot::Fresh | Slot::Idle => {}
         }
@@ -150,8 +151,9 @@ impl<S: Stream> Connection<S> {
     }
 
     fn note_refusal(&self, head: Option<&RequestHead>, error: PeerError) {
+        let answer = (error.status(), error);
         self.service
-            .note_refusal(&self.peer, head, Version::Http11, error.status());
+            .note_refusal(&self.peer, head, Version::Http11, answer);
     }
 
     fn end_refused(&mut self, is_told: bool, error: PeerError) {
@@ -195,8 +197,8 @@ impl<S: Stream> Connection<S> {
             return false;
         }
         self.service.note_limit(&self.peer, Limit::RequestTimeout);
-        let status = PeerError::Overdue.status();
-        if self.answer_instead(status, Over::Overdue(Some(status))) {
+        let error = PeerError::Overdue;
+        if self.answer_instead(error, Over::Overdue(Some(error.status()))) {
             return true;
         }
         let cut = self.cut_if_close_delimited();
@@ -219,15 +221,16 @@ impl<S: Stream> Connection<S> {
     /// Answers a request that is not to wait any longer for a permit: 503, and the connection goes on.
     pub(super) fn turn_away(&mut self, limit: Limit) {
         self.service.note_limit(&self.peer, limit);
-        let status = PeerError::Overloaded.status();
-        if !self.answer_instead(status, Over::Refused(status)) {
+        let error = PeerError::Overloaded;
+        if !self.answer_instead(error, Over::Refused(error.status())) {
             self.abort();
         }
     }
 
     /// Answers the current request with a status in place of the application, and goes on with the next one. False
     /// if a response has begun.
-    pub(super) fn answer_instead(&mut self, status: u16, over: Over) -> bool {
+    pub(super) fn answer_instead(&mut self, error: PeerError, over: Over) -> bool {
+        let status = error.status();
         let Ok(head) = refusal(status) else {
             return false;
         };
@@ -241,10 +244,10 @@ impl<S: Stream> Connection<S> {
         }
         // Nothing is left out of a body without bytes.
         let _ = self.engine.send_end(None, self.wire.output.tail());
-        if let Slot::Held(held) = &self.slot {
-            let head = Some(&held.request.head);
-            self.service
-                .note_refusal(&self.peer, head, Version::Http11, status);
+        match &self.slot {
+            Slot::Held(held) => self.note_refusal(Some(&held.head), error),
+            Slot::Running(current) => current.exchange.explain(Reason::Peer(error)),
+            Slot::Fresh | Slot::Idle => {}
         }
         self.end_meter(status);
         self.slot.finish(over);

@@ -16,7 +16,7 @@ use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{MessageQueue, Opening};
 use crate::exchange::{Exchange, SPOOL_THRESHOLD, Unspooled};
 use crate::limits::Versions;
-use crate::service::Service;
+use crate::service::{Received, Service};
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
 
@@ -108,14 +108,23 @@ impl<S: Stream> Connection<S> {
         if wish == BodyWish::Whole && request.expect_continue {
             self.engine.send_continue(self.wire.output.tail());
         }
-        let window = limits.window;
-        let waits = wish.is_waiting(length, window, request.expect_continue);
-        let exchange = Arc::new(Exchange::new(has_body, window));
+        let expects_continue = request.expect_continue;
+        let waits = wish.is_waiting(length, self.service.limits.window, expects_continue);
         let now = self.handle.now();
+        let meter = self.service.meter(&request.head, &self.peer, now);
+        let Received {
+            head,
+            exchange,
+            flight,
+        } = self
+            .service
+            .receive(request.head, &self.peer, has_body, now);
         let mut held = Held {
-            meter: self.service.meter(&request.head, &self.peer, now),
-            request,
+            meter,
+            head,
+            expects_continue,
             exchange: Arc::clone(&exchange),
+            flight,
             websocket,
             body_complete: !has_body,
             wish,
@@ -130,7 +139,14 @@ impl<S: Stream> Connection<S> {
             return self.start(held, permit);
         }
         self.slot = Slot::Held(Box::new(held));
-        while has_body && exchange.has_body_room() && matches!(self.slot, Slot::Held(_)) {
+        if has_body {
+            self.gather(cx, &exchange);
+        }
+    }
+
+    /// Takes in what has come of the body of a request that is held.
+    fn gather(&mut self, cx: &mut Context<'_>, exchange: &Exchange) {
+        while exchange.has_body_room() && matches!(self.slot, Slot::Held(_)) {
             match self
                 .engine
                 .poll_event(self.handle.now(), &mut self.wire.input)
@@ -218,6 +234,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn poll_acquire(&self, cx: &mut Context<'_>, held: &mut Held) -> Poll<Permit> {
+        held.exchange.set_queued();
         let Service {
             queue, app, line, ..
         } = &*self.service;
@@ -225,7 +242,7 @@ impl<S: Stream> Connection<S> {
             line.note(queue, self.handle.now());
         }
         let permit = queue.poll_acquire(cx, &mut held.place, self.handle.now(), None);
-        if permit.is_pending() && app.skips_queue(&held.request.head) {
+        if permit.is_pending() && app.skips_queue(&held.head) {
             held.place = Place::default();
             return Poll::Ready(queue.extra());
         }
@@ -235,8 +252,10 @@ impl<S: Stream> Connection<S> {
     /// Calls the application.
     fn start(&mut self, held: Held, permit: Permit) {
         let Held {
-            request,
+            head,
+            expects_continue,
             exchange,
+            flight,
             websocket,
             body_complete,
             meter,
@@ -246,9 +265,10 @@ impl<S: Stream> Connection<S> {
         meter.note_call();
         self.slot = Slot::Running(Current {
             exchange: Arc::clone(&exchange),
+            _flight: flight,
             replies: VecDeque::new(),
             source: None,
-            expects_continue: request.expect_continue && !body_complete,
+            expects_continue: expects_continue && !body_complete,
             body_complete,
             websocket: websocket.clone(),
             head_deadline: None,
@@ -256,7 +276,7 @@ impl<S: Stream> Connection<S> {
             overdue_at,
         });
         let request = Request {
-            head: request.head,
+            head,
             peer: Arc::clone(&self.peer),
             exchange,
             websocket,

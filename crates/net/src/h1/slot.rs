@@ -5,9 +5,12 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use granian_proto::RequestHead;
+
 use crate::admission::line::Patience;
 use crate::admission::queue::Place;
 use crate::exchange::app::{BodyWish, Source};
+use crate::exchange::flights::InFlight;
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over};
@@ -27,8 +30,10 @@ pub(super) enum Slot {
 
 /// A request that the application has not been called for.
 pub(super) struct Held {
-    pub(super) request: granian_proto::Request,
+    pub(super) head: Arc<RequestHead>,
+    pub(super) expects_continue: bool,
     pub(super) exchange: Arc<Exchange>,
+    pub(super) flight: InFlight,
     pub(super) websocket: Option<Opening>,
     pub(super) body_complete: bool,
     /// How much of the body the application wants to start with.
@@ -46,6 +51,7 @@ pub(super) struct Held {
 /// The exchange in progress.
 pub(super) struct Current {
     pub(super) exchange: Arc<Exchange>,
+    pub(super) _flight: InFlight,
     pub(super) replies: VecDeque<Reply>,
     pub(super) source: Option<Pulled>,
     pub(super) expects_continue: bool,

@@ -83,6 +83,10 @@ impl Journal for Redirect {
         self.journal.keeps_records()
     }
 
+    fn keeps_responses(&self) -> bool {
+        self.journal.keeps_responses()
+    }
+
     fn answered(&self, record: &Record) {
         self.journal.answered(record);
     }

@@ -138,7 +138,7 @@ impl Journal for TestApp {
     }
 
     fn answered(&self, record: &Record) {
-        let head = record.head.as_ref();
+        let head = record.head.as_deref();
         let method = head.map_or("-", RequestHead::method).to_owned();
         let path = head.map_or(&b"-"[..], RequestHead::path);
         let path = String::from_utf8_lossy(path).into_owned();

@@ -128,6 +128,7 @@ fn metrics() -> Rc<Metrics> {
 /// A client somewhere.
 pub(crate) fn peer() -> Arc<Peer> {
     Arc::new(Peer {
+        number: 1,
         local: Address::Ip(([127, 0, 0, 1], 8000).into()),
         remote: Address::Ip(([127, 0, 0, 1], 50_000).into()),
         scheme: "http",

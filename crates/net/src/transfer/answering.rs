@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use granian_proto::RequestHead;
 
-use self::deadlines::Expired;
+use self::deadlines::{Expired, left_of};
 use self::held::{Held, declared_length};
 use super::after_response::OpenWebSocket;
 use super::incoming::Incoming;
@@ -24,10 +24,13 @@ use super::stream_io::{ResetReason, StreamIo};
 use crate::bounds::HEAD_HOLD;
 use crate::close::Limit;
 use crate::exchange::app::{BodyWish, Request, Source};
+use crate::exchange::flights::InFlight;
 use crate::exchange::messages::Opening;
+use crate::exchange::record::Reason;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD};
 use crate::metrics::Meter;
+use crate::service::Received;
 
 /// See the module's documentation.
 pub(super) struct Answering<S: StreamIo> {
@@ -50,6 +53,8 @@ pub(super) struct Answering<S: StreamIo> {
     overdue_at: Option<Instant>,
     alarm: Alarm,
     meter: Meter,
+    /// Until the response is over. A WebSocket connection is no request any more.
+    _flight: InFlight,
 }
 
 enum Phase {
@@ -96,13 +101,20 @@ impl<S: StreamIo> Answering<S> {
         let is_whole = io.is_end_stream();
         // Bytes for a WebSocket connection stay with the protocol until it is open.
         let has_body = !is_whole && opening.is_none();
-        let exchange = Arc::new(Exchange::new(has_body, shared.service.limits.window));
+        let is_head_request = head.method() == "HEAD";
+        let awaits_continue = has_body && head.field(b"expect").is_some();
+        let now = shared.now();
+        let meter = shared.service.meter(&head, &shared.peer, now);
+        let service = &shared.service;
+        let Received {
+            head,
+            exchange,
+            flight,
+        } = service.receive(head, &shared.peer, has_body, now);
         if has_body {
             exchange.tell_taking();
         }
         let has_input = has_body || opening.is_some();
-        let is_head_request = head.method() == "HEAD";
-        let awaits_continue = has_body && head.field(b"expect").is_some();
         let mut incoming = has_input.then(|| {
             let limits = &shared.service.limits;
             Incoming::new(is_whole, limits.request.max_body_size)
@@ -111,8 +123,7 @@ impl<S: StreamIo> Answering<S> {
         if let (Some(incoming), Some(length)) = (&mut incoming, length) {
             incoming.declare(length);
         }
-        let meter = shared.service.meter(&head, &shared.peer, shared.now());
-        let held = Held::new(head, has_body, length, &shared.service);
+        let held = Held::new(head, has_body, length, service);
         Self {
             meter,
             incoming,
@@ -127,6 +138,7 @@ impl<S: StreamIo> Answering<S> {
             blocked_since: None,
             overdue_at: shared.service.overdue_at(shared.now()),
             alarm: Alarm::new(Rc::clone(&shared)),
+            _flight: flight,
             shared,
         }
     }
@@ -216,6 +228,7 @@ impl<S: StreamIo> Answering<S> {
             cx.waker().wake_by_ref();
             return false;
         }
+        self.ends.exchange.set_queued();
         let (now, share) = (self.shared.now(), Some(&self.shared.share));
         if held.place.is_new() {
             service.line.note(&service.queue, now);
@@ -287,7 +300,10 @@ impl<S: StreamIo> Answering<S> {
                 Sent::All if self.is_answered() => return self.finish(Over::Answered),
                 Sent::All => self.blocked_since = None,
                 Sent::Last => return self.finish(Over::Answered),
-                Sent::Refused(status) => return self.finish(Over::Refused(status)),
+                Sent::Refused(status) => {
+                    self.ends.exchange.explain(Reason::Other(UNSENDABLE));
+                    return self.finish(Over::Refused(status));
+                }
                 Sent::Blocked(rest) => {
                     if self.blocked_since.is_none() || left_of(&rest) < before {
                         self.blocked_since = Some(self.shared.now());
@@ -373,10 +389,5 @@ impl Drop for Ends {
     }
 }
 
-/// Bytes to send.
-fn left_of(reply: &Reply) -> u64 {
-    match reply {
-        Reply::File { file, .. } => file.len,
-        reply => reply.weight() as u64,
-    }
-}
+/// The reason of the server's answer in the place of the application's.
+const UNSENDABLE: &str = "response head cannot be sent";

@@ -153,6 +153,9 @@ impl ScopeTemplate {
             Some(state) => state.bind(py).copy()?,
             None => PyDict::new(py),
         };
+        if let Some(id) = request.exchange.request_id() {
+            state.set_item(intern!(py, "request_id"), id)?;
+        }
         scope.set_item(intern!(py, "state"), state)
     }
 

@@ -33,7 +33,7 @@ impl Scope {
     pub(crate) fn new(request: Request, root_path: &str) -> Self {
         let peer: Arc<Peer> = request.peer;
         Self {
-            head: Arc::new(request.head),
+            head: request.head,
             local: peer.local.clone(),
             remote: peer.remote.clone(),
             scheme: peer.scheme,

@@ -33,6 +33,7 @@ impl ResponseIterator {
         call: Arc<Call>,
         may_block: bool,
     ) -> Option<Self> {
+        call.exchange.set_thread(thread_number());
         let begun =
             Bound::new(py, StartResponse::new(Arc::clone(&call), may_block)).and_then(|start| {
                 let start_response = start.getattr(intern!(py, "start_response"))?;
@@ -202,6 +203,12 @@ fn send_file(
     }
     .map_err(order_error)?;
     Ok(true)
+}
+
+/// The calling thread's number, as `threading.get_ident` has it.
+fn thread_number() -> u64 {
+    // SAFETY: the call has no preconditions.
+    unsafe { libc::pthread_self() as u64 }
 }
 
 /// True for `io.FileIO`, which reads the file's own bytes.

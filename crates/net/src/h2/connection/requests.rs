@@ -44,7 +44,8 @@ impl<S: Stream> Connection<S> {
             // stream (RFC 9220, 3). Sending fails only on a closed stream.
             let status = StatusCode::NOT_IMPLEMENTED;
             let _ = respond.send_response(head::empty(status), true);
-            return self.note_refusal(&head::connect(Version::Http2, &parts), status);
+            let head = head::connect(Version::Http2, &parts);
+            return self.note_refusal(Some(&head), status, PeerError::Method);
         }
         match head::request(Version::Http2, &parts) {
             Ok(head) => {
@@ -99,7 +100,7 @@ impl<S: Stream> Connection<S> {
         // Sending fails only on a closed stream.
         let _ = respond.send_response(head::empty(status), true);
         let head = head::request(Version::Http2, parts).ok();
-        service.note_refusal(peer, head.as_ref(), Version::Http2, status.as_u16());
+        self.note_refusal(head.as_ref(), status, error);
     }
 
     fn refuse_malformed(&self, malformed: &Malformed, mut respond: SendResponse<Bytes>) {
@@ -109,8 +110,7 @@ impl<S: Stream> Connection<S> {
                 let status = StatusCode::BAD_REQUEST;
                 // Sending fails only on a closed stream.
                 let _ = respond.send_response(head::empty(status), true);
-                let Shared { service, peer, .. } = &*self.shared;
-                service.note_refusal(peer, None, Version::Http2, status.as_u16());
+                self.note_refusal(None, status, PeerError::Target);
             }
         }
     }
@@ -147,19 +147,20 @@ impl<S: Stream> Connection<S> {
                 let transfer = Transfer::new(shared, head, Some(opening), loan, io);
                 self.transfers.push(transfer);
             }
-            Err(_) => {
+            Err(error) => {
                 // Sending fails only on a closed stream.
                 let refusal = tunnel::refusal();
                 let status = refusal.status();
                 let _ = respond.send_response(refusal, true);
-                self.note_refusal(&head, status);
+                self.note_refusal(Some(&head), status, error);
             }
         }
     }
 
-    fn note_refusal(&self, head: &RequestHead, status: StatusCode) {
+    fn note_refusal(&self, head: Option<&RequestHead>, status: StatusCode, error: PeerError) {
         let Shared { service, peer, .. } = &*self.shared;
-        service.note_refusal(peer, Some(head), Version::Http2, status.as_u16());
+        let answer = (status.as_u16(), error);
+        service.note_refusal(peer, head, Version::Http2, answer);
     }
 
     /// Lets promises leave, and starts the requests that were promised.

@@ -7,6 +7,7 @@ use granian_proto::PeerError;
 use super::{Answering, Phase};
 use crate::admission::line::Patience;
 use crate::close::Limit;
+use crate::exchange::reply::Reply;
 use crate::transfer::StreamIo;
 
 /// A clock that has run out.
@@ -92,5 +93,13 @@ impl<S: StreamIo> Answering<S> {
         self.overdue_at
             .is_some_and(|at| at <= now)
             .then_some(Expired::Request)
+    }
+}
+
+/// Bytes to send.
+pub(super) fn left_of(reply: &Reply) -> u64 {
+    match reply {
+        Reply::File { file, .. } => file.len,
+        reply => reply.weight() as u64,
     }
 }

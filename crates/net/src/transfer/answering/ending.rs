@@ -7,6 +7,7 @@ use granian_proto::PeerError;
 
 use super::{Answering, Phase, Progress, Step};
 use crate::close::Limit;
+use crate::exchange::record::Reason;
 use crate::exchange::{Over, Unspooled};
 use crate::transfer::after_response;
 use crate::transfer::incoming::{Broken, Incoming};
@@ -34,8 +35,7 @@ impl<S: StreamIo> Answering<S> {
         if let Some(limit) = Limit::of_error(error, true) {
             service.note_limit(peer, limit);
         }
-        let status = error.status();
-        self.answer_instead(cx, status, Over::Refused(status))
+        self.answer_instead(cx, error, Over::Refused(error.status()))
             .unwrap_or_else(|| self.cut(ResetReason::Cancelled))
     }
 
@@ -43,9 +43,9 @@ impl<S: StreamIo> Answering<S> {
     pub(super) fn end_overdue(&mut self, cx: &mut Context<'_>) -> Progress {
         let Shared { service, peer, .. } = &*self.shared;
         service.note_limit(peer, Limit::RequestTimeout);
-        let status = PeerError::Overdue.status();
-        let over = Over::Overdue(Some(status));
-        if let Some(progress) = self.answer_instead(cx, status, over) {
+        let error = PeerError::Overdue;
+        let over = Over::Overdue(Some(error.status()));
+        if let Some(progress) = self.answer_instead(cx, error, over) {
             return progress;
         }
         self.ends.exchange.finish(Over::Overdue(None));
@@ -56,8 +56,8 @@ impl<S: StreamIo> Answering<S> {
     pub(super) fn turn_away(&mut self, cx: &mut Context<'_>, limit: Limit) -> Progress {
         let Shared { service, peer, .. } = &*self.shared;
         service.note_limit(peer, limit);
-        let status = PeerError::Overloaded.status();
-        self.answer_instead(cx, status, Over::Refused(status))
+        let error = PeerError::Overloaded;
+        self.answer_instead(cx, error, Over::Refused(error.status()))
             .unwrap_or_else(|| self.cut(ResetReason::Cancelled))
     }
 
@@ -65,14 +65,18 @@ impl<S: StreamIo> Answering<S> {
     fn answer_instead(
         &mut self,
         cx: &mut Context<'_>,
-        status: u16,
+        error: PeerError,
         over: Over,
     ) -> Option<Progress> {
+        let status = error.status();
         self.outgoing.refuse(&mut self.io, status).ok()?;
         if let Phase::Held(held) = &self.phase {
             let Shared { service, peer, .. } = &*self.shared;
-            service.note_refusal(peer, Some(&held.head), held.head.version(), status);
+            let version = held.head.version();
+            service.note_refusal(peer, Some(&held.head), version, (status, error));
             self.meter.forget();
+        } else {
+            self.ends.exchange.explain(Reason::Peer(error));
         }
         self.meter.refuse(status);
         self.ends.exchange.finish(over);

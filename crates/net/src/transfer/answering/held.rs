@@ -1,5 +1,7 @@
 //! `Held`: a request that the application has not been called for.
 
+use std::sync::Arc;
+
 use granian_proto::RequestHead;
 
 use crate::admission::line::Patience;
@@ -9,7 +11,7 @@ use crate::service::Service;
 
 /// See the module's documentation.
 pub(super) struct Held {
-    pub(super) head: RequestHead,
+    pub(super) head: Arc<RequestHead>,
     pub(super) place: queue::Place,
     pub(super) wish: BodyWish,
     /// The length of the body, where it is declared.
@@ -23,7 +25,7 @@ pub(super) struct Held {
 impl Held {
     /// Asks the application how much of the body it wants to start with.
     pub(super) fn new(
-        head: RequestHead,
+        head: Arc<RequestHead>,
         has_body: bool,
         length: Option<u64>,
         service: &Service,

@@ -1,0 +1,91 @@
+//! `InFlight`: the requests in flight as Python sees them, from any thread, also while the event loop is stuck.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+
+use super::calls::Calls;
+use granian_net::exchange::app::Address;
+use granian_net::exchange::flights::{Flight, Flights};
+use granian_net::exchange::place::Place;
+use granian_proto::percent;
+
+/// See the module's documentation.
+#[pyclass(frozen, module = "granian._granian")]
+pub(crate) struct InFlight {
+    flights: Arc<Flights>,
+    calls: Arc<Calls>,
+}
+
+impl InFlight {
+    pub(crate) fn new(flights: Arc<Flights>, calls: Arc<Calls>) -> Self {
+        Self { flights, calls }
+    }
+}
+
+#[pymethods]
+impl InFlight {
+    /// The facts of requests that have lasted for so many seconds and whose number is `first` or a later one, the
+    /// oldest first and `limit` at most: number, age in seconds, place, method, path, client, name, task, number of the
+    /// thread. And the number of all such requests.
+    fn older_than<'py>(
+        &self,
+        py: Python<'py>,
+        seconds: f64,
+        first: u64,
+        limit: usize,
+    ) -> PyResult<(Bound<'py, PyList>, usize)> {
+        let now = Instant::now();
+        let age = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
+        let mut found = self.flights.older_than(age, now);
+        found.retain(|flight| flight.number >= first);
+        let list = PyList::empty(py);
+        for flight in found.iter().take(limit) {
+            if let Some(facts) = facts(py, flight, &self.calls, now)? {
+                list.append(facts)?;
+            }
+        }
+        Ok((list, found.len()))
+    }
+
+    fn __len__(&self) -> usize {
+        self.flights.len()
+    }
+}
+
+fn facts<'py>(
+    py: Python<'py>,
+    flight: &Flight,
+    calls: &Calls,
+    now: Instant,
+) -> PyResult<Option<Bound<'py, PyTuple>>> {
+    let exchange = &flight.exchange;
+    let Some(origin) = exchange.origin() else {
+        return Ok(None);
+    };
+    let age = now.saturating_duration_since(origin.since).as_secs_f64();
+    let place = match exchange.place() {
+        Place::Body => "body",
+        Place::Queue => "queue",
+        Place::Application => "application",
+        Place::Send => "send",
+    };
+    let client = match &origin.peer.remote {
+        Address::Ip(address) => address.to_string(),
+        Address::Unix(_) => String::new(),
+    };
+    let facts = (
+        flight.number,
+        age,
+        place,
+        origin.head.method(),
+        percent::decode_lossy(origin.head.path()),
+        client,
+        exchange.request_id(),
+        calls.task_of(py, exchange),
+        exchange.thread(),
+    );
+    facts.into_pyobject(py).map(Some)
+}
