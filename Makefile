@@ -16,8 +16,8 @@ ARGS ?=
 JOBS ?= 4
 # Seconds per fuzz target, or of the soak.
 SECONDS ?= 60
-# Clients that are no Python packages; without them some tests are skipped.
-CLIENTS := chromium curl nghttp h2load openssl
+# Clients, and proxies in front, that are no Python packages; without them some tests are skipped.
+CLIENTS := chromium curl nghttp h2load openssl nginx haproxy
 
 BIN := $(VENV)/bin
 TOOLS := .tools
@@ -40,7 +40,7 @@ dev: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## make $(VENV) with every develop
 clients: ## install the clients that some tests need from Debian, as root
 	@for client in $(CLIENTS); do command -v $$client >/dev/null || missing="$$missing $$client"; done; \
 	test -z "$$missing" || { export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; \
-		apt-get install -qq --no-install-recommends curl nghttp2-client openssl; \
+		apt-get install -qq --no-install-recommends curl nghttp2-client openssl nginx-light haproxy; \
 		apt-get install -qq --no-install-recommends chromium; }
 
 serve: $(VENV)/.stamp-build ## build in release mode and serve examples/ (APP=, HOST=, PORT=)
