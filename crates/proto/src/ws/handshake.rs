@@ -57,15 +57,20 @@ impl Handshake {
         let protocols = head
             .values(b"sec-websocket-protocol")
             .flat_map(list)
-            .filter(|protocol| !protocol.is_empty())
-            .map(|protocol| String::from_utf8_lossy(protocol).into_owned())
-            .collect();
+            .filter(|protocol| !protocol.is_empty());
+        let mut offered = Vec::new();
+        for protocol in protocols {
+            if offered.len() == MAX_PROTOCOLS {
+                return Err(PeerError::Handshake);
+            }
+            offered.push(String::from_utf8_lossy(protocol).into_owned());
+        }
         let deflation = deflate
             .then(|| Deflation::negotiate(head.values(b"sec-websocket-extensions")))
             .flatten();
         Ok(Self {
             accept,
-            protocols,
+            protocols: offered,
             deflation,
         })
     }
@@ -134,6 +139,8 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
+/// Subprotocols of one request. Each takes some dozens of bytes for as long as the connection lives, and two of the head.
+const MAX_PROTOCOLS: usize = 100;
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 #[cfg(test)]
@@ -207,6 +214,16 @@ mod tests {
             assert_eq!(parse(v11, "GET", &fields), Err(PeerError::WebSocketVersion));
         }
         assert_eq!(parse(v11, "GET", &[KEY]), Err(PeerError::WebSocketVersion));
+    }
+
+    #[test]
+    fn subprotocols_are_few() {
+        for count in [MAX_PROTOCOLS, MAX_PROTOCOLS + 1] {
+            let protocols = "a,".repeat(count);
+            let fields = [KEY, VERSION, ("sec-websocket-protocol", &*protocols)];
+            let parsed = Handshake::parse(&head(Version::Http11, "GET", &fields), true);
+            assert_eq!(parsed.is_ok(), count == MAX_PROTOCOLS);
+        }
     }
 
     #[test]
