@@ -15,12 +15,14 @@
 //! most, and 20–30 ms if none ends.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::admission::adaptive::AdaptiveLimit;
+pub(crate) use crate::admission::counts::Share;
+use crate::admission::counts::{Counts, Holder};
 use crate::budget::Budget;
 use crate::runtime::waker::{lock, thread_token};
 
@@ -32,6 +34,8 @@ struct Shared {
     limit: usize,
     /// Permits that the requests of one connection hold at most.
     share: usize,
+    /// Calls at most, those included whose permits are lent.
+    calls: usize,
     /// The thread of the connections, see `thread_token`. Only it gives permits: it has the load that these depend on.
     home: usize,
     /// For bytes that wait for the peers of calls whose permits are lent, or given back.
@@ -42,13 +46,7 @@ struct Shared {
 
 struct State {
     adaptive: AdaptiveLimit,
-    /// Permits that are taken or promised.
-    taken: usize,
-    /// Permits taken in the present epoch, and in the one before.
-    young: [usize; 2],
-    epoch: u32,
-    /// The start of the epoch.
-    began: Instant,
+    counts: Counts,
     /// The last return of a permit while a request waited.
     returned: Instant,
     /// The last known time: of the last request, and of the patrol while any waits.
@@ -62,15 +60,10 @@ struct State {
     is_patrolled: bool,
 }
 
-/// The permits that requests of one connection hold. A connection that carries many requests has one.
-#[derive(Default)]
-pub(crate) struct Share(AtomicUsize);
-
 /// The permission of one request to run; its drop gives it back, on any thread.
 pub(crate) struct Permit {
     queue: Arc<Shared>,
-    share: Option<Arc<Share>>,
-    epoch: u32,
+    holder: Holder,
     is_lent: bool,
 }
 
@@ -81,14 +74,12 @@ impl Queue {
         Self(Arc::new(Shared {
             limit,
             share: limit.saturating_sub((limit / RESERVED).max(1)).max(1),
+            calls: limit.saturating_mul(CALLS_PER_PERMIT).max(LEAST_CALLS),
             home: thread_token(),
             waiting: Budget::new(MAX_WAITING),
             state: Mutex::new(State {
                 adaptive,
-                taken: 0,
-                young: [0; 2],
-                epoch: 0,
-                began: now,
+                counts: Counts::new(now),
                 returned: now,
                 now,
                 waiting: VecDeque::new(),
@@ -122,7 +113,8 @@ impl Queue {
         let queue = &self.0;
         let mut state = lock(&queue.state);
         let has_share = share.is_none_or(|share| queue.has_share(share));
-        if has_share && state.present == 0 && state.taken < ENOUGH.min(queue.limit) {
+        let is_calm = state.present == 0 && state.counts.taken < ENOUGH;
+        if has_share && is_calm && queue.has_permit(&state) {
             return Poll::Ready(queue.take(&mut state, share));
         }
         state.now = now;
@@ -158,7 +150,7 @@ impl Queue {
     /// which has permits, do not count.
     pub(crate) fn exceeds(&self, most: usize) -> bool {
         let state = lock(&self.0.state);
-        state.taken + state.present > self.0.limit.saturating_add(most)
+        state.counts.taken + state.present > self.0.limit.saturating_add(most)
     }
 
     /// Gives permits to the requests that have waited for long enough. Returns the time of the next
@@ -182,28 +174,26 @@ impl Shared {
     /// Begins a new epoch if one is over, and has the adaptive limit follow the load where it
     /// decides. True if a permit is free.
     fn follow_load(&self, state: &mut State) -> bool {
-        if state.taken >= self.limit {
+        if !self.has_permit(state) {
             return false;
         }
-        state.turn_epoch();
-        let [these, those] = state.young;
-        these + those < ENOUGH || state.adaptive.follow(state.now, state.present > 0)
+        let young = state.counts.turn_epoch(state.now);
+        young < ENOUGH || state.adaptive.follow(state.now, state.present > 0)
+    }
+
+    /// True while there is a permit that is not taken.
+    fn has_permit(&self, state: &State) -> bool {
+        state.counts.taken < self.limit && state.counts.calls < self.calls
     }
 
     fn has_share(&self, share: &Share) -> bool {
-        share.0.load(Ordering::Relaxed) < self.share
+        share.held() < self.share
     }
 
     fn take(self: &Arc<Self>, state: &mut State, share: Option<&Arc<Share>>) -> Permit {
-        state.taken += 1;
-        state.young[0] += 1;
-        if let Some(share) = share {
-            share.0.fetch_add(1, Ordering::Relaxed);
-        }
         Permit {
             queue: Arc::clone(self),
-            share: share.map(Arc::clone),
-            epoch: state.epoch,
+            holder: state.counts.take(share),
             is_lent: false,
         }
     }
@@ -222,7 +212,7 @@ impl Shared {
     /// A request that waits because all permits are taken gets the next one that is given back;
     /// any other needs the time to be looked at.
     fn needs_patrol(&self, state: &State) -> bool {
-        state.present > 0 && state.taken < self.limit
+        state.present > 0 && self.has_permit(state)
     }
 
     fn call_patrol(&self, state: &mut State) -> Option<Waker> {
@@ -239,7 +229,7 @@ impl Shared {
     fn advance(self: &Arc<Self>, state: &mut State) -> Vec<Waker> {
         let mut called = Vec::new();
         while state.present > 0
-            && state.taken < self.limit
+            && self.has_permit(state)
             && let Some((at, first)) = self.first(state)
             && (state.has_waited_long(&first) || self.follow_load(state))
         {
@@ -268,27 +258,6 @@ impl Shared {
 }
 
 impl State {
-    fn turn_epoch(&mut self) {
-        let passed = self.now.saturating_duration_since(self.began);
-        if passed >= EPOCH {
-            let [these, _] = self.young;
-            let (step, those) = if passed < 2 * EPOCH {
-                (1, these)
-            } else {
-                (2, 0)
-            };
-            self.began = self.now;
-            self.epoch = self.epoch.wrapping_add(step);
-            self.young = [0, those];
-        }
-    }
-
-    /// The count of the permits that were taken in `epoch`, if it is the present one or the one before.
-    fn young_of(&mut self, epoch: u32) -> Option<&mut usize> {
-        let age = self.epoch.wrapping_sub(epoch);
-        self.young.get_mut(age as usize)
-    }
-
     fn has_waited_long(&self, first: &Waiting) -> bool {
         let stalled = first.since.max(self.returned);
         stalled + LONGEST_STALL <= self.now || first.since + LONGEST_WAIT <= self.now
@@ -299,21 +268,16 @@ impl Permit {
     /// Gives the permit to others for as long as its call waits for nothing but its peer.
     pub(crate) fn lend(&mut self) {
         if !std::mem::replace(&mut self.is_lent, true) {
-            self.give_back();
+            let mut state = lock(&self.queue.state);
+            state.counts.lend(&self.holder);
+            self.call_next(state);
         }
     }
 
     /// Ends the loan: the call goes on, and counts from now on, whoever got the permit.
     pub(crate) fn reclaim(&mut self) {
         if std::mem::take(&mut self.is_lent) {
-            let mut state = lock(&self.queue.state);
-            state.taken += 1;
-            if let Some(count) = state.young_of(self.epoch) {
-                *count += 1;
-            }
-            if let Some(share) = &self.share {
-                share.0.fetch_add(1, Ordering::Relaxed);
-            }
+            lock(&self.queue.state).counts.reclaim(&self.holder);
         }
     }
 
@@ -322,16 +286,9 @@ impl Permit {
         &self.queue.waiting
     }
 
-    fn give_back(&self) {
+    /// Gives what was given back to those that wait.
+    fn call_next(&self, mut state: MutexGuard<'_, State>) {
         let queue = &self.queue;
-        let mut state = lock(&queue.state);
-        state.taken = state.taken.saturating_sub(1);
-        if let Some(count) = state.young_of(self.epoch) {
-            *count = count.saturating_sub(1);
-        }
-        if let Some(share) = &self.share {
-            share.0.fetch_sub(1, Ordering::Relaxed);
-        }
         if state.present == 0 {
             return;
         }
@@ -353,9 +310,12 @@ impl Permit {
 
 impl Drop for Permit {
     fn drop(&mut self) {
+        let mut state = lock(&self.queue.state);
         if !self.is_lent {
-            self.give_back();
+            state.counts.lend(&self.holder);
         }
+        state.counts.give_back();
+        self.call_next(state);
     }
 }
 
@@ -395,15 +355,15 @@ impl Drop for Waiting {
 
 /// Bytes that wait for peers which read nothing, beside those of calls with permits.
 const MAX_WAITING: usize = 128 * 1024 * 1024;
+/// Calls for each permit, those included that wait for their peers; and the least number of them.
+const CALLS_PER_PERMIT: usize = 8;
+const LEAST_CALLS: usize = 1024;
 /// One in so many permits is out of reach for a connection that has all the others.
 const RESERVED: usize = 4;
 /// Running requests that are enough to keep a process busy (fastapi-sync with 64 connections: 132 µs
 /// with 16, 159 µs without a limit). With 8 there is not always one that can go on (138 µs); with 32
 /// most of the gain is gone (145 µs).
 const ENOUGH: usize = 16;
-/// Length of an epoch. A request that has run for one or two epochs does not count, since a long
-/// request mostly waits for something.
-const EPOCH: Duration = Duration::from_millis(20);
 /// Longest wait of the first request while none ends, up to the grain of the loop's timers.
 const LONGEST_STALL: Duration = Duration::from_millis(20);
 /// Longest wait of a request while others end. Where more requests wait than end in that time, a bound
@@ -415,10 +375,12 @@ const SPARE: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::AtomicUsize;
     use std::task::Wake;
 
     use super::*;
     use crate::admission::adaptive::tests::{limit, work};
+    use crate::admission::counts::EPOCH;
 
     #[derive(Default)]
     struct Count(AtomicUsize);
@@ -512,7 +474,7 @@ mod tests {
             pass(&queue, EPOCH);
         }
         let mut state = lock(&queue.0.state);
-        state.began = state.now;
+        state.counts.began = state.now;
         drop(state);
         (queue, std::array::from_fn(|_| Peer::default()))
     }
@@ -689,6 +651,23 @@ mod tests {
         assert!(first.gets(&queue));
         third.gives_back();
         assert!(!second.gets(&queue));
+    }
+
+    #[test]
+    fn calls_whose_permits_are_lent_are_not_endless() {
+        let queue = Queue::new(1, AdaptiveLimit::new(None));
+        let mut calls: Vec<Peer> = Vec::new();
+        for _ in 0..LEAST_CALLS {
+            let mut call = Peer::default();
+            assert!(call.gets(&queue));
+            call.permit.as_mut().unwrap().lend();
+            calls.push(call);
+        }
+        let mut next = Peer::default();
+        assert!(!next.gets(&queue));
+        calls[0].gives_back();
+        assert_eq!(next.wakes(), 1);
+        assert!(next.gets(&queue));
     }
 
     #[test]

@@ -1,0 +1,112 @@
+//! `Counts`: the permits of a queue by number, and by the time when they were taken.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+/// See the module's documentation.
+pub(super) struct Counts {
+    /// Permits that are taken or promised, and not lent.
+    pub(super) taken: usize,
+    /// All permits that are taken or promised.
+    pub(super) calls: usize,
+    /// Permits taken in the present epoch, and in the one before.
+    young: [usize; 2],
+    epoch: u32,
+    /// The start of the epoch.
+    pub(super) began: Instant,
+}
+
+/// The permits that requests of one connection hold. A connection that carries many requests has one.
+#[derive(Default)]
+pub(crate) struct Share(AtomicUsize);
+
+impl Share {
+    pub(super) fn held(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// The time of a permit, and the connection that holds it.
+#[derive(Clone)]
+pub(super) struct Holder {
+    share: Option<Arc<Share>>,
+    epoch: u32,
+}
+
+impl Counts {
+    pub(super) fn new(now: Instant) -> Self {
+        Self {
+            taken: 0,
+            calls: 0,
+            young: [0; 2],
+            epoch: 0,
+            began: now,
+        }
+    }
+
+    /// A permit is taken.
+    pub(super) fn take(&mut self, share: Option<&Arc<Share>>) -> Holder {
+        let holder = Holder {
+            share: share.map(Arc::clone),
+            epoch: self.epoch,
+        };
+        self.calls += 1;
+        self.reclaim(&holder);
+        holder
+    }
+
+    /// A permit is lent, or about to be given back.
+    pub(super) fn lend(&mut self, holder: &Holder) {
+        self.taken = self.taken.saturating_sub(1);
+        if let Some(count) = self.young_of(holder.epoch) {
+            *count = count.saturating_sub(1);
+        }
+        if let Some(share) = &holder.share {
+            share.0.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A lent permit counts again.
+    pub(super) fn reclaim(&mut self, holder: &Holder) {
+        self.taken += 1;
+        if let Some(count) = self.young_of(holder.epoch) {
+            *count += 1;
+        }
+        if let Some(share) = &holder.share {
+            share.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// A permit, which is lent, is given back.
+    pub(super) fn give_back(&mut self) {
+        self.calls = self.calls.saturating_sub(1);
+    }
+
+    /// Begins a new epoch if one is over at `now`. Permits of this one and of the one before that count.
+    pub(super) fn turn_epoch(&mut self, now: Instant) -> usize {
+        let passed = now.saturating_duration_since(self.began);
+        let [these, those] = self.young;
+        if passed < EPOCH {
+            return these + those;
+        }
+        let (step, those) = match passed < 2 * EPOCH {
+            true => (1, these),
+            false => (2, 0),
+        };
+        self.began = now;
+        self.epoch = self.epoch.wrapping_add(step);
+        self.young = [0, those];
+        those
+    }
+
+    /// The count of the permits that were taken in `epoch`, if it is the present one or the one before.
+    fn young_of(&mut self, epoch: u32) -> Option<&mut usize> {
+        let age = self.epoch.wrapping_sub(epoch);
+        self.young.get_mut(age as usize)
+    }
+}
+
+/// Length of an epoch. A request that has run for one or two epochs does not count, since a long
+/// request mostly waits for something.
+pub(super) const EPOCH: Duration = Duration::from_millis(20);
