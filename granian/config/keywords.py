@@ -101,6 +101,16 @@ class EmbeddedKeywords(TypedDict, total=False):
     """Time that clients may keep static files, 0 to not tell (seconds, or a text such as `1m30s`; from 0; default
     86400). `--static-path-expires`
     """
+    metrics_enabled: bool | None
+    """Open the status listener, with metrics (default False). `--metrics`"""
+    metrics_scrape_interval: float | str | None
+    """Least time between looks at the memory of workers (seconds, or a text such as `1m30s`; 1 to 60; default 15).
+    `--metrics-scrape-interval`
+    """
+    metrics_address: str | None
+    """Address of the status listener (default 127.0.0.1). `--metrics-address`"""
+    metrics_port: int | None
+    """Port of the status listener, 0 for any (0 to 65,535; default 9090). `--metrics-port`"""
     bind: Sequence[str] | str | None
     """Addresses: HOST:PORT, unix:PATH, unix:@NAME, fd://N. `--bind`"""
     fd: int | None
@@ -185,8 +195,14 @@ class EmbeddedKeywords(TypedDict, total=False):
     """Time for requests to end when a worker stops (seconds, or a text such as `1m30s`; from 0; default 30, with
     --reload 3, or what --workers-kill-timeout leaves). `--drain-timeout`
     """
+    metrics_token: str | None
+    """What clients of the status listener have to know, but for health (default nothing). `--metrics-token`"""
     health_path: str | None
     """Path on which each worker says whether it is ready (default none). `--health-path`"""
+    health_loop_timeout: int | None
+    """Unhealthy if an event loop has been stuck for so long (needs --metrics) (ms) (from 1; default any time).
+    `--health-loop-timeout`
+    """
     ssl_protocol_max: SSLProtocols | str | None
     """Newest version of TLS (default tls1.3). `--ssl-protocol-max`"""
     ssl_ciphers: Sequence[str] | str | None
@@ -281,16 +297,6 @@ class Keywords(EmbeddedKeywords, total=False):
     """Directory to run the application in (default the current one). `--working-dir`"""
     env_files: Sequence[Path | str] | Path | str | None
     """Environment files (granian[dotenv]). `--env-files`"""
-    metrics_enabled: bool | None
-    """Open the status listener, with metrics (default False). `--metrics`"""
-    metrics_scrape_interval: float | str | None
-    """Least time between looks at the memory of workers (seconds, or a text such as `1m30s`; 1 to 60; default 15).
-    `--metrics-scrape-interval`
-    """
-    metrics_address: str | None
-    """Address of the status listener (default 127.0.0.1). `--metrics-address`"""
-    metrics_port: int | None
-    """Port of the status listener, 0 for any (0 to 65,535; default 9090). `--metrics-port`"""
     reload: bool | None
     """Replace workers when files change (granian[reload]) (default False). `--reload`"""
     reload_paths: Sequence[Path | str] | Path | str | None
@@ -314,12 +320,6 @@ class Keywords(EmbeddedKeywords, total=False):
     shutdown_delay: float | str | None
     """Time to serve on, without being ready, before a stop begins (seconds, or a text such as `1m30s`; from 0;
     default 0). `--shutdown-delay`
-    """
-    metrics_token: str | None
-    """What clients of the status listener have to know, but for health (default nothing). `--metrics-token`"""
-    health_loop_timeout: int | None
-    """Unhealthy if an event loop has been stuck for so long (needs --metrics) (ms) (from 1; default any time).
-    `--health-loop-timeout`
     """
     background_timeout: float | str | None
     """Time for background tasks to end once the last request has ended (seconds, or a text such as `1m30s`; from

@@ -19,41 +19,14 @@ from ..log import LogLevels, configure_logging, logger
 from ..sockets import Listeners
 from ..worker.async_life import AsyncWorker
 from .common import addresses_of
+from .embed_status import EmbeddedStatus
 from .surface import Surface, show_signature
+from .wish import Wish
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from ..config.keywords import EmbeddedKeywords
-
-
-class Wish:
-    """A request from any thread, kept until the server takes it."""
-
-    def __init__(self) -> None:
-        self._is_made = False
-        self._taker: tuple[asyncio.AbstractEventLoop, asyncio.Event] | None = None
-
-    def make(self) -> None:
-        """Asks; to ask twice before it is taken is to ask once."""
-        self._is_made = True
-        if self._taker is None:
-            return
-        loop, news = self._taker
-        try:
-            loop.call_soon_threadsafe(news.set)
-        except RuntimeError:
-            # The loop is closed, and the server with it.
-            pass
-
-    async def take(self) -> None:
-        """Waits for it."""
-        news = asyncio.Event()
-        # Set before the check below: a `make` from now on wakes this loop.
-        self._taker = asyncio.get_running_loop(), news
-        if not self._is_made:
-            await news.wait()
-        self._is_made = False
 
 
 class Server(Surface):
@@ -80,6 +53,7 @@ class Server(Surface):
         self._reload_wish = Wish()
         self._is_over = False
         self._worker: AsyncWorker | None = None
+        self._status: EmbeddedStatus
         # The drain of a replaced worker.
         self._retirement: asyncio.Task[None] | None = None
         self._task: asyncio.Task[None] | None = None
@@ -149,15 +123,16 @@ class Server(Surface):
         config = self.config
         listeners = Listeners.open(addresses_of(config), 1, config.backlog, config.uds_permissions)
         try:
-            scheme = "https" if config.ssl_cert is not None else "http"
-            self.url = listeners.urls(scheme)[0]
-            for line in listeners.announcements(scheme):
-                logger.info("%s", line)
-            _run(self.hooks_startup)
-            try:
-                await self._serve(make, listeners)
-            finally:
-                _run(self.hooks_shutdown)
+            with EmbeddedStatus(config) as self._status:
+                scheme = "https" if config.ssl_cert is not None else "http"
+                self.url = listeners.urls(scheme)[0]
+                for line in [*listeners.announcements(scheme), *self._status.lines()]:
+                    logger.info("%s", line)
+                _run(self.hooks_startup)
+                try:
+                    await self._serve(make, listeners)
+                finally:
+                    _run(self.hooks_shutdown)
         finally:
             self.url = None
             listeners.close()
@@ -173,6 +148,7 @@ class Server(Surface):
             logger.info("Shutting down granian")
             # A worker that is starting is not waited for.
             await _cancelled(keeper)
+            self._status.is_draining = True
             await self._drain()
         finally:
             stop.cancel()
@@ -219,7 +195,8 @@ class Server(Surface):
     async def _started(self, make: Callable[[], AsyncWorker], listeners: Listeners) -> AsyncWorker:
         worker = make()
         logger.info("Spawning worker-1 with id: %d", id(worker))
-        await worker.start(listeners)
+        with self._status.watching(worker, "start" if self._worker is None else "reload"):
+            await worker.start(listeners)
         logger.info("Started worker-1")
         return worker
 
@@ -258,7 +235,9 @@ def _named(arguments: tuple[Any, ...], options: dict[str, Any]) -> dict[str, Any
 
 def is_embeddable(name: str) -> bool:
     """Whether an embedded server has the option of this name."""
-    return name in POSITIONAL or name in BY_NAME or name.startswith(("ws_", "ssl_", "static_path_"))
+    return (
+        name in POSITIONAL or name in BY_NAME or name.startswith(("ws_", "ssl_", "static_path_", "metrics_", "health_"))
+    )
 
 
 def _run(hooks: list[Callable[[], Any]]) -> None:
@@ -286,7 +265,7 @@ BY_NAME = (
     *("request_body_min_rate", "write_timeout", "request_timeout", "cancel_on_disconnect", "max_headers"),
     *("max_target_size", "max_body_size", "max_requests_per_connection", "max_connections"),
     *("max_connections_per_client", "max_queued_requests", "queue_timeout", "overload", "overload_target"),
-    *("overload_interval", "compress", "health_path", "log_format", "access_log_file", "access_log_exclude"),
+    *("overload_interval", "compress", "log_format", "access_log_file", "access_log_exclude"),
     *("access_log_sample", "request_id_header", "slow_request", "loop_lag", "forwarded_allow_ips"),
     *("forwarded_headers", "proxy_protocol"),
 )

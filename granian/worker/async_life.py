@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from ..config import Config
 from ..constants import Interfaces
 from ..interfaces.asgi import LifespanProtocol
 from ..interfaces.rsgi import RSGILifespan
+from ..metrics.page import Page
 from ..sockets import Listeners
 from .renewal import Renewal
 from .serving import Application, Serving
@@ -28,6 +30,10 @@ class AsyncWorker:
         # True if another one has its place when it stops.
         self.is_replaced = False
         self._renewal: Renewal | None = None
+        # Where its numbers go, if somebody reads them.
+        self.page: Page | None = None
+        # Called when it begins to drain, and with True when it has ended.
+        self.on_end: Callable[[bool], None] = lambda is_over: None
 
     async def start(self, listeners: Listeners) -> None:
         """Starts the application and accepts connections; what has started ends again if the rest fails.
@@ -54,6 +60,7 @@ class AsyncWorker:
         serving, self._serving = self._serving, None
         if serving is None:
             return
+        self.on_end(False)
         drained = serving.drain(self.is_replaced)
         try:
             if drained not in (await asyncio.wait([drained], timeout=timeout))[0]:
@@ -63,12 +70,13 @@ class AsyncWorker:
             raise
         finally:
             self._close(serving)
+            self.on_end(True)
             await self._end()
 
     def _listen(self, listeners: Listeners) -> None:
         config = self._config
         state = self._lifespan.state if self._lifespan is not None else None
-        self._serving = Serving(Application(self._app, self._interface, state), config, self._loop)
+        self._serving = Serving(Application(self._app, self._interface, state), config, self._loop, self.page)
         self._serving.listen(listeners.roles(config.ssl_redirect_to_port), listeners.sockets(0))
         self._renewal = Renewal(self._serving.worker, config)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -63,7 +64,7 @@ async def get(url: str | None, path: str = "/") -> bytes:
     assert url is not None
     host, _, port = url.removeprefix("http://").rpartition(":")
     reader, writer = await asyncio.open_connection(host, int(port))
-    writer.write(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+    writer.write(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode())
     answer = await reader.read()
     writer.close()
     await writer.wait_closed()
@@ -151,7 +152,7 @@ def test_unknown_option_is_refused():
 
 REFUSED = (
     "workers runtime_mode loop respawn_failed_workers respawn_interval rss_sample_interval rss_samples "
-    "workers_lifetime workers_max_rss workers_kill_timeout working_dir env_files metrics_enabled metrics_port reload "
+    "workers_lifetime workers_max_rss workers_kill_timeout working_dir env_files shutdown_delay reload "
     "reload_paths reload_tick process_name pid_file max_requests max_requests_jitter workers_lifetime_jitter "
     "hang_timeout preload"
 )
@@ -161,6 +162,32 @@ REFUSED = (
 def test_options_that_nobody_reads_are_refused(option):
     with pytest.raises(ConfigurationError, match=rf"^{option}: "):
         Server(App(), **{option: None})
+
+
+def test_metrics_and_health_of_an_embedded_server(capfd):
+    async def look(url: str, path: str) -> str:
+        return (await get(url, path)).decode()
+
+    async def main() -> None:
+        app = App()
+        options = {"metrics_enabled": True, "metrics_port": 0, "health_path": "/up"}
+        async with Server(app, port=0, interface="asgi", **options) as server:
+            status = re.search(r"Status page at: (http://\S+)/", capfd.readouterr().out)
+            assert status is not None
+            assert (await get(server.url)).endswith(b"hello")
+            assert (await get(server.url, "/up")).endswith(b"ok\n")
+            assert '\ngranian_requests_handled{worker="1"} 2\n' in await look(status[1], "/metrics")
+            server.reload()
+            await app.seen("lifespan.shutdown")
+            assert (await get(server.url)).endswith(b"hello")
+            text = await look(status[1], "/metrics")
+            assert '\ngranian_requests_handled{worker="1"} 3\n' in text
+            assert '\ngranian_worker_starts_total{cause="reload"} 1\n' in text
+            assert (await look(status[1], "/readyz")).startswith("HTTP/1.1 200 OK")
+        with pytest.raises(OSError):
+            await get(status[1], "/readyz")
+
+    asyncio.run(main())
 
 
 def test_positional_arguments():
