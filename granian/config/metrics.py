@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from .times import duration
+
+if TYPE_CHECKING:
+    from .config import Config
 
 
 @dataclass(frozen=True)
@@ -15,6 +21,10 @@ class MetricsOptions:
     # Requests that take so long are kept on the page.
     slow: timedelta
 
+    @classmethod
+    def from_config(cls, config: Config, descriptor: int) -> MetricsOptions:
+        """The page of this descriptor; `slow_request` says what is slow, without it a second."""
+        return cls(descriptor, SLOW_REQUEST if config.slow_request is None else duration(config.slow_request))
 
-# A request that takes so long is shown among the slow ones.
+
 SLOW_REQUEST = timedelta(seconds=1)

@@ -11,7 +11,7 @@ from typing import Any
 from .._granian import LoadedTls, Worker, load_tls
 from ..access_log import AccessLogOptions, RecordThread
 from ..config import Config, TlsOptions, WorkerOptions
-from ..config.metrics import SLOW_REQUEST, MetricsOptions
+from ..config.metrics import MetricsOptions
 from ..constants import Interfaces
 from ..errors import ConfigurationError
 from ..formatters import worker_number
@@ -51,7 +51,7 @@ class Serving:
             on_exception=log_app_exception,
         )
         if page is not None:
-            options = replace(options, metrics=MetricsOptions(page.fileno(), SLOW_REQUEST))
+            options = replace(options, metrics=MetricsOptions.from_config(config, page.fileno()))
         self.worker = Worker(served(application.app, application.interface), options, loop)
         if page is not None:
             # The core has mapped it.
