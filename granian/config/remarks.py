@@ -86,7 +86,7 @@ def _missing(name: str, config: Config) -> str | None:
         return "HTTP/2 is off"
     for word, needed in NEEDS.items():
         is_meant = name.startswith(word.removesuffix("*")) if word.endswith("*") else name == word
-        if is_meant and name != needed and not getattr(config, needed):
+        if is_meant and name != needed and getattr(config, needed) in OFF:
             return f"{_flag(needed)} is not given"
     return None
 
@@ -106,11 +106,15 @@ NEEDS = {
     "workers_lifetime_jitter": "workers_lifetime",
     "log_access_format": "log_access",
     "access_log_*": "log_access",
+    "overload_*": "overload",
     "reload_*": "reload",
     "metrics_*": "metrics_enabled",
+    "ssl_redirect_to_port": "ssl_redirect_port",
     "ssl_*": "ssl_cert",
     "static_path_*": "static_path_mount",
     "ws_*": "websockets",
 }
 # As granian 2 says it.
 IDLE_LEVELS = {"task_impl": LogLevels.warning}
+# Values of an option that is not used.
+OFF = (None, False, (), "off")
