@@ -76,8 +76,8 @@ test-rust: need-cargo $(VENV)/.stamp-venv ## the tests of the crates
 test-python: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## the tests of the package, on $(PYTHON)
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-generate: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## write what is made from the table of options: types, settings page, schema
-	@for tool in signatures settings schema; do $(BIN)/python -m tools.$$tool || exit 1; done
+generate: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## write what is made from tables: types, settings page, schema, HTTP/1 cases
+	@for tool in signatures settings schema http1_cases; do $(BIN)/python -m tools.$$tool || exit 1; done
 
 fmt: $(VENV)/.stamp-deps need-cargo ## format Rust and Python
 	cargo fmt --all
@@ -90,7 +90,7 @@ check: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## every lint and type check, an
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/python tools/size.py
-	@for tool in signatures settings schema; do $(BIN)/python -m tools.$$tool --check || exit 1; done
+	@for tool in signatures settings schema http1_cases; do $(BIN)/python -m tools.$$tool --check || exit 1; done
 	$(BIN)/mypy
 	$(BIN)/stubtest granian._granian --mypy-config-file pyproject.toml --allowlist tests/stubtest.allow
 

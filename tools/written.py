@@ -14,5 +14,5 @@ def keep(file: Path, text: str) -> int:
     if file.read_text() == text:
         return 0
     tool = Path(sys.argv[0]).stem
-    print(f"{file.name} is not what the options say: run `python -m tools.{tool}`", file=sys.stderr)
+    print(f"{file.name} is not up to date: run `python -m tools.{tool}`", file=sys.stderr)
     return 1

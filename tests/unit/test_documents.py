@@ -34,8 +34,8 @@ def test_every_option_is_in_a_document(flag):
         assert word.search(TEXTS[ROOT / "docs" / page]), f"docs/{page} does not name {flag}"
 
 
-@pytest.mark.parametrize("name", ["signatures", "settings", "schema"])
-def test_what_is_written_from_the_options_is_up_to_date(name, monkeypatch):
+@pytest.mark.parametrize("name", ["signatures", "settings", "schema", "http1_cases"])
+def test_what_is_written_from_tables_is_up_to_date(name, monkeypatch):
     monkeypatch.syspath_prepend(ROOT)
     tool = importlib.import_module(f"tools.{name}")
     there = tool.FILE.read_text()
