@@ -3,13 +3,17 @@
 //! Against overload the line has two patiences (B. Maurer, "Fail at Scale", ACM Queue 13(8), "Controlled Delay"; after
 //! CoDel, RFC 8289). A line that is empty now and then takes up bursts, and each request in it may wait for the
 //! `interval`. One that has not been empty for that long is a standing queue: to wait in it delays everybody and
-//! serves nobody, so new requests wait for the `target` only and are told at once.
+//! serves nobody, so new requests wait for the `target` only and are told at once. Requests wait in the socket and
+//! in the turn as well, behind calls that keep the thread busy; that counts like the line.
 
 use std::cell::Cell;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use crate::admission::queue::Queue;
+use crate::admission::queue::{Permit, Place, Queue, Share};
 use crate::limit_counts::Limit;
+use crate::runtime::reactor::TaskHandle;
 
 /// Bounds of the line.
 #[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
@@ -34,51 +38,158 @@ pub struct OverloadLimits {
 /// See the module's documentation.
 pub(crate) struct Line {
     limits: LineLimits,
-    /// The last time at which a request came and none waited.
+    /// The last time at which nobody had to wait for long.
     emptied: Cell<Option<Instant>>,
+    /// The last turn in which requests came, by its begin, and the longest time that one of them waited in it.
+    turn: Cell<Option<(Instant, Duration)>>,
 }
 
-/// A place in the line: until when it is kept, and the limit that ends it.
-pub(crate) type Patience = Option<(Instant, Limit)>;
+/// A request's wait for its permit.
+#[derive(Default)]
+pub(crate) struct Wait {
+    place: Place,
+    /// The permits of its connection, if that carries many requests.
+    share: Option<Arc<Share>>,
+    patience: Patience,
+    /// The time for which it has waited to be read, if that is known.
+    unread: Duration,
+}
+
+/// Until when a request waits, and the limit that ends this.
+#[derive(Clone, Copy, Default)]
+enum Patience {
+    /// It has not come to the line yet.
+    #[default]
+    Untold,
+    Endless,
+    Until(Instant, Limit),
+}
+
+impl Wait {
+    /// The wait of a request whose connection carries others, which have `share` together.
+    pub(crate) fn sharing(share: &Arc<Share>) -> Self {
+        Self {
+            share: Some(Arc::clone(share)),
+            ..Self::default()
+        }
+    }
+
+    /// The time at which [`Line::poll`] is to be called again.
+    pub(crate) fn deadline(&self) -> Option<Instant> {
+        match self.patience {
+            Patience::Until(at, _) => Some(at),
+            Patience::Untold | Patience::Endless => None,
+        }
+    }
+
+    /// Notes for how long the request has waited to be read.
+    pub(crate) fn note_unread(&mut self, time: Duration) {
+        self.unread = time;
+    }
+
+    fn expired(&self, now: impl FnOnce() -> Instant) -> Option<Limit> {
+        match self.patience {
+            Patience::Until(at, limit) if at <= now() => Some(limit),
+            _ => None,
+        }
+    }
+}
 
 impl Line {
     pub(crate) fn new(limits: LineLimits) -> Self {
         Self {
             limits,
             emptied: Cell::new(None),
+            turn: Cell::new(None),
         }
     }
 
-    /// A request has come at `now`, before it asks `queue` for a permit.
-    pub(crate) fn note(&self, queue: &Queue, now: Instant) {
-        if self.limits.overload.is_some() && !queue.has_line() {
-            self.emptied.set(Some(now));
+    /// True if it matters for how long a request has waited to be read.
+    pub(crate) fn asks_unread(&self) -> bool {
+        self.limits.overload.is_some()
+    }
+
+    /// Gives a permit of `queue`, or the limit for which the request is to be turned away.
+    pub(crate) fn poll(
+        &self,
+        cx: &mut Context<'_>,
+        wait: &mut Wait,
+        queue: &Queue,
+        handle: &TaskHandle,
+    ) -> Poll<Result<Permit, Limit>> {
+        let is_new = matches!(wait.patience, Patience::Untold);
+        if is_new
+            && let Some(overload) = &self.limits.overload
+            && !self.takes(overload, queue, handle, wait.unread)
+        {
+            return Poll::Ready(Err(Limit::Overload));
+        }
+        let now = handle.now();
+        let share = wait.share.as_ref();
+        if let Poll::Ready(permit) = queue.poll_acquire(cx, &mut wait.place, now, share) {
+            // This thread may have been busy past the deadline.
+            let expired = wait.expired(|| handle.time());
+            return Poll::Ready(expired.map_or(Ok(permit), Err));
+        }
+        if is_new {
+            if let Some(most) = self.limits.max_queued
+                && queue.exceeds(most)
+            {
+                return Poll::Ready(Err(Limit::MaxQueuedRequests));
+            }
+            wait.patience = self.patience(now);
+        }
+        match wait.expired(|| now) {
+            Some(limit) => Poll::Ready(Err(limit)),
+            None => Poll::Pending,
         }
     }
 
-    /// How long the request that has come last may wait.
-    ///
-    /// # Errors
-    /// The limit for which it may not wait at all.
-    pub(crate) fn join(&self, queue: &Queue, now: Instant) -> Result<Patience, Limit> {
+    /// A request has come. False if it has waited for too long already, behind calls that keep this thread busy.
+    fn takes(
+        &self,
+        overload: &OverloadLimits,
+        queue: &Queue,
+        handle: &TaskHandle,
+        unread: Duration,
+    ) -> bool {
+        let (begun, now) = (handle.now(), handle.time());
+        let waited = now.saturating_duration_since(begun).max(unread);
+        let longest = match self.turn.get() {
+            Some((turn, longest)) if turn == begun => longest.max(waited),
+            before => {
+                let was_short = before.is_none_or(|(_, longest)| longest < overload.target);
+                if was_short && !queue.has_line() {
+                    self.emptied.set(Some(now));
+                }
+                waited
+            }
+        };
+        self.turn.set(Some((begun, longest)));
+        waited <= self.patience_against(overload, now)
+    }
+
+    fn patience_against(&self, overload: &OverloadLimits, now: Instant) -> Duration {
+        let emptied = self.emptied.get().unwrap_or(now);
+        let stands = now.saturating_duration_since(emptied) > overload.interval;
+        match stands {
+            true => overload.target,
+            false => overload.interval,
+        }
+    }
+
+    fn patience(&self, now: Instant) -> Patience {
         let limits = &self.limits;
-        if limits.max_queued.is_some_and(|most| queue.exceeds(most)) {
-            return Err(Limit::MaxQueuedRequests);
-        }
         let timeout = limits.timeout.map(|time| (time, Limit::QueueTimeout));
-        let overload = limits.overload.map(|overload| {
-            let emptied = self.emptied.get().unwrap_or(now);
-            let stands = now.saturating_duration_since(emptied) > overload.interval;
-            let time = match stands {
-                true => overload.target,
-                false => overload.interval,
-            };
-            (time, Limit::Overload)
-        });
+        let overload = limits
+            .overload
+            .map(|overload| (self.patience_against(&overload, now), Limit::Overload));
         let shortest = [timeout, overload]
             .into_iter()
             .flatten()
             .min_by_key(|(time, _)| *time);
-        Ok(shortest.and_then(|(time, limit)| Some((now.checked_add(time)?, limit))))
+        shortest
+            .and_then(|(time, limit)| Some(Patience::Until(now.checked_add(time)?, limit)))
+            .unwrap_or(Patience::Endless)
     }
 }

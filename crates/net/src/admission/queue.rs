@@ -327,13 +327,6 @@ fn call(wakers: impl IntoIterator<Item = Waker>) {
 #[derive(Default)]
 pub(crate) struct Place(Option<Arc<Waiting>>);
 
-impl Place {
-    /// True if no permit was asked for.
-    pub(crate) fn is_new(&self) -> bool {
-        self.0.is_none()
-    }
-}
-
 /// Only the connections' thread uses it.
 struct Waiting {
     waker: Waker,

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use granian_proto::{Content, Event, HeadError, PeerError, RequestHead, ResponseHead, Version};
 
-use super::slot::Slot;
+use super::slot::{Held, Slot};
 use super::{Connection, Phase};
 use crate::bounds::{LINGER, RETRY_AFTER};
 use crate::close::{CloseCause, Limit};
@@ -208,18 +208,9 @@ impl<S: Stream> Connection<S> {
         true
     }
 
-    /// True if the request has waited for a permit for too long, and was answered.
-    pub(super) fn handle_impatience(&mut self) -> bool {
-        let now = self.handle.now();
-        let Some((_, limit)) = self.slot.patience().filter(|(at, _)| *at <= now) else {
-            return false;
-        };
-        self.turn_away(limit);
-        true
-    }
-
-    /// Answers a request that is not to wait any longer for a permit: 503, and the connection goes on.
-    pub(super) fn turn_away(&mut self, limit: Limit) {
+    /// Answers a request that gets no permit in time: 503, and the connection goes on.
+    pub(super) fn turn_away(&mut self, held: Box<Held>, limit: Limit) {
+        self.slot = Slot::Held(held);
         self.service.note_limit(&self.peer, limit);
         let error = PeerError::Overloaded;
         if !self.answer_instead(error, Over::Refused(error.status())) {

@@ -193,10 +193,7 @@ impl<S: Stream> Connection<S> {
             };
             if matches!(step, Step::Wait) {
                 // Behind the reading: this thread may have been busy past the deadline.
-                if self.handle_engine_deadline(cx)
-                    || self.handle_overdue()
-                    || self.handle_impatience()
-                {
+                if self.handle_engine_deadline(cx) || self.handle_overdue() {
                     continue;
                 }
                 if self.write_policy() == Write::PutOff {
@@ -293,7 +290,7 @@ impl<S: Stream> Connection<S> {
         let drain = self.drain_deadline();
         let overdue = self.slot.overdue_at();
         let stall = self.wire.stall_deadline();
-        let patience = self.slot.patience().map(|(at, _)| at);
+        let patience = self.slot.patience();
         let next = [lingering, head, engine, drain, stall, overdue, patience];
         let next = next.into_iter().flatten().min();
         self.handle.set_deadline(next);

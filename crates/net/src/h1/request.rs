@@ -10,7 +10,8 @@ use granian_proto::{BodyLength, Event, PeerError, ws};
 
 use super::Connection;
 use super::slot::{Current, Held, Pulled, Slot};
-use crate::admission::queue::{Permit, Place};
+use crate::admission::line::Wait;
+use crate::admission::queue::Permit;
 use crate::close::Limit;
 use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{MessageQueue, Opening};
@@ -129,14 +130,13 @@ impl<S: Stream> Connection<S> {
             body_complete: !has_body,
             wish,
             is_ready: !waits,
-            place: Place::default(),
+            wait: Wait::default(),
             overdue_at: self.service.overdue_at(self.handle.now()),
-            patience: None,
         };
         // Queued bytes leave first: the application may take its time.
         let starts_now = !has_body && self.wire.output.is_empty() && self.service.app.may_start();
-        if starts_now && let Poll::Ready(permit) = self.poll_acquire(cx, &mut held) {
-            return self.start(held, permit);
+        if starts_now && let Poll::Ready(admitted) = self.poll_admit(cx, &mut held) {
+            return self.begin(held, admitted);
         }
         self.slot = Slot::Held(Box::new(held));
         if has_body {
@@ -198,14 +198,11 @@ impl<S: Stream> Connection<S> {
             return Step::Wait;
         }
         match std::mem::replace(&mut self.slot, Slot::Idle) {
-            Slot::Held(mut held) => match self.poll_acquire(cx, &mut held) {
-                Poll::Ready(permit) => self.start(*held, permit),
+            Slot::Held(mut held) => match self.poll_admit(cx, &mut held) {
+                Poll::Ready(admitted) => self.begin(*held, admitted),
                 Poll::Pending => {
                     held.meter.note_wait();
                     self.slot = Slot::Held(held);
-                    if self.join_line() {
-                        return Step::Again;
-                    }
                     return self.wait_or_close();
                 }
             },
@@ -214,39 +211,28 @@ impl<S: Stream> Connection<S> {
         Step::Again
     }
 
-    /// True if the request in the slot may not wait for a permit, and was answered.
-    fn join_line(&mut self) -> bool {
-        let Slot::Held(held) = &mut self.slot else {
-            return false;
-        };
-        if held.patience.is_some() {
-            return false;
-        }
-        let service = &self.service;
-        match service.line.join(&service.queue, self.handle.now()) {
-            Ok(patience) => held.patience = Some(patience),
-            Err(limit) => {
-                self.turn_away(limit);
-                return true;
-            }
-        }
-        false
-    }
-
-    fn poll_acquire(&self, cx: &mut Context<'_>, held: &mut Held) -> Poll<Permit> {
+    fn poll_admit(&self, cx: &mut Context<'_>, held: &mut Held) -> Poll<Result<Permit, Limit>> {
         held.exchange.set_queued();
         let Service {
             queue, app, line, ..
         } = &*self.service;
-        if held.place.is_new() {
-            line.note(queue, self.handle.now());
+        if line.asks_unread() {
+            let unread = self.wire.io.silence();
+            held.wait.note_unread(unread.unwrap_or_default());
         }
-        let permit = queue.poll_acquire(cx, &mut held.place, self.handle.now(), None);
-        if permit.is_pending() && app.skips_queue(&held.head) {
-            held.place = Place::default();
-            return Poll::Ready(queue.extra());
+        let admitted = line.poll(cx, &mut held.wait, queue, &self.handle);
+        if !matches!(admitted, Poll::Ready(Ok(_))) && app.skips_queue(&held.head) {
+            held.wait = Wait::default();
+            return Poll::Ready(Ok(queue.extra()));
         }
-        permit
+        admitted
+    }
+
+    fn begin(&mut self, held: Held, admitted: Result<Permit, Limit>) {
+        match admitted {
+            Ok(permit) => self.start(held, permit),
+            Err(limit) => self.turn_away(Box::new(held), limit),
+        }
     }
 
     /// Calls the application.

@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use granian_proto::RequestHead;
 
-use crate::admission::line::Patience;
-use crate::admission::queue::Place;
+use crate::admission::line::Wait;
 use crate::exchange::app::{BodyWish, Source};
 use crate::exchange::flights::InFlight;
 use crate::exchange::messages::Opening;
@@ -40,12 +39,10 @@ pub(super) struct Held {
     pub(super) wish: BodyWish,
     /// That much of the body has come.
     pub(super) is_ready: bool,
-    /// Its place in the line of those that wait to be active.
-    pub(super) place: Place,
+    /// Its wait for a permit.
+    pub(super) wait: Wait,
     pub(super) meter: Meter,
     pub(super) overdue_at: Option<Instant>,
-    /// How long it waits for a permit, once it does.
-    pub(super) patience: Option<Patience>,
 }
 
 /// The exchange in progress.
@@ -106,10 +103,10 @@ impl Slot {
         }
     }
 
-    /// Until when a request waits for a permit, and the limit that ends this.
-    pub(super) fn patience(&self) -> Patience {
+    /// The time until which the request waits for a permit at most.
+    pub(super) fn patience(&self) -> Option<Instant> {
         match self {
-            Self::Held(held) => held.patience.flatten(),
+            Self::Held(held) => held.wait.deadline(),
             _ => None,
         }
     }

@@ -126,6 +126,10 @@ impl<S: Stream> Connection<S> {
     fn drive(&mut self, cx: &mut Context<'_>, coalescing: &CoalescingWaker) {
         self.handle_stage();
         self.handle_deadlines();
+        if self.shared.service.line.asks_unread() {
+            let unread = self.pipe.silence().unwrap_or_default();
+            self.shared.unread.set(unread);
+        }
         for _ in 0..STEPS_PER_TURN {
             coalescing.take_note();
             self.poll_protocol(cx);

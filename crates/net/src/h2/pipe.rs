@@ -162,6 +162,11 @@ impl<S: Stream> Pipe<S> {
         self.0.borrow().last_input
     }
 
+    /// See [`Stream::silence`].
+    pub(super) fn silence(&self) -> Option<Duration> {
+        self.0.borrow().wire.io.silence()
+    }
+
     /// Bytes that have come since this was called last.
     pub(super) fn take_received(&self) -> usize {
         std::mem::take(&mut self.0.borrow_mut().received)

@@ -370,6 +370,11 @@ impl TaskHandle {
         self.reactor.0.now.get()
     }
 
+    /// The time now, later in a turn that goes on.
+    pub(crate) fn time(&self) -> Instant {
+        self.reactor.0.clock.now()
+    }
+
     /// Wakes the task at `at`, once; replaces the deadline set before.
     pub fn set_deadline(&self, at: Option<Instant>) {
         let mut tasks = self.reactor.0.tasks.borrow_mut();

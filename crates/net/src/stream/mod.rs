@@ -6,6 +6,8 @@ pub(crate) mod early;
 pub(crate) mod output;
 pub mod reading;
 pub mod region;
+#[cfg(target_os = "linux")]
+mod silence;
 pub(crate) mod socket;
 pub(crate) mod stall;
 pub(crate) mod wire;

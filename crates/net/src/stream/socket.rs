@@ -9,6 +9,7 @@ use std::net::Shutdown;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::{BufMut, BytesMut};
 use mio::event::Source;
@@ -54,6 +55,11 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 
     /// Written bytes that the peer has not acknowledged, if the system can tell.
     fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
+
+    /// The time since the last bytes of the peer came, if the system can tell.
+    fn silence(&self) -> Option<Duration> {
         None
     }
 
@@ -286,9 +292,14 @@ impl Stream for Io {
         (result == 0).then(|| usize::try_from(held).ok()).flatten()
     }
 
+    #[cfg(target_os = "linux")]
+    fn silence(&self) -> Option<Duration> {
+        super::silence::silence_of(self.socket.as_fd())
+    }
+
     fn reset_on_close(&mut self) {
         self.is_cut = true;
-        let linger = Some(std::time::Duration::ZERO);
+        let linger = Some(Duration::ZERO);
         // An error is ignored: a socket that refuses the option is broken already.
         let _ = rustix::net::sockopt::set_socket_linger(self.socket.as_fd(), linger);
     }

@@ -1,11 +1,9 @@
-//! `Session`: TLS over a socket, behind the same traits as the socket itself. rustls keeps the
-//! state and queues sealed bytes; `Session` moves bytes between rustls and the socket, and decides
-//! when.
+//! `Session`: TLS over a socket, behind the same traits as the socket itself. rustls keeps the state and queues sealed
+//! bytes; `Session` moves bytes between rustls and the socket, and decides when.
 //!
-//! rustls makes messages of its own, mostly in a handshake. They leave together when there is
-//! nothing to read, or with the next flush, if that comes first. One write for each would cost a
-//! system call and a wake-up of the peer: a tenth of a connection for one request (`make bench`,
-//! rows `tls-handshake-…`).
+//! rustls makes messages of its own, mostly in a handshake. They leave together when there is nothing to read, or with
+//! the next flush, if that comes first. One write for each would cost a system call and a wake-up of the peer: a tenth
+//! of a connection for one request (`make bench`, rows `tls-handshake-…`).
 
 use std::future::poll_fn;
 use std::io::{self, BufRead, IoSlice, Read, Write};
@@ -171,8 +169,7 @@ impl<S: Stream> Session<S> {
         }
         let was_sent = !self.tls.wants_write();
         if let Err(error) = self.tls.process_new_packets() {
-            // An alert has the reason. Only as far as the socket has room: the connection ends
-            // anyway.
+            // An alert has the reason. Only as far as the socket has room: the connection ends anyway.
             let _ = self.poll_send(cx);
             return Poll::Ready(Err(invalid(error)));
         }
@@ -213,6 +210,10 @@ impl<S: Stream> Stream for Session<S> {
 
     fn unacknowledged(&self) -> Option<usize> {
         Some(self.io.unacknowledged()? + self.queued)
+    }
+
+    fn silence(&self) -> Option<std::time::Duration> {
+        self.io.silence()
     }
 
     fn reset_on_close(&mut self) {

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use granian_proto::RequestHead;
 
-use self::deadlines::{Expired, left_of};
+use self::deadlines::left_of;
 use self::held::{Held, declared_length};
 use super::after_response::OpenWebSocket;
 use super::incoming::Incoming;
@@ -123,7 +123,7 @@ impl<S: StreamIo> Answering<S> {
         if let (Some(incoming), Some(length)) = (&mut incoming, length) {
             incoming.declare(length);
         }
-        let held = Held::new(head, has_body, length, service);
+        let held = Held::new(head, has_body, length, &shared);
         Self {
             meter,
             incoming,
@@ -150,16 +150,18 @@ impl<S: StreamIo> Answering<S> {
         if let Err(broken) = self.receive(cx) {
             return self.give_up(cx, broken);
         }
-        if self.begin(cx) {
+        match self.begin(cx) {
+            Err(limit) => return self.turn_away(cx, limit),
+            Ok(false) => {}
             // The replies that the application has made bound the loop: a pull is not repeated in here.
-            loop {
+            Ok(true) => loop {
                 match self.respond(cx) {
                     Step::Again => {}
                     Step::Wait => break,
                     Step::Over => return Progress::Over,
                     Step::Opened => return Progress::Opened,
                 }
-            }
+            },
         }
         if let Phase::Discarding { until } = self.phase {
             return self.poll_discard(cx, until);
@@ -176,17 +178,8 @@ impl<S: StreamIo> Answering<S> {
             return Progress::Over;
         }
         self.follow_pace();
-        match self.expired() {
-            Some(Expired::Body(error)) => return self.refuse(cx, error),
-            Some(Expired::Patience(limit)) => return self.turn_away(cx, limit),
-            Some(Expired::Request) => return self.end_overdue(cx),
-            Some(Expired::Write) => {
-                self.shared
-                    .service
-                    .note_limit(&self.shared.peer, Limit::WriteTimeout);
-                return self.cut(ResetReason::Cancelled);
-            }
-            None => {}
+        if let Some(expired) = self.expired() {
+            return self.end_expired(cx, expired);
         }
         let deadline = self.deadline();
         self.alarm.set(cx, deadline);
@@ -212,9 +205,12 @@ impl<S: StreamIo> Answering<S> {
     }
 
     /// Calls the application when it is time. False if it was not yet.
-    fn begin(&mut self, cx: &mut Context<'_>) -> bool {
+    ///
+    /// # Errors
+    /// The limit for which the request is to be turned away.
+    fn begin(&mut self, cx: &mut Context<'_>) -> Result<bool, Limit> {
         let Phase::Held(held) = &mut self.phase else {
-            return true;
+            return Ok(true);
         };
         let service = &self.shared.service;
         let is_whole = self.incoming.as_ref().is_none_or(Incoming::is_complete);
@@ -222,28 +218,21 @@ impl<S: StreamIo> Answering<S> {
         let is_small =
             held.wish == BodyWish::Whole || self.ends.exchange.body_held() <= SPOOL_THRESHOLD;
         if held.awaits_body && !is_whole && is_small {
-            return false;
+            return Ok(false);
         }
         if !service.app.may_start() {
             cx.waker().wake_by_ref();
-            return false;
+            return Ok(false);
         }
         self.ends.exchange.set_queued();
-        let (now, share) = (self.shared.now(), Some(&self.shared.share));
-        if held.place.is_new() {
-            service.line.note(&service.queue, now);
-        }
-        let permit = match service.queue.poll_acquire(cx, &mut held.place, now, share) {
-            Poll::Ready(permit) => permit,
-            Poll::Pending if service.app.skips_queue(&held.head) => service.queue.extra(),
+        let (line, queue) = (&service.line, &service.queue);
+        let permit = match line.poll(cx, &mut held.wait, queue, &self.shared.handle) {
+            Poll::Ready(Ok(permit)) => permit,
+            _ if service.app.skips_queue(&held.head) => queue.extra(),
+            Poll::Ready(Err(limit)) => return Err(limit),
             Poll::Pending => {
                 self.meter.note_wait();
-                held.patience
-                    .get_or_insert_with(|| match service.line.join(&service.queue, now) {
-                        Ok(patience) => patience,
-                        Err(limit) => Some((now, limit)),
-                    });
-                return false;
+                return Ok(false);
             }
         };
         if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called) {
@@ -258,7 +247,7 @@ impl<S: StreamIo> Answering<S> {
             };
             self.source = service.call(request, permit);
         }
-        true
+        Ok(true)
     }
 
     /// Moves replies on as far as the peer takes them.

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use slab::Slab;
 
@@ -26,6 +26,8 @@ pub(crate) struct Shared {
     pub(crate) inflated: Budget,
     /// The connection's part of `Service::heads`.
     heads: Budget,
+    /// The time for which the requests of this poll have waited to be read, if it matters.
+    pub(crate) unread: Cell<Duration>,
     /// The connection's socket takes less than the transfers make for it.
     is_clogged: Cell<bool>,
     clogged: RefCell<Vec<Waker>>,
@@ -46,6 +48,7 @@ impl Shared {
             service,
             handle,
             share: Arc::default(),
+            unread: Cell::default(),
             is_clogged: Cell::new(false),
             clogged: RefCell::new(Vec::new()),
             is_held: Cell::new(false),

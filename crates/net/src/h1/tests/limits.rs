@@ -8,7 +8,7 @@ use granian_proto::PeerError;
 
 use crate::close::{CloseCause, Limit};
 use crate::exchange::Over;
-use crate::exchange::app::BodyWish;
+use crate::exchange::app::{BodyWish, Source};
 use crate::limits::{Limits, OverloadLimits, Versions};
 use crate::testing::{Wire, limits};
 
@@ -412,6 +412,49 @@ fn who_comes_to_a_standing_line_waits_for_the_target_only() {
         assert_eq!(third.hear().await, "", "it has 100 ms");
         assert_eq!(wire.reached(Limit::Overload), 2);
     });
+}
+
+/// The rest of a response that is whole already.
+struct Nothing;
+
+impl Source for Nothing {
+    fn pull(&mut self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn who_waits_in_the_turn_behind_a_long_call_waits_as_in_the_line() {
+    let target = |millis: u32| {
+        move |limits: &mut Limits| {
+            limits.line.overload = Some(OverloadLimits {
+                target: 5 * TICK,
+                interval: millis * TICK,
+            });
+        }
+    };
+    for (interval, answers) in [(150, 2), (149, 1)] {
+        play(target(interval), |mut wire| async move {
+            let mut second = wire.another(ROOM);
+            wire.bench.settle().await;
+            let clock = wire.bench.reactor.clock().clone();
+            wire.app.set_source(move |exchange| {
+                clock.advance(150 * TICK);
+                exchange.answer(200, b"first");
+                Box::new(Nothing)
+            });
+            wire.end.send(GET.as_bytes());
+            second.end.send(GET.as_bytes());
+            wire.bench.settle().await;
+            wire.app.request().await;
+            assert!(wire.hear().await.ends_with("first"));
+            assert_eq!(wire.app.was_called(), answers == 2, "{interval}");
+            if answers == 1 {
+                assert!(second.hear().await.starts_with("HTTP/1.1 503 "));
+                assert_eq!(wire.reached(Limit::Overload), 1);
+            }
+        });
+    }
 }
 
 #[test]

@@ -5,8 +5,6 @@ use std::time::Instant;
 use granian_proto::PeerError;
 
 use super::{Answering, Phase};
-use crate::admission::line::Patience;
-use crate::close::Limit;
 use crate::exchange::reply::Reply;
 use crate::transfer::StreamIo;
 
@@ -18,8 +16,6 @@ pub(super) enum Expired {
     Write,
     /// The response is not complete in time, for whatever reason.
     Request,
-    /// The request may not wait any longer for a permit.
-    Patience(Limit),
 }
 
 impl<S: StreamIo> Answering<S> {
@@ -32,7 +28,10 @@ impl<S: StreamIo> Answering<S> {
             .map(|since| since + limits.timeouts.write);
         let head = self.head_deadline.filter(|at| *at > self.shared.now());
         let body = self.body_deadline().map(|(at, _)| at);
-        let patience = self.patience().map(|(at, _)| at);
+        let patience = match &self.phase {
+            Phase::Held(held) => held.wait.deadline(),
+            Phase::Called | Phase::Discarding { .. } => None,
+        };
         [head, write, body, self.overdue_at, patience]
             .into_iter()
             .flatten()
@@ -66,13 +65,6 @@ impl<S: StreamIo> Answering<S> {
         }
     }
 
-    fn patience(&self) -> Patience {
-        match &self.phase {
-            Phase::Held(held) => held.patience.flatten(),
-            _ => None,
-        }
-    }
-
     /// The clock that has run out, if one has.
     pub(super) fn expired(&self) -> Option<Expired> {
         let now = self.shared.now();
@@ -80,9 +72,6 @@ impl<S: StreamIo> Answering<S> {
         let body = self.body_deadline().filter(|(at, _)| *at <= now);
         if let Some((_, error)) = body {
             return Some(Expired::Body(error));
-        }
-        if let Some((_, limit)) = self.patience().filter(|(at, _)| *at <= now) {
-            return Some(Expired::Patience(limit));
         }
         let is_stalled = self
             .blocked_since

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use granian_proto::PeerError;
 
+use super::deadlines::Expired;
 use super::{Answering, Phase, Progress, Step};
 use crate::close::Limit;
 use crate::exchange::record::Reason;
@@ -30,7 +31,7 @@ impl<S: StreamIo> Answering<S> {
     }
 
     /// Ends the exchange for an error of the peer's, which is told unless the response has begun.
-    pub(super) fn refuse(&mut self, cx: &mut Context<'_>, error: PeerError) -> Progress {
+    fn refuse(&mut self, cx: &mut Context<'_>, error: PeerError) -> Progress {
         let Shared { service, peer, .. } = &*self.shared;
         if let Some(limit) = Limit::of_error(error, true) {
             service.note_limit(peer, limit);
@@ -39,8 +40,21 @@ impl<S: StreamIo> Answering<S> {
             .unwrap_or_else(|| self.cut(ResetReason::Cancelled))
     }
 
+    /// Ends the exchange, whose time is up.
+    pub(super) fn end_expired(&mut self, cx: &mut Context<'_>, expired: Expired) -> Progress {
+        match expired {
+            Expired::Body(error) => self.refuse(cx, error),
+            Expired::Request => self.end_overdue(cx),
+            Expired::Write => {
+                let Shared { service, peer, .. } = &*self.shared;
+                service.note_limit(peer, Limit::WriteTimeout);
+                self.cut(ResetReason::Cancelled)
+            }
+        }
+    }
+
     /// Ends the exchange, whose response is not complete in time: the peer gets 504 in its place, or the stream is cut.
-    pub(super) fn end_overdue(&mut self, cx: &mut Context<'_>) -> Progress {
+    fn end_overdue(&mut self, cx: &mut Context<'_>) -> Progress {
         let Shared { service, peer, .. } = &*self.shared;
         service.note_limit(peer, Limit::RequestTimeout);
         let error = PeerError::Overdue;

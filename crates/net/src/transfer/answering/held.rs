@@ -4,22 +4,20 @@ use std::sync::Arc;
 
 use granian_proto::RequestHead;
 
-use crate::admission::line::Patience;
-use crate::admission::queue;
+use crate::admission::line::Wait;
 use crate::exchange::app::BodyWish;
-use crate::service::Service;
+use crate::transfer::Shared;
 
 /// See the module's documentation.
 pub(super) struct Held {
     pub(super) head: Arc<RequestHead>,
-    pub(super) place: queue::Place,
+    /// Its wait for a permit.
+    pub(super) wait: Wait,
     pub(super) wish: BodyWish,
     /// The length of the body, where it is declared.
     pub(super) length: Option<u64>,
     /// The application is called when the body is whole.
     pub(super) awaits_body: bool,
-    /// How long it waits for a permit, once it does.
-    pub(super) patience: Option<Patience>,
 }
 
 impl Held {
@@ -28,22 +26,23 @@ impl Held {
         head: Arc<RequestHead>,
         has_body: bool,
         length: Option<u64>,
-        service: &Service,
+        shared: &Shared,
     ) -> Self {
+        let mut wait = Wait::sharing(&shared.share);
+        wait.note_unread(shared.unread.get());
         let mut held = Self {
             head,
-            place: queue::Place::default(),
+            wait,
             wish: BodyWish::Nothing,
             length,
             awaits_body: false,
-            patience: None,
         };
         if has_body {
             let expects_continue = held.head.field(b"expect").is_some();
-            held.wish = service.app.wants(&held.head);
+            held.wish = shared.service.app.wants(&held.head);
             held.awaits_body =
                 held.wish
-                    .is_waiting(length, service.limits.window, expects_continue);
+                    .is_waiting(length, shared.service.limits.window, expects_continue);
         }
         held
     }
