@@ -225,3 +225,17 @@ def _talk(client: ssl.SSLObject, plain: socket.socket, incoming: ssl.MemoryBIO, 
         if not data:
             return received
         incoming.write(data)
+
+
+def test_connections_are_counted_by_the_client_of_the_header(server):
+    options = ("--max-connections-per-client", "1")
+    probe: Server = server(*TARGETS["asgi"], *OPTIONS, *options)
+    with probe.connect() as first, probe.connect() as other, probe.connect() as second:
+        assert first.send(LINE + GET).response().status == 200
+        # Health checks are the proxy's own, which is not bounded.
+        assert other.send(OWN["v2-local"] + GET).response().status == 200
+        mark = probe.mark()
+        assert second.send(LINE + GET).rest() == b""
+        probe.wait_line(r"Connection from 1\.2\.3\.4:5678 closed: crowded_out", mark)
+        with probe.connect() as third:
+            assert third.send(HEADERS["v1-v6"][0] + GET).response().status == 200

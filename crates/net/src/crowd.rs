@@ -160,13 +160,17 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    /// Counts a connection of `address`, in `metrics` too. `None` if its client has as many as it may have.
+    /// Counts a connection of `address`, in `metrics` too. `None` if its client has as many as it may have. Without an
+    /// address it is nobody's: that of a proxy, whose client is not known yet.
     pub(crate) fn join(
         crowd: &Rc<Crowd>,
-        address: &Address,
+        address: Option<&Address>,
         metrics: Option<&Rc<Metrics>>,
     ) -> Option<Self> {
-        let client = crowd.admit(address)?;
+        let client = match address {
+            Some(address) => crowd.admit(address)?,
+            None => None,
+        };
         crowd.open.set(crowd.open.get() + 1);
         if let Some(metrics) = metrics {
             metrics.enter();
@@ -177,6 +181,15 @@ impl Member {
             client,
             key: usize::MAX,
         })
+    }
+
+    /// Counts it for the client at `address` as well, of which a proxy has told. False if that one has as many as it may
+    /// have.
+    pub(crate) fn count_for(&mut self, address: &Address) -> bool {
+        let client = self.crowd.admit(address);
+        let is_admitted = client.is_some();
+        self.client = client.flatten();
+        is_admitted
     }
 
     /// The connection is that of the task with this key.

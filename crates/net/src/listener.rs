@@ -172,7 +172,8 @@ impl Acceptor {
             memo: std::sync::OnceLock::new(),
         };
         let service = Rc::clone(&self.service);
-        let Some(mut member) = Member::join(&service.crowd, &peer.remote, service.metrics()) else {
+        let client = (!service.is_proxy(&peer)).then_some(&peer.remote);
+        let Some(mut member) = Member::join(&service.crowd, client, service.metrics()) else {
             service.note_limit(&peer, Limit::MaxConnectionsPerClient);
             return;
         };
@@ -181,7 +182,7 @@ impl Acceptor {
             let io = Io::new(socket, &handle)?;
             member.set_key(handle.key());
             Ok(async move {
-                protocol::serve(io, peer, service, handle).await;
+                protocol::serve(io, peer, &mut member, service, handle).await;
                 drop(member);
             })
         });

@@ -13,6 +13,7 @@ use granian_proto::proxy::{HeaderError, MAX_HEADER, ProxyHeader};
 
 use crate::bounds::{LINGER, STEPS_PER_TURN};
 use crate::close::{CloseCause, Limit};
+use crate::crowd::Member;
 use crate::exchange::app::Peer;
 use crate::h1::{Connection, Next};
 use crate::h2;
@@ -27,11 +28,21 @@ use crate::tls::session::{self, Failed};
 use crate::ws;
 
 /// Serves `io` until it is closed.
-pub(crate) async fn serve(mut io: Io, mut peer: Peer, service: Rc<Service>, handle: TaskHandle) {
+pub(crate) async fn serve(
+    mut io: Io,
+    mut peer: Peer,
+    member: &mut Member,
+    service: Rc<Service>,
+    handle: TaskHandle,
+) {
     if service.proxy_protocol().is_some() {
         let relayed = Box::pin(take_proxy_header(&mut io, &mut peer, &service, &handle)).await;
         if let Err(cause) = relayed {
             return service.note_closed(&peer, cause);
+        }
+        if peer.is_relayed && !member.count_for(&peer.remote) {
+            service.note_limit(&peer, Limit::MaxConnectionsPerClient);
+            return service.note_closed(&peer, CloseCause::CrowdedOut);
         }
     }
     match service.tls() {

@@ -247,6 +247,12 @@ impl Service {
         }
     }
 
+    /// True if the peer is a proxy that is believed, and so speaks for many clients.
+    pub(crate) fn is_proxy(&self, peer: &Peer) -> bool {
+        let proxies = self.proxies.as_ref();
+        proxies.is_some_and(|proxies| proxies.trusts(peer))
+    }
+
     /// The proxies in front, if every connection begins with their header.
     pub(crate) fn proxy_protocol(&self) -> Option<&Proxies> {
         let proxies = self.proxies.as_deref();
