@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import sys
 
 import pytest
 from e2e.server import APPS
@@ -117,3 +118,33 @@ def test_embedded_program(program):
     running = program(EMBEDDED, env={"PYTHONPATH": str(APPS)})
     assert running.wait_exit(30) == 0, running.log()
     running.wait_line("@answer text")
+
+
+PYPROJECT = """
+[tool.granian]
+app = "tutorial:app"
+port = 1
+access-log = true
+access-log-fmt = "line %(path)s"
+static-path-mount = "public"
+ws = false
+
+[tool.granian.log-config.formatters.generic]
+"()" = "logging.Formatter"
+fmt = "theirs: %(message)s"
+"""
+
+
+def test_everything_in_pyproject(program, tmp_path):
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    (tmp_path / "public").mkdir()
+    (tmp_path / "public" / "app.js").write_text("script")
+    command = [sys.executable, "-m", "granian"]
+    env = {"PYTHONPATH": str(APPS), "PORT": "0", "WEB_CONCURRENCY": "2"}
+    running = program("", command=command, env=env).wait_ready()
+    running.wait_line("Started worker-2")
+    assert running.get("/path").body == b"http 127.0.0.1 /path"
+    assert running.get("/static/app.js").body == b"script"
+    running.wait_line("line /path$")
+    running.wait_line("^theirs: Listening at")
+    running.stop()
