@@ -86,7 +86,7 @@ FOREIGN = {
     "-t": "--hang-timeout",
     "-w": "--workers",
     "-D": "a service manager such as systemd",
-    "--access-logfile": "--access-log, with a file in --log-config",
+    "--access-logfile": "--access-log-file, with --access-log",
     "--access-logformat": "--access-log-fmt",
     "--asgi-lifespan": "--interface asginl for an application without",
     "--asgi-loop": "--loop",
