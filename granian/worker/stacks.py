@@ -70,9 +70,11 @@ def stack_of_thread(number: int | None, skips_loop: bool = False) -> Stack:
     frame = sys._current_frames().get(number) if number is not None else None
     frames = list(_outwards(frame))[::-1]
     if skips_loop:
-        last = max((at for at, (one, _) in enumerate(frames) if _is_loop(one)), default=-1)
+        last = max((at for at, (one, _) in enumerate(frames) if _place_of(one)[0] in LOOP_MODULES), default=-1)
         frames = frames[last + 1 :] or frames
-    return Stack(frames[-DEEPEST:])
+    # What is outside of the function that the thread is for.
+    first = next((at for at, (one, _) in enumerate(frames) if _place_of(one)[0] not in THREAD_MODULES), 0)
+    return Stack(frames[first:][-DEEPEST:])
 
 
 def thread_behind(future: Any) -> int | None:
@@ -155,10 +157,6 @@ def _outwards(frame: FrameType | None) -> Iterator[tuple[FrameType, int]]:
         frame = frame.f_back
 
 
-def _is_loop(frame: FrameType) -> bool:
-    return _place_of(frame)[0] in LOOP_MODULES
-
-
 DEEPEST = 100
 NEXT = {"cr": "cr_await", "gi": "gi_yieldfrom", "ag": "ag_await"}
 # Functions, by module and name, and what they wait for.
@@ -183,3 +181,4 @@ TASKS = {
 }
 # What is outside of the application on an event loop's thread.
 LOOP_MODULES = frozenset({"asyncio.base_events", "asyncio.events", "asyncio.runners", "granian.worker.life"})
+THREAD_MODULES = frozenset({"threading", "concurrent.futures.thread"})

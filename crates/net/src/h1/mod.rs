@@ -27,6 +27,7 @@ use self::slot::Slot;
 use crate::bounds::STEPS_PER_TURN;
 use crate::close::{CloseCause, Limit};
 use crate::exchange::app::Peer;
+use crate::exchange::flights::InFlight;
 use crate::exchange::messages::Opening;
 use crate::h2;
 use crate::limits::Versions;
@@ -53,6 +54,8 @@ pub(crate) struct Connection<S> {
     engine: h1::Connection,
     slot: Slot,
     phase: Phase,
+    /// The request whose response is complete and has not left.
+    leaving: Option<InFlight>,
     /// The peer's sending side was read to its end.
     ended: bool,
     /// The decision about queued bytes at the end of the last turn: `PutOff` if this turn has to write them.
@@ -122,6 +125,7 @@ impl<S: Stream> Connection<S> {
                 Versions::Http1 => Phase::Serving,
                 Versions::All | Versions::Http2 => Phase::Sniffing,
             },
+            leaving: None,
             ended: false,
             left: Write::Now,
             peer,
@@ -310,6 +314,9 @@ impl<S: Stream> Connection<S> {
             if let Err(error) = self.wire.write(cx, self.handle.now(), last) {
                 return self.end_now(CloseCause::of_write(&error));
             }
+        }
+        if self.wire.output.is_empty() {
+            self.leaving = None;
         }
         let unsent = self.wire.take_unsent();
         if let (Some(current), Some(unsent)) = (self.slot.current(), unsent) {

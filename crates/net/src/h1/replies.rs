@@ -86,6 +86,7 @@ impl<S: Stream> Connection<S> {
         }
         if self.engine.is_response_complete() {
             current.meter.finish();
+            self.leaving = current.flight.take();
             self.slot.finish(Over::Answered);
             self.service.handled.set(self.service.handled.get() + 1);
         }

@@ -251,7 +251,7 @@ impl<S: Stream> Connection<S> {
         meter.note_call();
         self.slot = Slot::Running(Current {
             exchange: Arc::clone(&exchange),
-            _flight: flight,
+            flight: Some(flight),
             replies: VecDeque::new(),
             source: None,
             expects_continue: expects_continue && !body_complete,

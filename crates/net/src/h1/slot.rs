@@ -48,7 +48,8 @@ pub(super) struct Held {
 /// The exchange in progress.
 pub(super) struct Current {
     pub(super) exchange: Arc<Exchange>,
-    pub(super) _flight: InFlight,
+    /// Until the response has left.
+    pub(super) flight: Option<InFlight>,
     pub(super) replies: VecDeque<Reply>,
     pub(super) source: Option<Pulled>,
     pub(super) expects_continue: bool,
