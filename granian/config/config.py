@@ -430,6 +430,11 @@ class Config:
     static_path_type: tuple[str, ...] = options(
         "--static-path-type", Text(), "Content types by the ending of a name: ENDING=TYPE"
     )
+    sendfile_map: tuple[str, ...] = options(
+        "--sendfile-map",
+        Text(),
+        "Folders of files that responses name by X-Sendfile or X-Accel-Redirect: PREFIX=FOLDER",
+    )
     compress: bool = option(False, "--compress", Flag(), "Compress responses for clients that take it")
     forwarded_allow_ips: tuple[str, ...] = options(
         "--forwarded-allow-ips",

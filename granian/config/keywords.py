@@ -231,6 +231,8 @@ class EmbeddedKeywords(TypedDict, total=False):
     """Headers of static files: [ROUTE] NAME: VALUE. `--static-path-header`"""
     static_path_type: Sequence[str] | str | None
     """Content types by the ending of a name: ENDING=TYPE. `--static-path-type`"""
+    sendfile_map: Sequence[str] | str | None
+    """Folders of files that responses name by X-Sendfile or X-Accel-Redirect: PREFIX=FOLDER. `--sendfile-map`"""
     compress: bool | None
     """Compress responses for clients that take it (default False). `--compress`"""
     forwarded_allow_ips: Sequence[str] | str | None

@@ -56,7 +56,7 @@ SECTIONS = {
     "Proxies": "forwarded_* proxy_*",
     "Limits": "max_queued_requests queue_timeout overload overload_* max_* keep_alive_timeout request_* write_timeout "
     "cancel_on_disconnect limit_*",
-    "Static files": "static_path_mount static_path_route static_path_*",
+    "Static files": "static_path_mount static_path_route static_path_* sendfile_map",
     "Compression": "compress",
     "Metrics and health": "metrics_enabled metrics_* health_*",
 }

@@ -96,6 +96,20 @@ def parse_type(text: str) -> tuple[str, str]:
     return match[1].lower(), match[2]
 
 
+def parse_sendfile(text: str) -> tuple[str, Path]:
+    """Prefix and folder of `PREFIX=FOLDER`; raises `ValueError`."""
+    prefix, _, folder = text.partition("=")
+    if not prefix.startswith("/") or {".", ".."} & set(prefix.split("/")) or not folder:
+        raise ValueError(f"{text!r} is no prefix and folder such as /protected=/srv/files")
+    return prefix, Path(folder).absolute()
+
+
+def _check_sendfile(text: str, _: Config) -> None:
+    folder = parse_sendfile(text)[1]
+    if not folder.is_dir():
+        raise ValueError(f"{text!r}: there is no folder {folder}")
+
+
 def _check_header(text: str, config: Config) -> None:
     route, _, _ = parse_header(text)
     if route is not None and route not in routes_of(config):
@@ -106,6 +120,7 @@ STATIC_FILE_CHECKS: Mapping[str, Callable[[str, Config], object]] = {
     "static_path_immutable": lambda text, _: check_pattern(text),
     "static_path_header": _check_header,
     "static_path_type": lambda text, _: parse_type(text),
+    "sendfile_map": _check_sendfile,
 }
 
 _HEADER = re.compile(r"(?:(/\S*)\s+)?([!#$%&'*+.^_`|~0-9A-Za-z-]+):([\t\x20-\x7e]*)")

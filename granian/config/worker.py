@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..access_log import AccessLogOptions
@@ -16,7 +17,7 @@ from .http import Http1Options, Http2Options
 from .limits import LimitOptions
 from .metrics import MetricsOptions
 from .proxies import ProxyOptions
-from .static_files import StaticFilesOptions
+from .static_files import StaticFilesOptions, parse_sendfile
 from .times import duration
 from .tls import TlsOptions
 from .websocket import WebSocketOptions
@@ -57,6 +58,8 @@ class WorkerOptions:
     proxies: ProxyOptions | None
     # None: no folder is served beside the application.
     static_files: StaticFilesOptions | None
+    # Prefixes of X-Accel-Redirect and the folders that responses may name files in.
+    sendfile_map: list[tuple[str, Path]]
     # Responses are compressed for clients that take it.
     compress: bool
     # The path on which the worker says whether it is ready; None: the application has all paths.
@@ -96,6 +99,7 @@ class WorkerOptions:
             websocket=WebSocketOptions.from_config(config, interface),
             proxies=ProxyOptions.from_config(config),
             static_files=StaticFilesOptions.from_config(config),
+            sendfile_map=[parse_sendfile(text) for text in config.sendfile_map],
             compress=config.compress,
             health_path=config.health_path,
             metrics=None,

@@ -214,6 +214,10 @@ def test_mount_is_a_path_relative_to_here():
         ({"static_path_precompressed": True}, "static_path_precompressed"),
         ({"static_path_follow_links": True}, "static_path_follow_links"),
         ({"static_path_fallthrough": True}, "static_path_fallthrough"),
+        *(
+            ({"sendfile_map": text}, "sendfile_map")
+            for text in ("x", "/a", "/a=", "a=/", "/../a=/", "/a=/nothing/here")
+        ),
         ({"static_path_type": "a=b/c"}, "static_path_type"),
         ({"static_path_mount": ["a"], "static_path_immutable": "(?!a)"}, "static_path_immutable"),
         *(

@@ -7,6 +7,7 @@ mod app;
 mod mechanisms;
 mod options;
 mod python;
+mod responders;
 mod role;
 mod worker;
 

@@ -22,14 +22,13 @@ use crate::app::wsgi::Wsgi;
 use crate::mechanisms::mechanisms;
 use crate::options::{Interface, MetricsOptions, Options, Tls, configuration_error};
 use crate::python::{Driver, EventLoop};
+use crate::responders::behind_responders;
 use crate::role::Role;
 use granian_net::exchange::app::App;
 use granian_net::limits::Limits;
 use granian_net::listener::{Listener, Listening, listen};
 use granian_net::metrics::{Metrics, Page, ticker};
 use granian_net::proxies::Proxies;
-use granian_net::responders::compress::Compress;
-use granian_net::responders::files::Files;
 use granian_net::responders::health::Health;
 use granian_net::responders::redirect::Redirect;
 use granian_net::runtime::reactor::Reactor;
@@ -73,11 +72,7 @@ impl Worker {
         let metrics = metrics.map(MetricsOptions::open).transpose()?;
         let page = metrics.as_ref().map(|metrics| metrics.page());
         let app = interface(app, &options, &calls, &reactor, page)?;
-        let app = match options.compress {
-            true => Rc::new(Compress::new(app)),
-            false => app,
-        };
-        let app = with_files(app, &options, &reactor, page)?;
+        let app = behind_responders(app, &options, &reactor, page)?;
         let is_ready = Rc::new(Cell::new(true));
         let app = match &options.health_path {
             Some(path) => Rc::new(Health::new(path, Rc::clone(&is_ready), app)),
@@ -356,22 +351,6 @@ fn interface(
             Rc::new(Coroutines::new(app, rsgi, calls, reactor))
         }
         Interface::Wsgi => Rc::new(Wsgi::new(app, options, calls, reactor, page)?),
-    })
-}
-
-/// `app` behind the static files, if there are any.
-fn with_files(
-    app: Rc<dyn App>,
-    options: &Options,
-    reactor: &Reactor,
-    page: Option<&Arc<Page>>,
-) -> PyResult<Rc<dyn App>> {
-    Ok(match &options.static_files {
-        Some(files) => {
-            let page = page.cloned();
-            Rc::new(Files::new(files.mounts()?, app, reactor, page)?)
-        }
-        None => app,
     })
 }
 

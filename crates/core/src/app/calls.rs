@@ -261,6 +261,12 @@ impl Journal for Calls {
         }
     }
 
+    /// At level WARNING: the application or the map is wrong.
+    fn unsent(&self, name: &str) {
+        let message = format!("No file to send for {name}");
+        Python::attach(|py| self.warn(py, &message));
+    }
+
     /// At level DEBUG: anyone can make as many as they like.
     fn handshake_failed(&self, peer: &Peer, error: &io::Error) {
         let message = match &peer.remote {

@@ -21,7 +21,7 @@ pub(crate) use self::limits::WatchOptions;
 pub(crate) use self::metrics::{MetricsOptions, metrics_layout};
 use self::proxies::Proxies;
 use self::static_files::StaticFiles;
-pub(crate) use self::static_files::check_pattern;
+pub(crate) use self::static_files::{check_pattern, sendfile_mounts};
 pub(crate) use self::tls::{Tls, configuration_error};
 use self::websocket::WebSocket;
 use crate::app::access_log::AccessLogOptions;
@@ -61,6 +61,8 @@ pub(crate) struct Options {
     pub(crate) proxies: Option<Proxies>,
     /// Folders that are served beside the application.
     pub(crate) static_files: Option<StaticFiles>,
+    /// Prefixes of `x-accel-redirect` and the folders that responses may name files in.
+    pub(crate) sendfile_map: Vec<(String, std::path::PathBuf)>,
     /// Responses are compressed for clients that take it.
     pub(crate) compress: bool,
     /// The path on which the worker says whether it is ready.

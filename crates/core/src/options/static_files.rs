@@ -46,7 +46,10 @@ impl StaticFiles {
                 follows_links: self.follow_links,
                 falls_through: self.fallthrough,
                 immutable: immutable.clone(),
-                headers: headers.clone(),
+                headers: headers
+                    .iter()
+                    .map(|(name, value)| (name.clone().into_bytes(), value.clone().into_bytes()))
+                    .collect(),
                 compresses: self.compress,
                 types: self.types.clone(),
             };
@@ -57,6 +60,25 @@ impl StaticFiles {
         });
         mounts.collect()
     }
+}
+
+/// The folders that responses may name files in, open, behind their prefixes.
+///
+/// # Errors
+/// `OSError` with the folder's name.
+pub(crate) fn sendfile_mounts(map: &[(String, PathBuf)]) -> PyResult<Vec<Mount>> {
+    let mounts = map.iter().map(|(route, folder)| {
+        let options = MountOptions {
+            route: route.clone(),
+            folder: folder.clone(),
+            ..MountOptions::default()
+        };
+        Mount::new(options).map_err(|error| {
+            let text = format!("files to send of {}: {error}", folder.display());
+            PyOSError::new_err(text)
+        })
+    });
+    mounts.collect()
 }
 
 /// Raises `ValueError` for a text that is no regular expression.

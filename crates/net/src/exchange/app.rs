@@ -65,6 +65,9 @@ pub trait Journal {
     /// A request's body could not be kept in a temporary file of this folder.
     fn unspooled(&self, _folder: &Path, _error: &io::Error) {}
 
+    /// A response has named this file, in `x-sendfile` or `x-accel-redirect`, and there is no such file to send.
+    fn unsent(&self, _name: &str) {}
+
     /// A client and this server could not agree on a TLS session.
     fn handshake_failed(&self, _peer: &Peer, _error: &io::Error) {}
 
@@ -144,11 +147,18 @@ impl Exchange {
         wake(waker);
     }
 
+    /// True if the record has to wait for a thread that makes the rest of the response.
+    fn puts_off_end(&self) -> bool {
+        let mut state = lock(&self.state);
+        state.over.is_none() && (state.awaits_file() || state.awaits_encoder())
+    }
+
     /// The call has ended, with or without an answer: its permit is the next one's, the record goes to the `journal`.
     /// Once per exchange.
     pub fn end_call(&self, journal: &dyn Journal) {
         self.give_back_permit();
         if journal.keeps_records()
+            && !self.puts_off_end()
             && let Some(record) = self.end_record()
         {
             journal.answered(&record);

@@ -8,6 +8,7 @@ pub mod app;
 mod body;
 pub(crate) mod compression;
 pub mod flights;
+pub(crate) mod hand_off;
 pub mod messages;
 pub mod origin;
 mod over;
@@ -31,6 +32,7 @@ use self::body::Body;
 pub use self::body::BodyRead;
 pub(crate) use self::body::{SPOOL_THRESHOLD, Unspooled};
 use self::compression::{Compression, Way};
+use self::hand_off::{Diverted, HandOff};
 use self::origin::Origin;
 pub use self::over::Over;
 use self::permit::{Awaited, CallPermit};
@@ -61,6 +63,8 @@ struct State {
     replies: VecDeque<Reply>,
     /// Of the response, if that is to be compressed.
     compression: Option<Box<Compression>>,
+    /// Of the response, if that may name a file.
+    hand_off: Option<Box<HandOff>>,
     /// For replies.
     room: SendRoom,
     /// The last reply has been made.
@@ -90,6 +94,7 @@ impl Exchange {
                 tells_taking: false,
                 replies: VecDeque::new(),
                 compression: None,
+                hand_off: None,
                 room: SendRoom::new(window),
                 answered: false,
                 left: false,
@@ -125,6 +130,16 @@ impl Exchange {
         }
         let (waker, permit) = {
             let mut state = lock(&self.state);
+            if state.hand_off.is_some() {
+                match state.divert(reply) {
+                    Diverted::Not(own) => reply = own,
+                    Diverted::Dropped => return,
+                    Diverted::Begun(errand) => {
+                        drop(state);
+                        return errand.begin();
+                    }
+                }
+            }
             if !state.notes(&reply) {
                 return;
             }
@@ -158,7 +173,7 @@ impl Exchange {
         let waker = {
             let mut state = lock(&self.state);
             let (head, data) = (Reply::Head(head), Reply::Data { data, last: true });
-            if state.compression.is_some() {
+            if state.compression.is_some() || state.hand_off.is_some() {
                 drop(state);
                 self.send(head);
                 return self.send(data);
@@ -235,16 +250,6 @@ impl Exchange {
         state.forget_room(waker);
         state.over_waiters.retain(|waiter| !waiter.will_wake(waker));
     }
-
-    /// True once no reply goes out any more.
-    pub fn is_closed(&self) -> bool {
-        lock(&self.state).over.is_some()
-    }
-
-    /// The reason why the exchange is over, if it is.
-    pub fn over(&self) -> Option<Over> {
-        lock(&self.state).over()
-    }
 }
 
 /// The connection's side.
@@ -263,7 +268,8 @@ impl Exchange {
         if state.connection.is_none() {
             state.connection = Some(cx.waker().clone());
         }
-        if !head_too && state.is_lone_head() && state.room.is_open() {
+        let is_held = !head_too && state.is_lone_head() && state.room.is_open();
+        if is_held || state.is_encoding_whole() {
             return true;
         }
         if state.compression.is_some() {
@@ -381,10 +387,6 @@ impl State {
 
     fn is_lone_head(&self) -> bool {
         self.replies.len() == 1 && matches!(self.replies.front(), Some(Reply::Head(_)))
-    }
-
-    fn over(&self) -> Option<Over> {
-        self.over.or(self.left.then_some(Over::Disconnected))
     }
 
     fn read_body(&mut self, taken: &mut bool) -> Option<BodyRead> {

@@ -1,5 +1,8 @@
 //! `Over`: how an exchange ends.
 
+use super::{Exchange, State};
+use crate::runtime::waker::lock;
+
 /// The reason why an exchange is over for its application.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Over {
@@ -11,4 +14,22 @@ pub enum Over {
     Refused(u16),
     /// The request took too long. The peer got this status, if nothing had been sent.
     Overdue(Option<u16>),
+}
+
+impl Exchange {
+    /// True once no reply goes out any more.
+    pub fn is_closed(&self) -> bool {
+        lock(&self.state).over.is_some()
+    }
+
+    /// The reason why the exchange is over, if it is.
+    pub fn over(&self) -> Option<Over> {
+        lock(&self.state).over()
+    }
+}
+
+impl State {
+    pub(super) fn over(&self) -> Option<Over> {
+        self.over.or(self.left.then_some(Over::Disconnected))
+    }
 }

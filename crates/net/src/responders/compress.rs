@@ -1,14 +1,18 @@
 //! `Compress`: an application around the user's whose responses are compressed for clients that take
 //! it. See `exchange/compression`.
 
+use std::future::poll_fn;
+use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 
 use granian_proto::RequestHead;
 
 use crate::exchange::app::{App, BodyWish, Journal, Request, Source};
 use crate::exchange::compression::{Job, Workshop};
 use crate::runtime::pool::{Pool, Seat};
+use crate::runtime::reactor::Reactor;
 
 /// See the module's documentation.
 pub struct Compress {
@@ -17,10 +21,22 @@ pub struct Compress {
 }
 
 impl Compress {
-    /// Compresses the responses of `inner`, for the connections of the calling thread.
-    pub fn new(inner: Rc<dyn App>) -> Self {
+    /// Compresses the responses of `inner`, for the connections of `reactor`.
+    ///
+    /// # Errors
+    /// When the reactor has no room for a task.
+    pub fn new(inner: Rc<dyn App>, reactor: &Reactor) -> io::Result<Self> {
         let workshop = Arc::new(Workshop::new(threads()));
-        Self { inner, workshop }
+        let (this, app) = (Arc::clone(&workshop), Rc::clone(&inner));
+        reactor.spawn(|_| {
+            Ok(poll_fn(move |cx| {
+                for exchange in this.ended.take(cx) {
+                    exchange.end_call(app.journal());
+                }
+                Poll::<()>::Pending
+            }))
+        })?;
+        Ok(Self { inner, workshop })
     }
 }
 

@@ -7,5 +7,6 @@ pub(crate) mod load;
 pub mod pool;
 pub mod reactor;
 mod readiness;
+pub(crate) mod ready;
 pub mod timers;
 pub mod waker;

@@ -19,6 +19,7 @@ use self::verdict::{Verdict, coding_for};
 use super::reply::Reply;
 use super::{Exchange, State};
 use crate::runtime::pool::Pool;
+use crate::runtime::ready::Ready;
 use crate::runtime::waker::{lock, thread_token, wake};
 
 /// See the module's documentation.
@@ -29,6 +30,8 @@ pub(super) struct Compression {
     stage: Stage,
     exchange: Weak<Exchange>,
     workshop: Arc<Workshop>,
+    /// The call has ended, and its record waits for the encoder.
+    has_ended: bool,
 }
 
 enum Stage {
@@ -43,6 +46,8 @@ enum Stage {
 /// The threads for large pieces, and the thread that they relieve.
 pub(crate) struct Workshop {
     pub(crate) threads: Arc<Pool<Job>>,
+    /// Exchanges whose calls have ended before their bodies were encoded.
+    pub(crate) ended: Ready<Arc<Exchange>>,
     /// The connections' thread.
     home: usize,
 }
@@ -69,6 +74,7 @@ impl Workshop {
     pub(crate) fn new(threads: Arc<Pool<Job>>) -> Self {
         Self {
             threads,
+            ended: Ready::new(),
             home: thread_token(),
         }
     }
@@ -122,6 +128,11 @@ impl State {
         }
     }
 
+    /// True while all of the body is with the encoder: the head waits, to announce its length.
+    pub(super) fn is_encoding_whole(&self) -> bool {
+        self.is_encoding() && self.answered && self.is_lone_head()
+    }
+
     /// True while a piece of the body is with the encoder.
     pub(super) fn is_encoding(&self) -> bool {
         let stage = self
@@ -129,6 +140,22 @@ impl State {
             .as_ref()
             .map(|compression| &compression.stage);
         matches!(stage, Some(Stage::Away(_)))
+    }
+
+    /// True if the record of a call that has ended has to wait for the encoder.
+    pub(super) fn awaits_encoder(&mut self) -> bool {
+        let Some(compression) = &mut self.compression else {
+            return false;
+        };
+        compression.has_ended = matches!(compression.stage, Stage::Away(_));
+        compression.has_ended
+    }
+
+    /// The workshop that ends the call, if that waits for the encoder.
+    fn late_end(&self) -> Option<Arc<Workshop>> {
+        let compression = self.compression.as_ref()?;
+        let is_late = compression.has_ended && !matches!(compression.stage, Stage::Away(_));
+        is_late.then(|| Arc::clone(&compression.workshop))
     }
 
     /// Finds the way of `reply`, which the application has sent.
@@ -212,6 +239,14 @@ impl State {
         None
     }
 
+    /// Nobody takes the response any more.
+    fn give_up(&mut self) -> Option<(Encoder, Reply)> {
+        if let Some(compression) = &mut self.compression {
+            compression.stage = Stage::Plain;
+        }
+        None
+    }
+
     fn push_encoded(&mut self, reply: Reply, encoded: Bytes) {
         match reply {
             Reply::Data { last, .. } => self.push(Reply::Data {
@@ -242,15 +277,19 @@ impl Job {
                 _ => self.encoder.encode(&[], Then::Finish),
             };
             let exchange = Arc::clone(&self.exchange);
-            let (next, waker) = {
+            let (next, waker, late_end) = {
                 let mut state = lock(&exchange.state);
-                if state.over.is_some() {
-                    return;
-                }
-                (state.take_back(self, encoded), state.connection.take())
+                let next = match state.over {
+                    None => state.take_back(self, encoded),
+                    Some(_) => state.give_up(),
+                };
+                (next, state.connection.take(), state.late_end())
             };
             wake(waker);
             let Some((encoder, reply)) = next else {
+                if let Some(workshop) = late_end {
+                    workshop.ended.push(exchange);
+                }
                 return;
             };
             self = Self {
@@ -276,6 +315,7 @@ impl Exchange {
             stage: Stage::Undecided,
             exchange: Arc::downgrade(self),
             workshop: Arc::clone(workshop),
+            has_ended: false,
         };
         lock(&self.state).compression = Some(Box::new(compression));
     }

@@ -75,7 +75,7 @@ impl<'a> Fields<'a> {
 
     fn add(&mut self, name: &str, value: &str) -> Result<(), HeadError> {
         let mut given = self.options.headers.iter();
-        if given.any(|(other, _)| other.eq_ignore_ascii_case(name)) {
+        if given.any(|(other, _)| other.eq_ignore_ascii_case(name.as_bytes())) {
             return Ok(());
         }
         self.head.append(name.as_bytes(), value.as_bytes())
@@ -101,7 +101,7 @@ impl<'a> Fields<'a> {
 
     fn finish(mut self) -> Result<ResponseHead, HeadError> {
         for (name, value) in &self.options.headers {
-            self.head.append(name.as_bytes(), value.as_bytes())?;
+            self.head.append(name, value)?;
         }
         Ok(self.head)
     }

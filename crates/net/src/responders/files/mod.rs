@@ -8,10 +8,11 @@
 mod beneath;
 mod cache;
 mod decide;
+mod hand_off;
 mod heads;
+mod late;
 mod mount;
 mod options;
-mod ready;
 mod respond;
 mod stored;
 
@@ -29,15 +30,17 @@ pub use regex_lite::Regex;
 use slab::Slab;
 
 use self::cache::{Cache, Question};
+pub use self::hand_off::HandOff;
+use self::late::Late;
 use self::mount::Found;
 pub use self::mount::Mount;
 pub use self::options::MountOptions;
-use self::ready::{Late, Ready};
 use crate::exchange::app::{App, BodyWish, Journal, Request, Source};
 use crate::metrics::Page;
 use crate::metrics::layout::at;
 use crate::runtime::pool::{Pool, Seat};
 use crate::runtime::reactor::Reactor;
+use crate::runtime::ready::Ready;
 
 /// See the module's documentation.
 pub struct Files(Rc<Desk>);

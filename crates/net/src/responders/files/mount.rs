@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::fs::File;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 
 use super::beneath::Folder;
@@ -108,6 +108,40 @@ impl Mount {
             (Found::Missing, Some(name)) => self.fallback(name, head),
             (found, _) => found,
         }
+    }
+
+    /// The file at `path`, a path of the system. `None` if that is not below the folder.
+    pub(super) fn file_named(&self, path: &Path, head: &RequestHead) -> Option<Found> {
+        let folder = &self.options.folder;
+        let place = match path.strip_prefix(folder) {
+            Ok(place) => place,
+            // An application may have resolved the folder's links.
+            Err(_) => path.strip_prefix(folder.canonicalize().ok()?).ok()?,
+        };
+        let is_plain = |part| matches!(part, Component::Normal(_));
+        let is_below = place.components().all(is_plain);
+        is_below.then(|| self.file_in_place(place, head))
+    }
+
+    /// The file at `path`, which is percent-encoded and begins with the route.
+    pub(super) fn file_at(&self, path: &[u8], head: &RequestHead) -> Found {
+        let Some(segments) = segments(path) else {
+            return Found::Refused;
+        };
+        let below = segments.get(self.route.len()..).unwrap_or_default();
+        let place: PathBuf = below
+            .iter()
+            .map(|segment| OsStr::from_bytes(segment))
+            .collect();
+        self.file_in_place(&place, head)
+    }
+
+    fn file_in_place(&self, place: &Path, head: &RequestHead) -> Found {
+        if place.as_os_str().is_empty() {
+            return Found::Missing;
+        }
+        let found = self.open(place, head, None);
+        found.unwrap_or_else(|error| found_for(&error))
     }
 
     fn aim(&self, path: &[u8]) -> Aim {

@@ -26,7 +26,7 @@ pub struct MountOptions {
     /// Files whose path below the folder one of them matches never change.
     pub immutable: Vec<Regex>,
     /// Fields of each answer with a file, in place of those of the same name.
-    pub headers: Vec<(String, String)>,
+    pub headers: Vec<(Vec<u8>, Vec<u8>)>,
     /// Files of types that gain by it are compressed for clients that take it.
     pub compresses: bool,
     /// Content types by the ending of the name, which is in lower case and without its dot.

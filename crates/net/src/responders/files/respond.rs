@@ -9,6 +9,7 @@ use granian_proto::{HeadError, RequestHead, ResponseHead};
 use super::decide::{Decision, decide};
 use super::heads;
 use super::mount::{Found, Mount};
+use super::options::MountOptions;
 use super::stored::{Content, Stored};
 use crate::exchange::Exchange;
 use crate::exchange::app::Request;
@@ -19,7 +20,7 @@ impl Mount {
     /// Answers `request` with what was found.
     pub(super) fn answer(&self, request: &Request, found: &Found) {
         let answered = match found {
-            Found::File(stored) => self.send(request, stored),
+            Found::File(stored) => send(&self.options, request, stored),
             Found::Folder => {
                 redirect(&request.head).and_then(|head| plain(&request.exchange, head, ""))
             }
@@ -32,88 +33,92 @@ impl Mount {
             request.exchange.send(Reply::Abort);
         }
     }
+}
 
-    fn send(&self, request: &Request, stored: &Stored) -> Result<(), HeadError> {
-        let exchange = &request.exchange;
-        let decision = match decide(&request.head, &stored.validators, stored.len) {
-            Decision::Part(_) | Decision::Parts(_) | Decision::Unsatisfiable
-                if !stored.description.takes_ranges =>
-            {
-                Decision::Whole
-            }
-            decision => decision,
-        };
-        match decision {
-            Decision::Whole => {
-                let is_head = request.head.method() == "HEAD";
-                send_region(
-                    exchange,
-                    stored.whole.clone(),
-                    stored,
-                    0..stored.len,
-                    is_head,
-                );
-            }
-            Decision::Part(part) => {
-                let mut head =
-                    heads::head(206, &self.options, &stored.description, &stored.validators)?;
-                let range = content_range(&part, stored.len);
-                head.append(b"content-range", range.as_bytes())?;
-                let length = part.end - part.start;
-                head.append(b"content-length", length.to_string().as_bytes())?;
-                // There are no parts of an answer to HEAD.
-                send_region(exchange, head, stored, part, false);
-            }
-            Decision::Parts(parts) => self.send_parts(exchange, stored, &parts)?,
-            Decision::NotModified => exchange.send_whole(stored.not_modified.clone(), Bytes::new()),
-            Decision::Failed => plain(exchange, ResponseHead::new(412)?, "")?,
-            Decision::Unsatisfiable => {
-                let mut head = ResponseHead::new(416)?;
-                head.append(
-                    b"content-range",
-                    format!("bytes */{}", stored.len).as_bytes(),
-                )?;
-                plain(exchange, head, "")?;
-            }
+/// Answers `request` with the file, or a part of it, as its fields ask for.
+pub(super) fn send(
+    options: &MountOptions,
+    request: &Request,
+    stored: &Stored,
+) -> Result<(), HeadError> {
+    let exchange = &request.exchange;
+    let decision = match decide(&request.head, &stored.validators, stored.len) {
+        Decision::Part(_) | Decision::Parts(_) | Decision::Unsatisfiable
+            if !stored.description.takes_ranges =>
+        {
+            Decision::Whole
         }
-        Ok(())
+        decision => decision,
+    };
+    match decision {
+        Decision::Whole => {
+            let is_head = request.head.method() == "HEAD";
+            send_region(
+                exchange,
+                stored.whole.clone(),
+                stored,
+                0..stored.len,
+                is_head,
+            );
+        }
+        Decision::Part(part) => {
+            let mut head = heads::head(206, options, &stored.description, &stored.validators)?;
+            let range = content_range(&part, stored.len);
+            head.append(b"content-range", range.as_bytes())?;
+            let length = part.end - part.start;
+            head.append(b"content-length", length.to_string().as_bytes())?;
+            // There are no parts of an answer to HEAD.
+            send_region(exchange, head, stored, part, false);
+        }
+        Decision::Parts(parts) => send_parts(options, exchange, stored, &parts)?,
+        Decision::NotModified => exchange.send_whole(stored.not_modified.clone(), Bytes::new()),
+        Decision::Failed => plain(exchange, ResponseHead::new(412)?, "")?,
+        Decision::Unsatisfiable => {
+            let mut head = ResponseHead::new(416)?;
+            head.append(
+                b"content-range",
+                format!("bytes */{}", stored.len).as_bytes(),
+            )?;
+            plain(exchange, head, "")?;
+        }
     }
+    Ok(())
+}
 
-    /// > multipart/byteranges [...] contains one or more body parts, each with its own Content-Type and Content-Range
-    /// > — RFC 9110, 14.6 <https://www.rfc-editor.org/rfc/rfc9110#section-14.6>
-    fn send_parts(
-        &self,
-        exchange: &Arc<Exchange>,
-        stored: &Stored,
-        parts: &[Range<u64>],
-    ) -> Result<(), HeadError> {
-        let boundary = boundary(stored);
-        let intro = |part: &Range<u64>| {
-            let mut text = format!("\r\n--{boundary}\r\n");
-            if let Some(content_type) = &stored.description.content_type {
-                text += &format!("content-type: {content_type}\r\n");
-            }
-            text + &format!("content-range: {}\r\n\r\n", content_range(part, stored.len))
-        };
-        let end = format!("\r\n--{boundary}--\r\n");
-        let lengths = parts
-            .iter()
-            .map(|part| intro(part).len() as u64 + part.end - part.start);
-        let length = lengths.sum::<u64>() + end.len() as u64;
-        let mut description = stored.description.clone();
-        description.content_type = Some(format!("multipart/byteranges; boundary={boundary}"));
-        let mut head = heads::head(206, &self.options, &description, &stored.validators)?;
-        head.append(b"content-length", length.to_string().as_bytes())?;
-        exchange.send(Reply::Head(head));
-        for part in parts {
-            let data = Bytes::from(intro(part));
-            exchange.send(Reply::Data { data, last: false });
-            exchange.send(piece(stored, part.clone(), false));
+/// > multipart/byteranges [...] contains one or more body parts, each with its own Content-Type and Content-Range
+/// > — RFC 9110, 14.6 <https://www.rfc-editor.org/rfc/rfc9110#section-14.6>
+fn send_parts(
+    options: &MountOptions,
+    exchange: &Arc<Exchange>,
+    stored: &Stored,
+    parts: &[Range<u64>],
+) -> Result<(), HeadError> {
+    let boundary = boundary(stored);
+    let intro = |part: &Range<u64>| {
+        let mut text = format!("\r\n--{boundary}\r\n");
+        if let Some(content_type) = &stored.description.content_type {
+            text += &format!("content-type: {content_type}\r\n");
         }
-        let data = Bytes::from(end);
-        exchange.send(Reply::Data { data, last: true });
-        Ok(())
+        text + &format!("content-range: {}\r\n\r\n", content_range(part, stored.len))
+    };
+    let end = format!("\r\n--{boundary}--\r\n");
+    let lengths = parts
+        .iter()
+        .map(|part| intro(part).len() as u64 + part.end - part.start);
+    let length = lengths.sum::<u64>() + end.len() as u64;
+    let mut description = stored.description.clone();
+    description.content_type = Some(format!("multipart/byteranges; boundary={boundary}"));
+    let mut head = heads::head(206, options, &description, &stored.validators)?;
+    head.append(b"content-length", length.to_string().as_bytes())?;
+    exchange.send(Reply::Head(head));
+    for part in parts {
+        let data = Bytes::from(intro(part));
+        exchange.send(Reply::Data { data, last: false });
+        exchange.send(piece(stored, part.clone(), false));
     }
+    let data = Bytes::from(end);
+    exchange.send(Reply::Data { data, last: true });
+    Ok(())
 }
 
 /// 405 for what is neither GET nor HEAD.

@@ -1,52 +1,9 @@
-//! `Ready`: look-ups that threads have finished, on their way back to the connections' thread, and
-//! `Late`, the source of a request that the application may get after its look-up.
+//! `Late`: the source of a request that the application may get after its look-up.
 
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::sync::Mutex;
-use std::task::{Context, Waker};
 
 use crate::exchange::app::Source;
-use crate::runtime::waker::{lock, wake};
-
-/// A queue from threads to one task. It is bounded by the number of exchanges that a worker admits.
-pub(super) struct Ready<T> {
-    /// A finishing thread and the task meet here for a push or a swap.
-    state: Mutex<State<T>>,
-}
-
-struct State<T> {
-    finished: Vec<T>,
-    task: Option<Waker>,
-}
-
-impl<T> Ready<T> {
-    pub(super) fn new() -> Self {
-        Self {
-            state: Mutex::new(State {
-                finished: Vec::new(),
-                task: None,
-            }),
-        }
-    }
-
-    /// Hands `item` to the task.
-    pub(super) fn push(&self, item: T) {
-        let task = {
-            let mut state = lock(&self.state);
-            state.finished.push(item);
-            state.task.take()
-        };
-        wake(task);
-    }
-
-    /// Every item that was pushed since; the task of `cx` is woken for the next one.
-    pub(super) fn take(&self, cx: &mut Context<'_>) -> Vec<T> {
-        let mut state = lock(&self.state);
-        state.task = Some(cx.waker().clone());
-        std::mem::take(&mut state.finished)
-    }
-}
 
 /// The source of a request whose file is looked for. It becomes that of the application, if there
 /// is no file.

@@ -1,0 +1,45 @@
+//! `Ready`: what other threads have finished, on its way to a task of the reactor.
+
+use std::sync::Mutex;
+use std::task::{Context, Waker};
+
+use super::waker::{lock, wake};
+
+/// A queue from threads to one task. It is bounded by the number of exchanges that a worker admits.
+pub(crate) struct Ready<T> {
+    /// A finishing thread and the task meet here for a push or a swap.
+    state: Mutex<State<T>>,
+}
+
+struct State<T> {
+    finished: Vec<T>,
+    task: Option<Waker>,
+}
+
+impl<T> Ready<T> {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: Mutex::new(State {
+                finished: Vec::new(),
+                task: None,
+            }),
+        }
+    }
+
+    /// Hands `item` to the task.
+    pub(crate) fn push(&self, item: T) {
+        let task = {
+            let mut state = lock(&self.state);
+            state.finished.push(item);
+            state.task.take()
+        };
+        wake(task);
+    }
+
+    /// Every item that was pushed since; the task of `cx` is woken for the next one.
+    pub(crate) fn take(&self, cx: &mut Context<'_>) -> Vec<T> {
+        let mut state = lock(&self.state);
+        state.task = Some(cx.waker().clone());
+        std::mem::take(&mut state.finished)
+    }
+}
