@@ -12,9 +12,12 @@ import sys
 import threading
 from collections.abc import Callable
 from types import FrameType
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from .log import log_app_exception
+
+if TYPE_CHECKING:
+    import asyncio
 
 Handler = Callable[[int, FrameType | None], Any]
 
@@ -65,6 +68,9 @@ def _exit_code(error: SystemExit) -> int:
 def _hold() -> None:
     """A signal to the child must not find the parent's handler, nor be lost."""
     _MASK.value = signal.pthread_sigmask(signal.SIG_BLOCK, tuple(_INSTALLED))
+    asyncio = sys.modules.get("asyncio")
+    # In the child, asyncio forgets it before this module is called.
+    _MASK.loop = asyncio._get_running_loop() if asyncio is not None else None
 
 
 def _release() -> None:
@@ -83,7 +89,28 @@ def _forget() -> None:
         if signal.getsignal(signum) is handler:
             signal.signal(signum, signal.default_int_handler if signum == signal.SIGINT else signal.SIG_DFL)
     _INSTALLED.clear()
+    if _MASK.loop is not None:
+        _take_exits(_MASK.loop)
     _release()
+
+
+def _take_exits(loop: asyncio.AbstractEventLoop) -> None:
+    """Lets `sys.exit` in a task of the child end the child.
+
+    Since Python 3.14 no task can end in a child, where its loop does not count as running: the loop gets an error about
+    that, with the exit as its context, and would go on as a second server.
+    """
+    before = loop.get_exception_handler()
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> object:
+        error = context.get("exception")
+        while error is not None and not isinstance(error, SystemExit):
+            error = error.__context__
+        if error is not None:
+            leave(error)
+        return loop.default_exception_handler(context) if before is None else before(loop, context)
+
+    loop.set_exception_handler(handle)
 
 
 _INSTALLED: dict[int, Handler] = {}

@@ -48,13 +48,15 @@ make_root() {
 
 [ -e "$root/.done" ] || make_root
 unshare --mount true 2>/dev/null || unavailable "this process may not have mounts of its own"
-exec unshare --mount bash -s -- "$root" "$PWD" "$@" <<'INSIDE'
+# Elsewhere, if the checkout is one of git's further worktrees.
+git=$(git rev-parse --path-format=absolute --git-common-dir 2>/dev/null || true)
+exec unshare --mount bash -s -- "$root" "$PWD" "$git" "$@" <<'INSIDE'
 set -euo pipefail
-root=$1 here=$2
-shift 2
+root=$1 here=$2 git=$3
+shift 3
 # What the build and the tests use of this machine.
 for place in /proc /dev /sys /tmp "$here" "${CARGO_HOME:-$HOME/.cargo}" "${RUSTUP_HOME:-$HOME/.rustup}" /etc/ssl/certs \
-  "${PIP_FIND_LINKS:-}"; do
+  "$git" "${PIP_FIND_LINKS:-}"; do
   [ -n "$place" ] && [ -d "$place" ] || continue
   mkdir -p "$root$place"
   mount --rbind "$place" "$root$place"

@@ -60,7 +60,8 @@ def fetch(service: Service, path: str, **fields: str) -> tuple[int, str, str]:
         with urllib.request.urlopen(request, timeout=20) as response:
             return response.status, response.headers["content-type"], response.read().decode()
     except urllib.error.HTTPError as error:
-        return error.code, error.headers["content-type"], error.read().decode()
+        with error:
+            return error.code, error.headers["content-type"], error.read().decode()
 
 
 class Scrape:

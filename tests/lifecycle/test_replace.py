@@ -154,6 +154,7 @@ def test_no_respawn(serve):
     service.wait_gone()
 
 
+@pytest.mark.alone
 def test_crash_loop_backs_off(serve):
     source = """
         import asyncio, os

@@ -90,6 +90,7 @@ def test_one_of_several_workers_cannot_start(launch, tmp_path):
     failing.wait_gone()
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_while_importing(launch, number):
     """demand.md P1: the signal was lost and the worker served for ever."""
@@ -116,6 +117,7 @@ STARTING = """
 """
 
 
+@pytest.mark.alone
 def test_stop_while_the_lifespan_starts(launch):
     starting = launch(STARTING, interface="asgi")
     starting.wait_line("starting")
