@@ -70,7 +70,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
     except subprocess.TimeoutExpired:
         process.kill()
         output, _ = process.communicate()
-    return process.returncode, output
+    return process.returncode, re.sub(r"^\[[\d-]+ [^\]]*\] \[\d+\] ", "", output, flags=re.M)
 
 
 @pytest.mark.parametrize("typed", [typed for typed, _ in ROWS])
