@@ -205,7 +205,7 @@ def test_body_is_read_while_the_peer_does_not(server):
 @pytest.mark.parametrize("unread", [b"", b"\r\n"])
 def test_slow_reader_is_not_idle(server, unread):
     """The time for the next request begins when the response has left."""
-    probe = server(*TARGETS["asgi"], "--http1-header-read-timeout", "300")
+    probe = server(*TARGETS["asgi"], "--keep-alive-timeout", "300ms")
     with probe.connect(receive_buffer=65536) as wire:
         wire.request("GET", f"/stream?n=1&size={16 * MIB}").send(unread)
         time.sleep(1)

@@ -70,7 +70,7 @@ def test_messages_are_read_while_nobody_reads_ours(server, loop):
 
 
 def test_a_blocked_loop_is_not_the_idle_clients_fault(server, loop):
-    app = server("fairness:app", "asginl", "--http1-header-read-timeout", "1000", loop=loop)
+    app = server("fairness:app", "asginl", "--keep-alive-timeout", "1", loop=loop)
     with app.connect() as idle, app.connect() as blocking:
         assert idle.request("GET", "/").response().status == 200
         # Its second is over while the loop is blocked, and its request there in time.

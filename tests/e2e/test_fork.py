@@ -14,7 +14,9 @@ from .wire import request_bytes
 
 @pytest.fixture
 def forking(server) -> Server:
-    probe = server("forked:app", "asginl", "--http1-header-read-timeout", "500", fresh=True)
+    probe = server(
+        "forked:app", "asginl", "--keep-alive-timeout", "500ms", "--http1-header-read-timeout", "500", fresh=True
+    )
     yield probe
     assert probe.get("/reap").body == b"reaped"
 

@@ -233,8 +233,9 @@ LATE = {
 
 
 def test_header_read_timeout(server):
-    """Whoever sends no complete head in time is left, without words or with a 408."""
-    probe = server("asgi_probe:app", "asginl", "--http1-header-read-timeout", str(int(TIMEOUT * 1000)))
+    """Whoever sends no complete head in time is left, without words or with a 408; so is one that stays idle."""
+    options = ("--http1-header-read-timeout", str(int(TIMEOUT * 1000)), "--keep-alive-timeout", str(int(TIMEOUT)))
+    probe = server("asgi_probe:app", "asginl", *options)
     started = time.monotonic()
     wires: dict[str, Wire] = {name: probe.connect().send(data) for name, data in LATE.items()}
     for name, wire in wires.items():
