@@ -43,6 +43,20 @@ class Duration(click.IntRange):
         return seconds
 
 
+class MillisecondsType(click.IntRange):
+    """Milliseconds, or a text with its unit, such as `30s`."""
+
+    name = "milliseconds"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Milliseconds within the bounds."""
+        try:
+            number = kinds.parse_milliseconds(value) if isinstance(value, str) else value
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+        return super().convert(number, param, ctx)
+
+
 class CountType(click.IntRange):
     """A number, or `auto`."""
 
@@ -138,6 +152,8 @@ def _type(kind: kinds.Kind) -> Any:
             return float
         case kinds.Seconds():
             return Duration(kind.minimum, kind.maximum)
+        case kinds.Milliseconds():
+            return MillisecondsType(kind.minimum, kind.maximum)
         case kinds.Octal():
             return OctalIntType()
         case kinds.Count():

@@ -126,6 +126,18 @@ class Count(Number):
         return self.suggested() if value == AUTO else super().convert(value)
 
 
+@dataclass(frozen=True)
+class Milliseconds(Number):
+    """A time in milliseconds, or as a text with its unit, such as `30s`."""
+
+    unit: str = "ms"
+
+    def convert(self, value: Any) -> float:
+        if isinstance(value, str):
+            value = parse_milliseconds(value)
+        return super().convert(value)
+
+
 class Fraction(Kind):
     """A number that need not be whole."""
 
@@ -187,6 +199,11 @@ class Dictionary(Kind):
         if not isinstance(value, Mapping):
             raise ValueError(f"{value!r} is no mapping")
         return dict(value)
+
+
+def parse_milliseconds(text: str) -> int:
+    """The milliseconds that `text` means, a number without a unit as well; raises `ValueError`."""
+    return int(text) if text.isascii() and text.isdecimal() else round(parse_duration(text) * 1000)
 
 
 def parse_duration(text: str) -> float:

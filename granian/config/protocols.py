@@ -7,13 +7,13 @@ from typing import Any
 
 from ..http import HTTP1Settings, HTTP2Settings
 from .fields import Option
-from .kinds import Flag, Number, Seconds
+from .kinds import Flag, Milliseconds, Number, Seconds
 
 HTTP1_OPTIONS = {
     "max_buffer_size": Option("--http1-buffer-size", Number(8192, unit="bytes"), "Largest head of a request"),
     "header_read_timeout": Option(
         "--http1-header-read-timeout",
-        Number(1, 60_000, unit="ms"),
+        Milliseconds(1, 60_000),
         "Time to receive a request's head",
     ),
     "keep_alive": Option("--http1-keep-alive", Flag(), "Keep HTTP/1 connections open between requests"),

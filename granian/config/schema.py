@@ -36,7 +36,7 @@ def _kind(kind: kinds.Kind) -> Schema:
             return {"type": "boolean"}
         case kinds.Seconds():
             return {"type": ["number", "integer", "string"]} | _bounds(kind)
-        case kinds.Octal() | kinds.Count():
+        case kinds.Milliseconds() | kinds.Octal() | kinds.Count():
             return {"type": ["integer", "string"]} | _bounds(kind)
         case kinds.Number():
             return {"type": "integer"} | _bounds(kind)

@@ -6,6 +6,7 @@ import logging
 import resource
 from datetime import timedelta
 
+import click
 import pytest
 
 from granian.config import Config
@@ -15,6 +16,7 @@ from granian.config.times import LONGEST
 from granian.constants import Interfaces
 from granian.errors import ConfigurationError
 from granian.http import HTTP1Settings, HTTP2Settings
+from granian.parameters import MillisecondsType
 
 
 def config(**options):
@@ -95,6 +97,20 @@ def test_against_overload_threads_have_no_line_of_their_own():
     assert guarded.backpressure_for(Interfaces.WSGI) == 4
     assert guarded.backpressure_for(Interfaces.ASGI) == 100
     assert LimitOptions.from_config(guarded).overload == (timedelta(milliseconds=10), timedelta(milliseconds=100))
+
+
+def test_the_time_for_a_head_is_in_milliseconds_or_has_a_unit():
+    def head(value):
+        return config(http1_settings=HTTP1Settings(header_read_timeout=value)).http1_settings.header_read_timeout
+
+    assert [head(value) for value in (30_000, "30000", "30s", "500ms", "1m")] == [30_000, 30_000, 30_000, 500, 60_000]
+    with pytest.raises(ConfigurationError, match="'30x' is not a valid duration"):
+        head("30x")
+    found = MillisecondsType(1, 60_000)
+    assert [found.convert(value, None, None) for value in ("30", "30s", 5)] == [30, 30_000, 5]
+    for wrong in ("61s", "0", "x", "1.5"):
+        with pytest.raises(click.BadParameter):
+            found.convert(wrong, None, None)
 
 
 def test_too_few_descriptors_are_said(caplog, monkeypatch):

@@ -79,11 +79,13 @@ impl Crowd {
         None
     }
 
+    /// True if [`Crowd::note_idle`] is to be called.
+    pub(crate) fn is_bounded(&self) -> bool {
+        self.limits.max.is_some()
+    }
+
     /// Notes whether the connection is idle at `now`. True if it was asked to make room, and is.
     pub(crate) fn note_idle(&self, key: usize, is_idle: bool, now: Instant) -> bool {
-        if self.limits.max.is_none() {
-            return false;
-        }
         let idle = &mut *self.idle.borrow_mut();
         if !idle.asked.is_empty() && idle.asked.contains(&key) {
             if is_idle {

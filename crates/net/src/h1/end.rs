@@ -29,8 +29,11 @@ impl<S: Stream> Connection<S> {
 
     /// Closes a connection on which nothing is under way, if others need its place.
     pub(super) fn close_if_crowded(&mut self, cx: &mut Context<'_>) {
-        let is_idle = self.is_idle() && self.engine.is_idle() && self.wire.input.is_empty();
         let crowd = &self.service.crowd;
+        if !crowd.is_bounded() {
+            return;
+        }
+        let is_idle = self.is_idle() && self.engine.is_idle() && self.wire.input.is_empty();
         if crowd.note_idle(self.handle.key(), is_idle, self.handle.now()) {
             self.service.note_limit(&self.peer, Limit::MaxConnections);
             self.close(cx, CloseCause::CrowdedOut);

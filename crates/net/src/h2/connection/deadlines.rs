@@ -32,6 +32,9 @@ impl<S: Stream> Connection<S> {
 
     /// Ends a connection without a request, if others need its place.
     pub(super) fn close_if_crowded(&mut self, cx: &mut Context<'_>) {
+        if !self.shared.service.crowd.is_bounded() {
+            return;
+        }
         let Phase::Open(codec, course @ Course::Serving) = &mut self.phase else {
             return;
         };
