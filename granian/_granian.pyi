@@ -144,7 +144,7 @@ def load_tls(options: Any) -> LoadedTls:
     `ConfigurationError` for the first option that is wrong.
     """
 
-def check_pattern(text: str, /) -> None:
+def check_pattern(text: str) -> None:
     """Raises `ValueError` for a text that is no regular expression of the core: Python's without look-around and
     references.
     """

@@ -82,17 +82,27 @@ def test_a_service_that_stops_is_alive_and_not_ready(serve):
 @pytest.mark.parametrize("to_group", [False, True], ids=["process", "group"])
 def test_a_balancer_has_time_to_notice(serve, to_group):
     """Start, ready, load, TERM: until the balancer has seen that it is to go elsewhere, every request is served."""
-    service = serve(HELLO, *METRICS, "--workers", "2", "--shutdown-delay", "2", "--health-path", "/up")
+    service = serve(HELLO, *METRICS, "--workers", "2", "--shutdown-delay", "60", "--health-path", "/up")
     assert get(service, "/up") == (200, "ok\n")
     with Load(service) as load:
         load.wait_answers(20)
         (os.killpg if to_group else os.kill)(service.process.pid, signal.SIGTERM)
-        service.wait_line("Not ready any more, shutting down granian in 2")
+        service.wait_line("Not ready any more, shutting down granian in 60")
         wait_until(lambda: get(service, "/up") == (503, "draining\n"), service)
         assert states(service) == [200, 503, 503]
         load.wait_answers(50)
-    service.finish(timeout=10)
+    # The balancer has noticed.
+    service.terminate()
+    service.finish()
     assert "Unexpected" not in service.log()
+
+
+def test_the_delay_ends(serve):
+    service = serve(HELLO, "--shutdown-delay", "1")
+    service.terminate()
+    service.wait_line("Not ready any more")
+    service.wait_line("Shutting down granian")
+    service.finish()
 
 
 def test_a_second_signal_ends_the_delay(serve):

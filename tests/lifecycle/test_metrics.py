@@ -14,6 +14,8 @@ import urllib.request
 from contextlib import suppress
 
 import pytest
+from e2e.h2wire import H2Wire
+from websockets.sync.client import connect
 
 from .conftest import HELLO, Service, wait_count
 from .load import Load
@@ -133,6 +135,34 @@ def test_requests_are_counted_by_worker_and_in_total(serve):
     assert scrape.sum("connections_handled") == 6
     assert scrape.sum("workers", state="serving") == 2
     assert scrape.sum("worker_memory_bytes", worker="1") > 1e6
+
+
+def test_protocols_are_told_apart(serve):
+    source = """
+        async def app(scope, receive, send):
+            if scope["type"] == "websocket":
+                await receive()
+                await send({"type": "websocket.accept"})
+                while (await receive())["type"] != "websocket.disconnect":
+                    pass
+                return
+            await send({"type": "http.response.start", "status": 200, "headers": []})
+            await send({"type": "http.response.body", "body": b"hello"})
+    """
+    service = serve(source, *METRICS)
+    host, port = service.address
+    with H2Wire(service.address) as wire, connect(f"ws://{host}:{port}/", proxy=None):
+        assert wire.request("POST", "/", body=b"abc").body == b"hello"
+        scrape = Scrape(service)
+        assert scrape.sum("requests_total", protocol="http/2", status="2xx") == 1
+        assert scrape.sum("requests_total", protocol="http/1.1", status="1xx") == 1
+        assert scrape.sum("connections_open", protocol="http/2") == 1
+        assert scrape.sum("connections_open", protocol="websocket") == 1
+        assert scrape.sum("connections_open", protocol="http/1") == 0
+        assert scrape.sum("websockets_open") == 1
+        assert scrape.sum("requests_in_flight") == 0
+        assert (scrape.sum("request_body_bytes_sum"), scrape.sum("response_body_bytes_sum")) == (3, 5)
+    wait_for(service, 0, "websockets_open")
 
 
 def test_a_stuck_worker_is_seen(serve):
