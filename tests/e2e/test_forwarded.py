@@ -143,8 +143,9 @@ def test_refusals_show_the_client(server):
     probe.wait_line(r"^@access 1\.2\.3\.4 http 400 /refused$", mark)
 
 
-def test_the_variable(server):
-    probe: Server = server(*TARGETS["asgi"], env={"GRANIAN_FORWARDED_ALLOW_IPS": "10.0.0.0/8,127.0.0.1"})
+@pytest.mark.parametrize("name", ["GRANIAN_FORWARDED_ALLOW_IPS", "FORWARDED_ALLOW_IPS"])
+def test_the_variables(server, name):
+    probe: Server = server(*TARGETS["asgi"], env={name: "10.0.0.0/8,127.0.0.1"})
     assert facts(probe.get("/here", *TOLD).body)["client"] == ["1.2.3.4", 99]
 
 

@@ -192,6 +192,16 @@ def test_before_tls(server, files, header):
     assert (seen["client"], seen["scheme"]) == (["1.2.3.4", 5678], "https")
 
 
+def test_the_port_that_redirects(server, files):
+    probe: Server = server(*TARGETS["asgi"], *OPTIONS, *files.options, "--ssl-redirect-port", "0")
+    port = int(probe.wait_line(r"Redirecting to https at: http://127\.0\.0\.1:(\d+)$")[1])
+    mark = probe.mark()
+    with Wire(("127.0.0.1", port)) as wire:
+        response = wire.send(LINE + GET).response()
+    assert (response.header("location") or "").startswith("https://h")
+    probe.wait_line(r"^@access 1\.2\.3\.4 http 30\d /here$", mark)
+
+
 def _hello(client: ssl.SSLObject, outgoing: ssl.MemoryBIO) -> bytes:
     with pytest.raises(ssl.SSLWantReadError):
         client.do_handshake()
