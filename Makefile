@@ -28,7 +28,7 @@ export PYO3_PYTHON = $(abspath $(BIN))/python
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
-.PHONY: help dev clients serve test test-all test-next test-pythons test-rust test-python generate fmt check fuzz
+.PHONY: help dev clients wheels serve test test-all test-next test-pythons test-rust test-python generate fmt check fuzz
 .PHONY: lifecycle-50 soak
 .PHONY: conformance conformance-http2 conformance-websockets bench applications clean need-cargo need-python
 
@@ -42,6 +42,11 @@ clients: ## install the clients that some tests need from Debian, as root
 	test -z "$$missing" || { export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; \
 		apt-get install -qq --no-install-recommends curl nghttp2-client openssl nginx-light haproxy; \
 		apt-get install -qq --no-install-recommends chromium; }
+
+wheels: need-cargo $(VENV)/.stamp-venv ## wheels and an sdist in dist/, and a wheel's first start (PYTHONS="python3.10 python3.13")
+	@$(BIN)/python -m pip install --quiet ziglang
+	$(BIN)/python -m tools.wheels $(PYTHONS)
+	$(BIN)/python -m tools.wheels --try
 
 serve: $(VENV)/.stamp-build ## build in release mode and serve examples/ (APP=, HOST=, PORT=)
 	@echo "Open http://$(HOST):$(PORT)/ (Ctrl-C stops the server)"
