@@ -114,6 +114,11 @@ impl ResponseHead {
         self.content_length
     }
 
+    /// Takes the Content-Length back: the body is not the application's.
+    pub fn forget_content_length(&mut self) {
+        self.content_length = None;
+    }
+
     /// Whether a Date was appended.
     pub fn has_date(&self) -> bool {
         self.has_date

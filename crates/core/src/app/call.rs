@@ -18,6 +18,7 @@ use super::file_opening::FileOpening;
 use super::forked;
 use super::response::{OrderError, Progress, Response};
 use granian_net::exchange::app::Request;
+use granian_net::exchange::hand_off::is_handed_off;
 use granian_net::exchange::messages::Opening;
 use granian_net::exchange::record::Reason;
 use granian_net::exchange::reply::Reply;
@@ -78,9 +79,18 @@ impl Call {
     /// Sends the final head.
     pub(crate) fn start(&self, head: ResponseHead) -> Result<(), OrderError> {
         self.check_home();
-        let reply = lock(&self.response).start(head)?;
+        let reply = lock(&self.response).start(self.admitted(head))?;
         self.exchange.send(reply);
         Ok(())
+    }
+
+    /// `head`, which announces no length where it names a file: that is the file's, and the application's body, which
+    /// goes nowhere, need not have it.
+    fn admitted(&self, mut head: ResponseHead) -> ResponseHead {
+        if self.calls.hands_off && is_handed_off(&head) {
+            head.forget_content_length();
+        }
+        head
     }
 
     /// Trailer fields will end the response, not its last piece.
@@ -120,7 +130,7 @@ impl Call {
     pub(crate) fn stream(&self, head: ResponseHead) -> Result<(), OrderError> {
         self.check_home();
         let mut response = lock(&self.response);
-        let reply = response.start(head)?;
+        let reply = response.start(self.admitted(head))?;
         response.end_on_return();
         drop(response);
         self.exchange.send(reply);
@@ -155,7 +165,7 @@ impl Call {
     pub(crate) fn whole(&self, head: ResponseHead, data: Bytes) -> Result<(), OrderError> {
         self.check_home();
         let mut response = lock(&self.response);
-        let reply = response.start(head)?;
+        let reply = response.start(self.admitted(head))?;
         if let Err(error) = response.advance(data.len() as u64, true) {
             response.retract();
             return Err(error);

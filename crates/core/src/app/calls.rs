@@ -38,6 +38,8 @@ pub(crate) struct Calls {
     announces_files: AtomicBool,
     /// The ends of requests that calls are told of.
     pub(crate) watch: WatchOptions,
+    /// Responses may name files in place of their bodies.
+    pub(crate) hands_off: bool,
     /// Where the application is mounted.
     pub(crate) root_path: String,
 }
@@ -77,6 +79,7 @@ impl Calls {
             home: Home::new(py)?,
             announces_files: AtomicBool::new(true),
             watch: options.watch(),
+            hands_off: !options.sendfile_map.is_empty(),
             root_path: options.url_path_prefix.clone(),
         })
     }

@@ -66,6 +66,11 @@ pub(crate) fn names_file(name: &[u8]) -> bool {
     matches!(name, b"x-sendfile" | b"x-accel-redirect")
 }
 
+/// True for the head of a response whose body is the file that a field of it names, where that is an option.
+pub fn is_handed_off(head: &ResponseHead) -> bool {
+    matches!(head.status(), 200 | 206) && head.fields().any(|(name, _)| names_file(name))
+}
+
 impl State {
     /// Finds the way of `reply`.
     pub(super) fn divert(&mut self, reply: Reply) -> Diverted {
@@ -92,8 +97,7 @@ impl State {
 
 impl HandOff {
     fn watch(&mut self, head: ResponseHead) -> Diverted {
-        let is_handed_off =
-            matches!(head.status(), 200 | 206) && head.fields().any(|(name, _)| names_file(name));
+        let is_handed_off = is_handed_off(&head);
         let stage = match is_handed_off {
             true => Stage::Begun,
             false => Stage::Passing,

@@ -8,7 +8,7 @@ pub mod app;
 mod body;
 pub(crate) mod compression;
 pub mod flights;
-pub(crate) mod hand_off;
+pub mod hand_off;
 pub mod messages;
 pub mod origin;
 mod over;
