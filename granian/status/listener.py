@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
+from ..log import logger
 from .http import BadRequest, Request, Response, parse, serialize
 
 Answer = Callable[[Request], Response]
@@ -121,6 +122,10 @@ class StatusListener:
                 response = self._answer(request)
         except BadRequest as error:
             response = error.response
+        except Exception as error:
+            # The service is more than the look at it.
+            logger.error("The status listener could not answer", exc_info=error)
+            response = Response("this could not be answered; the log says why\n", 500)
         else:
             if request is None:
                 # More of it is to come, unless the client has left.

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import select
+import socket
+from contextlib import suppress
+
 import pytest
 
+from granian.log import logger
 from granian.metrics.history import quantile
 from granian.metrics.layout import layout
 from granian.status.guard import Guard, is_loopback
 from granian.status.http import BadRequest, Request, Response, parse, serialize
+from granian.status.listener import StatusListener
 from granian.status.page import _long, _number, _short, _size
 
 
@@ -97,3 +103,30 @@ def test_texts_of_the_page():
     ]
     assert [_long(value) for value in (0.4, 59, 3661, 90_000)] == ["0 s", "59 s", "1 h 1 min", "1 d 1 h"]
     assert [_size(value) for value in (None, 0, 2048, 5 << 20, 3 << 30)] == ["–", "0 B", "2 KiB", "5 MiB", "3.0 GiB"]
+
+
+def test_a_fault_of_a_look_ends_nothing(caplog):
+    """It would have ended the supervisor, and with it the service."""
+
+    def answer(request):
+        raise ZeroDivisionError
+
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    listener = StatusListener([listening], answer, lambda seconds, function: None, lambda item: None)
+    logger.addHandler(caplog.handler)
+    try:
+        with socket.create_connection(listening.getsockname(), timeout=10) as client:
+            client.sendall(b"GET / HTTP/1.1\r\n\r\n")
+            received = b""
+            client.setblocking(False)
+            while not received.endswith(b"why\n"):
+                select.select([*listener.waitables(), client], [], [], 10)
+                listener.turn()
+                with suppress(BlockingIOError):
+                    received += client.recv(4096)
+        assert received.startswith(b"HTTP/1.1 500 ")
+        assert "ZeroDivisionError" in caplog.text
+    finally:
+        logger.removeHandler(caplog.handler)
+        listener.close()
