@@ -67,7 +67,8 @@ class ProxyAddress(Text):
         try:
             if "%" in text:
                 raise ValueError("an address with a scope")
-            return str(ipaddress.ip_network(text))
+            network = ipaddress.ip_network(text)
+            return str(network) if "/" in text else str(network.network_address)
         except ValueError:
             raise ValueError(f"{text!r} is no address, network (10.0.0.0/8), unix or *") from None
 

@@ -305,3 +305,23 @@ def test_durations_may_be_fractions_or_texts():
 @pytest.mark.parametrize("text", ["", "1x", "1s1m", " 1s", "1.5"])
 def test_texts_that_are_no_duration(text):
     assert refusal(workers_lifetime=text).startswith("workers_lifetime: ")
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        ("", ()),
+        ("127.0.0.1", ("127.0.0.1",)),
+        ("127.0.0.1, 10.0.0.0/8,,unix", ("127.0.0.1", "10.0.0.0/8", "unix")),
+        (["*", "::0001, fd00::/8"], ("*", "::1", "fd00::/8")),
+        ("10.0.0.0/255.0.0.0", ("10.0.0.0/8",)),
+    ],
+)
+def test_proxies_that_are_believed(given, kept):
+    assert Config.from_kwargs(target="main:app", forwarded_allow_ips=given).forwarded_allow_ips == kept
+
+
+@pytest.mark.parametrize("given", ["localhost", "10.0.0.1/8", "10.0.0.0/33", "fe80::1%eth0", "unix:/run/x", "**"])
+def test_proxies_that_are_none(given):
+    with pytest.raises(ConfigurationError, match="is no address, network"):
+        Config.from_kwargs(target="main:app", forwarded_allow_ips=["127.0.0.1", given])
