@@ -24,6 +24,7 @@ FORBIDDEN = {
     NET / "admission": [r"crate::(stream|exchange|tls|responders)\b", PROTOCOLS],
     NET / "exchange": [r"crate::(admission(?!::queue::Permit\b)|responders)\b", PROTOCOLS],
     NET / "metrics": [r"crate::(admission|tls|stream|responders)\b", PROTOCOLS],
+    NET / "log": [r"crate::(admission|tls|stream|responders|metrics)\b", PROTOCOLS],
     NET / "h1": [r"crate::(transfer|listener|protocol|responders)\b"],
     # HTTP/3 streams will be carried by it too: the `h2` crate's types stay out.
     NET / "transfer": [r"\bh2::(?!Promise\b)", r"crate::(h1|listener|protocol|responders)\b"],

@@ -163,7 +163,16 @@ impl Atom {
 fn address(address: &Address) -> Value<'static> {
     match address {
         Address::Ip(address) => match address.ip() {
-            IpAddr::V4(ip) => text(ip.to_string()),
+            IpAddr::V4(ip) => {
+                let mut out = String::with_capacity(15);
+                for (at, octet) in ip.octets().into_iter().enumerate() {
+                    if at > 0 {
+                        out.push('.');
+                    }
+                    out.push_str(itoa::Buffer::new().format(octet));
+                }
+                text(out)
+            }
             IpAddr::V6(ip) => text(ip.to_string()),
         },
         Address::Unix(_) => Value::Nothing,
