@@ -5,7 +5,7 @@ VENV ?= .venv
 # More than one interpreter to test on: make test PYTHONS="python3.10 python3.13"
 PYTHONS ?=
 # The CPythons of test-next.
-NEXT ?= 3.14 3.15
+NEXT ?= 3.14
 # The application of `make serve`, and its address.
 APP ?= examples/asgi.py:app
 HOST ?= 127.0.0.1
@@ -72,7 +72,7 @@ test-all: ## every test on the oldest and the newest CPython at hand (pyenv or P
 	$(MAKE) --no-print-directory test PYTHONS="$$oldest $$newest"
 	@for version in $(NEXT); do $(next-test) || { code=$$?; test $$code -eq 69 || exit $$code; }; done
 
-test-next: ## the package's tests on CPythons this system is too old for, in a root of Debian unstable (NEXT="3.14 3.15")
+test-next: ## the package's tests on CPythons this system is too old for, in a root of Debian unstable (NEXT=3.15)
 	@set -e; for version in $(NEXT); do $(next-test); done
 
 test-rust: need-cargo $(VENV)/.stamp-venv ## the tests of the crates
