@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -152,3 +154,18 @@ def test_headers_in_the_environment(server, site):
     app = server(*TARGETS["asgi"], env=env)
     answer = app.get("/static/hello.txt")
     assert (answer.header("x-one"), answer.header("x-two")) == ("a b", "c")
+
+
+def test_a_folder_that_vanishes(server, tmp_path):
+    """Its files are gone within a second or two; nothing else is held up."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    (folder / "f.txt").write_text("f")
+    app = server(*TARGETS["asgi"], "--static-path-mount", str(folder), fresh=True)
+    assert app.get("/static/f.txt").body == b"f"
+    shutil.rmtree(folder)
+    until = time.monotonic() + 10
+    while app.get("/static/f.txt").status != 404:
+        assert time.monotonic() < until
+        assert app.get("/").body == b"hello"
+    assert app.get("/static/other.txt").status == 404
