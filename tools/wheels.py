@@ -38,7 +38,8 @@ START_WITHIN = 60.0
 def build(interpreters: list[str]) -> int:
     """Builds all; the number of targets that could not be built."""
     DIST.mkdir(exist_ok=True)
-    _maturin("sdist")
+    if (reason := _maturin("sdist")) is not None:
+        raise SystemExit(f"No sdist: {reason}")
     if sys.platform != "linux":
         _maturin("build", "--release", *_named(interpreters))
         return 0
@@ -121,15 +122,12 @@ def _versions(interpreters: list[str]) -> list[str]:
 
 
 def _maturin(*arguments: str) -> str | None:
-    """Runs it; the last line of its complaint if it fails."""
+    """Runs it, with its output shown; a reason if it fails."""
     # CONDA_PREFIX beside VIRTUAL_ENV is an error of maturin's.
     environment = {name: value for name, value in os.environ.items() if name != "CONDA_PREFIX"}
     command = [sys.executable, "-m", "maturin", *arguments, "--out", str(DIST)]
-    run = subprocess.run(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True)
-    if run.returncode == 0:
-        return None
-    print(run.stderr, file=sys.stderr)
-    return next((line for line in reversed(run.stderr.splitlines()) if line.strip()), "maturin has failed")
+    run = subprocess.run(command, cwd=ROOT, env=environment)
+    return f"maturin has failed with {run.returncode}, see above" if run.returncode else None
 
 
 def _has_target(target: str) -> bool:
