@@ -146,6 +146,8 @@ def test_protocols_are_told_apart(serve):
                 while (await receive())["type"] != "websocket.disconnect":
                     pass
                 return
+            while (await receive())["more_body"]:
+                pass
             await send({"type": "http.response.start", "status": 200, "headers": []})
             await send({"type": "http.response.body", "body": b"hello"})
     """
