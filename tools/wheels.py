@@ -125,6 +125,8 @@ def _maturin(*arguments: str) -> str | None:
     """Runs it, with its output shown; a reason if it fails."""
     # CONDA_PREFIX beside VIRTUAL_ENV is an error of maturin's.
     environment = {name: value for name, value in os.environ.items() if name != "CONDA_PREFIX"}
+    # It looks for zig's Python package with the first interpreter of the PATH.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
     command = [sys.executable, "-m", "maturin", *arguments, "--out", str(DIST)]
     run = subprocess.run(command, cwd=ROOT, env=environment)
     return f"maturin has failed with {run.returncode}, see above" if run.returncode else None
