@@ -12,5 +12,3 @@ pub(crate) const HEAD_HOLD: Duration = Duration::from_millis(20);
 pub(crate) const LINGER: Duration = Duration::from_secs(2);
 /// Seconds after which a client that finds the worker overloaded may ask again.
 pub(crate) const RETRY_AFTER: &str = "1";
-/// Time between two log lines about the same shortage.
-pub(crate) const COMPLAIN_EVERY: Duration = Duration::from_secs(60);

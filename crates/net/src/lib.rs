@@ -5,6 +5,7 @@ pub mod admission;
 mod bounds;
 mod budget;
 pub mod close;
+mod complaint;
 mod crowd;
 pub mod exchange;
 mod h1;

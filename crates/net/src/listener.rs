@@ -7,13 +7,13 @@ use std::os::fd::{AsFd, BorrowedFd};
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
-use crate::bounds::COMPLAIN_EVERY;
 use crate::close::Limit;
+use crate::complaint::Complaint;
 use crate::crowd::Member;
 use crate::exchange::app::{Address, Peer};
 use crate::protocol;
@@ -72,7 +72,7 @@ pub fn listen(
             service,
             handle,
             is_over,
-            complained: Cell::new(None),
+            complained: Complaint::default(),
         };
         Ok(async move { poll_fn(|cx| acceptor.poll(cx)).await })
     })?;
@@ -85,8 +85,8 @@ struct Acceptor {
     service: Rc<Service>,
     handle: TaskHandle,
     is_over: Rc<Cell<bool>>,
-    /// The time of the last line of log about a failing accept.
-    complained: Cell<Option<Instant>>,
+    /// About a failing accept.
+    complained: Complaint,
 }
 
 impl Acceptor {
@@ -135,13 +135,7 @@ impl Acceptor {
 
     /// Logs a shortage once in a while, so that it does not fill the log.
     fn complain(&self, error: &io::Error) {
-        let now = self.handle.now();
-        let is_new = self
-            .complained
-            .get()
-            .is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY);
-        if is_new {
-            self.complained.set(Some(now));
+        if self.complained.is_due(self.handle.now()) {
             self.service.app.journal().accept_failed(error);
         }
     }

@@ -12,9 +12,9 @@ use granian_proto::{PeerError, RequestHead, Version, ws};
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::line::Line;
 use crate::admission::queue::{Permit, Queue};
-use crate::bounds::COMPLAIN_EVERY;
 use crate::budget::Budget;
 use crate::close::{CloseCause, CloseCounts, Limit, LimitCounts};
+use crate::complaint::Complaint;
 use crate::crowd::Crowd;
 use crate::exchange::app::{App, Peer, Request, Source};
 use crate::exchange::flights::{Flights, InFlight};
@@ -69,10 +69,10 @@ pub struct Service {
     /// Gives requests their names, if they are to have any.
     request_ids: Option<RequestIds>,
     draining_since: Cell<Option<Instant>>,
-    /// The time of the last line about the temporary folder.
-    complained: Cell<Option<Instant>>,
-    /// The time of the last line about the PROXY protocol.
-    refused: Cell<Option<Instant>>,
+    /// About the temporary folder.
+    unspooled: Complaint,
+    /// About the PROXY protocol.
+    refused: Complaint,
     date: Cell<(Option<Instant>, [u8; 29])>,
     pub(crate) buffers: Buffers,
 }
@@ -125,8 +125,8 @@ impl Service {
             flights: Arc::default(),
             request_ids: None,
             draining_since: Cell::new(None),
-            complained: Cell::new(None),
-            refused: Cell::new(None),
+            unspooled: Complaint::default(),
+            refused: Complaint::default(),
             date: Cell::new((None, [b' '; 29])),
             buffers: Buffers::default(),
         }
@@ -240,9 +240,7 @@ impl Service {
 
     /// Tells of a body that found no room in the temporary folder, a line a minute.
     pub(crate) fn complain_of_spool(&self, now: Instant, error: &io::Error) {
-        let last = self.complained.get();
-        if last.is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY) {
-            self.complained.set(Some(now));
+        if self.unspooled.is_due(now) {
             self.app.journal().unspooled(&spool::folder(), error);
         }
     }
@@ -261,9 +259,7 @@ impl Service {
 
     /// Tells of a connection that was refused because of the PROXY protocol, a line a minute.
     pub(crate) fn complain_of_proxy(&self, now: Instant, peer: &Peer, reason: &str) {
-        let last = self.refused.get();
-        if last.is_none_or(|last| now.duration_since(last) > COMPLAIN_EVERY) {
-            self.refused.set(Some(now));
+        if self.refused.is_due(now) {
             self.app.journal().proxy_refused(peer, reason);
         }
     }

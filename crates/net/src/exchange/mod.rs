@@ -87,6 +87,15 @@ impl Exchange {
     /// An exchange whose request has a body if `has_body`; each direction holds about `window`
     /// bytes before it pushes back.
     pub fn new(has_body: bool, window: usize) -> Self {
+        Self::with(None, has_body, window)
+    }
+
+    /// The exchange of that request. See `new`.
+    pub(crate) fn of(origin: Origin, has_body: bool, window: usize) -> Self {
+        Self::with(Some(origin), has_body, window)
+    }
+
+    fn with(origin: Option<Origin>, has_body: bool, window: usize) -> Self {
         Self {
             state: Mutex::new(State {
                 body: Body::new(has_body),
@@ -107,16 +116,8 @@ impl Exchange {
                 over_waiters: Vec::new(),
             }),
             window,
-            origin: None,
+            origin,
             progress: Progress::default(),
-        }
-    }
-
-    /// The exchange of that request. See `new`.
-    pub(crate) fn of(origin: Origin, has_body: bool, window: usize) -> Self {
-        Self {
-            origin: Some(origin),
-            ..Self::new(has_body, window)
         }
     }
 }

@@ -7,6 +7,22 @@ use std::fmt::Write;
 /// Nobody forges a line or a field with it: `"` and `\` are behind a backslash, and characters that are not printable, such
 /// as line ends and terminals' commands, are escapes as Python writes them (`\n`, `\x1b`, `\u2028`).
 pub(super) fn push_text(out: &mut String, text: &str) {
+    push_with(out, text, push_escape);
+}
+
+/// Appends `text` as a string of JSON (RFC 8259, 7), quotes included.
+pub(super) fn push_json(out: &mut String, text: &str) {
+    out.push('"');
+    push_with(out, text, |out, char| {
+        for unit in char.encode_utf16(&mut [0; 2]) {
+            let _ = write!(out, "\\u{unit:04x}");
+        }
+    });
+    out.push('"');
+}
+
+/// Appends `text`; `escape` appends a character that is not printable and has no short escape.
+fn push_with(out: &mut String, text: &str, escape: impl Fn(&mut String, char)) {
     if text.bytes().all(is_plain) {
         return out.push_str(text);
     }
@@ -18,35 +34,9 @@ pub(super) fn push_text(out: &mut String, text: &str) {
             '\r' => out.push_str("\\r"),
             '\t' => out.push_str("\\t"),
             char if is_printable(char) => out.push(char),
-            char => push_escape(out, char),
+            char => escape(out, char),
         }
     }
-}
-
-/// Appends `text` as a string of JSON (RFC 8259, 7), quotes included.
-pub(super) fn push_json(out: &mut String, text: &str) {
-    out.push('"');
-    if text.bytes().all(is_plain) {
-        out.push_str(text);
-    } else {
-        for char in text.chars() {
-            match char {
-                '"' => out.push_str("\\\""),
-                '\\' => out.push_str("\\\\"),
-                '\n' => out.push_str("\\n"),
-                '\r' => out.push_str("\\r"),
-                '\t' => out.push_str("\\t"),
-                char if is_printable(char) => out.push(char),
-                char => {
-                    let mut units = [0; 2];
-                    for unit in char.encode_utf16(&mut units) {
-                        let _ = write!(out, "\\u{unit:04x}");
-                    }
-                }
-            }
-        }
-    }
-    out.push('"');
 }
 
 /// A printable character of ASCII that needs no escape.

@@ -7,11 +7,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
 
-use granian_proto::RequestHead;
-
-use crate::exchange::app::{App, BodyWish, Journal, Request, Source};
+use super::layer::Layer;
+use crate::exchange::app::{App, Request, Source};
 use crate::exchange::compression::{Job, Workshop};
-use crate::runtime::pool::{Pool, Seat};
+use crate::runtime::pool::Pool;
 use crate::runtime::reactor::Reactor;
 
 /// See the module's documentation.
@@ -26,7 +25,8 @@ impl Compress {
     /// # Errors
     /// When the reactor has no room for a task.
     pub fn new(inner: Rc<dyn App>, reactor: &Reactor) -> io::Result<Self> {
-        let workshop = Arc::new(Workshop::new(threads()));
+        let threads = Pool::working("granian-compress", THREADS, IDLE_TIMEOUT, Job::run);
+        let workshop = Arc::new(Workshop::new(threads));
         let (this, app) = (Arc::clone(&workshop), Rc::clone(&inner));
         reactor.spawn(|_| {
             Ok(poll_fn(move |cx| {
@@ -40,17 +40,9 @@ impl Compress {
     }
 }
 
-impl App for Compress {
-    fn may_start(&self) -> bool {
-        self.inner.may_start()
-    }
-
-    fn wants(&self, head: &RequestHead) -> BodyWish {
-        self.inner.wants(head)
-    }
-
-    fn speaks_websocket(&self) -> bool {
-        self.inner.speaks_websocket()
+impl Layer for Compress {
+    fn inner(&self) -> &dyn App {
+        &*self.inner
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
@@ -61,14 +53,6 @@ impl App for Compress {
         }
         self.inner.call(request)
     }
-
-    fn end_turn(&self) {
-        self.inner.end_turn();
-    }
-
-    fn journal(&self) -> &dyn Journal {
-        self.inner.journal()
-    }
 }
 
 impl Drop for Compress {
@@ -78,24 +62,5 @@ impl Drop for Compress {
 }
 
 /// Threads that compress large pieces.
-fn threads() -> Arc<Pool<Job>> {
-    Arc::new_cyclic(|pool| {
-        let pool = std::sync::Weak::<Pool<Job>>::clone(pool);
-        Pool::new(THREADS, IDLE_TIMEOUT, move |_| {
-            let Some(pool) = pool.upgrade() else {
-                return false;
-            };
-            let thread = std::thread::Builder::new().name("granian-compress".to_owned());
-            let run = move || {
-                let mut seat = Seat::new();
-                while let Some(job) = pool.take(&mut seat) {
-                    job.run();
-                }
-            };
-            thread.spawn(run).is_ok()
-        })
-    })
-}
-
 const THREADS: usize = 4;
 const IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

@@ -9,7 +9,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use granian_proto::{RequestHead, ResponseHead};
 
-use crate::exchange::app::{App, BodyWish, Journal, Request, Source};
+use super::layer::Layer;
+use crate::exchange::app::{App, BodyWish, Request, Source};
 
 /// See the module's documentation.
 pub struct Health {
@@ -50,9 +51,9 @@ impl Health {
     }
 }
 
-impl App for Health {
-    fn may_start(&self) -> bool {
-        self.inner.may_start()
+impl Layer for Health {
+    fn inner(&self) -> &dyn App {
+        &*self.inner
     }
 
     fn wants(&self, head: &RequestHead) -> BodyWish {
@@ -63,11 +64,7 @@ impl App for Health {
     }
 
     fn skips_queue(&self, head: &RequestHead) -> bool {
-        self.is_own(head)
-    }
-
-    fn speaks_websocket(&self) -> bool {
-        self.inner.speaks_websocket()
+        self.is_own(head) || self.inner.skips_queue(head)
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
@@ -79,14 +76,6 @@ impl App for Health {
         }
         request.exchange.end_call(self.inner.journal());
         None
-    }
-
-    fn end_turn(&self) {
-        self.inner.end_turn();
-    }
-
-    fn journal(&self) -> &dyn Journal {
-        self.inner.journal()
     }
 }
 
@@ -124,7 +113,7 @@ mod tests {
             (b"/health", false),
         ] {
             let head = RequestHeadBuilder::new(Version::Http11, "GET", target).build();
-            assert_eq!(health.skips_queue(&head), is_own);
+            assert_eq!(App::skips_queue(&health, &head), is_own);
         }
     }
 }

@@ -3,4 +3,5 @@
 pub mod compress;
 pub mod files;
 pub mod health;
+pub mod layer;
 pub mod redirect;

@@ -71,6 +71,33 @@ impl<J: Send + 'static> Pool<J> {
         }
     }
 
+    /// A pool of up to `limit` threads of that name, each of which does `work` for one job after another.
+    pub fn working(
+        name: &'static str,
+        limit: usize,
+        idle_timeout: Duration,
+        work: impl Fn(J) + Send + Sync + 'static,
+    ) -> Arc<Self> {
+        let work = Arc::new(work);
+        Arc::new_cyclic(|pool| {
+            let pool = Weak::<Self>::clone(pool);
+            Self::new(limit, idle_timeout, move |_| {
+                let Some(pool) = pool.upgrade() else {
+                    return false;
+                };
+                let work = Arc::clone(&work);
+                let run = move || {
+                    let mut seat = Seat::new();
+                    while let Some(job) = pool.take(&mut seat) {
+                        work(job);
+                    }
+                };
+                let thread = std::thread::Builder::new().name(name.to_owned());
+                thread.spawn(run).is_ok()
+            })
+        })
+    }
+
     /// Puts `job` into the line. The line is bounded by what whoever submits admits.
     /// [`Pool::staff`] follows, once for all that are submitted together: a thread that woke before
     /// would only wait for the interpreter.

@@ -5,11 +5,11 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, OnceLock};
 use std::task::Waker;
 use std::time::Duration;
 
-use crate::runtime::pool::{Pool, Seat};
+use crate::runtime::pool::Pool;
 
 /// Bytes that a thread reads.
 pub(crate) struct Reading(AtomicBool);
@@ -58,22 +58,9 @@ pub fn run(work: Box<dyn FnOnce() + Send>) {
 }
 
 fn pool() -> Arc<Pool<Work>> {
-    Arc::new_cyclic(|pool| {
-        let pool = Weak::<Pool<Work>>::clone(pool);
-        Pool::new(THREADS, IDLE_TIMEOUT, move |_| {
-            let Some(pool) = pool.upgrade() else {
-                return false;
-            };
-            let thread = std::thread::Builder::new().name("granian-read".to_owned());
-            let run = move || {
-                let mut seat = Seat::new();
-                while let Some(work) = pool.take(&mut seat) {
-                    // A bug costs the response that it is in, not the thread.
-                    let _ = catch_unwind(AssertUnwindSafe(work));
-                }
-            };
-            thread.spawn(run).is_ok()
-        })
+    Pool::working("granian-read", THREADS, IDLE_TIMEOUT, |work: Work| {
+        // A bug costs the response that it is in, not the thread.
+        let _ = catch_unwind(AssertUnwindSafe(work));
     })
 }
 

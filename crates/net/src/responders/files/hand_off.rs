@@ -20,9 +20,10 @@ use super::options::MountOptions;
 use super::respond;
 use super::stored::Stored;
 use crate::exchange::Exchange;
-use crate::exchange::app::{App, BodyWish, Journal, Request, Source};
+use crate::exchange::app::{App, Request, Source};
 use crate::exchange::hand_off::{Errand, FileSender, names_file};
 use crate::exchange::reply::Reply;
+use crate::responders::layer::Layer;
 use crate::runtime::reactor::Reactor;
 use crate::runtime::ready::Ready;
 
@@ -73,17 +74,9 @@ impl HandOff {
     }
 }
 
-impl App for HandOff {
-    fn may_start(&self) -> bool {
-        self.inner.may_start()
-    }
-
-    fn wants(&self, head: &RequestHead) -> BodyWish {
-        self.inner.wants(head)
-    }
-
-    fn speaks_websocket(&self) -> bool {
-        self.inner.speaks_websocket()
+impl Layer for HandOff {
+    fn inner(&self) -> &dyn App {
+        &*self.inner
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
@@ -92,14 +85,6 @@ impl App for HandOff {
             request.exchange.begin_hand_off(head, peer, &self.sender);
         }
         self.inner.call(request)
-    }
-
-    fn end_turn(&self) {
-        self.inner.end_turn();
-    }
-
-    fn journal(&self) -> &dyn Journal {
-        self.inner.journal()
     }
 }
 

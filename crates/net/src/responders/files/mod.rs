@@ -35,10 +35,11 @@ use self::late::Late;
 use self::mount::Found;
 pub use self::mount::Mount;
 pub use self::options::MountOptions;
-use crate::exchange::app::{App, BodyWish, Journal, Request, Source};
+use crate::exchange::app::{App, BodyWish, Request, Source};
 use crate::metrics::Page;
 use crate::metrics::layout::at;
-use crate::runtime::pool::{Pool, Seat};
+use crate::responders::layer::Layer;
+use crate::runtime::pool::Pool;
 use crate::runtime::reactor::Reactor;
 use crate::runtime::ready::Ready;
 
@@ -49,6 +50,7 @@ pub struct Files(Rc<Desk>);
 struct Desk {
     mounts: Arc<Mounts>,
     inner: Rc<dyn App>,
+    /// Files are opened and read on them.
     threads: Arc<Pool<LookUp>>,
     /// The sources of requests that the application may get yet.
     late: RefCell<Slab<Late>>,
@@ -88,8 +90,10 @@ impl Files {
             cache: Cache::default(),
             ready: Ready::new(),
         });
+        let shared = Arc::clone(&mounts);
+        let serve = move |look_up| shared.serve(look_up);
         let desk = Rc::new(Desk {
-            threads: threads(&mounts),
+            threads: Pool::working("granian-files", THREADS, IDLE_TIMEOUT, serve),
             mounts,
             inner,
             late: RefCell::default(),
@@ -106,9 +110,9 @@ impl Files {
     }
 }
 
-impl App for Files {
-    fn may_start(&self) -> bool {
-        self.0.inner.may_start()
+impl Layer for Files {
+    fn inner(&self) -> &dyn App {
+        &*self.0.inner
     }
 
     fn wants(&self, head: &RequestHead) -> BodyWish {
@@ -116,10 +120,6 @@ impl App for Files {
             Some(index) if !self.0.mounts.mounts[index].options.falls_through => BodyWish::Nothing,
             _ => self.0.inner.wants(head),
         }
-    }
-
-    fn speaks_websocket(&self) -> bool {
-        self.0.inner.speaks_websocket()
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
@@ -135,10 +135,6 @@ impl App for Files {
             self.0.mounts.serve(look_up);
         }
         self.0.inner.end_turn();
-    }
-
-    fn journal(&self) -> &dyn Journal {
-        self.0.inner.journal()
     }
 }
 
@@ -254,28 +250,6 @@ impl Mounts {
             .keep(question, Arc::clone(&found), Instant::now());
         found
     }
-}
-
-/// Threads that files are opened and read on.
-fn threads(mounts: &Arc<Mounts>) -> Arc<Pool<LookUp>> {
-    let mounts = Arc::clone(mounts);
-    Arc::new_cyclic(|pool| {
-        let pool = std::sync::Weak::<Pool<LookUp>>::clone(pool);
-        Pool::new(THREADS, IDLE_TIMEOUT, move |_| {
-            let Some(pool) = pool.upgrade() else {
-                return false;
-            };
-            let mounts = Arc::clone(&mounts);
-            let thread = std::thread::Builder::new().name("granian-files".to_owned());
-            let run = move || {
-                let mut seat = Seat::new();
-                while let Some(look_up) = pool.take(&mut seat) {
-                    mounts.serve(look_up);
-                }
-            };
-            thread.spawn(run).is_ok()
-        })
-    })
 }
 
 /// As many files are opened at once: a disk that is slow for one is not slow for all.
