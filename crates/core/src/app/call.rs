@@ -1,7 +1,7 @@
 //! `Call`: one call of the application for one exchange, from its start to its outcome. Interfaces
 //! send through it; it keeps the order, and answers for an application that does not.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -9,7 +9,6 @@ use granian_proto::h2::Promise;
 use granian_proto::ws::code;
 use granian_proto::{ResponseHead, Trailers};
 use pyo3::exceptions::PyRuntimeError;
-use pyo3::intern;
 use pyo3::prelude::*;
 
 use super::calls::Calls;
@@ -41,8 +40,6 @@ pub(crate) struct Call {
     /// The request's body was read to its end.
     body_taken: Mutex<bool>,
     key: usize,
-    /// The thread that the application is called on, as `threading` numbers it; 0 for none that is known.
-    thread: AtomicU64,
 }
 
 /// How an application's call ended.
@@ -64,7 +61,6 @@ impl Call {
             upgraded: AtomicBool::new(false),
             body_taken: Mutex::new(false),
             key: calls.enter(&request.exchange),
-            thread: AtomicU64::new(0),
             calls,
         })
     }
@@ -237,23 +233,6 @@ impl Call {
     /// Its place among the calls in flight.
     pub(crate) fn key(&self) -> usize {
         self.key
-    }
-
-    /// The application is about to be called on this thread.
-    pub(crate) fn note_thread(&self, py: Python<'_>) {
-        if self.calls.watch.request_timeout.is_none() {
-            return;
-        }
-        let number = py
-            .import("threading")
-            .and_then(|threading| threading.call_method0(intern!(py, "get_ident")))
-            .and_then(|number| number.extract());
-        self.thread.store(number.unwrap_or(0), Ordering::Relaxed);
-    }
-
-    /// The thread that the application is called on; 0 for none that is known.
-    pub(crate) fn thread(&self) -> u64 {
-        self.thread.load(Ordering::Relaxed)
     }
 
     /// The call goes on as `task`.

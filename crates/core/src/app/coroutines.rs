@@ -64,7 +64,7 @@ impl<I: CoroutineInterface> App for Coroutines<I> {
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
         Python::attach(|py| {
             let call = Call::new(&request, Arc::clone(&self.calls));
-            watch(&call, &request.head);
+            watch(&call);
             match self.interface.call(self.callable.bind(py), request, &call) {
                 Ok((awaitable, again)) => runner::run(py, call, Ok(awaitable), again),
                 Err(error) => runner::run(py, call, Err(error), None),

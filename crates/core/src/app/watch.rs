@@ -5,7 +5,6 @@
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Wake, Waker};
 
-use granian_proto::RequestHead;
 use pyo3::intern;
 use pyo3::prelude::*;
 
@@ -13,22 +12,15 @@ use super::call::Call;
 use super::response::Progress;
 use granian_net::exchange::Over;
 
-struct Watch {
-    call: Weak<Call>,
-    /// Method and path, for the log.
-    request: String,
-}
+struct Watch(Weak<Call>);
 
-/// Watches `call`, which answers the request of `head`, if its server's options ask for that.
-pub(crate) fn watch(call: &Arc<Call>, head: &RequestHead) {
+/// Watches `call`, if its server's options ask for that.
+pub(crate) fn watch(call: &Arc<Call>) {
     let options = &call.calls.watch;
     if options.request_timeout.is_none() && !options.cancels_on_disconnect {
         return;
     }
-    let watch = Arc::new(Watch {
-        call: Arc::downgrade(call),
-        request: format!("{} {}", head.method(), String::from_utf8_lossy(head.path())),
-    });
+    let watch = Arc::new(Watch(Arc::downgrade(call)));
     let waker = Waker::from(Arc::clone(&watch));
     if let Poll::Ready(over) = call.exchange.poll_over(&mut Context::from_waker(&waker)) {
         watch.tell(over);
@@ -37,7 +29,7 @@ pub(crate) fn watch(call: &Arc<Call>, head: &RequestHead) {
 
 impl Wake for Watch {
     fn wake(self: Arc<Self>) {
-        if let Some(over) = self.call.upgrade().and_then(|call| call.exchange.over()) {
+        if let Some(over) = self.0.upgrade().and_then(|call| call.exchange.over()) {
             self.tell(over);
         }
     }
@@ -46,7 +38,7 @@ impl Wake for Watch {
 impl Watch {
     /// The exchange is over, in the middle of a turn: Python code runs after it.
     fn tell(&self, over: Over) {
-        let Some(call) = self.call.upgrade() else {
+        let Some(call) = self.0.upgrade() else {
             return;
         };
         // An application that works on behind its response is done with the request.
@@ -61,18 +53,24 @@ impl Watch {
             return;
         }
         Python::attach(|py| {
-            if is_overdue && let Err(error) = self.report(py, &call) {
+            if is_overdue && let Err(error) = report(py, &call) {
                 call.calls.report(py, error);
             }
             call.calls.cancel_soon(py, call.key());
         });
     }
+}
 
-    fn report(&self, py: Python<'_>, call: &Call) -> PyResult<()> {
-        let seconds = call.calls.watch.request_timeout.unwrap_or_default();
-        let arguments = (&self.request, seconds.as_secs_f64(), call.thread());
-        py.import("granian.overdue")?
-            .call_method1(intern!(py, "report"), arguments)
-            .map(drop)
-    }
+/// Tells of a request that has taken too long.
+fn report(py: Python<'_>, call: &Call) -> PyResult<()> {
+    let request = call.exchange.origin().map(|origin| {
+        let path = String::from_utf8_lossy(origin.head.path());
+        format!("{} {path}", origin.head.method())
+    });
+    let seconds = call.calls.watch.request_timeout.unwrap_or_default();
+    let thread = call.exchange.thread();
+    let arguments = (request.unwrap_or_default(), seconds.as_secs_f64(), thread);
+    py.import("granian.overdue")?
+        .call_method1(intern!(py, "report"), arguments)
+        .map(drop)
 }

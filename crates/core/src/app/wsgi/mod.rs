@@ -89,7 +89,7 @@ impl Wsgi {
         };
         match &self.pool {
             Some(pool) => {
-                watch(&call, &request.head);
+                watch(&call);
                 pool.submit(environ.unbind(), call);
                 None
             }

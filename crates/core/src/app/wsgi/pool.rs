@@ -117,7 +117,6 @@ impl Threads {
             // Nobody waits for it any more.
             return job.call.finish(py, Outcome::Cancelled);
         }
-        job.call.note_thread(py);
         let environ = job.environ.into_bound(py).into_any();
         let Some(mut body) =
             ResponseIterator::begin(py, self.callable.bind(py), environ, job.call, true)
