@@ -95,11 +95,13 @@ def build_uvloop(uvloop: Any) -> asyncio.AbstractEventLoop:
 @loops.register("auto")
 def build_auto_loop() -> asyncio.AbstractEventLoop:
     """The first of the loops that is installed."""
-    for key in ("rloop", "uvloop"):
-        if key in loops:
-            loop: asyncio.AbstractEventLoop = loops.get(key)
-            return loop
-    return build_asyncio_loop()
+    loop: asyncio.AbstractEventLoop = loops.get(auto_loop())
+    return loop
+
+
+def auto_loop() -> str:
+    """The name of the loop that `auto` stands for here."""
+    return next((key for key in ("rloop", "uvloop") if key in loops), "asyncio")
 
 
 def close_active_loop(loop: asyncio.AbstractEventLoop) -> None:

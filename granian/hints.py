@@ -72,7 +72,7 @@ FOREIGN = {
     "--header": FIELDS,
     "--http2": "--http, auto has it",
     "--server-header": FIELDS,
-    "--use-colors": "the log has none",
+    "--use-colors": "terminals have them, unless NO_COLOR is set",
     "--timeout-worker-healthcheck": "--hang-timeout",
     "--ws-max-queue": "--ws-queue-size, in bytes",
     "--ws-per-message-deflate": "--ws-deflate",

@@ -57,12 +57,12 @@ def read_config(given: str | None) -> ConfigFile:
             return ConfigFile()
     if not isinstance(table, dict):
         raise ConfigurationError("config", f"{name}: there is no table [tool.granian]")
-    return ConfigFile(name, dict(_option(name, key, value) for key, value in table.items()))
-
-
-def _option(file: str, key: str, value: Any) -> tuple[str, Any]:
-    """Name and value of one key."""
     known = {option.key: (name, option) for section in sections() for name, option, _ in section.options}
+    return ConfigFile(name, dict(_option(known, name, key, value) for key, value in table.items()))
+
+
+def _option(known: dict[str, tuple[str, Option]], file: str, key: str, value: Any) -> tuple[str, Any]:
+    """Name and value of one key; `known` has the options by their keys."""
     # The spelling of Python does as well.
     spelled = key.replace("_", "-")
     if spelled == APP:

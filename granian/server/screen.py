@@ -6,7 +6,7 @@ import platform
 from collections.abc import Iterator
 
 from .._granian import __version__
-from .._loops import loops
+from .._loops import auto_loop
 from ..config import Config
 
 
@@ -30,9 +30,7 @@ def open_line(urls: list[str]) -> str | None:
 
 def _loop_of(config: Config) -> str:
     name = str(config.loop)
-    if name != "auto":
-        return name
-    return next((f"{key} (auto)" for key in ("rloop", "uvloop") if key in loops), "asyncio (auto)")
+    return f"{auto_loop()} (auto)" if name == "auto" else name
 
 
 def _limits(config: Config) -> Iterator[str]:
