@@ -28,6 +28,13 @@ APPS = Path(__file__).parent.parent / "apps"
 COMMAND = shlex.split(os.environ.get("GRANIAN_E2E_COMMAND", "")) or [sys.executable, "-m", "granian"]
 # For a server that does not say which port it got when asked for port 0.
 PICK_PORT = bool(os.environ.get("GRANIAN_E2E_PICK_PORT"))
+# Probe applications of all interfaces: target, interface and options.
+TARGETS = {
+    "asgi": ("asgi_probe:app", "asginl"),
+    "rsgi": ("rsgi_probe:app", "rsgi"),
+    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
+    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
+}
 STOP_WITHIN = 5.0
 SETTLE_WITHIN = 1.0
 

@@ -12,19 +12,13 @@ from pathlib import Path
 import pytest
 
 from .h2wire import Answer, H2Wire
-from .server import Server, script
+from .server import TARGETS, Server, script
 from .tls import Files, TlsWire, context
 from .websocket import UPGRADE, open_websocket
 from .wire import Wire
 
 FORMAT = "@access %(addr)s %(scheme)s %(protocol)s %(method)s %(path)s %(query_string)s %(status)d %(body_bytes)d"
 LOG = ("--access-log", "--access-log-fmt", FORMAT)
-TARGETS = {
-    "asgi": ("asgi_probe:app", "asginl"),
-    "rsgi": ("rsgi_probe:app", "rsgi"),
-    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
-    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
-}
 
 
 def check(probe: Server, mark: int, *expected: str) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from .h2wire import H2Wire
-from .server import Server, script
+from .server import TARGETS, Server, script
 from .wire import Wire, request_bytes
 
 MIB = 1 << 20
@@ -19,12 +19,6 @@ TOTAL = 64 * MIB
 HELD = 16 * MIB
 MEMORY = 32 * MIB
 INITIAL_WINDOW_SIZE = 4
-TARGETS = {
-    "asgi": ("asgi_probe:app", "asginl"),
-    "rsgi": ("rsgi_probe:app", "rsgi"),
-    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
-    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
-}
 
 
 def settled(value: Callable[[], int]) -> int:

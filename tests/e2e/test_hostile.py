@@ -12,16 +12,10 @@ from pathlib import Path
 import pytest
 
 from .oracles import corpus, damaged
-from .server import Server
+from .server import TARGETS, Server
 from .wire import Incomplete, Wire, request_bytes
 
 MIB = 1 << 20
-TARGETS = {
-    "asgi": ("asgi_probe:app", "asginl"),
-    "rsgi": ("rsgi_probe:app", "rsgi"),
-    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
-    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
-}
 GET = request_bytes("GET", "/")
 HEAD = "Host: a\r\nX-A: b\r\n"
 CHUNKED = f"POST /echo HTTP/1.1\r\n{HEAD}Transfer-Encoding: chunked\r\n\r\n2;x\r\nbo\r\n2\r\ndy\r\n0\r\nT: 1\r\n\r\n"

@@ -7,15 +7,8 @@ import time
 
 import pytest
 
-from .server import Server, script
+from .server import TARGETS, Server, script
 from .wire import Wire
-
-TARGETS = {
-    "asgi": ("asgi_probe:app", "asginl"),
-    "rsgi": ("rsgi_probe:app", "rsgi"),
-    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
-    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
-}
 
 
 @pytest.fixture(params=TARGETS)

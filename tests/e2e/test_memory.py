@@ -6,16 +6,10 @@ import resource
 
 import pytest
 
-from .server import Server
+from .server import TARGETS, Server
 from .wire import request_bytes
 
 MIB = 1 << 20
-TARGETS = {
-    "asgi": ("asgi_probe:app", "asginl"),
-    "rsgi": ("rsgi_probe:app", "rsgi"),
-    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
-    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
-}
 GET = request_bytes("GET", "/")
 # They make tens of thousands of requests.
 pytestmark = pytest.mark.timeout(180)

@@ -10,18 +10,12 @@ import pytest
 
 from .conftest import ServerFactory
 from .h2wire import H2Wire
-from .server import Server
+from .server import TARGETS, Server
 from .wire import Wire
 
 MIB = 1 << 20
 PLACES = 4
 INITIAL_WINDOW_SIZE = 4
-TARGETS = {
-    "asgi": ("asgi_probe:app", "asginl"),
-    "rsgi": ("rsgi_probe:app", "rsgi"),
-    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
-    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
-}
 SUSPENDING = ["asgi", "rsgi", "wsgi-pool"]
 
 

@@ -7,17 +7,11 @@ import re
 import pytest
 
 from .h2wire import H2Wire
-from .server import Server, script
+from .server import TARGETS, Server, script
 from .websocket import UPGRADE
 
 LOG = ("--access-log", "--access-log-fmt", "@id %(request_id)s")
 OPTIONS = ("--request-id-header", "X-Request-Id", *LOG)
-TARGETS = {
-    "asgi": ("asgi_probe:app", "asginl"),
-    "rsgi": ("rsgi_probe:app", "rsgi"),
-    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
-    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
-}
 SEEN = {
     "asgi": [
         "note('id', [v.decode() for k, v in scope['headers'] if k == b'x-request-id'])",

@@ -7,14 +7,8 @@ from pathlib import Path
 import pytest
 
 from .h2wire import H2Wire
-from .server import Server, script
+from .server import TARGETS, Server, script
 
-TARGETS = {
-    "asgi": ("asgi_probe:app", "asginl"),
-    "rsgi": ("rsgi_probe:app", "rsgi"),
-    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
-    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
-}
 LARGE = bytes(range(256)) * 4096
 
 

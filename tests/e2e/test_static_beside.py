@@ -10,16 +10,10 @@ from pathlib import Path
 import pytest
 
 from .h2wire import H2Wire
-from .server import Server
+from .server import TARGETS, Server
 
 FORMAT = "@access %(protocol)s %(method)s %(path)s %(status)d %(body_bytes)d"
 LOG = ("--access-log", "--access-log-fmt", FORMAT)
-TARGETS = {
-    "asgi": ("asgi_probe:app", "asginl"),
-    "rsgi": ("rsgi_probe:app", "rsgi"),
-    "wsgi": ("wsgi_probe:app", "wsgi", "--blocking-threads", "1"),
-    "wsgi-pool": ("wsgi_probe:app", "wsgi", "--blocking-threads", "8"),
-}
 
 
 @pytest.fixture(scope="module")
