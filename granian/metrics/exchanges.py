@@ -22,7 +22,7 @@ class Exchange:
     method: str
     # Without the query; a long one is cut.
     path: str
-    # Address and port, or empty on a Unix socket.
+    # Address, and port if that is known; empty on a Unix socket. Trusted proxies tell it.
     client: str
     protocol: str
     # 0 without any.
@@ -105,9 +105,12 @@ def _text(row: Sequence[int], first: int, length: int) -> str:
 
 
 def _client(address: bytes, family: int, port: int) -> str:
-    if family == IPV4:
-        return f"{ipaddress.IPv4Address(address[:4])}:{port}"
-    return f"[{ipaddress.IPv6Address(address)}]:{port}" if family == IPV6 else ""
+    if family not in (IPV4, IPV6):
+        return ""
+    ip = ipaddress.IPv4Address(address[:4]) if family == IPV4 else ipaddress.IPv6Address(address)
+    if not port:  # a proxy does not always tell it
+        return str(ip)
+    return f"{ip}:{port}" if family == IPV4 else f"[{ip}]:{port}"
 
 
 NANOSECONDS = 1e9

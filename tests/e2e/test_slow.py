@@ -180,6 +180,14 @@ def test_as_json(server):
     assert wire.response().body == b"done"
 
 
+@pytest.mark.parametrize(("told", "client"), [("203.0.113.7", "203.0.113.7"), ("[2001:db8::1]:99", "[2001:db8::1]:99")])
+def test_behind_a_proxy_the_client_is_told_of(server, told, client):
+    probe: Server = server(*APPS["asgi"], *WATCH, "--forwarded-allow-ips", "127.0.0.1")
+    wire, mark = asked(probe, "/nap", f"X-Forwarded-For: {told}")
+    probe.wait_line(rf"Slow request: GET /nap from {re.escape(client)}, 0\.\d s so far", mark)
+    assert wire.response().body == b"done"
+
+
 def test_quick_requests_are_not_told_of(server):
     probe: Server = server(*APPS["asgi"], *WATCH)
     mark = probe.mark()

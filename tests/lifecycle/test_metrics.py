@@ -93,10 +93,10 @@ def wait_for(service: Service, expected: float, name: str, **labels: str) -> Scr
     return scrape
 
 
-def get(service: Service, path: str = "/") -> tuple[int, str]:
+def get(service: Service, path: str = "/", headers: dict[str, str] | None = None) -> tuple[int, str]:
     connection = http.client.HTTPConnection(*service.address, timeout=20)
     try:
-        connection.request("GET", path, headers={"connection": "close"})
+        connection.request("GET", path, headers={"connection": "close", **(headers or {})})
         response = connection.getresponse()
         return response.status, response.read().decode()
     finally:

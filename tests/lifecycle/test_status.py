@@ -43,6 +43,15 @@ def test_requests_are_seen_while_they_run_and_when_they_have_failed(serve):
     thread.join()
 
 
+def test_behind_a_proxy_the_client_is_shown(serve):
+    service = serve(WAITING, *METRICS, "--forwarded-allow-ips", "127.0.0.1")
+    get(service, "/fail", {"X-Forwarded-For": "203.0.113.7"})
+    get(service, "/fail", {"X-Forwarded-For": "2001:db8::1", "X-Forwarded-Port": "443"})
+    get(service, "/fail", {"Forwarded": 'for="[2001:db8::1]:99"'})
+    found = json.loads(fetch(service, "/status.json")[2])["ended"]
+    assert [failed["client"] for failed in found] == ["[2001:db8::1]:99", "2001:db8::1", "203.0.113.7"]
+
+
 def test_nothing_that_clients_send_is_part_of_the_page(serve):
     service = serve(WAITING, *METRICS)
     thread = threading.Thread(target=get, args=(service, "/wait/<script>alert(1)</script>&'\""))

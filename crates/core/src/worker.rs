@@ -50,7 +50,7 @@ pub(crate) struct Worker {
     metrics: Option<Rc<Metrics>>,
     /// The answer to who asks whether it is.
     is_ready: Rc<Cell<bool>>,
-    proxies: Option<Rc<Proxies>>,
+    proxies: Option<Arc<Proxies>>,
     /// Called when the last connection has closed and the last call has ended.
     on_drained: RefCell<Option<Py<PyAny>>>,
 }
@@ -230,7 +230,11 @@ impl Worker {
     /// The requests in flight, for any thread.
     #[getter]
     fn in_flight(&self) -> InFlight {
-        InFlight::new(Arc::clone(&self.service.flights), Arc::clone(&self.calls))
+        InFlight::new(
+            Arc::clone(&self.service.flights),
+            Arc::clone(&self.calls),
+            self.proxies.clone(),
+        )
     }
 
     /// Open connections.

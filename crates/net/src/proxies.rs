@@ -30,9 +30,14 @@ impl Proxies {
     }
 
     /// The peer as the records of a request show it that no application gets to see.
-    pub(crate) fn client(&self, peer: &Arc<Peer>, head: Option<&RequestHead>) -> Arc<Peer> {
+    pub fn client(&self, peer: &Arc<Peer>, head: Option<&RequestHead>) -> Arc<Peer> {
         let told = head.and_then(|head| self.look(peer, head));
         told.map_or_else(|| Arc::clone(peer), |told| seen_through(peer, &told))
+    }
+
+    /// The client's address, if a trusted proxy tells another one than the peer's.
+    pub(crate) fn address(&self, peer: &Peer, head: &RequestHead) -> Option<Address> {
+        self.look(peer, head)?.client.map(Address::Ip)
     }
 
     /// True if the PROXY header of this peer is to be believed.

@@ -36,7 +36,7 @@ pub struct Service {
     pub app: Rc<dyn App>,
     pub(crate) limits: Limits,
     /// The proxies in front, if any are trusted.
-    proxies: Option<Rc<Proxies>>,
+    proxies: Option<Arc<Proxies>>,
     /// The writer for responses that are made on the connections' own thread.
     pub(crate) early: EarlyWriter,
     /// The codecs of compressed WebSocket messages.
@@ -155,7 +155,12 @@ impl Service {
 
     /// Measures the request of `head` from now on.
     pub(crate) fn meter(&self, head: &RequestHead, peer: &Peer, now: Instant) -> Meter {
-        Meter::begin(self.metrics(), head, peer, now)
+        let Some(metrics) = self.metrics() else {
+            return Meter::default();
+        };
+        let proxies = self.proxies.as_ref();
+        let client = proxies.and_then(|proxies| proxies.address(peer, head));
+        Meter::begin(metrics, head, client.as_ref().unwrap_or(&peer.remote), now)
     }
 
     /// Open connections.
@@ -165,7 +170,7 @@ impl Service {
 
     /// The same behind these proxies.
     #[must_use]
-    pub fn behind(mut self, proxies: Option<Rc<Proxies>>) -> Self {
+    pub fn behind(mut self, proxies: Option<Arc<Proxies>>) -> Self {
         self.proxies = proxies;
         self
     }

@@ -10,6 +10,7 @@ use super::calls::Calls;
 use granian_net::exchange::app::Address;
 use granian_net::exchange::flights::{Flight, Flights};
 use granian_net::exchange::place::Place;
+use granian_net::proxies::Proxies;
 use granian_proto::percent;
 
 /// See the module's documentation.
@@ -17,11 +18,21 @@ use granian_proto::percent;
 pub(crate) struct InFlight {
     flights: Arc<Flights>,
     calls: Arc<Calls>,
+    proxies: Option<Arc<Proxies>>,
 }
 
 impl InFlight {
-    pub(crate) fn new(flights: Arc<Flights>, calls: Arc<Calls>) -> Self {
-        Self { flights, calls }
+    /// `proxies` tell who the clients are.
+    pub(crate) fn new(
+        flights: Arc<Flights>,
+        calls: Arc<Calls>,
+        proxies: Option<Arc<Proxies>>,
+    ) -> Self {
+        Self {
+            flights,
+            calls,
+            proxies,
+        }
     }
 }
 
@@ -43,7 +54,7 @@ impl InFlight {
         found.retain(|flight| flight.number >= first);
         let list = PyList::empty(py);
         for flight in found.iter().take(limit) {
-            if let Some(facts) = facts(py, flight, &self.calls, now)? {
+            if let Some(facts) = self.facts(py, flight, now)? {
                 list.append(facts)?;
             }
         }
@@ -55,37 +66,43 @@ impl InFlight {
     }
 }
 
-fn facts<'py>(
-    py: Python<'py>,
-    flight: &Flight,
-    calls: &Calls,
-    now: Instant,
-) -> PyResult<Option<Bound<'py, PyTuple>>> {
-    let exchange = &flight.exchange;
-    let Some(origin) = exchange.origin() else {
-        return Ok(None);
-    };
-    let age = now.saturating_duration_since(origin.since).as_secs_f64();
-    let place = match exchange.place() {
-        Place::Body => "body",
-        Place::Queue => "queue",
-        Place::Application => "application",
-        Place::Send => "send",
-    };
-    let client = match &origin.peer.remote {
-        Address::Ip(address) => address.to_string(),
-        Address::Unix(_) => String::new(),
-    };
-    let facts = (
-        flight.number,
-        age,
-        place,
-        origin.head.method(),
-        percent::decode_lossy(origin.head.path()),
-        client,
-        exchange.request_id(),
-        calls.task_of(py, exchange),
-        exchange.thread(),
-    );
-    facts.into_pyobject(py).map(Some)
+impl InFlight {
+    fn facts<'py>(
+        &self,
+        py: Python<'py>,
+        flight: &Flight,
+        now: Instant,
+    ) -> PyResult<Option<Bound<'py, PyTuple>>> {
+        let exchange = &flight.exchange;
+        let Some(origin) = exchange.origin() else {
+            return Ok(None);
+        };
+        let age = now.saturating_duration_since(origin.since).as_secs_f64();
+        let place = match exchange.place() {
+            Place::Body => "body",
+            Place::Queue => "queue",
+            Place::Application => "application",
+            Place::Send => "send",
+        };
+        let proxies = self.proxies.as_ref();
+        let client = proxies.map(|proxies| proxies.client(&origin.peer, Some(&origin.head)));
+        let client = match &client.as_ref().unwrap_or(&origin.peer).remote {
+            // A proxy does not always tell the port.
+            Address::Ip(address) if address.port() == 0 => address.ip().to_string(),
+            Address::Ip(address) => address.to_string(),
+            Address::Unix(_) => String::new(),
+        };
+        let facts = (
+            flight.number,
+            age,
+            place,
+            origin.head.method(),
+            percent::decode_lossy(origin.head.path()),
+            client,
+            exchange.request_id(),
+            self.calls.task_of(py, exchange),
+            exchange.thread(),
+        );
+        facts.into_pyobject(py).map(Some)
+    }
 }

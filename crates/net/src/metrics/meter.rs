@@ -8,7 +8,7 @@ use granian_proto::{RequestHead, ResponsePlan, Version};
 use super::Metrics;
 use super::layout::{self, at, row};
 use super::row::Row;
-use crate::exchange::peer::Peer;
+use crate::exchange::peer::Address;
 use crate::exchange::reply::Reply;
 
 /// See the module's documentation. Nothing where nobody wants the numbers. An exchange whose meter is dropped before it
@@ -35,15 +35,15 @@ enum End {
 }
 
 impl Meter {
-    /// Begins with the request of `head`, which came from `peer` in the turn that began at `now`.
+    /// Begins with the request of `head`, which `client` has sent and which came in the turn that began at `now`.
     pub(crate) fn begin(
-        metrics: Option<&Rc<Metrics>>,
+        metrics: &Rc<Metrics>,
         head: &RequestHead,
-        peer: &Peer,
+        client: &Address,
         now: Instant,
     ) -> Self {
-        Self(metrics.map(|metrics| Measured {
-            row: Row::new(metrics, head, peer, metrics.time(now)),
+        Self(Some(Measured {
+            row: Row::new(metrics, head, client, metrics.time(now)),
             metrics: Rc::clone(metrics),
             version: head.version(),
             is_head: head.method() == "HEAD",

@@ -6,7 +6,7 @@ use granian_proto::RequestHead;
 
 use super::Metrics;
 use super::layout::{self, at, ring, row};
-use crate::exchange::peer::{Address, Peer};
+use crate::exchange::peer::Address;
 
 /// See the module's documentation: a row of the page, or one of its own where all are taken.
 pub(super) enum Row {
@@ -15,8 +15,13 @@ pub(super) enum Row {
 }
 
 impl Row {
-    /// A row for the request of `head`, which has come from `peer` at `arrived`.
-    pub(super) fn new(metrics: &Metrics, head: &RequestHead, peer: &Peer, arrived: u64) -> Self {
+    /// A row for the request of `head`, which has come from `client` at `arrived`.
+    pub(super) fn new(
+        metrics: &Metrics,
+        head: &RequestHead,
+        client: &Address,
+        arrived: u64,
+    ) -> Self {
         let this = match metrics.free.borrow_mut().pop() {
             Some(index) => Self::Shared(index),
             None => Self::Own(Box::new([const { AtomicU64::new(0) }; row::WORDS])),
@@ -33,7 +38,7 @@ impl Row {
             row::METHOD_BYTES,
         );
         let path = this.write(metrics, row::PATH, head.path(), row::PATH_BYTES);
-        let (kind, port) = this.write_address(metrics, &peer.remote);
+        let (kind, port) = this.write_address(metrics, client);
         let protocol = layout::protocol(head.version()) as u64;
         let facts = (protocol << 16) | (method << 24) | (path << 32) | (kind << 40) | (port << 48);
         this.set(metrics, row::FACTS, facts);

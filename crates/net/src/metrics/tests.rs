@@ -175,7 +175,7 @@ fn more_exchanges_than_rows_are_counted_all_the_same() {
     let head = RequestHeadBuilder::new(Version::Http2, "GET", b"/").build();
     let now = std::time::Instant::now();
     let begin = || {
-        let meter = Meter::begin(Some(&bench.metrics), &head, &peer(), now);
+        let meter = Meter::begin(&bench.metrics, &head, &peer().remote, now);
         meter.note_wait();
         meter.note_wait();
         meter
@@ -193,8 +193,7 @@ fn more_exchanges_than_rows_are_counted_all_the_same() {
 
 #[test]
 fn nothing_is_measured_where_nobody_wants_it() {
-    let head = RequestHeadBuilder::new(Version::Http11, "GET", b"/").build();
-    let mut meter = Meter::begin(None, &head, &peer(), std::time::Instant::now());
+    let mut meter = Meter::default();
     meter.note_call();
     meter.finish();
 }
