@@ -35,7 +35,7 @@ STATIC_FILE_OPTIONS = (
 RESERVED_HEADERS = frozenset(
     {
         *("connection", "content-length", "content-type", "cookie", "date", "host", "keep-alive", "server"),
-        *("set-cookie", "te", "traceparent", "tracestate", "trailer", "transfer-encoding", "upgrade"),
+        *("set-cookie", "te", "tracestate", "trailer", "transfer-encoding", "upgrade"),
     }
 )
 # Seconds.

@@ -53,6 +53,45 @@ def test_everybody_sees_one_name(server, interface, given):
     probe.wait_line(rf"^@id {re.escape(name)}$", mark)
 
 
+# What came in `traceparent`, and what comes of it; and whether `tracestate` stays.
+TRACES = {
+    "valid": ([f"traceparent: 00-{TRACE}-b7ad6b7169203331-00"], f"00-{TRACE}-b7ad6b7169203331-00", True),
+    "later version": ([f"traceparent: 7f-{TRACE}-b7ad6b7169203331-00-x"], f"7f-{TRACE}-b7ad6b7169203331-00-x", True),
+    "none": ([], "00-[0-9a-f]{32}-[0-9a-f]{16}-01", False),
+    "malformed": ([f"traceparent: 00-{TRACE}-0000000000000000-00"], "00-[0-9a-f]{32}-[0-9a-f]{16}-01", False),
+    "twice": (
+        [f"traceparent: 00-{TRACE}-b7ad6b7169203331-00"] * 2,
+        rf"00-(?!{TRACE})[0-9a-f]{{32}}-[0-9a-f]{{16}}-01",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("interface", TARGETS)
+@pytest.mark.parametrize("given", TRACES)
+def test_everybody_sees_one_trace(server, interface, given):
+    probe: Server = server(*TARGETS[interface], "--request-id-header", "traceparent", *LOG)
+    mark = probe.mark()
+    headers, expected, keeps_state = TRACES[given]
+    with probe.connect() as wire:
+        seen = [line.replace("x-request-id", "traceparent") for line in SEEN[interface.partition("-")[0]]]
+        seen = [line.replace("HTTP_X_REQUEST_ID", "HTTP_TRACEPARENT") for line in seen]
+        state = {
+            "asgi": "note('tracestate', [v.decode() for k, v in scope['headers'] if k == b'tracestate'])",
+            "rsgi": "note('tracestate', scope.headers.get_all('tracestate'))",
+            "wsgi": "note('tracestate', [v for k, v in environ.items() if k == 'HTTP_TRACESTATE'])",
+        }[interface.partition("-")[0]]
+        answer = wire.request("GET", "/script", "tracestate: a=b", *headers, script(state, *seen)).response()
+    (trace,) = answer.all("traceparent")
+    assert re.fullmatch(expected, trace)
+    assert probe.note("id", mark) == [trace]
+    assert probe.note("tracestate", mark) == (["a=b"] if keeps_state else [])
+    name = trace.split("-")[1]
+    if interface == "asgi":
+        assert probe.note("state", mark) == name
+    probe.wait_line(rf"^@id {name}$", mark)
+
+
 def test_names_differ(server):
     probe: Server = server(*TARGETS["asgi"], *OPTIONS)
     with probe.connect() as wire:
@@ -103,7 +142,7 @@ def test_off_by_default(server):
     probe.wait_line("^@id -$", mark)
 
 
-@pytest.mark.parametrize("name", ["a b", "", "Content-Length", "traceparent"])
+@pytest.mark.parametrize("name", ["a b", "", "Content-Length", "tracestate"])
 def test_names_that_cannot_be(launch, name):
     failing = launch(*TARGETS["asgi"], "--request-id-header", name)
     assert failing.wait_exit(15) == 1

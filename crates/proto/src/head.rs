@@ -185,20 +185,18 @@ impl RequestHeadBuilder {
             .extend([name.start, name.end, value.start, value.end]);
     }
 
-    /// The parts of `head`, with one field `name`, which is in lower case, in the place of all that it has.
-    pub fn renewed(head: &RequestHead, name: &[u8], value: &[u8]) -> Self {
+    /// The parts of `head` without its fields of these names, which are in lower case.
+    pub fn without(head: &RequestHead, names: &[&[u8]]) -> Self {
         let fields = head.fields().zip(head.fields.chunks_exact(4));
-        let kept = fields.filter(|((other, _), _)| *other != name);
+        let kept = fields.filter(|((name, _), _)| !names.contains(name));
         let kept = kept.flat_map(|(_, ends)| ends.iter().copied()).collect();
-        let mut builder = Self(RequestHead {
+        Self(RequestHead {
             version: head.version,
             bytes: head.bytes.clone(),
             method: head.method,
             target: head.target,
             fields: kept,
-        });
-        builder.append(name, value);
-        builder
+        })
     }
 
     /// The head.

@@ -40,7 +40,7 @@ impl Exchange {
             && !head.fields().any(|(name, _)| *name == *id.field)
         {
             // Both were checked when they were made.
-            let _ = head.append(&id.field, id.text.as_bytes());
+            let _ = head.append(&id.field, id.value().as_bytes());
         }
     }
 }

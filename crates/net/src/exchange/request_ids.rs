@@ -10,6 +10,8 @@ use granian_proto::{RequestHead, RequestHeadBuilder, is_request_id, trace_id};
 pub struct RequestIds {
     /// The field that names come in and go out by, in lower case.
     field: Arc<[u8]>,
+    /// The field is `traceparent`: a name is its trace.
+    is_trace: bool,
     /// The state of the generator. Names need not be secret, and must not repeat.
     state: Cell<[u64; 2]>,
 }
@@ -21,9 +23,16 @@ pub struct RequestId {
     pub(super) field: Arc<[u8]>,
     /// See `granian_proto::is_request_id`.
     pub(super) text: Arc<str>,
+    /// The field's value, where that is not the name alone.
+    value: Option<Arc<str>>,
 }
 
 impl RequestId {
+    /// The field's value.
+    pub(super) fn value(&self) -> &str {
+        self.value.as_ref().unwrap_or(&self.text)
+    }
+
     /// The name.
     pub(super) fn text(&self) -> &Arc<str> {
         &self.text
@@ -44,6 +53,7 @@ impl RequestIds {
         };
         Self {
             field: field.into(),
+            is_trace: field == TRACE,
             state: Cell::new([number(low), number(high) | 1]),
         }
     }
@@ -51,6 +61,9 @@ impl RequestIds {
     /// The request's name: that in its field, else that of its trace, else a new one. The field then has it, and no
     /// other value.
     pub(crate) fn name(&self, head: RequestHead) -> (RequestHead, RequestId) {
+        if self.is_trace {
+            return self.trace(head);
+        }
         let mut given = head.fields().filter(|(name, _)| **name == *self.field);
         let own = given.next().map(|(_, value)| value);
         let is_single = given.next().is_none();
@@ -61,29 +74,50 @@ impl RequestIds {
                 drop(given);
                 return (head, self.id(text));
             }
-            None => match head.field(b"traceparent").and_then(trace_id) {
+            None => match head.field(TRACE).and_then(trace_id) {
                 Some(trace) => trace.into(),
                 None => self.make().into(),
             },
         };
         drop(given);
-        let head = RequestHeadBuilder::renewed(&head, &self.field, text.as_bytes()).build();
-        (head, self.id(text))
+        let mut builder = RequestHeadBuilder::without(&head, &[&self.field]);
+        builder.append(&self.field, text.as_bytes());
+        (builder.build(), self.id(text))
+    }
+
+    /// The request's trace: that of its `traceparent`, if that is one valid value, else a new one. "If the vendor failed
+    /// to parse traceparent, it MUST NOT attempt to parse tracestate" (<https://www.w3.org/TR/trace-context-1/>, 4.3).
+    fn trace(&self, head: RequestHead) -> (RequestHead, RequestId) {
+        if let Some((value, trace)) = trace_of(&head) {
+            let id = self.traced(trace, value);
+            return (head, id);
+        }
+        let (trace, parent) = (self.make(), self.next().max(1));
+        let value = format!("00-{trace}-{parent:016x}-{SAMPLED}");
+        let mut builder = RequestHeadBuilder::without(&head, &[TRACE, b"tracestate"]);
+        builder.append(TRACE, value.as_bytes());
+        (builder.build(), self.traced(&trace, &value))
+    }
+
+    fn traced(&self, trace: &str, value: &str) -> RequestId {
+        RequestId {
+            value: Some(value.into()),
+            ..self.id(trace.into())
+        }
     }
 
     fn id(&self, text: Arc<str>) -> RequestId {
         RequestId {
             field: Arc::clone(&self.field),
             text,
+            value: None,
         }
     }
 
-    /// 32 hexadecimal digits, as a trace has.
+    /// 32 hexadecimal digits, as a trace has: not all of them zeros.
     fn make(&self) -> String {
         let mut text = String::with_capacity(32);
-        for _ in 0..2 {
-            let _ = write!(text, "{:016x}", self.next());
-        }
+        let _ = write!(text, "{:016x}{:016x}", self.next().max(1), self.next());
         text
     }
 
@@ -99,6 +133,20 @@ impl RequestIds {
         result
     }
 }
+
+/// The only `traceparent` of the request, if it is valid, and its trace.
+fn trace_of(head: &RequestHead) -> Option<(&str, &str)> {
+    let mut given = head.fields().filter(|(name, _)| *name == TRACE);
+    let (_, value) = given.next()?;
+    let is_single = given.next().is_none();
+    let trace = trace_id(value).filter(|_| is_single)?;
+    Some((std::str::from_utf8(value).ok()?, trace))
+}
+
+/// In lower case.
+const TRACE: &[u8] = b"traceparent";
+/// The flag of a `traceparent` that is made: with 00 a tracer that follows its parent, as most do, would record nothing.
+const SAMPLED: &str = "01";
 
 #[cfg(test)]
 mod tests {
@@ -155,6 +203,47 @@ mod tests {
         let (head, id) = named(&[("traceparent", &format!("00-{trace}-b7ad6b7169203331-01"))]);
         assert_eq!(id, trace);
         assert_eq!(values(&head), [trace.as_bytes()]);
+    }
+
+    fn traced(fields: &[(&str, &str)]) -> (RequestHead, RequestId) {
+        let mut builder = RequestHeadBuilder::new(Version::Http11, "GET", b"/a?b");
+        for (name, value) in fields {
+            builder.append(name.as_bytes(), value.as_bytes());
+        }
+        RequestIds::new(TRACE).name(builder.build())
+    }
+
+    #[test]
+    fn a_valid_trace_is_kept_with_its_state() {
+        let trace = "0af7651916cd43dd8448eb211c80319c";
+        for value in [
+            format!("00-{trace}-b7ad6b7169203331-00"),
+            format!("cc-{trace}-b7ad6b7169203331-01-more"),
+        ] {
+            let (head, id) = traced(&[("traceparent", &value), ("tracestate", "a=b")]);
+            assert_eq!((&*id.text, id.value()), (trace, &*value));
+            assert_eq!(head.field(TRACE), Some(value.as_bytes()));
+            assert_eq!(head.field(b"tracestate"), Some(&b"a=b"[..]));
+        }
+    }
+
+    #[test]
+    fn any_other_one_is_made_anew() {
+        let valid = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
+        for fields in [
+            &[][..],
+            &[("traceparent", "00-0af7-b7ad-01"), ("tracestate", "a=b")],
+            &[("traceparent", valid), ("traceparent", valid)],
+            &[("traceparent", &valid.to_uppercase())],
+        ] {
+            let (head, id) = traced(fields);
+            let made: Vec<_> = head.fields().filter(|(name, _)| *name == TRACE).collect();
+            assert_eq!(made, [(TRACE, id.value().as_bytes())]);
+            assert_eq!(trace_id(id.value().as_bytes()), Some(&*id.text));
+            assert_ne!(id.value(), valid);
+            assert!(id.value().ends_with("-01"));
+            assert_eq!(head.field(b"tracestate"), None);
+        }
     }
 
     #[test]
