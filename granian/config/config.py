@@ -368,6 +368,13 @@ class Config:
         Number(2**20),
         "Largest body that is kept in a temporary file until a WSGI application is called (bytes)",
     )
+    wsgi_spool_total: int | None = option(
+        None,
+        "--wsgi-spool-total",
+        Number(2**20),
+        "Most bytes of all such files of a worker together",
+        default_text="four times --wsgi-spool-limit",
+    )
     max_requests: int | None = option(
         None, "--max-requests", Number(1), "Replace workers after so many requests", default_text="disabled"
     )

@@ -34,6 +34,8 @@ def contradictions(config: Config) -> Iterator[tuple[str, str]]:
         yield "request_timeout", f"less than --request-body-timeout, {config.request_body_timeout:g} s"
     if is_given("wsgi_spool_limit") and (config.max_body_size or config.wsgi_spool_limit) < config.wsgi_spool_limit:
         yield "max_body_size", f"less than --wsgi-spool-limit, {config.wsgi_spool_limit}"
+    if is_given("wsgi_spool_limit") and (config.wsgi_spool_total or config.wsgi_spool_limit) < config.wsgi_spool_limit:
+        yield "wsgi_spool_total", f"less than --wsgi-spool-limit, {config.wsgi_spool_limit}"
     most, of_client = config.max_connections, config.max_connections_per_client
     if most is not None and of_client is not None and of_client > most:
         yield "max_connections_per_client", f"more than --max-connections, {most}"

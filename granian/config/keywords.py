@@ -331,6 +331,10 @@ class Keywords(EmbeddedKeywords, total=False):
     """Largest body that is kept in a temporary file until a WSGI application is called (bytes) (from 1,048,576;
     default 1073741824). `--wsgi-spool-limit`
     """
+    wsgi_spool_total: int | None
+    """Most bytes of all such files of a worker together (from 1,048,576; default four times --wsgi-spool-limit).
+    `--wsgi-spool-total`
+    """
     max_requests: int | None
     """Replace workers after so many requests (from 1; default disabled). `--max-requests`"""
     max_requests_jitter: int | None

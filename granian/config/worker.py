@@ -41,6 +41,8 @@ class WorkerOptions:
     backpressure: int
     # Bytes of a request's body that waits in a file for the call of a WSGI application.
     wsgi_spool_limit: int
+    # Bytes of all such files together.
+    wsgi_spool_total: int
     url_path_prefix: str
     # The service has several workers.
     multiprocess: bool
@@ -86,7 +88,9 @@ class WorkerOptions:
             blocking_threads=config.blocking_threads_for(interface),
             blocking_threads_idle_timeout=duration(config.blocking_threads_idle_timeout),
             backpressure=config.backpressure_for(interface),
-            wsgi_spool_limit=config.wsgi_spool_limit,
+            # A body that is larger than the total never fits.
+            wsgi_spool_limit=min(config.wsgi_spool_limit, config.wsgi_spool_total or config.wsgi_spool_limit),
+            wsgi_spool_total=config.wsgi_spool_total or 4 * config.wsgi_spool_limit,
             url_path_prefix=config.url_path_prefix or "",
             multiprocess=config.workers > 1,
             access_log=access_log,

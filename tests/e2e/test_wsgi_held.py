@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import time
 
 import h2.exceptions
 import pytest
 
 from .h2wire import H2Wire
 from .server import Server
+from .wire import DEADLINE
 
 APP = """
 def app(environ, start_response):
@@ -123,6 +126,54 @@ def test_a_declared_length_beyond_the_limit(bounded, protocol):
                 while not wire.answers[number].headers:
                     assert wire.step()
                 assert wire.answers[number].status == status
+
+
+@pytest.fixture
+def crowded(server, tmp_path_factory) -> Server:
+    """Files of three megabytes together; the first megabyte of each body is in memory."""
+    folder = tmp_path_factory.getbasetemp() / "crowded"
+    folder.mkdir(exist_ok=True)
+    (folder / "held_app.py").write_text(APP)
+    options = ("--blocking-threads", "1", "--wsgi-spool-total", str(3 * MEGABYTE), "--log-level", "debug")
+    return server("held_app:app", "wsgi", *options, cwd=folder)
+
+
+def spooled(app: Server) -> int:
+    """Bytes of the worker's unlinked files."""
+    folder = f"/proc/{app.worker}/fd"
+    sizes = []
+    for name in os.listdir(folder):
+        with contextlib.suppress(FileNotFoundError):
+            found = os.stat(f"{folder}/{name}")
+            sizes.append(found.st_size if os.path.isfile(f"{folder}/{name}") and not found.st_nlink else 0)
+    return sum(sizes)
+
+
+def wait_spooled(app: Server, least: int, most: int) -> None:
+    end = time.monotonic() + DEADLINE
+    while not least <= spooled(app) <= most:
+        assert time.monotonic() < end, spooled(app)
+        time.sleep(0.005)
+
+
+def test_files_are_bounded_together(crowded, protocol):
+    """A body that finds no room beside others is refused; there is room again when they have been read, or left."""
+    size, mark = 3 * MEGABYTE, crowded.mark()
+    for is_left in (False, True):
+        with crowded.connect() as first:
+            first.request("POST", "/", f"Content-Length: {size}", "Expect: 100-continue")
+            assert first.head().status == 100
+            first.send(b"x" * (size - 1))
+            wait_spooled(crowded, 2 * MEGABYTE - 1, size)
+            assert upload(crowded, protocol, b"x" * (2 * MEGABYTE + 2)) == (503, b"")
+            assert upload(crowded, protocol, b"x" * MEGABYTE) == (200, b"%d %d" % (MEGABYTE, MEGABYTE))
+            crowded.wait_line("reached the limit of --wsgi-spool-total$", mark)
+            if not is_left:
+                assert first.send(b"x").response().body == b"%d %d" % (size, size)
+        wait_spooled(crowded, 0, 0)
+    for _ in range(2):
+        assert upload(crowded, protocol, b"x" * size) == (200, b"%d %d" % (size, size))
+    assert upload(crowded, protocol, b"x" * (size + 1)) == (413, b"")
 
 
 def test_a_file_that_cannot_be_read(server, protocol, tmp_path):

@@ -48,6 +48,7 @@ LONG_HEAD = HTTP1Settings(header_read_timeout=60_000)
             ("max_connections_per_client", "--max-connections, 1"),
         ),
         ({"max_body_size": 2**20, "wsgi_spool_limit": 2**21}, ("max_body_size", "--wsgi-spool-limit, 2097152")),
+        ({"wsgi_spool_total": 2**20, "wsgi_spool_limit": 2**21}, ("wsgi_spool_total", "--wsgi-spool-limit, 2097152")),
         ({"overload_target": 1, "overload_interval": "1s"}, ("overload_target", "--overload-interval, 1 s")),
     ],
 )
@@ -74,6 +75,8 @@ def test_contradictions_are_one_line_that_names_both(options, names):
         {"max_body_size": 1},
         {"max_body_size": 2**21, "wsgi_spool_limit": 2**21},
         {"wsgi_spool_limit": 2**21},
+        {"wsgi_spool_total": 2**20},
+        {"wsgi_spool_total": 2**21, "wsgi_spool_limit": 2**21},
         {"max_connections": 2, "max_connections_per_client": 2},
     ],
 )

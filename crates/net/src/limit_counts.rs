@@ -18,6 +18,8 @@ pub enum Limit {
     MaxBodySize,
     /// Bytes of a body that waits for the call of a WSGI application.
     WsgiSpoolLimit,
+    /// Bytes of all such bodies of a worker.
+    WsgiSpoolTotal,
     /// Requests of a connection.
     MaxRequestsPerConnection,
     /// Connections of a worker.
@@ -50,12 +52,13 @@ pub enum Limit {
 
 impl Limit {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::Http1BufferSize,
         Self::MaxHeaders,
         Self::MaxTargetSize,
         Self::MaxBodySize,
         Self::WsgiSpoolLimit,
+        Self::WsgiSpoolTotal,
         Self::MaxRequestsPerConnection,
         Self::MaxConnections,
         Self::MaxConnectionsPerClient,
@@ -80,6 +83,7 @@ impl Limit {
             Self::MaxTargetSize => "--max-target-size",
             Self::MaxBodySize => "--max-body-size",
             Self::WsgiSpoolLimit => "--wsgi-spool-limit",
+            Self::WsgiSpoolTotal => "--wsgi-spool-total",
             Self::MaxRequestsPerConnection => "--max-requests-per-connection",
             Self::MaxConnections => "--max-connections",
             Self::MaxConnectionsPerClient => "--max-connections-per-client",
@@ -111,6 +115,7 @@ impl Limit {
             PeerError::TargetTooLong => Self::MaxTargetSize,
             PeerError::BodyTooLarge => Self::MaxBodySize,
             PeerError::SpoolTooLarge => Self::WsgiSpoolLimit,
+            PeerError::SpoolsTooLarge => Self::WsgiSpoolTotal,
             PeerError::TimedOut if is_body => Self::RequestBodyTimeout,
             PeerError::TimedOut => Self::Http1HeaderReadTimeout,
             PeerError::TooSlow => Self::RequestBodyMinRate,

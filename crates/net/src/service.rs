@@ -45,6 +45,8 @@ pub struct Service {
     pub(crate) inflated: Budget,
     /// For large heads that were decoded from references, until their streams are over.
     pub(crate) heads: Budget,
+    /// For bodies that are kept in files until they are whole.
+    pub(crate) spools: Budget,
     /// The stage of the worker's life.
     pub stage: Cell<Stage>,
     /// The state after the drain.
@@ -109,6 +111,7 @@ impl Service {
             codecs: Rc::default(),
             inflated: Budget::new(limits.websocket.max_inflated()),
             heads: Budget::new(MAX_HEADS),
+            spools: Budget::new(usize::try_from(limits.wsgi_spool_total).unwrap_or(usize::MAX)),
             stage: Cell::new(Stage::Serving),
             after_drain: Cell::new(AfterDrain::Nothing),
             tls: RefCell::new(None),

@@ -45,6 +45,9 @@ pub enum PeerError {
     /// The body is to be kept whole, and larger than the limit for that.
     #[error("request body too large to be kept")]
     SpoolTooLarge,
+    /// The body is to be kept whole, and those that are kept already leave it no room.
+    #[error("no room for the request body beside others")]
+    SpoolsTooLarge,
     /// The request target is longer than the limit.
     #[error("request target too long")]
     TargetTooLong,
@@ -104,7 +107,7 @@ impl PeerError {
             Self::WebSocketVersion => 426,
             Self::HeadTooLarge | Self::TooManyFields => 431,
             Self::Method | Self::Coding => 501,
-            Self::Overloaded => 503,
+            Self::Overloaded | Self::SpoolsTooLarge => 503,
             Self::Overdue => 504,
             Self::Version => 505,
             Self::NoStorage => 507,

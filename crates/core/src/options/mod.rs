@@ -42,6 +42,8 @@ pub(crate) struct Options {
     pub(crate) backpressure: usize,
     /// Bytes of a request's body that waits in a file for the call of a WSGI application.
     wsgi_spool_limit: u64,
+    /// Bytes of all such files together.
+    wsgi_spool_total: u64,
     /// The path that the application is mounted on, without a slash behind.
     pub(crate) url_path_prefix: String,
     /// The service has several workers.
@@ -117,6 +119,7 @@ impl Options {
             connections: self.limits.connections(),
             backpressure: self.backpressure,
             wsgi_spool_limit: self.wsgi_spool_limit,
+            wsgi_spool_total: self.wsgi_spool_total,
             line: self.limits.line(),
             has_gil: cfg!(not(Py_GIL_DISABLED)),
             mechanisms: Mechanisms::default(),

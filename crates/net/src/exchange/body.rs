@@ -7,6 +7,7 @@ use std::io;
 use bytes::{Bytes, BytesMut};
 
 use super::Exchange;
+use crate::budget::Budget;
 use crate::exchange::spool::Spool;
 use crate::runtime::waker::lock;
 
@@ -31,6 +32,8 @@ pub enum BodyRead {
 pub(crate) enum Unspooled {
     /// It is larger than bodies may be.
     TooLarge,
+    /// The files of all bodies together would be larger than they may be.
+    Crowded,
     /// The temporary file cannot be made or written.
     Storage(io::Error),
 }
@@ -92,11 +95,12 @@ impl Body {
     }
 
     /// Adds a piece of a body that is read when it is complete. Beyond a megabyte, pieces go to a
-    /// temporary file.
+    /// temporary file, whose bytes count in `all`.
     ///
     /// # Errors
-    /// When the body has more than `limit` bytes, or that file cannot be made or written.
-    pub(crate) fn spool(&mut self, data: Bytes, limit: u64) -> Result<(), Unspooled> {
+    /// When the body has more than `limit` bytes, when `all` has not so many left, or when that file cannot be made or
+    /// written.
+    pub(crate) fn spool(&mut self, data: Bytes, limit: u64, all: &Budget) -> Result<(), Unspooled> {
         if self.received + data.len() as u64 > limit {
             return Err(Unspooled::TooLarge);
         }
@@ -104,9 +108,14 @@ impl Body {
             self.push(data);
             return Ok(());
         }
+        if data.len() > all.left() {
+            return Err(Unspooled::Crowded);
+        }
         let spool = match &mut self.spool {
             Some(spool) => spool,
-            None => self.spool.insert(Spool::new().map_err(Unspooled::Storage)?),
+            None => self
+                .spool
+                .insert(Spool::new(all).map_err(Unspooled::Storage)?),
         };
         spool.append(&data).map_err(Unspooled::Storage)?;
         self.received += data.len() as u64;
@@ -144,6 +153,9 @@ impl Body {
                 Err(error) => return Some(BodyRead::Unreadable(error)),
             };
             *last = !spool.is_unread();
+            if *last {
+                self.spool = None; // its room is the next body's
+            }
             return Some(BodyRead::Data { data, last: *last });
         }
         let data = self.take();
@@ -191,6 +203,21 @@ impl Exchange {
     /// Makes the application's reads of the body wake the connection from now on.
     pub fn tell_taking(&self) {
         lock(&self.state).tells_taking = true;
+    }
+
+    /// `push_body` of up to `limit` bytes, before the application reads: see [`Body::spool`].
+    ///
+    /// # Errors
+    /// See there.
+    pub(crate) fn spool_body(
+        &self,
+        data: Bytes,
+        limit: u64,
+        all: &Budget,
+    ) -> Result<(), Unspooled> {
+        let mut state = lock(&self.state);
+        state.received += data.len() as u64;
+        state.body.spool(data, limit, all)
     }
 
     /// True while more of the body may come in.
@@ -271,17 +298,40 @@ mod tests {
             .map(|at| (at % 251) as u8)
             .collect();
         let limit = 5 * piece.len() as u64;
+        let all = Budget::new(usize::MAX);
         for _ in 0..5 {
-            body.spool(Bytes::from(piece.clone()), limit).unwrap();
+            body.spool(Bytes::from(piece.clone()), limit, &all).unwrap();
         }
-        let more = body.spool(Bytes::from_static(b"x"), limit);
+        let more = body.spool(Bytes::from_static(b"x"), limit, &all);
         assert!(matches!(more, Err(Unspooled::TooLarge)));
+        assert_eq!(all.lent(), 3 * piece.len());
         assert_eq!(body.held(), SPOOL_THRESHOLD);
         body.complete();
-        let (mut all, mut last) = (Vec::new(), false);
+        let (mut read_all, mut last) = (Vec::new(), false);
         while !last {
-            all.extend(read(&mut body, &mut last).unwrap());
+            read_all.extend(read(&mut body, &mut last).unwrap());
         }
-        assert_eq!(all, piece.repeat(5));
+        assert_eq!(read_all, piece.repeat(5));
+        assert_eq!(all.lent(), 0, "given back with the last piece");
+    }
+
+    #[test]
+    fn files_are_bounded_together() {
+        let all = Budget::new(SPOOL_THRESHOLD);
+        let large = Bytes::from(vec![b'x'; SPOOL_THRESHOLD]);
+        let [mut first, mut second] = [(); 2].map(|()| Body::new(true));
+        for body in [&mut first, &mut second] {
+            body.spool(large.clone(), u64::MAX, &all).unwrap();
+        }
+        first.spool(large.slice(1..), u64::MAX, &all).unwrap();
+        second.spool(large.slice(..1), u64::MAX, &all).unwrap();
+        for body in [&mut first, &mut second] {
+            let more = body.spool(large.slice(..1), u64::MAX, &all);
+            assert!(matches!(more, Err(Unspooled::Crowded)));
+        }
+        drop(first);
+        second.spool(large.slice(1..), u64::MAX, &all).unwrap();
+        drop(second);
+        assert_eq!(all.lent(), 0);
     }
 }

@@ -304,16 +304,6 @@ impl Exchange {
         waiters.into_iter().for_each(Waker::wake);
     }
 
-    /// `push_body` of up to `limit` bytes, before the application reads: see [`Body::spool`].
-    ///
-    /// # Errors
-    /// See there.
-    pub(crate) fn spool_body(&self, data: Bytes, limit: u64) -> Result<(), Unspooled> {
-        let mut state = lock(&self.state);
-        state.received += data.len() as u64;
-        state.body.spool(data, limit)
-    }
-
     /// The request's body is complete.
     pub fn end_body(&self) {
         let waiters = {

@@ -6,23 +6,28 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
+use crate::budget::{Budget, Loan};
+
 /// A file that is written to its end first, and then read once.
 pub(crate) struct Spool {
     file: File,
     written: u64,
     read: u64,
+    /// Its bytes among those of all spools of the worker.
+    loan: Loan,
 }
 
 impl Spool {
-    /// An empty spool.
+    /// An empty spool, whose bytes count in `all`.
     ///
     /// # Errors
     /// When the temporary file can't be made.
-    pub(crate) fn new() -> io::Result<Self> {
+    pub(crate) fn new(all: &Budget) -> io::Result<Self> {
         Ok(Self {
             file: tempfile::tempfile_in(folder())?,
             written: 0,
             read: 0,
+            loan: all.lend(0),
         })
     }
 
@@ -38,6 +43,7 @@ impl Spool {
     pub(crate) fn append(&mut self, data: &[u8]) -> io::Result<()> {
         self.file.write_all(data)?;
         self.written += data.len() as u64;
+        self.loan.resize(self.loan.bytes() + data.len());
         Ok(())
     }
 

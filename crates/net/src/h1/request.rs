@@ -41,8 +41,9 @@ impl<S: Stream> Connection<S> {
         match &mut self.slot {
             Slot::Held(held) if held.wish == BodyWish::Whole => {
                 let limit = self.service.limits.wsgi_spool_limit;
-                match held.exchange.spool_body(data, limit) {
+                match held.exchange.spool_body(data, limit, &self.service.spools) {
                     Ok(()) => {}
+                    Err(Unspooled::Crowded) => self.refuse(PeerError::SpoolsTooLarge),
                     Err(Unspooled::TooLarge) => self.refuse(PeerError::SpoolTooLarge),
                     Err(Unspooled::Storage(error)) => {
                         self.service.complain_of_spool(self.handle.now(), &error);

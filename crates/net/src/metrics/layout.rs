@@ -181,7 +181,7 @@ pub const RING: usize = 100;
 /// Bytes of a page.
 pub const BYTES: usize = at::END * 8;
 /// Written by a worker on its page. It changes with the places.
-pub const MAGIC: u64 = 0x6772_616e_6961_0002;
+pub const MAGIC: u64 = 0x6772_616e_6961_0003;
 
 /// Names of [`Version`]s.
 pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "http/2"];
@@ -189,12 +189,13 @@ pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "http/2"];
 pub const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other", "none"];
 
 /// Names of [`Limit`](crate::close::Limit)s.
-pub const LIMITS: [&str; 19] = [
+pub const LIMITS: [&str; 20] = [
     "http1_buffer_size",
     "max_headers",
     "max_target_size",
     "max_body_size",
     "wsgi_spool_limit",
+    "wsgi_spool_total",
     "max_requests_per_connection",
     "max_connections",
     "max_connections_per_client",

@@ -187,6 +187,7 @@ pub(crate) fn limits() -> Limits {
         connections: ConnectionLimits::default(),
         backpressure: 1000,
         wsgi_spool_limit: 4 << 20,
+        wsgi_spool_total: 16 << 20,
         line: LineLimits::default(),
         has_gil: false,
         mechanisms: Mechanisms::default(),

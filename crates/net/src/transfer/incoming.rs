@@ -8,6 +8,7 @@ use std::time::Instant;
 use super::stream_io::StreamIo;
 use granian_proto::Pace;
 
+use crate::budget::Budget;
 use crate::exchange::{Exchange, SPOOL_THRESHOLD, Unspooled};
 
 /// See the module's documentation. All counts are bytes.
@@ -69,7 +70,7 @@ impl Incoming {
         cx: &mut Context<'_>,
         io: &mut S,
         exchange: &Arc<Exchange>,
-        intake: Intake,
+        intake: Intake<'_>,
     ) -> Result<(), Broken> {
         if self.is_too_large {
             return Err(Broken::TooLarge);
@@ -86,7 +87,7 @@ impl Incoming {
                     }
                     if let Aim::Spool { limit } = intake.aim {
                         exchange
-                            .spool_body(data, limit)
+                            .spool_body(data, limit, intake.spools)
                             .map_err(Broken::Unspooled)?;
                     } else if !data.is_empty() {
                         exchange.push_body(data);
@@ -147,7 +148,9 @@ impl Incoming {
 
 /// How a body is taken in.
 #[derive(Clone, Copy)]
-pub(super) struct Intake {
+pub(super) struct Intake<'a> {
+    /// The bytes that files of bodies may have together.
+    pub(super) spools: &'a Budget,
     pub(super) aim: Aim,
     pub(super) now: Instant,
 }
@@ -163,7 +166,7 @@ pub(super) enum Aim {
     Stream,
 }
 
-impl Intake {
+impl Intake<'_> {
     fn takes_more(self, exchange: &Exchange) -> bool {
         match self.aim {
             Aim::Spool { .. } => true,

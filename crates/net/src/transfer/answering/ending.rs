@@ -22,6 +22,7 @@ impl<S: StreamIo> Answering<S> {
             Broken::Stream => self.cut(ResetReason::Internal),
             Broken::TooLarge => self.refuse(cx, PeerError::BodyTooLarge),
             Broken::Unspooled(Unspooled::TooLarge) => self.refuse(cx, PeerError::SpoolTooLarge),
+            Broken::Unspooled(Unspooled::Crowded) => self.refuse(cx, PeerError::SpoolsTooLarge),
             Broken::Unspooled(Unspooled::Storage(error)) => {
                 let now = self.shared.now();
                 self.shared.service.complain_of_spool(now, &error);

@@ -29,6 +29,7 @@ impl<S: StreamIo> Answering<S> {
             _ => Aim::Stream,
         };
         let intake = Intake {
+            spools: &self.shared.service.spools,
             aim,
             now: self.shared.now(),
         };
