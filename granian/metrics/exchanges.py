@@ -5,10 +5,12 @@ A page has method, path and client of a request, and nothing of its query, field
 
 from __future__ import annotations
 
+import heapq
 import ipaddress
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 
 from .layout import layout
 from .page import Page
@@ -40,20 +42,27 @@ class Exchange:
     ended_at: float | None = None
 
 
-def exchanges_in_progress(page: Page, worker: int) -> list[Exchange]:
-    """Those of one worker, the oldest first."""
+def exchanges_in_progress(pages: Iterable[tuple[int, Page]], most: int) -> list[Exchange]:
+    """The oldest ones on the pages of workers, which come with their workers' numbers; the oldest first."""
     now = time.monotonic_ns()
-    found = [_exchange(row, worker, now, _state(row[0])) for row in page.rows()]
-    return sorted(found, key=lambda exchange: exchange.duration, reverse=True)
+    found = [(arrived, worker, page, place) for worker, page in pages for arrived, place in page.rows()]
+    oldest = heapq.nsmallest(most, found, key=itemgetter(0))
+    rows = ((worker, page.row(place)) for _, worker, page, place in oldest)
+    exchanges = [_exchange(row, worker, now, _state(row[0])) for worker, row in rows if row]
+    return sorted(exchanges, key=lambda exchange: exchange.duration, reverse=True)
 
 
-def ended_exchanges(page: Page, worker: int) -> list[Exchange]:
-    """Those of one worker that were slow or failed, the oldest first."""
+def ended_exchanges(pages: Iterable[tuple[int, Page]], most: int) -> list[Exchange]:
+    """The last ones on the pages of workers that were slow or failed; the last one first."""
     to_date = time.time_ns() - time.monotonic_ns()
     first = layout().places["ring_row"]
+    found = [(ended, worker, page, place) for worker, page in pages for ended, place in page.ring()]
+    last = heapq.nlargest(most, found, key=itemgetter(0))
+    entries = ((worker, page.entry(place)) for _, worker, page, place in last)
     return [
         _exchange(entry[first:], worker, ended, "cut" if is_cut else "ended", (ended + to_date) / NANOSECONDS)
-        for entry in page.ring()
+        for worker, entry in entries
+        if entry
         for ended, is_cut in [entry[1:first]]
     ]
 

@@ -107,7 +107,7 @@ class Ledger:
             words = entry.page.words()
             for place in layout().accumulating:
                 base[place] += words[place]
-            self._ended = [*self._ended, *ended_exchanges(entry.page, worker.number)][-KEPT:]
+            self._ended = self._latest(ended_exchanges([(worker.number, entry.page)], KEPT))
             self._entries.remove(entry)
             entry.page.close()
 
@@ -121,19 +121,13 @@ class Ledger:
         total = [sum(values) for values in zip(*slots.values(), strict=True)] if slots else _zeros()
         return Reading(workers, slots, total, Counter(self.starts))
 
-    def in_progress(self) -> list[Exchange]:
-        """The requests in progress, the oldest first; each worker shows a few hundred at most."""
-        found = [
-            exchange for entry in self._entries for exchange in exchanges_in_progress(entry.page, entry.worker.number)
-        ]
-        return sorted(found, key=lambda exchange: exchange.duration, reverse=True)
+    def in_progress(self, most: int) -> list[Exchange]:
+        """So many requests in progress, the oldest first; each worker shows a few hundred at most."""
+        return exchanges_in_progress(self._pages(), most)
 
     def ended(self) -> list[Exchange]:
         """The last requests that were slow or failed, the newest first; of workers that have ended as well."""
-        found = [*self._ended]
-        for entry in self._entries:
-            found += ended_exchanges(entry.page, entry.worker.number)
-        return sorted(found, key=lambda exchange: exchange.ended_at or 0, reverse=True)[:KEPT]
+        return self._latest(ended_exchanges(self._pages(), KEPT))
 
     def lags(self) -> dict[str, float]:
         """How late the event loop of each serving worker is, in seconds, by the workers' names."""
@@ -153,6 +147,13 @@ class Ledger:
         for entry in self._entries:
             entry.page.close()
         self._entries.clear()
+
+    def _pages(self) -> list[tuple[int, Page]]:
+        return [(entry.worker.number, entry.page) for entry in self._entries]
+
+    def _latest(self, more: list[Exchange]) -> list[Exchange]:
+        """Those of workers that have ended, and `more`; the newest first."""
+        return sorted([*self._ended, *more], key=lambda exchange: exchange.ended_at or 0, reverse=True)[:KEPT]
 
     def _read(self, entry: _Entry) -> WorkerReading:
         worker, now = entry.worker, time.monotonic()

@@ -9,7 +9,6 @@ from __future__ import annotations
 import mmap
 import os
 import tempfile
-from collections.abc import Iterator
 from multiprocessing import reduction
 from typing import Any
 
@@ -32,25 +31,42 @@ class Page:
         """A copy of the numbers; the exchanges are left out."""
         return self._read(0, layout().places["numbers"])
 
-    def rows(self) -> list[tuple[int, ...]]:
-        """A copy of each exchange in progress."""
-        # Another exchange may have got a row while it was copied: then its number is another one.
-        found = {place: row for place, row in self._table("row") if row[0] & TAKEN}
-        return [row for place, row in found.items() if self._read(place, 1)[0] >> STATE_BITS == row[0] >> STATE_BITS]
+    def rows(self) -> list[tuple[int, int]]:
+        """The exchanges in progress: when each arrived, ns, and its place for `row`."""
+        states, arrivals, places = self._column("row", 0), self._column("row", ARRIVED), self._places("row")
+        found = zip(states, arrivals, places, strict=True)
+        return [(arrived, place) for state, arrived, place in found if state & TAKEN]
 
-    def ring(self) -> list[tuple[int, ...]]:
-        """A copy of the entries of exchanges that were slow or failed, the oldest first."""
-        found = {place: entry for place, entry in self._table("ring") if entry[0]}
-        return sorted(entry for place, entry in found.items() if self._read(place, 1)[0] == entry[0])
+    def row(self, place: int) -> Words | None:
+        """A copy of an exchange in progress, if the row has one."""
+        row = self._read(place, layout().places["row_words"])
+        # Another exchange may have got the row while it was copied: then its number is another one.
+        is_whole = self._read(place, 1)[0] >> STATE_BITS == row[0] >> STATE_BITS
+        return row if row[0] & TAKEN and is_whole else None
 
-    def _table(self, name: str) -> Iterator[tuple[int, tuple[int, ...]]]:
-        """First word and copy of each row of a table."""
+    def ring(self) -> list[tuple[int, int]]:
+        """The exchanges that were slow or failed: when each ended, ns, and its place for `entry`."""
+        numbers, ends, places = self._column("ring", 0), self._column("ring", ENDED), self._places("ring")
+        found = zip(numbers, ends, places, strict=True)
+        return [(ended, place) for number, ended, place in found if number]
+
+    def entry(self, place: int) -> Words | None:
+        """A copy of such an exchange, unless another one takes its place."""
+        entry = self._read(place, layout().places["ring_words"])
+        return entry if entry[0] and self._read(place, 1)[0] == entry[0] else None
+
+    def _places(self, table: str) -> range:
+        """The first words of a table's rows."""
         places = layout().places
-        first = places["rows" if name == "row" else name]
-        count, width = places[f"{name}_count"], places[f"{name}_words"]
-        words = self._read(first, count * width)
-        for at in range(0, count * width, width):
-            yield first + at, tuple(words[at : at + width])
+        first, width = places[f"{table}s"], places[f"{table}_words"]
+        return range(first, first + places[f"{table}_count"] * width, width)
+
+    def _column(self, table: str, word: int) -> Words:
+        """One word of each row of a table."""
+        assert self._memory is not None
+        rows = self._places(table)
+        with memoryview(self._memory) as view, view.cast("Q") as words:
+            return words[rows.start + word : rows.stop : rows.step].tolist()
 
     def close_descriptor(self) -> None:
         """Leaves the memory as it is; no further worker inherits the descriptor."""
@@ -97,6 +113,8 @@ def _memory(size: int) -> int:
     return descriptor
 
 
+# Words of a row and of an entry.
+ARRIVED = ENDED = 1
 # Bits of a row's first word: it is taken; those above the state are the exchange's number.
 TAKEN = 128
 STATE_BITS = 8

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
 from typing import Any
 
@@ -34,29 +34,45 @@ def _main(view: dict[str, Any]) -> str:
         f'<header><h1>granian <small>{escape(view["version"])}</small></h1><span class="pill {state}">{state}</span>'
         f"<p>{facts}</p></header>"
     )
-    hidden = view["requests_not_shown"]
-    more = f'<p class="quiet">{hidden} more are not shown.</p>' if hidden else ""
+    requests, hidden = view["requests"], view["requests_not_shown"]
+    shown = f"the {len(requests)} oldest of {len(requests) + hidden:,}" if hidden else str(len(requests))
     return "\n".join(
         [
             head,
             _tiles(view["totals"]),
-            _table("Workers", WORKERS, view["workers"], "No worker has been started."),
-            _table("Requests in progress", REQUESTS, view["requests"], "None at the moment."),
-            more,
-            _table("Slow and failed requests", ENDED, view["ended"], "None so far."),
+            _workers(view["workers"]),
+            _section("Requests in progress", shown, _table(REQUESTS, requests, "None at the moment.")),
+            _section("Slow and failed requests", str(len(view["ended"])), _table(ENDED, view["ended"], "None so far.")),
         ]
     )
 
 
+def _workers(workers: Sequence[Row]) -> str:
+    """Of many workers those that are out of the ordinary; all of them are a click away."""
+    if len(workers) <= MANY:
+        return _section("Workers", str(len(workers)), _table(WORKERS, workers, "No worker has been started."))
+    odd = [worker for worker in workers if _mood(worker)]
+    rest = _table(WORKERS, workers, "")
+    content = (
+        _table(WORKERS, odd[:MANY], "All of them are well.")
+        + f"<details><summary>All workers</summary>{rest}</details>"
+    )
+    return _section("Workers", f"{len(odd)} of {len(workers)} out of the ordinary", content)
+
+
+def _section(title: str, count: str, content: str) -> str:
+    return f"<section><h2>{title} <small>{count}</small></h2>{content}</section>"
+
+
 def _tiles(totals: Row) -> str:
-    connections = ", ".join(f"{count} {protocol}" for protocol, count in totals["connections"].items() if count)
+    connections = ", ".join(f"{count:,} {protocol}" for protocol, count in totals["connections"].items() if count)
     failed = totals["answers"]["5xx"]
     tiles = [
-        ("requests", f"{_number(totals['requests_per_second'])}/s", f"{sum(totals['answers'].values())} in all"),
+        ("requests", f"{_number(totals['requests_per_second'])}/s", f"{sum(totals['answers'].values()):,} in all"),
         ("latency, median", _short(totals["median"]), f"95 %: {_short(totals['p95'])}, 99 %: {_short(totals['p99'])}"),
-        ("errors", f"{_number(totals['errors_per_second'])}/s", f"{failed} of 5xx, {totals['cut']} cut off"),
-        ("in progress", str(totals["in_flight"]), f"{totals['queued']} wait for their turn"),
-        ("connections", str(sum(totals["connections"].values())), connections or "none open"),
+        ("errors", f"{_number(totals['errors_per_second'])}/s", f"{failed:,} of 5xx, {totals['cut']:,} cut off"),
+        ("in progress", f"{totals['in_flight']:,}", f"{totals['queued']:,} wait for their turn"),
+        ("connections", f"{sum(totals['connections'].values()):,}", connections or "none open"),
         ("memory", _size(totals["memory"]), "of all workers"),
     ]
     cells = [
@@ -66,19 +82,15 @@ def _tiles(totals: Row) -> str:
     return f'<dl class="tiles">{"".join(cells)}</dl>'
 
 
-def _table(title: str, columns: Sequence[Column], rows: Iterable[Row], nothing: str) -> str:
-    found = [*rows]
-    if not found:
-        return f'<section><h2>{title}</h2><p class="quiet">{nothing}</p></section>'
+def _table(columns: Sequence[Column], rows: Sequence[Row], nothing: str) -> str:
+    if not rows:
+        return f'<p class="quiet">{nothing}</p>'
     heads = "".join(f"<th>{escape(name)}</th>" for name, _ in columns)
     lines = []
-    for row in found:
+    for row in rows:
         cells = "".join(f'<td data-name="{escape(name)}">{escape(text(row))}</td>' for name, text in columns)
         lines.append(f'<tr class="{_mood(row)}">{cells}</tr>')
-    return (
-        f"<section><h2>{title} <small>{len(found)}</small></h2>"
-        f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table></section>"
-    )
+    return f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(lines)}</tbody></table>"
 
 
 def _mood(row: Row) -> str:
@@ -134,6 +146,8 @@ def _outcome(row: Row) -> str:
 
 
 FEW = 10
+# Workers that all have their row at once.
+MANY = 16
 FAILED = 500
 KIBI = 1024
 MINUTE = 60
@@ -206,6 +220,7 @@ h2 { margin: 28px 0 8px; font-size: 16px; }
 small { color: var(--quiet); font-weight: normal; font-size: 14px; }
 .pill { padding: 1px 10px; border-radius: 10px; color: #fff; background: var(--odd); }
 .pill.serving { background: var(--good); }
+summary { margin: 8px 0; color: var(--quiet); cursor: pointer; }
 .quiet { color: var(--quiet); margin: 4px 0; }
 .tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(190px, 1fr)); gap: 10px; margin: 16px 0 0; }
 .tiles div { border: 1px solid var(--line); border-radius: 8px; padding: 8px 12px; }
@@ -242,6 +257,8 @@ setInterval(async () => {
     if (!answer.ok) throw new Error(answer.status);
     const found = new DOMParser().parseFromString(await answer.text(), "text/html");
     document.title = found.title;
+    const open = document.querySelector("details")?.open;
+    if (open) found.querySelector("details")?.setAttribute("open", "");
     document.querySelector("main").replaceWith(found.querySelector("main"));
     document.documentElement.dataset.live = "yes";
   } catch {

@@ -16,7 +16,6 @@ from ..metrics.layout import layout
 def view(ledger: Ledger, history: History, service: Service, uptime: float) -> dict[str, Any]:
     """Everything; times are seconds, sizes bytes, `None` is unknown."""
     reading = ledger.read()
-    in_progress = ledger.in_progress()
     return {
         "version": __version__,
         "python": platform.python_version(),
@@ -25,7 +24,7 @@ def view(ledger: Ledger, history: History, service: Service, uptime: float) -> d
         "uptime": round(uptime, 1),
         "totals": _totals(reading, history),
         "workers": [_worker(worker, reading, history) for worker in sorted(reading.workers, key=_order)],
-        "requests": [dataclasses.asdict(exchange) for exchange in in_progress[:MOST_REQUESTS]],
+        "requests": [dataclasses.asdict(exchange) for exchange in ledger.in_progress(MOST_REQUESTS)],
         "requests_not_shown": max(reading.value("in_flight") + reading.value("waiting") - MOST_REQUESTS, 0),
         "ended": [dataclasses.asdict(exchange) for exchange in ledger.ended()],
     }

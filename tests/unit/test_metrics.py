@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import time
+from array import array
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -144,11 +145,30 @@ def test_an_exchange_in_progress(ledger, start):
     writer.words[first + places["row_words"] : first + 2 * places["row_words"]] = memoryview(
         b"".join(word.to_bytes(8, "little") for word in row())
     ).cast("Q")
-    (exchange,) = ledger.in_progress()
+    (exchange,) = ledger.in_progress(10)
     assert (exchange.method, exchange.path, exchange.client) == ("GET", "/here", "127.0.0.1:8080")
     assert (exchange.protocol, exchange.state, exchange.queue_time) == ("http/1.1", "running", 1.0)
     assert 5 <= exchange.duration < 60
     assert (exchange.received, exchange.sent) == (10, 20)
+
+
+def test_the_oldest_of_all_workers_are_shown_and_nothing_else_is_read(ledger, start, monkeypatch):
+    """A page of 64 workers has 16,384 rows; to read them all took half a second."""
+    places = layout().places
+    for number in range(1, 5):
+        writer = start(number)[1]
+        for at in range(places["row_count"]):
+            words = row()
+            words[1] -= (at * 10 + number) * 1_000_000_000
+            first = places["rows"] + at * places["row_words"]
+            writer.words[first : first + len(words)] = array("Q", words)
+    looked_at = []
+    copied = Page.row
+    monkeypatch.setattr(Page, "row", lambda page, place: looked_at.append(place) or copied(page, place))
+    found = ledger.in_progress(3)
+    last = (places["row_count"] - 1) * 10 + 5
+    assert [(exchange.worker, int(exchange.duration) - last) for exchange in found] == [(4, 4), (3, 3), (2, 2)]
+    assert len(looked_at) == 3
 
 
 def test_failed_exchanges_outlive_their_worker(ledger, start):
@@ -156,7 +176,7 @@ def test_failed_exchanges_outlive_their_worker(ledger, start):
     places = layout().places
     entry = [1, time.monotonic_ns(), 1, *row(state=0)]
     for at, word in enumerate(entry):
-        writer.words[places["ring"] + at] = word
+        writer.words[places["rings"] + at] = word
     ledger.remove(worker)
     (exchange,) = ledger.ended()
     assert (exchange.worker, exchange.status, exchange.state) == (2, 500, "cut")

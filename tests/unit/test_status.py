@@ -14,7 +14,7 @@ from granian.metrics.layout import layout
 from granian.status.guard import Guard, is_loopback
 from granian.status.http import BadRequest, Request, Response, parse, serialize
 from granian.status.listener import StatusListener
-from granian.status.page import _long, _number, _short, _size
+from granian.status.page import _long, _number, _short, _size, _workers
 
 
 def test_a_request_comes_in_pieces():
@@ -103,6 +103,22 @@ def test_texts_of_the_page():
     ]
     assert [_long(value) for value in (0.4, 59, 3661, 90_000)] == ["0 s", "59 s", "1 h 1 min", "1 d 1 h"]
     assert [_size(value) for value in (None, 0, 2048, 5 << 20, 3 << 30)] == ["–", "0 B", "2 KiB", "5 MiB", "3.0 GiB"]
+
+
+def test_of_many_workers_the_odd_ones_are_seen_at_once():
+    def worker(number, **other):
+        names = ("age", "requests_per_second", "in_flight", "queued", "connections", "websockets", "threads", "memory")
+        row = {"name": f"worker-{number}", "pid": number, "state": "serving", "median": None, "p99": None}
+        return {**row, **dict.fromkeys(names, 0), "loop_lag": 0.0, **other}
+
+    few = _workers([worker(number) for number in range(16)])
+    assert "<details" not in few and few.count("<tr ") == 16
+    found = _workers([worker(number, loop_lag=float(number == 7)) for number in range(64)])
+    seen, _, hidden = found.partition("<details>")
+    assert "1 of 64 out of the ordinary" in seen
+    assert (seen.count("<tr "), hidden.count("<tr ")) == (1, 64)
+    assert "worker-7<" in seen
+    assert "All of them are well." in _workers([worker(number) for number in range(17)])
 
 
 def test_a_fault_of_a_look_ends_nothing(caplog):

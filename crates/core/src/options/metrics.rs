@@ -69,7 +69,7 @@ pub(crate) fn metrics_layout(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("row_address", layout::row::ADDRESS),
         ("row_method", layout::row::METHOD),
         ("row_path", layout::row::PATH),
-        ("ring", layout::at::RING),
+        ("rings", layout::at::RING),
         ("ring_count", layout::RING),
         ("ring_words", layout::ring::WORDS),
         ("ring_row", layout::ring::ROW),
