@@ -30,7 +30,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
 .PHONY: help dev clients wheels serve test test-all test-next test-pythons test-rust test-python generate fmt check fuzz
 .PHONY: lifecycle-50 soak
-.PHONY: conformance conformance-http2 conformance-websockets bench applications clean need-cargo need-python
+.PHONY: conformance conformance-http2 conformance-websockets bench applications site clean need-cargo need-python
 
 help: ## list the commands
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z0-9-]+:.*## / {printf "  %-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -133,6 +133,10 @@ bench: need-cargo need-python ## compare with the peers on PyPI; writes docs/ben
 
 applications: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## real applications from the index under this server; writes docs/applications.md
 	@$(BIN)/python -m applications $(ARGS)
+
+site: $(VENV)/.stamp-venv ## the documents as a site in .build/site
+	@$(BIN)/python -m pip install --quiet --group docs
+	@$(BIN)/python -m tools.site
 
 clean: ## remove what the other commands made
 	rm -rf $(VENV) .build $(TOOLS) target benches/.envs dist .mypy_cache .pytest_cache .ruff_cache

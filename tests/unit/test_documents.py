@@ -23,6 +23,10 @@ TEXTS = {path: path.read_text() for path in [ROOT / "README.md", *(ROOT / "docs"
 NAMED = re.compile(r"`(--[a-z0-9-]*[a-z0-9])(?!\.\.\.)[ `=]")
 
 
+# Code, in which nothing is a link or a heading.
+FENCED = re.compile(r"^```.*?^```$", re.M | re.S)
+
+
 # Options with a page of their own, beside their row on the page of settings.
 PAGES = {"--http2-": "http2.md", "--ws-": "websockets.md", "--ssl-": "tls.md", "--static-": "static.md"}
 
@@ -95,12 +99,34 @@ def test_pages_for_those_who_come_from_elsewhere(name):
 
 
 def test_links_between_documents_lead_somewhere():
+    """To a file, and to a heading of it if they name one."""
     broken = []
-    for path, text in TEXTS.items():
-        for target in re.findall(r"\]\((?!https?:|#)([^)#\s]+)", text):
-            if not (path.parent / target).exists():
+    others = [*(ROOT / "deploy").rglob("*.md"), *(ROOT / "benches").rglob("*.md"), *(ROOT / "tests").rglob("*.md")]
+    texts = TEXTS | {path: path.read_text() for path in [*others, *ROOT.glob("*.md")]}
+    for path, text in texts.items():
+        for target in re.findall(r"\]\((?!https?:)([^)\s]+)", FENCED.sub("", text)):
+            name, _, anchor = target.partition("#")
+            page = (path.parent / name).resolve() if name else path
+            if not page.exists() or (anchor and anchor not in anchors(page.read_text())):
                 broken.append(f"{path.relative_to(ROOT)}: {target}")
     assert not broken
+
+
+def anchors(text):
+    """Those that headings have, as GitHub and `make site` make them."""
+    headings = re.findall(r"^#+ (.*)$", FENCED.sub("", text), re.M)
+    plain = (re.sub(r"\[([^]]*)\]\([^)]*\)|[`*]", r"\1", heading).lower() for heading in headings)
+    return {re.sub(r"[^\w\- ]", "", heading).strip().replace(" ", "-") for heading in plain}
+
+
+def test_the_menu_of_the_site_has_every_document(monkeypatch):
+    monkeypatch.syspath_prepend(ROOT)
+    site = importlib.import_module("tools.site")
+    menu = "\n".join(site.nav((ROOT / site.INDEX).read_text()))
+    index = {"docs/README.md", *(f"docs/decisions/{path.name}" for path in (ROOT / "docs" / "decisions").glob("0*.md"))}
+    pages = {str(path.relative_to(ROOT)) for path in TEXTS} - index
+    assert not [page for page in sorted(pages) if f"- {page}\n" not in menu + "\n"]
+    assert {str(path) for path in site.files()} >= pages | index
 
 
 def test_files_of_the_guide_to_extensions_exist():
