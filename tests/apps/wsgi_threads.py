@@ -4,6 +4,7 @@ import threading
 import time
 
 SEEN = threading.local()
+TOGETHER = threading.Barrier(4)
 
 
 def app(environ, start_response):
@@ -22,6 +23,10 @@ def app(environ, start_response):
     elif path == "/count":
         SEEN.count = getattr(SEEN, "count", 0) + 1
         body = [f"{threading.get_ident()} {SEEN.count} {threading.current_thread().name}".encode()]
+    elif path == "/threads":
+        body = [" ".join(thread.name for thread in threading.enumerate()).encode()]
+    elif path == "/meet":
+        TOGETHER.wait(10)
     elif path == "/upload":
         body = [str(len(environ["wsgi.input"].read())).encode()]
     start_response("200 OK", [("Content-Type", "text/plain")])

@@ -25,6 +25,8 @@ class Answer:
     headers: Headers = field(default_factory=list)
     informational: list[Headers] = field(default_factory=list)
     body: bytearray = field(default_factory=bytearray)
+    # Lengths of the frames that the body came in.
+    pieces: list[int] = field(default_factory=list)
     trailers: Headers = field(default_factory=list)
     ended: bool = False
     reset: int | None = None
@@ -188,6 +190,7 @@ class H2Wire:
             answer.trailers = list(event.headers)  # type: ignore[arg-type]
         elif isinstance(event, h2.events.DataReceived):
             answer.body += event.data
+            answer.pieces.append(len(event.data))
             if self.greedy and event.flow_controlled_length:
                 self.h2.acknowledge_received_data(event.flow_controlled_length, event.stream_id)
         elif isinstance(event, h2.events.StreamEnded):

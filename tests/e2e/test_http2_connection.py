@@ -60,6 +60,16 @@ def test_size_of_header_sections_is_the_one_given(server: ServerFactory, size: i
         assert wire.request("GET", "/", *large).status == (200 if size > 80_000 else 431)
 
 
+@pytest.mark.parametrize("size", [1024, 5000, None])
+def test_no_more_of_a_response_waits_in_the_codec_than_is_given(server: ServerFactory, size: int | None) -> None:
+    options = [] if size is None else ["--http2-max-send-buffer-size", str(size)]
+    with H2Wire(server(APP, "asgi", *options).address) as wire:
+        answer = wire.request("GET", "/stream?n=4&size=50000&length")
+        assert len(answer.body) == 200_000
+        # The codec makes frames of the bytes that it holds.
+        assert max(answer.pieces) == (size or wire.h2.max_inbound_frame_size)
+
+
 def test_adaptive_windows_grow(server: ServerFactory) -> None:
     options = ["--http2-adaptive-window", "--http2-initial-stream-window-size", "20000"]
     with H2Wire(server(APP, "asgi", *options).address) as wire:

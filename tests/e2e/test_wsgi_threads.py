@@ -90,6 +90,27 @@ def test_uploads_that_stop_hold_no_thread_that_others_need(server):
     assert app.get("/").body == b"ok"
 
 
+def test_threads_that_are_idle_for_the_time_given_end(server):
+    """5 s is the least that can be given."""
+    brief, long = (
+        server("wsgi_threads:app", "wsgi", "--blocking-threads", "4", "--blocking-threads-idle-timeout", seconds)
+        for seconds in ("5", "60")
+    )
+    for app in (brief, long):
+        # Four calls that wait for each other are on a thread each.
+        at_once(app, "/meet", 4)
+    begin = time.monotonic()
+    while threads_of(brief) > 1:
+        assert time.monotonic() < begin + 20
+        time.sleep(0.1)
+    assert time.monotonic() > begin + 4
+    assert threads_of(long) == 4
+
+
+def threads_of(app: Server) -> int:
+    return app.get("/threads").body.count(b"granian-blocking-")
+
+
 def test_quick_calls_in_a_row_are_on_one_thread_that_lives_on(server):
     app = server("wsgi_threads:app", "wsgi", fresh=True)
     with app.connect() as wire:

@@ -25,7 +25,7 @@ from granian.http import HTTP1Settings, HTTP2Settings
 TESTS = Path(__file__).parent.parent
 # Flag; the variable without its prefix, if it is not made from the flag; the name in the constructor; a value, and what
 # it becomes; texts that are refused; the default; the test of the effect (`NAME` of `test_NAME.py`), or `idle` for
-# options without effect that say so. Without one: metrics, and a buffer that others hide from every client.
+# options without effect that say so.
 TABLE = """
 --host || address | ::1 '::1' || '127.0.0.1' | scope
 --port || port | 1 1 | -1 65536 | 8000 | start
@@ -36,11 +36,11 @@ TABLE = """
 --ws | WEBSOCKETS | websockets | 0 False | maybe | True | websocket_asgi
 --workers || workers | 2 2 | 0 | 1 | start
 --blocking-threads || blocking_threads | 2 2 | 0 | None | wsgi_threads
---blocking-threads-idle-timeout || blocking_threads_idle_timeout | 1m 60 | 4 601 | 30 | tutorials
+--blocking-threads-idle-timeout || blocking_threads_idle_timeout | 1m 60 | 4 601 | 30 | wsgi_threads
 --runtime-threads || runtime_threads | 2 2 | 0 | 1 | idle
 --runtime-blocking-threads || runtime_blocking_threads | 2 2 | 0 | None | idle
 --runtime-mode || runtime_mode | mt 'mt' | both | 'auto' | idle
---loop || loop | uvloop 'uvloop' | custom | 'auto' | asgi_http
+--loop || loop | uvloop 'uvloop' | custom | 'auto' | awaitables
 --task-impl || task_impl | rust 'rust' | c | 'asyncio' | idle
 --backlog || backlog | 128 128 | 127 | 1024 | sockets
 --backpressure || backpressure | 2 2 | 0 | None | backpressure
@@ -56,8 +56,8 @@ TABLE = """
 --http2-max-concurrent-streams || max_concurrent_streams | 10 10 | 9 | 200 | http2_connection
 --http2-max-frame-size || max_frame_size | 16777215 16777215 | 16383 16777216 | 16384 | http2_connection
 --http2-max-headers-size || max_headers_size | 1 1 | 0 | 65536 | http2_connection
---http2-max-send-buffer-size || max_send_buffer_size | 1024 1024 | 1023 | 409600 |
---log | LOG_ENABLED | log_enabled | f False | maybe | True | log
+--http2-max-send-buffer-size || max_send_buffer_size | 1024 1024 | 1023 | 409600 | http2_connection
+--log | LOG_ENABLED | log_enabled | f False | maybe | True | start
 --log-level || log_level | warn 'warn' | loud | 'info' | log
 --log-config || log_dictconfig | log.json DICT | none.json | None | start
 --access-log | LOG_ACCESS_ENABLED | log_access | t True | maybe | False | access_log
@@ -247,7 +247,8 @@ def test_effect(row, folder, caplog):
         assert f"{'HTTP1Settings.' if group else ''}{row.keyword} is without effect" in caplog.text
     elif row.effect:
         texts = [file.read_text() for file in TESTS.glob(f"*/test_{row.effect}.py")]
-        named = re.compile(rf"--(no-)?{row.key}\b|\b{row.keyword}\b")
+        # As it is given, not as a part of other names.
+        named = re.compile(rf"--(no-)?{row.key}(?![\w-])|(?<!\w){row.keyword}=|\"{row.keyword}\": ")
         assert any(map(named.search, texts)), f"test_{row.effect}.py does not name {row.flag}"
 
 

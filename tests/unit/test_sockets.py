@@ -6,6 +6,7 @@ import errno
 import os
 import socket
 import stat
+import struct
 import sys
 
 import pytest
@@ -19,8 +20,8 @@ LOCAL = Address(Kind.TCP, host="127.0.0.1")
 linux = pytest.mark.skipif(sys.platform != "linux", reason="SO_REUSEPORT that spreads, abstract names")
 
 
-def opened(*addresses: Address, slots: int = 1, **more) -> Listeners:
-    return Listeners.open(addresses, slots=slots, backlog=128, **more)
+def opened(*addresses: Address, slots: int = 1, backlog: int = 128, **more) -> Listeners:
+    return Listeners.open(addresses, slots=slots, backlog=backlog, **more)
 
 
 @pytest.fixture
@@ -34,6 +35,16 @@ def listeners():
     yield make
     for item in made:
         item.close()
+
+
+@linux
+def test_the_queue_is_as_long_as_the_backlog(listeners):
+    """The system tells the length in TCP_INFO of a listening socket."""
+    for slots in (1, 2):
+        opened = listeners(LOCAL, slots=slots, backlog=200)
+        for roles in opened.bindings:
+            for item in roles.sockets:
+                assert struct.unpack_from("I", item.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 32), 28) == (200,)
 
 
 @pytest.mark.parametrize(
