@@ -20,6 +20,7 @@ from ..sockets import Listeners
 from ..worker.async_life import AsyncWorker
 from .common import addresses_of
 from .embed_status import EmbeddedStatus
+from .overrides import tell_uncalled
 from .surface import Surface, show_signature
 from .wish import Wish
 
@@ -101,6 +102,7 @@ class Server(Surface):
         `FatalError` if the application or the server cannot start.
         """
         logger.warning("Embedded server is experimental!")
+        tell_uncalled(self)
         self._is_over = False
         try:
             app = self.target() if self.factory else self.target

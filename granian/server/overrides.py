@@ -150,16 +150,28 @@ class Overridable:
 
     def _tell_overrides(self) -> None:
         """Warns of methods of a subclass that take the place of the server's own inner ones by their name."""
-        kinds = type(self).__mro__
-        own = next(kind for kind in kinds if kind.__module__.startswith(PACKAGE))
-        for kind in kinds[: kinds.index(own)]:
-            for name in vars(kind):
-                if name.startswith("_") and not name.startswith("__") and name not in CALLED and hasattr(own, name):
-                    logger.warning(
-                        "%s overrides %s, which is this server's own and may change: of the inner methods, only %s "
-                        "are meant for that",
-                        *(kind.__name__, name, ", ".join(CALLED)),
-                    )
+        own, methods = _own_methods(type(self))
+        for kind, name in methods:
+            if name.startswith("_") and not name.startswith("__") and name not in CALLED and hasattr(own, name):
+                logger.warning(
+                    "%s overrides %s, which is this server's own and may change: of the inner methods, only %s "
+                    "are meant for that",
+                    *(kind, name, ", ".join(CALLED)),
+                )
+
+
+def tell_uncalled(server: object) -> None:
+    """Warns of methods of an embedded server's subclass that only servers with workers call."""
+    for kind, name in _own_methods(type(server))[1]:
+        if name in vars(Overridable) and not name.startswith("__"):
+            logger.warning("%s overrides %s, which an embedded server does not call", kind, name)
+
+
+def _own_methods(kind: type[Any]) -> tuple[type[Any], list[tuple[str, str]]]:
+    """The class of this package that a subclass is made from, and the names in the classes before it."""
+    kinds = kind.__mro__
+    own = next(each for each in kinds if each.__module__.startswith(PACKAGE))
+    return own, [(each.__name__, name) for each in kinds[: kinds.index(own)] for name in vars(each)]
 
 
 PACKAGE = "granian."
@@ -176,4 +188,4 @@ TLS_ARGUMENTS = {
     "client_verify": "ssl_client_verify",
 }
 
-__all__ = ["Overridable"]
+__all__ = ["Overridable", "tell_uncalled"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from granian.cli import EnumType, _pretty_print_default
@@ -82,6 +83,55 @@ def test_overriding_methods_are_called(program):
     own.wait_line("@shutdown 0")
     assert own.wait_exit() == 0
     assert own.log().count("@interrupt") == 1
+
+
+def test_overriding_methods_of_a_server_with_threads_are_called(program):
+    # A build with a GIL refuses; the rest is the same.
+    source = PROGRAM.replace(
+        "from granian.server import Server as Granian", "from granian.server import MTServer as Granian"
+    )
+    source = source.replace("worker.inner.pid", "worker.inner.name").replace(
+        "class Own(", "Granian._check = lambda self: None\n\n    class Own("
+    )
+    own = program(source).wait_ready()
+    lines = [line for line in own.lines() if line.startswith("@")]
+    assert lines[0] == "@tls None None None tls1.3 None () False"
+    assert lines[1:4] == [f"@bound {own.address[1]}", "@startup", "@hook"]
+    assert re.fullmatch(r"@spawned 0 \S+ True False", lines[4])
+    assert own.get("/").text == str(own.process.pid)
+    own.signal(signal.SIGHUP)
+    own.wait_line("@hangup")
+    own.wait_line("Stopped old worker-1")
+    own.terminate()
+    own.wait_line("@shutdown 0")
+    assert own.wait_exit() == 0
+
+
+def test_methods_that_an_embedded_server_does_not_call(program):
+    own = program("""
+        import asyncio
+        from granian.server.embed import Server
+
+        async def app(scope, receive, send):
+            pass
+
+        class Own(Server):
+            def startup(self, *arguments):
+                print("@startup", flush=True)
+
+            def _init_shared_socket(self):
+                print("@bound", flush=True)
+
+        async def main():
+            async with Own(app, port=0, interface="asginl"):
+                pass
+
+        asyncio.run(main())
+    """)
+    assert own.wait_exit() == 0
+    assert "@" not in own.log()
+    for name in ("startup", "_init_shared_socket"):
+        assert own.log().count(f"Own overrides {name}, which an embedded server does not call") == 1
 
 
 def test_other_certificates_by_an_overriding_method(program):
