@@ -19,6 +19,9 @@ SECONDS ?= 60
 # Clients, and proxies in front, that are no Python packages; without them some tests are skipped.
 CLIENTS := chromium curl nghttp h2load openssl nginx haproxy
 
+# Versions of plugins that are tested beside the newest ones.
+FORMER_PLUGINS := litestar-granian==0.14.0 litestar-granian==0.15.0
+
 BIN := $(VENV)/bin
 TOOLS := .tools
 RUST_SOURCES := Cargo.toml $(wildcard Cargo.lock) $(wildcard crates/*/Cargo.toml) \
@@ -78,7 +81,7 @@ test-next: ## the package's tests on CPythons this system is too old for, in a r
 test-rust: need-cargo $(VENV)/.stamp-venv ## the tests of the crates
 	cargo test --workspace
 
-test-python: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## the tests of the package, on $(PYTHON)
+test-python: $(VENV)/.stamp-deps $(VENV)/.stamp-build $(VENV)/.stamp-plugins ## the tests of the package, on $(PYTHON)
 	@$(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(ARGS) || { code=$$?; \
 		test $$code -eq 1 || exit $$code; \
 		echo "== what failed beside other tests, once more and alone: the machine may have been too busy for a time bound"; \
@@ -114,7 +117,7 @@ fuzz: need-cargo ## run every fuzz target for SECONDS= (60) each
 		cargo fuzz run $$target -- -max_total_time=$(SECONDS) $(ARGS); \
 	done
 
-lifecycle-50: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## every test of the life cycle 50 times (ARGS="-k hup")
+lifecycle-50: $(VENV)/.stamp-deps $(VENV)/.stamp-build $(VENV)/.stamp-plugins ## every test of the life cycle 50 times (ARGS="-k hup")
 	@LIFECYCLE_REPEAT=50 $(BIN)/python -m pytest -q tests/lifecycle $(ARGS)
 
 soak: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## mixed load for SECONDS= while workers are replaced and killed (ARGS="--seed 1")
@@ -182,4 +185,14 @@ $(VENV)/.stamp-deps: $(VENV)/.stamp-venv pyproject.toml
 
 $(VENV)/.stamp-build: $(VENV)/.stamp-venv pyproject.toml $(RUST_SOURCES) | need-cargo
 	env -u CONDA_PREFIX PIP_QUIET=1 VIRTUAL_ENV=$(abspath $(VENV)) $(BIN)/maturin develop --release --quiet --group serve
+	@touch $@
+
+# Behind the build: pip leaves an installed granian alone where its version will do. Where only granian<3 would, and for
+# versions that lie beside others, it is not asked for requirements.
+$(VENV)/.stamp-plugins: $(VENV)/.stamp-deps | $(VENV)/.stamp-build
+	$(BIN)/python -m pip install --quiet --group plugins
+	$(BIN)/python -m pip install --quiet --no-deps --group plugins-alone
+	@for plugin in $(FORMER_PLUGINS); do \
+		$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/plugins/$$plugin $$plugin || exit 1; \
+	done
 	@touch $@

@@ -60,7 +60,7 @@ def entrypoint() -> None:
 )
 @click.option("--print-config", is_flag=True, help="Print each option with its value and its origin and end")
 @click.version_option(__version__, prog_name="granian", message="%(prog)s %(version)s")
-def cli(app: str | None, threads: int | None, opt: bool, **values: Any) -> None:
+def cli(app: str | None, threads: int | None, opt: bool, ws_by_name: bool | None, **values: Any) -> None:
     """Serves APP until it is told to stop."""
     context = click.get_current_context()
     only = {name: values.pop(name) for name in ("check_config", "check_app", "print_config")}
@@ -70,6 +70,8 @@ def cli(app: str | None, threads: int | None, opt: bool, **values: Any) -> None:
     _forget_secrets()
     if threads is not None:
         values["runtime_threads"] = threads
+    if ws_by_name is not None:
+        values["websockets"] = ws_by_name
     is_ported = _take_port(context, values)
     values["http1_settings"] = HTTP1Settings(**_taken(values, "http1_"))
     values["http2_settings"] = HTTP2Settings(**_taken(values, "http2_"))
@@ -168,7 +170,12 @@ VARIABLES = ["GRANIAN_CONFIG", *(one.environment for one in OPTIONS.values())]
 cli.params[1:1] = [
     declare(name, one, default, _read_json) for section in sections() for name, one, default in section.options
 ]
-# Options of older versions that guides still name. `--threads` means `--runtime-threads`, `--opt` has no effect.
-cli.params += [click.Option(["--threads"], type=int, hidden=True), click.Option(["--opt/--no-opt"], hidden=True)]
+# Options of older versions that guides and plugins still name. `--threads` means `--runtime-threads`, `--opt` has no
+# effect, `--websockets`, which litestar-granian 0.14 gives, means `--ws`.
+cli.params += [
+    click.Option(["--threads"], type=int, hidden=True),
+    click.Option(["--opt/--no-opt"], hidden=True),
+    click.Option(["--websockets/--no-websockets", "ws_by_name"], default=None, hidden=True),
+]
 
 __all__ = ["Duration", "EnumType", "OctalIntType", "Server", "_pretty_print_default", "cli", "entrypoint", "option"]

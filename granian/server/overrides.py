@@ -168,10 +168,17 @@ def tell_uncalled(server: object) -> None:
 
 
 def _own_methods(kind: type[Any]) -> tuple[type[Any], list[tuple[str, str]]]:
-    """The class of this package that a subclass is made from, and the names in the classes before it."""
+    """The class of this package that a subclass is made from, and the methods of the classes before it."""
     kinds = kind.__mro__
     own = next(each for each in kinds if each.__module__.startswith(PACKAGE))
-    return own, [(each.__name__, name) for each in kinds[: kinds.index(own)] for name in vars(each)]
+    methods = [
+        (each.__name__, name)
+        for each in kinds[: kinds.index(own)]
+        for name, value in vars(each).items()
+        # `abc` puts data of its own into each class.
+        if callable(value) or isinstance(value, (property, staticmethod, classmethod))
+    ]
+    return own, methods
 
 
 PACKAGE = "granian."

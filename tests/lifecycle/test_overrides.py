@@ -74,6 +74,7 @@ def test_overriding_methods_are_called(program):
     assert lines[2:4] == ["@startup", "@hook"]
     assert lines[4] == f"@spawned 0 {own.pids()[0]} True False"
     own.wait_line("Own overrides _serve, which is this server's own")
+    assert own.log().count("Own overrides") == 1
     assert own.get("/").text == str(own.pids()[0])
     own.signal(signal.SIGHUP)
     own.wait_line("@hangup")

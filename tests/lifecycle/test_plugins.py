@@ -1,16 +1,21 @@
 """Frameworks and plugins that start the server themselves, with their real packages: pages, a websocket, a reload.
 
-emmett55 asks for granian 2, so it is installed without its dependencies: `pip install --no-deps emmett55 emmett-core`.
+`make test` installs them (`.stamp-plugins` in the Makefile); a plain `pytest` skips them where they are not installed.
 """
 
 from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+from e2e.server import free_port
 from e2e.websocket import open_websocket
+
+import granian
 
 from .conftest import Program
 from .test_reload import wait_text
@@ -49,11 +54,27 @@ EMMETT = """
 EMMETT_COMMAND = [sys.executable, "-c", "from emmett55.cli import main; main()"]
 
 
-def litestar(program, *options: str) -> Program:
+# Folders with further versions of a plugin.
+FORMER = sorted(Path(sys.prefix, "plugins").glob("litestar-granian==*"))
+
+
+@pytest.fixture(params=[None, *FORMER], ids=["newest", *(folder.name.partition("==")[2] for folder in FORMER)])
+def plugin(request):
+    """The folder of a version of litestar-granian; `None` for the installed one."""
     pytest.importorskip("litestar_granian")
-    command = [sys.executable, "-m", "litestar", "--app", "main:app", "run", "--port", "0", *options]
-    running = program(LITESTAR, command=command, env={"PYTHONPATH": os.environ.get("PYTHONPATH", "")})
-    return running.wait_ready()
+    return request.param
+
+
+@pytest.fixture
+def litestar(plugin, program):
+    """`litestar(*options)`: `litestar run` with these, and each version of the plugin."""
+
+    def start(*options: str) -> Program:
+        command = [sys.executable, "-m", "litestar", "--app", "main:app", "run", "--port", "0", *options]
+        path = os.pathsep.join([str(plugin or ""), os.environ.get("PYTHONPATH", "")])
+        return program(LITESTAR, command=command, env={"PYTHONPATH": path}).wait_ready()
+
+    return start
 
 
 def echoes(running: Program, expected_code: int = 1000) -> None:
@@ -63,30 +84,44 @@ def echoes(running: Program, expected_code: int = 1000) -> None:
         assert websocket.closed() == (expected_code, "")
 
 
-def leave(running: Program) -> None:
-    running.terminate()
+def leave(running: Program, at_keyboard: bool = False) -> None:
+    """Ends it by SIGTERM, or by Ctrl-C at its terminal, which reaches all its processes."""
+    if at_keyboard:
+        os.killpg(running.process.pid, signal.SIGINT)
+    else:
+        running.terminate()
     assert running.wait_exit(15) == 0, running.log()
     assert "Traceback" not in running.log()
     running.wait_gone()
 
 
-def test_litestar(program):
-    running = litestar(program)
+def test_no_plugin_has_replaced_this_server(tmp_path):
+    """pip takes the one of the index where a plugin asks for granian<3."""
+    where = "import granian; print(granian.__version__, granian.__file__)"
+    found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert found.stdout.split() == [granian.__version__, str(Path(granian.__file__).resolve())]
+    assert granian.__version__ == "3.0.0"
+
+
+def test_litestar(litestar, plugin):
+    running = litestar()
     assert running.get("/").text == "first"
     echoes(running)
-    leave(running)
+    # The former versions leave the server behind when SIGTERM ends them.
+    leave(running, at_keyboard=plugin is not None)
 
 
-@pytest.mark.parametrize("options", [[], ["--reload-include", "*.txt"]])
-def test_litestar_reloads(program, options):
-    running = litestar(program, "--reload", *options)
+def test_litestar_reloads(litestar, plugin):
+    # An option of its newest version.
+    running = litestar("--reload", *(["--reload-include", "*.txt"] if plugin is None else []))
     running.wait_line("Watching for changes")
     running.write(LITESTAR.replace('"first"', '"second"'))
     wait_text(running, "second")
-    leave(running)
+    leave(running, at_keyboard=plugin is not None)
 
 
 def test_litestar_on_a_given_socket(program):
+    """An option of its newest version."""
     pytest.importorskip("litestar_granian")
     passing = """
 import os, socket, sys
@@ -126,39 +161,72 @@ def test_emmett_reloads(program):
 
 
 REFLEX = """
-    import os
-    from reflex.utils import exec as run
-    from reflex_base.constants import LogLevel
+    import reflex as rx
 
-    def make():
-        async def app(scope, receive, send):
-            if scope["type"] == "lifespan":
-                await receive()
-                return await send({"type": "lifespan.startup.complete"})
-            if scope["type"] == "websocket":
-                await receive()
-                await send({"type": "websocket.accept"})
-                message = await receive()
-                await send({"type": "websocket.send", "text": message["text"]})
-                return await send({"type": "websocket.close"})
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await send({"type": "http.response.body", "body": b"first"})
-        return app
+    class State(rx.State):
+        count: int = 0
 
-    if __name__ == "__main__":
-        # All but the page builder, which needs node.
-        from pathlib import Path
-        run.get_app_instance_from_file = lambda: "main:make"
-        run.get_reload_paths = lambda: [Path.cwd()]
-        run.run_granian_backend("127.0.0.1", 0, LogLevel.INFO)
+        @rx.event
+        def add(self):
+            self.count += 1
+
+    def index():
+        return rx.text(State.count)
+
+    app = rx.App()
+    app.add_page(index)
+    print("@state", '"' + State.get_full_name() + '"', flush=True)
+"""
+REFLEX_CONFIG = """
+import reflex
+
+config = reflex.Config(app_name="main", app_module_import="main")
 """
 
 
-def test_reflex(program):
+@pytest.fixture
+def reflex(program, tmp_path):
+    """`reflex(mode)`: its own command serves the back end; the front end needs packages for node."""
     pytest.importorskip("reflex")
-    running = program(REFLEX).wait_ready()
-    assert running.get("/").text == "first"
-    echoes(running)
-    running.write(REFLEX.replace('b"first"', 'b"second"'))
-    wait_text(running, "second")
+    (tmp_path / "rxconfig.py").write_text(REFLEX_CONFIG)
+
+    def start(mode: str) -> Program:
+        # It looks itself whether a port is free.
+        port = ["--backend-host", "127.0.0.1", "--backend-port", str(free_port())]
+        command = [sys.executable, "-m", "reflex", "run", "--backend-only", "--loglevel", "debug", *port, "--env", mode]
+        quiet = {"REFLEX_CHECK_LATEST_VERSION": "false", "REFLEX_TELEMETRY_ENABLED": "false"}
+        return program(REFLEX, command=command, env={**quiet, "HOME": str(tmp_path)}).wait_ready()
+
+    return start
+
+
+def counted(running: Program) -> int:
+    """The state behind one event, by the websocket that the browser would have."""
+    import socketio
+
+    state = running.note("state")
+    with socketio.SimpleClient() as client:
+        client.connect(f"{running.url}?token=a", namespace="/_event", socketio_path="_event", transports=["websocket"])
+        client.emit("event", {"name": f"{state}.add", "payload": {}, "token": "a", "router_data": {"pathname": "/"}})
+        while True:
+            name, *values = client.receive(timeout=10)
+            found = [change.get(state, {}).get("count_rx_state_") for change in (v.get("delta", {}) for v in values)]
+            if name == "event" and any(found):
+                return found[0]
+
+
+@pytest.mark.parametrize("mode", ["dev", "prod"])
+def test_reflex(reflex, mode):
+    running = reflex(mode)
+    assert running.get("/ping").text == '"pong"'
+    assert counted(running) == 1
+    leave(running)
+
+
+def test_reflex_reloads(reflex):
+    running = reflex("dev")
+    running.wait_line("Watching for changes")
+    running.write(REFLEX.replace("+= 1", "+= 5"))
+    running.wait_line("Stopped old worker-1")
+    assert counted(running) % 5 == 0
     leave(running)

@@ -99,7 +99,7 @@ def test_the_help_has_sections(run):
     headings = [line.removesuffix(":") for line in text.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert headings == ["Examples", *(section.title for section in sections()), "Others"]
     shown = {line.split()[0] for line in text.replace("-h, --help", "--help").splitlines() if line.startswith("  --")}
-    hidden = {"--threads", "--opt"}
+    hidden = {"--threads", "--opt", "--websockets"}
     assert shown == {option.opts[0] for option in OPTIONS.values()} - hidden | {"--help"}
     assert len({option.name for option in OPTIONS.values()}) == len(OPTIONS)
 
@@ -142,7 +142,7 @@ SHARED = {"port": "PORT", "workers": "WEB_CONCURRENCY", "forwarded-allow-ips": "
 def test_environment_names():
     for option in OPTIONS.values():
         flag = option.opts[0].removeprefix("--")
-        if flag in ("version", "threads", "opt", "check-config", "check-app", "print-config"):
+        if flag in ("version", "threads", "opt", "websockets", "check-config", "check-app", "print-config"):
             assert option.envvar is None
         elif flag in SHARED:
             assert option.envvar == (f"GRANIAN_{flag.replace('-', '_').upper()}", SHARED[flag])
@@ -189,6 +189,8 @@ def test_the_command_line_wins(run):
         ("--uds-permissions 432", "uds_permissions", 0o432),
         ("--uds-permissions 1024", "uds_permissions", 1024),
         ("--no-ws", "websockets", False),
+        ("--no-websockets", "websockets", False),
+        ("--no-ws --websockets", "websockets", True),
         ("--loop UVLOOP", "loop", "uvloop"),
         ("--blocking-threads-idle-timeout 1m", "blocking_threads_idle_timeout", 60),
         ("--no-http1-keep-alive", "http1_settings", HTTP1Settings(keep_alive=False)),
