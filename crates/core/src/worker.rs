@@ -230,11 +230,7 @@ impl Worker {
     /// The requests in flight, for any thread.
     #[getter]
     fn in_flight(&self) -> InFlight {
-        InFlight::new(
-            Arc::clone(&self.service.flights),
-            Arc::clone(&self.calls),
-            self.proxies.clone(),
-        )
+        InFlight::new(Arc::clone(&self.service.flights), Arc::clone(&self.calls))
     }
 
     /// Open connections.

@@ -13,7 +13,7 @@ use std::time::Instant;
 use crate::exchange::peer::Address;
 use crate::limits::ConnectionLimits;
 use crate::metrics::Metrics;
-use crate::runtime::waker::register;
+use crate::runtime::waker::{register, wake_all};
 
 /// See the module's documentation. Connections are known by the keys of their tasks.
 pub(crate) struct Crowd {
@@ -149,7 +149,7 @@ impl Crowd {
 
     fn wake_acceptors(&self) {
         let waiting = std::mem::take(&mut *self.acceptors.borrow_mut());
-        waiting.into_iter().for_each(Waker::wake);
+        wake_all(waiting);
     }
 }
 

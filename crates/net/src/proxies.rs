@@ -6,7 +6,7 @@ use std::sync::Arc;
 use granian_proto::RequestHead;
 use granian_proto::proxy::{Asker, Forwarded, Forwarding, ProxyHeader};
 
-use crate::exchange::app::{Address, Peer, Request};
+use crate::exchange::app::{Address, Peer};
 
 /// See the module's documentation. A service without proxies has none of these.
 pub struct Proxies {
@@ -17,27 +17,21 @@ pub struct Proxies {
 }
 
 impl Proxies {
-    /// Makes `request` what its client has sent to the outermost proxy.
-    pub(crate) fn apply(&self, request: &mut Request) {
-        let Some(told) = self.look(&request.peer, &request.head) else {
-            return;
-        };
-        request.peer = seen_through(&request.peer, &told);
+    /// Makes the request of `head` from `peer` what its client has sent to the outermost proxy. Returns the path that
+    /// proxies have taken away in front of the target's.
+    pub(crate) fn apply(&self, head: &mut RequestHead, peer: &mut Arc<Peer>) -> Option<String> {
+        let told = self.look(peer, head)?;
+        *peer = seen_through(peer, &told);
         if let Some(host) = &told.host {
-            Arc::make_mut(&mut request.head).set_host(host);
+            head.set_host(host);
         }
-        request.prefix = told.prefix;
+        told.prefix
     }
 
     /// The peer as the records of a request show it that no application gets to see.
-    pub fn client(&self, peer: &Arc<Peer>, head: Option<&RequestHead>) -> Arc<Peer> {
+    pub(crate) fn client(&self, peer: &Arc<Peer>, head: Option<&RequestHead>) -> Arc<Peer> {
         let told = head.and_then(|head| self.look(peer, head));
         told.map_or_else(|| Arc::clone(peer), |told| seen_through(peer, &told))
-    }
-
-    /// The client's address, if a trusted proxy tells another one than the peer's.
-    pub(crate) fn address(&self, peer: &Peer, head: &RequestHead) -> Option<Address> {
-        self.look(peer, head)?.client.map(Address::Ip)
     }
 
     /// True if the PROXY header of this peer is to be believed.

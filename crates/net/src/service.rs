@@ -17,7 +17,7 @@ use crate::close::{CloseCause, CloseCounts, Limit, LimitCounts};
 use crate::complaint::Complaint;
 use crate::crowd::Crowd;
 use crate::exchange::app::{App, Peer, Request, Source};
-use crate::exchange::flights::{Flights, InFlight};
+use crate::exchange::flights::Flights;
 use crate::exchange::origin::Origin;
 use crate::exchange::record::Record;
 use crate::exchange::request_ids::RequestIds;
@@ -66,8 +66,10 @@ pub struct Service {
     pub handled: Cell<u64>,
     /// The numbers that others read; `None` where nobody does.
     metrics: Option<Rc<Metrics>>,
-    /// The requests in flight.
+    /// The requests that wait.
     pub flights: Arc<Flights>,
+    /// Requests that have come.
+    received: Cell<u64>,
     /// Gives requests their names, if they are to have any.
     request_ids: Option<RequestIds>,
     draining_since: Cell<Option<Instant>>,
@@ -126,6 +128,7 @@ impl Service {
             handled: Cell::new(0),
             metrics: None,
             flights: Arc::default(),
+            received: Cell::new(0),
             request_ids: None,
             draining_since: Cell::new(None),
             unspooled: Complaint::default(),
@@ -156,14 +159,9 @@ impl Service {
         self.metrics.as_ref()
     }
 
-    /// Measures the request of `head` from now on.
-    pub(crate) fn meter(&self, head: &RequestHead, peer: &Peer, now: Instant) -> Meter {
-        let Some(metrics) = self.metrics() else {
-            return Meter::default();
-        };
-        let proxies = self.proxies.as_ref();
-        let client = proxies.and_then(|proxies| proxies.address(peer, head));
-        Meter::begin(metrics, head, client.as_ref().unwrap_or(&peer.remote), now)
+    /// Measures `exchange` from now on.
+    pub(crate) fn meter(&self, exchange: &Exchange) -> Meter {
+        Meter::begin(self.metrics(), exchange.origin())
     }
 
     /// Open connections.
@@ -178,49 +176,44 @@ impl Service {
         self
     }
 
-    /// Begins the exchange of a request that has come at `now`, which is in flight until `Received::flight` is dropped.
+    /// Begins the exchange of a request that has come at `now`.
     pub(crate) fn receive(
         &self,
         head: RequestHead,
         peer: &Arc<Peer>,
         has_body: bool,
         now: Instant,
-    ) -> Received {
-        let (head, id) = match &self.request_ids {
+    ) -> Arc<Exchange> {
+        let (mut head, id) = match &self.request_ids {
             Some(ids) => {
                 let (head, id) = ids.name(head);
                 (head, Some(id))
             }
             None => (head, None),
         };
-        let head = Arc::new(head);
+        let mut peer = Arc::clone(peer);
+        let proxies = self.proxies.as_ref();
+        let prefix = proxies.and_then(|proxies| proxies.apply(&mut head, &mut peer));
+        let number = self.received.get();
+        self.received.set(number + 1);
         let origin = Origin {
-            head: Arc::clone(&head),
-            peer: Arc::clone(peer),
+            number,
+            head: Arc::new(head),
+            peer,
+            prefix,
             since: now,
             id,
         };
-        let exchange = Arc::new(Exchange::of(origin, has_body, self.limits.window));
-        let flight = self.flights.enter(Arc::clone(&exchange));
-        Received {
-            head,
-            exchange,
-            flight,
-        }
+        Arc::new(Exchange::new(origin, has_body, self.limits.window))
     }
 
     /// Calls the application, by this permit.
-    pub(crate) fn call(&self, mut request: Request, permit: Permit) -> Option<Box<dyn Source>> {
+    pub(crate) fn call(&self, request: Request, permit: Permit) -> Option<Box<dyn Source>> {
         request.exchange.begin_call(permit);
         request.exchange.set_called();
-        if let Some(proxies) = &self.proxies {
-            proxies.apply(&mut request);
-        }
         let journal = self.app.journal();
         if journal.keeps_records() {
-            request
-                .exchange
-                .begin_record(&request.peer, &request.head, journal.keeps_responses());
+            request.exchange.begin_record(journal.keeps_responses());
         }
         self.app.call(request)
     }
@@ -337,13 +330,6 @@ impl Service {
         }
         date
     }
-}
-
-/// A request whose exchange has begun.
-pub(crate) struct Received {
-    pub(crate) head: Arc<RequestHead>,
-    pub(crate) exchange: Arc<Exchange>,
-    pub(crate) flight: InFlight,
 }
 
 /// Bytes of large heads that a worker's streams hold, beside one head for each connection.

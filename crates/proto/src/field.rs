@@ -27,13 +27,15 @@ impl FieldLines {
         }
         let start = self.0.len();
         self.0.reserve(name.len() + value.len() + 4);
-        self.0
-            .extend(name.iter().map(|byte| LOWER_TOKEN[usize::from(*byte)]));
-        let lower = &self.0[start..];
-        let kept = if lower.is_empty() || lower.contains(&0) {
-            Err(HeadError::Name)
-        } else {
-            keep(lower, value)
+        let mut is_token = !name.is_empty();
+        self.0.extend(name.iter().map(|byte| {
+            let lower = LOWER_TOKEN[usize::from(*byte)];
+            is_token &= lower != 0;
+            lower
+        }));
+        let kept = match is_token {
+            true => keep(&self.0[start..], value),
+            false => Err(HeadError::Name),
         };
         if kept == Ok(true) {
             self.0.extend_from_slice(b": ");

@@ -56,7 +56,7 @@ impl Call {
         Arc::new(Self {
             exchange: Arc::clone(&request.exchange),
             websocket: request.websocket.clone(),
-            response: Mutex::new(Response::new(request.head.method())),
+            response: Mutex::new(Response::new(request.head().method())),
             opening: Mutex::default(),
             upgraded: AtomicBool::new(false),
             body_taken: Mutex::new(false),
@@ -265,7 +265,9 @@ impl Call {
             self.explain(&outcome);
         }
         // An exception speaks for itself, and to a peer that left no answer is owed.
-        let told = !matches!(outcome, Outcome::Returned) || self.exchange.over().is_some();
+        let is_owed = progress != Progress::Whole
+            && matches!(outcome, Outcome::Returned)
+            && self.exchange.over().is_none();
         let mut error = match outcome {
             Outcome::Returned | Outcome::Cancelled => None,
             // Its answer was whole with the head, and so it was told to stop.
@@ -274,7 +276,7 @@ impl Call {
         };
         if progress != Progress::Whole {
             self.answer_for_app(progress);
-            if !told {
+            if is_owed {
                 error = Some(PyRuntimeError::new_err(
                     "Application returned without completing its response",
                 ));

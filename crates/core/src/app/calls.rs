@@ -101,10 +101,20 @@ impl Calls {
 
     /// Counts one call of the application in; the key is for `leave`.
     pub(crate) fn enter(&self, exchange: &Arc<Exchange>) -> usize {
+        exchange.set_listed(true);
         lock(&self.tasks).running.insert(Running {
             exchange: Arc::clone(exchange),
             task: None,
         })
+    }
+
+    /// The exchanges of the calls in flight.
+    pub(crate) fn exchanges(&self) -> Vec<Arc<Exchange>> {
+        let tasks = lock(&self.tasks);
+        let running = tasks.running.iter().map(|(_, running)| running);
+        running
+            .map(|running| Arc::clone(&running.exchange))
+            .collect()
     }
 
     /// The task that the call for `exchange` goes on as, if it has suspended.
@@ -134,6 +144,9 @@ impl Calls {
             };
             (task, on_empty)
         };
+        if let Some(running) = &task {
+            running.exchange.set_listed(false);
+        }
         drop(task);
         if let Some(on_empty) = on_empty {
             self.notify(py, &on_empty);

@@ -63,13 +63,12 @@ impl Watch {
 
 /// Tells of a request that has taken too long.
 fn report(py: Python<'_>, call: &Call) -> PyResult<()> {
-    let request = call.exchange.origin().map(|origin| {
-        let path = String::from_utf8_lossy(origin.head.path());
-        format!("{} {path}", origin.head.method())
-    });
+    let head = &call.exchange.origin().head;
+    let path = String::from_utf8_lossy(head.path());
+    let request = format!("{} {path}", head.method());
     let seconds = call.calls.watch.request_timeout.unwrap_or_default();
     let thread = call.exchange.thread();
-    let arguments = (request.unwrap_or_default(), seconds.as_secs_f64(), thread);
+    let arguments = (request, seconds.as_secs_f64(), thread);
     py.import("granian.overdue")?
         .call_method1(intern!(py, "report"), arguments)
         .map(drop)

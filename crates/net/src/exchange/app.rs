@@ -126,18 +126,31 @@ impl BodyWish {
 
 /// One request, as handed to the application, on any thread.
 pub struct Request {
-    /// The request line and the fields.
-    pub head: Arc<RequestHead>,
-    /// The connection that it came on.
-    pub peer: Arc<Peer>,
-    /// The request's body, and the queue of its replies.
+    /// Its head and its body, and the queue of its replies.
     pub exchange: Arc<Exchange>,
     /// The request is for a WebSocket connection.
     pub websocket: Option<Opening>,
-    /// The path that trusted proxies have taken away in front of the target's, with a slash in front and none behind.
-    pub prefix: Option<String>,
     /// The peer takes the responses to further requests with this one's.
     pub accepts_push: bool,
+}
+
+impl Request {
+    /// The request line and the fields.
+    pub fn head(&self) -> &RequestHead {
+        &self.exchange.origin().head
+    }
+
+    /// The connection that it came on.
+    pub fn peer(&self) -> &Arc<Peer> {
+        &self.exchange.origin().peer
+    }
+
+    /// See [`Origin::prefix`].
+    ///
+    /// [`Origin::prefix`]: crate::exchange::origin::Origin::prefix
+    pub fn prefix(&self) -> Option<&str> {
+        self.exchange.origin().prefix.as_deref()
+    }
 }
 
 impl Exchange {

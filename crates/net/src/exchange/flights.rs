@@ -1,5 +1,6 @@
-//! `Flights`: the requests in flight of one worker, from the head of each to the last byte of its answer. Any thread may
-//! look at them, while the loop's own thread is stuck too.
+//! `Flights`: the requests of one worker that wait: for their bodies, for their turn, for a file, or for the client to take
+//! the answer. Requests that the application works on are listed by its side, see [`Exchange::set_listed`]. Any thread may
+//! look at both, while the loop's own thread is stuck too.
 
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -13,23 +14,7 @@ use crate::runtime::waker::lock;
 #[derive(Default)]
 pub struct Flights {
     /// The loop's thread enters and removes requests, one that watches reads; each holds it for a few moves.
-    state: Mutex<State>,
-}
-
-#[derive(Default)]
-struct State {
-    flights: Slab<Flight>,
-    /// The number of the next one.
-    next: u64,
-}
-
-/// A request in flight.
-#[derive(Clone)]
-pub struct Flight {
-    /// Its number among all of this worker.
-    pub number: u64,
-    /// The request and its answer.
-    pub exchange: Arc<Exchange>,
+    waiting: Mutex<Slab<Arc<Exchange>>>,
 }
 
 /// A request's entry; its drop removes it.
@@ -40,85 +25,91 @@ pub(crate) struct InFlight {
 
 impl Flights {
     /// Enters the request of `exchange`.
-    pub(crate) fn enter(self: &Arc<Self>, exchange: Arc<Exchange>) -> InFlight {
-        let mut state = lock(&self.state);
-        let number = state.next;
-        state.next += 1;
+    pub(crate) fn enter(self: &Arc<Self>, exchange: &Arc<Exchange>) -> InFlight {
         InFlight {
             flights: Arc::clone(self),
-            key: state.flights.insert(Flight { number, exchange }),
+            key: lock(&self.waiting).insert(Arc::clone(exchange)),
         }
     }
 
-    /// Those that have lasted for `age` at `now`, the oldest first.
-    pub fn older_than(&self, age: Duration, now: Instant) -> Vec<Flight> {
-        let is_old = |flight: &Flight| {
-            let origin = flight.exchange.origin();
-            origin.is_some_and(|origin| now.saturating_duration_since(origin.since) >= age)
+    /// All requests in flight that have lasted for `age` at `now`, the oldest first. `listed` are the exchanges that the
+    /// side of the application lists.
+    pub fn older_than(
+        &self,
+        age: Duration,
+        now: Instant,
+        listed: Vec<Arc<Exchange>>,
+    ) -> Vec<Arc<Exchange>> {
+        let is_old = |exchange: &Arc<Exchange>| {
+            now.saturating_duration_since(exchange.origin().since) >= age
         };
-        let mut found: Vec<Flight> = {
-            let state = lock(&self.state);
-            let flights = state.flights.iter().map(|(_, flight)| flight);
-            flights.filter(|flight| is_old(flight)).cloned().collect()
-        };
-        found.sort_unstable_by_key(|flight| flight.number);
+        let mut found = listed;
+        // A WebSocket connection is no request any more, and neither is work behind an answer that has left.
+        found.retain(|exchange| is_old(exchange) && !exchange.is_closed());
+        {
+            let waiting = lock(&self.waiting);
+            let exchanges = waiting.iter().map(|(_, exchange)| exchange);
+            found.extend(exchanges.filter(|exchange| is_old(exchange)).cloned());
+        }
+        found.sort_unstable_by_key(|exchange| exchange.origin().number);
+        found.dedup_by_key(|exchange| exchange.origin().number);
         found
-    }
-
-    /// The number of all.
-    pub fn len(&self) -> usize {
-        lock(&self.state).flights.len()
-    }
-
-    /// True if there is none.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
     }
 }
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let removed = lock(&self.flights.state).flights.try_remove(self.key);
+        let removed = lock(&self.flights.waiting).try_remove(self.key);
         drop(removed); // outside the lock
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use granian_proto::{RequestHeadBuilder, Version};
-
-    use super::super::origin::Origin;
     use super::*;
-    use crate::testing::peer;
+    use crate::exchange::Over;
+    use crate::testing::origin;
+
+    fn exchange(number: u64, since: Instant) -> Arc<Exchange> {
+        let origin = origin("GET", b"/");
+        let origin = super::super::origin::Origin {
+            number,
+            since,
+            ..origin
+        };
+        Arc::new(Exchange::new(origin, false, 1000))
+    }
 
     #[test]
     fn the_old_ones_are_found() {
         let flights: Arc<Flights> = Arc::default();
         let now = Instant::now();
-        let enter = |since| {
-            let head = RequestHeadBuilder::new(Version::Http11, "GET", b"/").build();
-            let (head, peer) = (Arc::new(head), peer());
-            let origin = Origin {
-                head,
-                peer,
-                since,
-                id: None,
-            };
-            flights.enter(Arc::new(Exchange::of(origin, false, 1000)))
-        };
-        let first = enter(now);
-        let second = enter(now + Duration::from_secs(3));
+        let first = exchange(0, now);
+        let second = exchange(1, now + Duration::from_secs(3));
+        let entries = [flights.enter(&second), flights.enter(&first)];
         let numbers = |age, now| {
-            let found = flights.older_than(Duration::from_secs(age), now);
-            found.iter().map(|flight| flight.number).collect::<Vec<_>>()
+            let found = flights.older_than(Duration::from_secs(age), now, Vec::new());
+            let numbers = found.iter().map(|exchange| exchange.origin().number);
+            numbers.collect::<Vec<_>>()
         };
         let later = now + Duration::from_secs(5);
         assert_eq!(numbers(0, later), [0, 1]);
         assert_eq!(numbers(5, later), [0]);
         assert_eq!(numbers(6, later), [0; 0]);
-        drop(first);
-        assert_eq!(numbers(0, later), [1]);
-        drop(second);
-        assert!(flights.is_empty());
+        drop(entries);
+        assert_eq!(numbers(0, later), [0; 0]);
+    }
+
+    #[test]
+    fn listed_ones_are_found_once_and_while_they_are_open() {
+        let flights: Arc<Flights> = Arc::default();
+        let now = Instant::now();
+        let [waits, works, ended] = [0, 1, 2].map(|number| exchange(number, now));
+        let _entry = flights.enter(&waits);
+        ended.finish(Over::Answered);
+        let listed = vec![ended, works, waits];
+        let found = flights.older_than(Duration::ZERO, now, listed);
+        let numbers = found.iter().map(|exchange| exchange.origin().number);
+        assert_eq!(numbers.collect::<Vec<_>>(), [0, 1]);
     }
 }

@@ -3,10 +3,9 @@
 
 use std::sync::{Arc, Weak};
 
-use granian_proto::{RequestHead, ResponseHead};
+use granian_proto::ResponseHead;
 
 use super::app::Request;
-use super::peer::Peer;
 use super::reply::Reply;
 use super::{Exchange, State};
 use crate::runtime::waker::{lock, thread_token};
@@ -22,11 +21,7 @@ pub(super) struct HandOff {
 
 enum Stage {
     /// The head has not come.
-    Watching {
-        head: Arc<RequestHead>,
-        peer: Arc<Peer>,
-        exchange: Weak<Exchange>,
-    },
+    Watching(Weak<Exchange>),
     /// The response is the application's own.
     Passing,
     /// A thread is to send the file.
@@ -78,10 +73,10 @@ impl State {
             return Diverted::Not(reply);
         };
         match (&hand_off.stage, reply) {
-            (Stage::Watching { .. }, Reply::Head(head)) => hand_off.watch(head),
+            (Stage::Watching(_), Reply::Head(head)) => hand_off.watch(head),
             (Stage::Sending(thread), reply) if *thread == thread_token() => Diverted::Not(reply),
             (Stage::Begun | Stage::Sending(_) | Stage::Sent, _) => Diverted::Dropped,
-            (Stage::Watching { .. } | Stage::Passing, reply) => Diverted::Not(reply),
+            (Stage::Watching(_) | Stage::Passing, reply) => Diverted::Not(reply),
         }
     }
 
@@ -102,12 +97,7 @@ impl HandOff {
             true => Stage::Begun,
             false => Stage::Passing,
         };
-        let Stage::Watching {
-            head: request,
-            peer,
-            exchange,
-        } = std::mem::replace(&mut self.stage, stage)
-        else {
+        let Stage::Watching(exchange) = std::mem::replace(&mut self.stage, stage) else {
             return Diverted::Not(Reply::Head(head));
         };
         let Some(exchange) = exchange.upgrade().filter(|_| is_handed_off) else {
@@ -116,11 +106,8 @@ impl HandOff {
         };
         Diverted::Begun(Box::new(Errand {
             request: Request {
-                head: request,
-                peer,
                 exchange,
                 websocket: None,
-                prefix: None,
                 accepts_push: false,
             },
             head,
@@ -144,19 +131,10 @@ impl Errand {
 }
 
 impl Exchange {
-    /// Watches for a file that the application names. Before it is called with the request of `head`.
-    pub(crate) fn begin_hand_off(
-        self: &Arc<Self>,
-        head: &Arc<RequestHead>,
-        peer: &Arc<Peer>,
-        sender: &Arc<dyn FileSender>,
-    ) {
+    /// Watches for a file that the application names. Before it is called.
+    pub(crate) fn begin_hand_off(self: &Arc<Self>, sender: &Arc<dyn FileSender>) {
         let hand_off = HandOff {
-            stage: Stage::Watching {
-                head: Arc::clone(head),
-                peer: Arc::clone(peer),
-                exchange: Arc::downgrade(self),
-            },
+            stage: Stage::Watching(Arc::downgrade(self)),
             sender: Arc::clone(sender),
             has_ended: false,
         };

@@ -15,7 +15,7 @@ use granian_proto::ws::{Handshake, code};
 use crate::budget::Loan;
 use crate::exchange::reply::ALLOCATION;
 use crate::exchange::room::{HasRoom, SendRoom};
-use crate::runtime::waker::{lock, register, wake};
+use crate::runtime::waker::{lock, register, wake, wake_all};
 
 /// A request to open a connection, as handed to the application.
 #[derive(Clone)]
@@ -175,7 +175,7 @@ impl MessageQueue {
             (state.take_wakers(), dropped)
         };
         drop(dropped); // outside the lock
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     /// The next message, or how the connection ended; waits for either.
@@ -262,7 +262,7 @@ impl MessageQueue {
     /// `unsent` bytes wait for the socket.
     pub fn set_unsent(&self, unsent: usize) {
         let waiters = lock(&self.state).room.set_unsent(unsent);
-        waiters.into_iter().for_each(Waker::wake);
+        wake_all(waiters);
     }
 
     /// Ready while messages may come in. If not, the connection is woken when they may.
@@ -299,7 +299,7 @@ impl MessageQueue {
             let has_room = state.incoming_bytes < self.queue;
             (std::mem::take(&mut state.receivers), has_room)
         };
-        waiters.into_iter().for_each(Waker::wake);
+        wake_all(waiters);
         has_room
     }
 
@@ -315,7 +315,7 @@ impl MessageQueue {
             (state.take_wakers(), dropped)
         };
         drop(dropped); // outside the lock: they may own Python objects
-        wakers.into_iter().for_each(Waker::wake);
+        wake_all(wakers);
     }
 
     /// The peer is gone.

@@ -41,7 +41,7 @@ use self::record::Record;
 use self::reply::Reply;
 pub use self::room::Outlet;
 use self::room::SendRoom;
-use crate::runtime::waker::{lock, register, wake};
+use crate::runtime::waker::{lock, register, wake, wake_all};
 
 /// See the module's documentation.
 pub struct Exchange {
@@ -49,8 +49,7 @@ pub struct Exchange {
     /// or a thread that Python code starts); both hold it for a few moves only.
     state: Mutex<State>,
     window: usize,
-    /// The request. `None` in tests of the queues alone.
-    origin: Option<Origin>,
+    origin: Origin,
     progress: Progress,
 }
 
@@ -84,18 +83,9 @@ struct State {
 }
 
 impl Exchange {
-    /// An exchange whose request has a body if `has_body`; each direction holds about `window`
-    /// bytes before it pushes back.
-    pub fn new(has_body: bool, window: usize) -> Self {
-        Self::with(None, has_body, window)
-    }
-
-    /// The exchange of that request. See `new`.
-    pub(crate) fn of(origin: Origin, has_body: bool, window: usize) -> Self {
-        Self::with(Some(origin), has_body, window)
-    }
-
-    fn with(origin: Option<Origin>, has_body: bool, window: usize) -> Self {
+    /// The exchange of that request, which has a body if `has_body`; each direction holds about `window` bytes before
+    /// it pushes back.
+    pub(crate) fn new(origin: Origin, has_body: bool, window: usize) -> Self {
         Self {
             state: Mutex::new(State {
                 body: Body::new(has_body),
@@ -301,7 +291,7 @@ impl Exchange {
             state.body.push(data);
             state.take_body_waiters()
         };
-        waiters.into_iter().for_each(Waker::wake);
+        wake_all(waiters);
     }
 
     /// The request's body is complete.
@@ -313,7 +303,7 @@ impl Exchange {
             }
             state.take_body_waiters()
         };
-        waiters.into_iter().for_each(Waker::wake);
+        wake_all(waiters);
     }
 
     /// True once the application has asked for a body that has not come.
@@ -358,10 +348,9 @@ impl Exchange {
             )
         };
         drop(replies); // outside the lock: they may own Python objects
-        [body, room, overs]
-            .into_iter()
-            .flatten()
-            .for_each(Waker::wake);
+        for waiters in [body, room, overs] {
+            wake_all(waiters);
+        }
     }
 }
 

@@ -9,12 +9,16 @@ use super::Exchange;
 use super::peer::Peer;
 use super::request_ids::RequestId;
 
-/// See the module's documentation.
+/// See the module's documentation. Where trusted proxies tell of the client, this is the request that it has sent them.
 pub struct Origin {
+    /// Its number among all of the worker.
+    pub number: u64,
     /// The request line and the fields.
     pub head: Arc<RequestHead>,
     /// The connection that it came on.
     pub peer: Arc<Peer>,
+    /// The path that trusted proxies have taken away in front of the target's, with a slash in front and none behind.
+    pub prefix: Option<String>,
     /// The time at which its head was there.
     pub since: Instant,
     /// Its name in logs and answers, if requests are given one.
@@ -23,20 +27,18 @@ pub struct Origin {
 
 impl Exchange {
     /// The request.
-    pub fn origin(&self) -> Option<&Origin> {
-        self.origin.as_ref()
+    pub fn origin(&self) -> &Origin {
+        &self.origin
     }
 
     /// The request's name, if it was given one.
     pub fn request_id(&self) -> Option<&str> {
-        let id = self.origin.as_ref()?.id.as_ref()?;
-        Some(&id.text)
+        Some(&self.origin.id.as_ref()?.text)
     }
 
     /// Puts the request's name into its answer, unless the application has.
     pub(super) fn name(&self, head: &mut ResponseHead) {
-        let origin = self.origin.as_ref();
-        if let Some(id) = origin.and_then(|origin| origin.id.as_ref())
+        if let Some(id) = &self.origin.id
             && !head.fields().any(|(name, _)| *name == *id.field)
         {
             // Both were checked when they were made.

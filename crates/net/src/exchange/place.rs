@@ -1,6 +1,6 @@
 //! `Place`: where a request is, and so whom it waits for.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 
 use super::{Exchange, Over};
 use crate::runtime::waker::lock;
@@ -22,6 +22,8 @@ pub enum Place {
 #[derive(Default)]
 pub(super) struct Progress {
     stage: AtomicU8,
+    /// The side of the application lists it among its calls.
+    is_listed: AtomicBool,
     /// The thread that runs the application for this request, as Python counts them; 0 if none does.
     thread: AtomicU64,
 }
@@ -35,6 +37,16 @@ impl Exchange {
     /// The application is called.
     pub(crate) fn set_called(&self) {
         self.progress.stage.store(CALLED, Ordering::Relaxed);
+    }
+
+    /// Notes whether the side of the application lists this exchange among its calls.
+    pub fn set_listed(&self, is_listed: bool) {
+        self.progress.is_listed.store(is_listed, Ordering::Relaxed);
+    }
+
+    /// True while it does.
+    pub(crate) fn is_listed(&self) -> bool {
+        self.progress.is_listed.load(Ordering::Relaxed)
     }
 
     /// The thread of this number runs the application for this request from now on.
@@ -79,10 +91,11 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+    use crate::testing::exchange;
 
     #[test]
     fn every_step_has_its_place() {
-        let exchange = Exchange::new(true, 1000);
+        let exchange = exchange(true, 1000);
         let mut cx = Context::from_waker(Waker::noop());
         assert_eq!(exchange.place(), Place::Body);
         exchange.set_queued();
@@ -102,7 +115,7 @@ mod tests {
 
     #[test]
     fn an_answer_that_has_not_left_waits_for_the_client() {
-        let exchange = Exchange::new(false, 1000);
+        let exchange = exchange(false, 1000);
         exchange.set_called();
         exchange.answer(200, b"hello");
         assert_eq!(exchange.place(), Place::Send);

@@ -201,21 +201,10 @@ impl Exchange {
         lone
     }
 
-    /// The application is about to be called for `head`, on behalf of `peer`. With `keeps_response` the answer's head is kept.
-    pub(crate) fn begin_record(
-        &self,
-        peer: &Arc<Peer>,
-        head: &Arc<RequestHead>,
-        keeps_response: bool,
-    ) {
-        if let Some(origin) = &self.origin {
-            let record = Record {
-                peer: Arc::clone(peer),
-                head: Some(Arc::clone(head)),
-                ..Record::of(origin, keeps_response)
-            };
-            lock(&self.state).record = Some(Box::new(record));
-        }
+    /// The application is about to be called. With `keeps_response` the answer's head is kept.
+    pub(crate) fn begin_record(&self, keeps_response: bool) {
+        let record = Record::of(&self.origin, keeps_response);
+        lock(&self.state).record = Some(Box::new(record));
     }
 
     /// Notes the reason of the server's own answer; the first one counts.
@@ -261,25 +250,16 @@ const LEFT: &str = "client disconnected";
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
-    use granian_proto::{RequestHeadBuilder, ResponseHead};
+    use granian_proto::ResponseHead;
 
     use super::*;
-    use crate::testing::{TestApp, peer};
+    use crate::testing::{TestApp, origin};
 
     /// The exchange of a request whose record has begun.
     fn exchange(method: &str) -> Arc<Exchange> {
-        let head = RequestHeadBuilder::new(Version::Http11, method, b"/path?query").build();
-        let (head, peer) = (Arc::new(head), peer());
-        let since = Instant::now();
-        let origin = Origin {
-            head,
-            peer,
-            since,
-            id: None,
-        };
-        let exchange = Arc::new(Exchange::of(origin, false, 1000));
-        let origin = exchange.origin().unwrap();
-        exchange.begin_record(&origin.peer, &origin.head, true);
+        let origin = origin(method, b"/path?query");
+        let exchange = Arc::new(Exchange::new(origin, false, 1000));
+        exchange.begin_record(true);
         exchange
     }
 

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::permit::Awaited;
 use super::{Exchange, Over, State};
-use crate::runtime::waker::{lock, register};
+use crate::runtime::waker::{lock, register, wake_all};
 
 /// A queue that an application sends into.
 pub trait HasRoom: Send + Sync {
@@ -161,7 +161,7 @@ impl Exchange {
             state.note_room_wait();
             waiters
         };
-        waiters.into_iter().for_each(Waker::wake);
+        wake_all(waiters);
     }
 
     /// Notes that the socket takes nothing for now, though it may be other exchanges' bytes that wait for it.

@@ -130,7 +130,9 @@ impl<S: Stream> Connection<S> {
         match &self.slot {
             // The application's call ends with this status.
             Slot::Running(current) => current.exchange.explain(Reason::Peer(error)),
-            Slot::Held(held) if is_told => self.note_refusal(Some(&held.head), error),
+            Slot::Held(held) if is_told => {
+                self.note_refusal(Some(&held.exchange.origin().head), error)
+            }
             Slot::Fresh | Slot::Idle if is_told => self.note_refusal(None, error),
             Slot::Held(_) | Slot::Fresh | Slot::Idle => {}
         }
@@ -239,7 +241,7 @@ impl<S: Stream> Connection<S> {
         // Nothing is left out of a body without bytes.
         let _ = self.engine.send_end(None, self.wire.output.tail());
         match &self.slot {
-            Slot::Held(held) => self.note_refusal(Some(&held.head), error),
+            Slot::Held(held) => self.note_refusal(Some(&held.exchange.origin().head), error),
             Slot::Running(current) => current.exchange.explain(Reason::Peer(error)),
             Slot::Fresh | Slot::Idle => {}
         }

@@ -5,7 +5,7 @@ use std::task::Context;
 use granian_proto::{Content, SendError};
 
 use super::slot::{Current, Slot};
-use super::{Connection, Phase};
+use super::{Connection, PUT_OFF, Phase};
 use crate::bounds::HEAD_HOLD;
 use crate::close::CloseCause;
 use crate::exchange::Over;
@@ -86,7 +86,12 @@ impl<S: Stream> Connection<S> {
         }
         if self.engine.is_response_complete() {
             current.meter.finish();
-            self.leaving = current.flight.take();
+            // A small one leaves with this turn.
+            if self.wire.output.left() > PUT_OFF {
+                let entered = current.flight.take();
+                let flights = &self.service.flights;
+                self.leaving = Some(entered.unwrap_or_else(|| flights.enter(&current.exchange)));
+            }
             self.slot.finish(Over::Answered);
             self.service.handled.set(self.service.handled.get() + 1);
         }

@@ -17,7 +17,7 @@ use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{MessageQueue, Opening};
 use crate::exchange::{Exchange, SPOOL_THRESHOLD, Unspooled};
 use crate::limits::Versions;
-use crate::service::{Received, Service};
+use crate::service::Service;
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
 
@@ -113,20 +113,13 @@ impl<S: Stream> Connection<S> {
         let expects_continue = request.expect_continue;
         let waits = wish.is_waiting(length, self.service.limits.window, expects_continue);
         let now = self.handle.now();
-        let meter = self.service.meter(&request.head, &self.peer, now);
-        let Received {
-            head,
-            exchange,
-            flight,
-        } = self
-            .service
-            .receive(request.head, &self.peer, has_body, now);
+        let service = &self.service;
+        let exchange = service.receive(request.head, &self.peer, has_body, now);
         let mut held = Held {
-            meter,
-            head,
+            meter: service.meter(&exchange),
             expects_continue,
             exchange: Arc::clone(&exchange),
-            flight,
+            flight: None,
             websocket,
             body_complete: !has_body,
             wish,
@@ -222,7 +215,8 @@ impl<S: Stream> Connection<S> {
             held.wait.note_unread(unread.unwrap_or_default());
         }
         let admitted = line.poll(cx, &mut held.wait, queue, &self.handle);
-        if !matches!(admitted, Poll::Ready(Ok(_))) && app.skips_queue(&held.head) {
+        if !matches!(admitted, Poll::Ready(Ok(_))) && app.skips_queue(&held.exchange.origin().head)
+        {
             held.wait = Wait::default();
             return Poll::Ready(Ok(queue.extra()));
         }
@@ -239,7 +233,6 @@ impl<S: Stream> Connection<S> {
     /// Calls the application.
     fn start(&mut self, held: Held, permit: Permit) {
         let Held {
-            head,
             expects_continue,
             exchange,
             flight,
@@ -252,7 +245,7 @@ impl<S: Stream> Connection<S> {
         meter.note_call();
         self.slot = Slot::Running(Current {
             exchange: Arc::clone(&exchange),
-            flight: Some(flight),
+            flight,
             replies: VecDeque::new(),
             source: None,
             expects_continue: expects_continue && !body_complete,
@@ -263,11 +256,8 @@ impl<S: Stream> Connection<S> {
             overdue_at,
         });
         let request = Request {
-            head,
-            peer: Arc::clone(&self.peer),
             exchange,
             websocket,
-            prefix: None,
             accepts_push: false,
         };
         let source = self.service.call(request, permit);

@@ -5,11 +5,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use granian_proto::RequestHead;
-
 use crate::admission::line::Wait;
 use crate::exchange::app::{BodyWish, Source};
-use crate::exchange::flights::InFlight;
+use crate::exchange::flights::{Flights, InFlight};
 use crate::exchange::messages::Opening;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over};
@@ -29,10 +27,9 @@ pub(super) enum Slot {
 
 /// A request that the application has not been called for.
 pub(super) struct Held {
-    pub(super) head: Arc<RequestHead>,
     pub(super) expects_continue: bool,
     pub(super) exchange: Arc<Exchange>,
-    pub(super) flight: InFlight,
+    pub(super) flight: Option<InFlight>,
     pub(super) websocket: Option<Opening>,
     pub(super) body_complete: bool,
     /// How much of the body the application wants to start with.
@@ -48,7 +45,7 @@ pub(super) struct Held {
 /// The exchange in progress.
 pub(super) struct Current {
     pub(super) exchange: Arc<Exchange>,
-    /// Until the response has left.
+    /// While the response waits.
     pub(super) flight: Option<InFlight>,
     pub(super) replies: VecDeque<Reply>,
     pub(super) source: Option<Pulled>,
@@ -92,6 +89,22 @@ impl Slot {
         match self {
             Self::Running(current) => Some(current),
             _ => None,
+        }
+    }
+
+    /// Enters the request, which waits. One that the application works on is listed there; one whose response `is_stuck`
+    /// may be no more.
+    pub(super) fn enter(&mut self, flights: &Arc<Flights>, is_stuck: bool) {
+        match self {
+            Self::Held(held) if held.flight.is_none() => {
+                held.flight = Some(flights.enter(&held.exchange));
+            }
+            Self::Running(current)
+                if current.flight.is_none() && (is_stuck || !current.exchange.is_listed()) =>
+            {
+                current.flight = Some(flights.enter(&current.exchange));
+            }
+            _ => {}
         }
     }
 

@@ -348,9 +348,8 @@ mod tests {
         head.append(b"x-two", b"2");
         head.append(b"x-empty", b"");
         let service: &Service = &bench.service;
-        let received = service.receive(head.build(), &peer(), true, std::time::Instant::now());
-        let exchange = received.exchange;
-        exchange.begin_record(&peer(), &received.head, true);
+        let exchange = service.receive(head.build(), &peer(), true, std::time::Instant::now());
+        exchange.begin_record(true);
         exchange.push_body(Bytes::from_static(b"12345"));
         let mut head = ResponseHead::new(201).unwrap();
         head.append(b"x-cache", b"hit").unwrap();

@@ -3,12 +3,12 @@
 use std::rc::Rc;
 use std::time::Instant;
 
-use granian_proto::{RequestHead, ResponsePlan, Version};
+use granian_proto::{ResponsePlan, Version};
 
 use super::Metrics;
 use super::layout::{self, at, row};
 use super::row::Row;
-use crate::exchange::peer::Address;
+use crate::exchange::origin::Origin;
 use crate::exchange::reply::Reply;
 
 /// See the module's documentation. Nothing where nobody wants the numbers. An exchange whose meter is dropped before it
@@ -35,18 +35,18 @@ enum End {
 }
 
 impl Meter {
-    /// Begins with the request of `head`, which `client` has sent and which came in the turn that began at `now`.
-    pub(crate) fn begin(
-        metrics: &Rc<Metrics>,
-        head: &RequestHead,
-        client: &Address,
-        now: Instant,
-    ) -> Self {
-        Self(Some(Measured {
-            row: Row::new(metrics, head, client, metrics.time(now)),
+    /// Begins with the request of `origin`.
+    pub(crate) fn begin(metrics: Option<&Rc<Metrics>>, origin: &Origin) -> Self {
+        Self(metrics.map(|metrics| Measured {
+            row: Row::new(
+                metrics,
+                &origin.head,
+                &origin.peer.remote,
+                metrics.time(origin.since),
+            ),
             metrics: Rc::clone(metrics),
-            version: head.version(),
-            is_head: head.method() == "HEAD",
+            version: origin.head.version(),
+            is_head: origin.head.method() == "HEAD",
         }))
     }
 

@@ -3,14 +3,14 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use granian_proto::{RequestHeadBuilder, Version};
+use granian_proto::Version;
 
 use super::Meter;
 use super::layout::{self, at, ring, row};
 use crate::close::Limit;
 use crate::exchange::app::BodyWish;
 use crate::exchange::reply::Reply;
-use crate::testing::{Bench, Wire, limits, peer};
+use crate::testing::{Bench, Wire, limits, origin};
 
 const GET: &str = "GET /path?secret HTTP/1.1\r\nhost: a\r\n\r\n";
 const ROOM: usize = 1 << 20;
@@ -172,10 +172,9 @@ fn connections_are_counted_by_the_cause_of_their_end() {
 #[test]
 fn more_exchanges_than_rows_are_counted_all_the_same() {
     let bench = Bench::new();
-    let head = RequestHeadBuilder::new(Version::Http2, "GET", b"/").build();
-    let now = std::time::Instant::now();
+    let origin = origin("GET", b"/");
     let begin = || {
-        let meter = Meter::begin(&bench.metrics, &head, &peer().remote, now);
+        let meter = Meter::begin(Some(&bench.metrics), &origin);
         meter.note_wait();
         meter.note_wait();
         meter
@@ -193,7 +192,7 @@ fn more_exchanges_than_rows_are_counted_all_the_same() {
 
 #[test]
 fn nothing_is_measured_where_nobody_wants_it() {
-    let mut meter = Meter::default();
+    let mut meter = Meter::begin(None, &origin("GET", b"/"));
     meter.note_call();
     meter.finish();
 }

@@ -49,7 +49,7 @@ impl Layer for Compress {
         if request.websocket.is_none() {
             request
                 .exchange
-                .begin_compression(&request.head, &self.workshop);
+                .begin_compression(request.head(), &self.workshop);
         }
         self.inner.call(request)
     }

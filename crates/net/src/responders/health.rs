@@ -68,10 +68,10 @@ impl Layer for Health {
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
-        if !self.is_own(&request.head) || request.websocket.is_some() {
+        if !self.is_own(request.head()) || request.websocket.is_some() {
             return self.inner.call(request);
         }
-        if let Some((head, body)) = self.answer(request.head.method()) {
+        if let Some((head, body)) = self.answer(request.head().method()) {
             request.exchange.send_whole(head, Bytes::from_static(body));
         }
         request.exchange.end_call(self.inner.journal());

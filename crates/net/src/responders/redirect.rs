@@ -54,7 +54,7 @@ impl App for Redirect {
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
-        let response = match self.location(&request.head) {
+        let response = match self.location(request.head()) {
             Some(location) => {
                 // > [...] the user agent MUST NOT change the request method — RFC 9110, 15.4.9
                 let head = ResponseHead::new(308);

@@ -139,3 +139,12 @@ pub fn wake(waker: Option<Waker>) {
         waker.wake();
     }
 }
+
+/// The same for any number of them, outside the lock as well.
+#[inline]
+pub fn wake_all(wakers: Vec<Waker>) {
+    // There is seldom one: no loop is set up for none.
+    if !wakers.is_empty() {
+        wakers.into_iter().for_each(Waker::wake);
+    }
+}

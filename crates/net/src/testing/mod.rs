@@ -11,14 +11,16 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 pub(crate) use self::app::TestApp;
 pub(crate) use self::pair::{End, pair};
 pub(crate) use self::wire::Wire;
-use granian_proto::PaceBounds;
+use granian_proto::{PaceBounds, RequestHeadBuilder, Version};
 
+use crate::exchange::Exchange;
 use crate::exchange::app::{Address, Peer};
+use crate::exchange::origin::Origin;
 use crate::limits::{
     ConnectionLimits, Http1Limits, Http2Limits, Limits, LineLimits, Mechanisms, RequestLimits,
     Timeouts, Versions, WebSocketLimits,
@@ -136,6 +138,23 @@ pub(crate) fn peer() -> Arc<Peer> {
         is_relayed: false,
         memo: Default::default(),
     })
+}
+
+/// A request of HTTP/1.1 without fields, that has come now.
+pub(crate) fn origin(method: &str, target: &[u8]) -> Origin {
+    Origin {
+        number: 0,
+        head: Arc::new(RequestHeadBuilder::new(Version::Http11, method, target).build()),
+        peer: peer(),
+        prefix: None,
+        since: Instant::now(),
+        id: None,
+    }
+}
+
+/// The exchange of a request that does not matter.
+pub(crate) fn exchange(has_body: bool, window: usize) -> Exchange {
+    Exchange::new(origin("GET", b"/"), has_body, window)
 }
 
 /// Bounds as a worker has them by default.

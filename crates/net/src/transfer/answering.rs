@@ -30,7 +30,6 @@ use crate::exchange::record::Reason;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD};
 use crate::metrics::Meter;
-use crate::service::Received;
 
 /// See the module's documentation.
 pub(super) struct Answering<S: StreamIo> {
@@ -53,8 +52,8 @@ pub(super) struct Answering<S: StreamIo> {
     overdue_at: Option<Instant>,
     alarm: Alarm,
     meter: Meter,
-    /// Until the response is over. A WebSocket connection is no request any more.
-    _flight: InFlight,
+    /// While the request or its response waits. A WebSocket connection is no request any more.
+    flight: Option<InFlight>,
 }
 
 enum Phase {
@@ -104,13 +103,9 @@ impl<S: StreamIo> Answering<S> {
         let is_head_request = head.method() == "HEAD";
         let awaits_continue = has_body && head.field(b"expect").is_some();
         let now = shared.now();
-        let meter = shared.service.meter(&head, &shared.peer, now);
         let service = &shared.service;
-        let Received {
-            head,
-            exchange,
-            flight,
-        } = service.receive(head, &shared.peer, has_body, now);
+        let exchange = service.receive(head, &shared.peer, has_body, now);
+        let meter = service.meter(&exchange);
         if has_body {
             exchange.tell_taking();
         }
@@ -119,7 +114,8 @@ impl<S: StreamIo> Answering<S> {
             let limits = &shared.service.limits;
             Incoming::new(is_whole, limits.request.max_body_size)
         });
-        let length = has_body.then(|| declared_length(&head)).flatten();
+        let head = &exchange.origin().head;
+        let length = has_body.then(|| declared_length(head)).flatten();
         if let (Some(incoming), Some(length)) = (&mut incoming, length) {
             incoming.declare(length);
         }
@@ -138,7 +134,7 @@ impl<S: StreamIo> Answering<S> {
             blocked_since: None,
             overdue_at: shared.service.overdue_at(shared.now()),
             alarm: Alarm::new(Rc::clone(&shared)),
-            _flight: flight,
+            flight: None,
             shared,
         }
     }
@@ -181,9 +177,20 @@ impl<S: StreamIo> Answering<S> {
         if let Some(expired) = self.expired() {
             return self.end_expired(cx, expired);
         }
+        self.enter_flights();
         let deadline = self.deadline();
         self.alarm.set(cx, deadline);
         Progress::Wait
+    }
+
+    /// Enters the request, which waits. One that the application works on is listed there; one whose response is stuck
+    /// may be no more.
+    fn enter_flights(&mut self) {
+        let is_stuck = self.blocked_since.is_some() || self.shared.is_clogged();
+        let exchange = &self.ends.exchange;
+        if self.flight.is_none() && (is_stuck || !exchange.is_listed()) {
+            self.flight = Some(self.shared.service.flights.enter(exchange));
+        }
     }
 
     /// Turns into the WebSocket connection, which is no active exchange. `None` if the request asked for none.
@@ -228,25 +235,21 @@ impl<S: StreamIo> Answering<S> {
         let (line, queue) = (&service.line, &service.queue);
         let permit = match line.poll(cx, &mut held.wait, queue, &self.shared.handle) {
             Poll::Ready(Ok(permit)) => permit,
-            _ if service.app.skips_queue(&held.head) => queue.extra(),
+            _ if service.app.skips_queue(&self.ends.exchange.origin().head) => queue.extra(),
             Poll::Ready(Err(limit)) => return Err(limit),
             Poll::Pending => {
                 self.meter.note_wait();
                 return Ok(false);
             }
         };
-        if let Phase::Held(held) = std::mem::replace(&mut self.phase, Phase::Called) {
-            self.meter.note_call();
-            let request = Request {
-                head: held.head,
-                peer: Arc::clone(&self.shared.peer),
-                exchange: Arc::clone(&self.ends.exchange),
-                websocket: self.ends.opening.clone(),
-                prefix: None,
-                accepts_push: self.io.accepts_push(),
-            };
-            self.source = service.call(request, permit);
-        }
+        self.phase = Phase::Called;
+        self.meter.note_call();
+        let request = Request {
+            exchange: Arc::clone(&self.ends.exchange),
+            websocket: self.ends.opening.clone(),
+            accepts_push: self.io.accepts_push(),
+        };
+        self.source = service.call(request, permit);
         Ok(true)
     }
 

@@ -12,7 +12,7 @@ use crate::admission::queue::Share;
 use crate::budget::{Budget, Loan};
 use crate::exchange::app::Peer;
 use crate::runtime::reactor::TaskHandle;
-use crate::runtime::waker::register;
+use crate::runtime::waker::{register, wake_all};
 use crate::service::Service;
 
 /// One per connection.
@@ -84,11 +84,16 @@ impl Shared {
         Poll::Ready(())
     }
 
+    /// True while the protocol may be handed nothing.
+    pub(crate) fn is_clogged(&self) -> bool {
+        self.is_clogged.get()
+    }
+
     pub(crate) fn set_clogged(&self, is_clogged: bool) {
         self.is_clogged.set(is_clogged);
         if !is_clogged && !self.clogged.borrow().is_empty() {
             let waiting = std::mem::take(&mut *self.clogged.borrow_mut());
-            waiting.into_iter().for_each(Waker::wake);
+            wake_all(waiting);
         }
     }
 

@@ -47,7 +47,7 @@ impl CoroutineInterface for Asgi {
                 let http = Bound::new(py, Http::new(Arc::clone(call)))?;
                 let announces_files = call.calls.announces_files();
                 let scope = self.scope.http(py, &request, announces_files)?;
-                if announces_files && matches!(request.head.method(), "GET" | "HEAD") {
+                if announces_files && matches!(request.head().method(), "GET" | "HEAD") {
                     again = Some(Again {
                         callable: callable.clone().unbind(),
                         scope: scope.clone().unbind(),

@@ -83,10 +83,10 @@ impl ScopeTemplate {
         self.set_common(&scope, request)?;
         scope.set_item(
             intern!(py, "method"),
-            fields::method(py, request.head.method()),
+            fields::method(py, request.head().method()),
         )?;
-        if request.peer.scheme != "http" {
-            scope.set_item(intern!(py, "scheme"), request.peer.scheme)?;
+        if request.peer().scheme != "http" {
+            scope.set_item(intern!(py, "scheme"), request.peer().scheme)?;
         }
         let extensions = self.extensions(py)?;
         if !announces_files {
@@ -96,7 +96,7 @@ impl ScopeTemplate {
         if request.accepts_push {
             extensions.set_item(intern!(py, "http.response.push"), PyDict::new(py))?;
         }
-        tls::announce(&extensions, &request.peer)?;
+        tls::announce(&extensions, request.peer())?;
         scope.set_item(intern!(py, "extensions"), extensions)?;
         Ok(scope)
     }
@@ -111,7 +111,7 @@ impl ScopeTemplate {
     ) -> PyResult<Bound<'py, PyDict>> {
         let scope = self.websocket.bind(py).copy()?;
         self.set_common(&scope, request)?;
-        let scheme = match request.peer.scheme {
+        let scheme = match request.peer().scheme {
             "https" => intern!(py, "wss"),
             _ => intern!(py, "ws"),
         };
@@ -120,7 +120,7 @@ impl ScopeTemplate {
         scope.set_item(intern!(py, "subprotocols"), protocols)?;
         let extensions = PyDict::new(py);
         extensions.set_item(intern!(py, "websocket.http.response"), PyDict::new(py))?;
-        tls::announce(&extensions, &request.peer)?;
+        tls::announce(&extensions, request.peer())?;
         scope.set_item(intern!(py, "extensions"), extensions)?;
         Ok(scope)
     }
@@ -128,14 +128,14 @@ impl ScopeTemplate {
     /// Sets what the scopes of both kinds of connection have in common.
     fn set_common(&self, scope: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
         let py = scope.py();
-        let head = &request.head;
+        let head = request.head();
         scope.set_item(intern!(py, "asgi"), self.version.bind(py).copy()?)?;
         match head.version() {
             Version::Http11 => {}
             Version::Http10 => scope.set_item(intern!(py, "http_version"), intern!(py, "1.0"))?,
             Version::Http2 => scope.set_item(intern!(py, "http_version"), intern!(py, "2"))?,
         }
-        match &request.prefix {
+        match request.prefix() {
             None => set_path(scope, head.path())?,
             Some(prefix) => {
                 set_path(scope, &target::with_prefix(head.path(), prefix))?;
@@ -147,8 +147,8 @@ impl ScopeTemplate {
             scope.set_item(intern!(py, "query_string"), PyBytes::new(py, head.query()))?;
         }
         scope.set_item(intern!(py, "headers"), headers(py, request)?)?;
-        scope.set_item(intern!(py, "client"), client(py, &request.peer)?)?;
-        scope.set_item(intern!(py, "server"), self.server(py, &request.peer)?)?;
+        scope.set_item(intern!(py, "client"), client(py, request.peer())?)?;
+        scope.set_item(intern!(py, "server"), self.server(py, request.peer())?)?;
         let state = match &self.state {
             Some(state) => state.bind(py).copy()?,
             None => PyDict::new(py),
@@ -249,7 +249,7 @@ fn client<'py>(py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyAny>> {
 /// The header fields in the order they came. A request that names its host in the target only
 /// gets it as a field (RFC 9112, 3.2.2).
 fn headers<'py>(py: Python<'py>, request: &Request) -> PyResult<Bound<'py, PyList>> {
-    let head = &request.head;
+    let head = request.head();
     let list = if request.websocket.is_some() {
         let pairs: Vec<Bound<'py, PyTuple>> = head
             .fields()

@@ -51,7 +51,7 @@ impl CoroutineInterface for Rsgi {
             None => Bound::new(py, Http::new(Arc::clone(call)))?.into_any(),
             Some(opening) => Bound::new(py, WebSocket::new(Arc::clone(call), opening))?.into_any(),
         };
-        let scope = Bound::new(py, Scope::new(request, &self.root_path))?;
+        let scope = Bound::new(py, Scope::new(&request, &self.root_path))?;
         Ok((callable.call1((scope, protocol))?, None))
     }
 }

@@ -10,7 +10,7 @@ use pyo3::types::{PyDict, PyString};
 use super::headers::Headers;
 use crate::app::fields::{latin1, method};
 use crate::app::{target, tls};
-use granian_net::exchange::app::{Address, Peer, Request, TlsInfo};
+use granian_net::exchange::app::{Address, Peer, Request};
 
 /// Read-only attributes. Each becomes a Python object when it is read.
 #[pyclass(
@@ -21,28 +21,22 @@ use granian_net::exchange::app::{Address, Peer, Request, TlsInfo};
 )]
 pub(crate) struct Scope {
     head: Arc<RequestHead>,
-    local: Address,
-    remote: Address,
-    scheme: &'static str,
+    peer: Arc<Peer>,
     is_websocket: bool,
     root_path: String,
-    tls: Option<Arc<TlsInfo>>,
 }
 
 impl Scope {
-    pub(crate) fn new(request: Request, root_path: &str) -> Self {
-        let peer: Arc<Peer> = request.peer;
+    pub(crate) fn new(request: &Request, root_path: &str) -> Self {
+        let origin = request.exchange.origin();
         Self {
-            head: request.head,
-            local: peer.local.clone(),
-            remote: peer.remote.clone(),
-            scheme: peer.scheme,
+            head: Arc::clone(&origin.head),
+            peer: Arc::clone(&origin.peer),
             is_websocket: request.websocket.is_some(),
-            root_path: match request.prefix {
+            root_path: match &origin.prefix {
                 None => root_path.to_owned(),
-                Some(prefix) => prefix + root_path,
+                Some(prefix) => format!("{prefix}{root_path}"),
             },
-            tls: peer.tls.clone(),
         }
     }
 }
@@ -73,17 +67,17 @@ impl Scope {
 
     #[getter]
     fn server(&self) -> String {
-        address(&self.local)
+        address(&self.peer.local)
     }
 
     #[getter]
     fn client(&self) -> String {
-        address(&self.remote)
+        address(&self.peer.remote)
     }
 
     #[getter]
     fn scheme<'py>(&self, py: Python<'py>) -> Bound<'py, PyString> {
-        match self.scheme {
+        match self.peer.scheme {
             "https" => intern!(py, "https").clone(),
             _ => intern!(py, "http").clone(),
         }
@@ -120,7 +114,7 @@ impl Scope {
     /// The dictionary of ASGI's `tls` extension; `None` without TLS.
     #[getter]
     fn tls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let info = self.tls.as_ref();
+        let info = self.peer.tls.as_ref();
         info.map(|info| tls::extension(py, info)).transpose()
     }
 

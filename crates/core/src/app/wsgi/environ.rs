@@ -57,9 +57,9 @@ impl EnvironTemplate {
         request: &Request,
         call: &Arc<Call>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let head = &request.head;
+        let head = request.head();
         let decoded = target::decode(head.path());
-        let forwarded = request.prefix.as_deref();
+        let forwarded = request.prefix();
         let Some(path) = self.strip(&decoded, forwarded) else {
             return Ok(None);
         };
@@ -85,14 +85,14 @@ impl EnvironTemplate {
                 environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/2"))?;
             }
         }
-        if request.peer.scheme != "http" {
-            environ.set_item(intern!(py, "wsgi.url_scheme"), request.peer.scheme)?;
+        if request.peer().scheme != "http" {
+            environ.set_item(intern!(py, "wsgi.url_scheme"), request.peer().scheme)?;
             environ.set_item(intern!(py, "HTTPS"), intern!(py, "on"))?;
         }
-        if let Some(info) = &request.peer.tls {
+        if let Some(info) = &request.peer().tls {
             tls::set_environ(&environ, info)?;
         }
-        self.set_addresses(&environ, &request.peer)?;
+        self.set_addresses(&environ, request.peer())?;
         set_fields(&environ, head)?;
         // A length that the peer has not declared is known once the body is here. Frameworks take a
         // body without it for an empty one.

@@ -39,7 +39,7 @@ fn an_upgrade_is_answered_behind_the_settings() {
         client.send(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
         client.send(settings);
         let request = bench.app.request().await;
-        assert_eq!(request.head.authority(), Some("a"));
+        assert_eq!(request.head().authority(), Some("a"));
         client.recv().await;
         request.exchange.answer(200, b"hello");
         bench.settle().await;
@@ -66,7 +66,7 @@ fn a_push_is_promised_before_its_page() {
         page.exchange.answer(200, b"page");
 
         let pushed = client.bench.app.request().await;
-        assert_eq!(pushed.head.target(), b"/a.css");
+        assert_eq!(pushed.head().target(), b"/a.css");
         assert!(!pushed.accepts_push);
         let promised = poll_fn(|cx| pushes.poll_push_promise(cx)).await;
         let (request, style) = promised.unwrap().unwrap().into_parts();
@@ -113,7 +113,7 @@ fn a_stream_becomes_a_websocket() {
             .unwrap();
         let (response, mut up) = client.sender.send_request(request, false).unwrap();
         let request = client.bench.app.request().await;
-        assert_eq!(request.head.method(), "GET");
+        assert_eq!(request.head().method(), "GET");
         let opening = request.websocket.unwrap();
         let accept = opening.handshake.accept(None).unwrap();
         request.exchange.send(Reply::Upgrade(accept));

@@ -21,9 +21,9 @@ fn a_request_is_answered() {
     Client::play(limits(), |mut client| async move {
         let response = client.get("/path?query");
         let request = client.bench.app.request().await;
-        assert_eq!(request.head.method(), "GET");
-        assert_eq!(request.head.target(), b"/path?query");
-        assert_eq!(request.head.authority(), Some("a.example"));
+        assert_eq!(request.head().method(), "GET");
+        assert_eq!(request.head().target(), b"/path?query");
+        assert_eq!(request.head().authority(), Some("a.example"));
         request.exchange.answer(200, b"hello");
 
         let response = response.await.unwrap();

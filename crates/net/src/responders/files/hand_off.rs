@@ -81,8 +81,7 @@ impl Layer for HandOff {
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
         if request.websocket.is_none() {
-            let Request { head, peer, .. } = &request;
-            request.exchange.begin_hand_off(head, peer, &self.sender);
+            request.exchange.begin_hand_off(&self.sender);
         }
         self.inner.call(request)
     }
@@ -94,7 +93,7 @@ impl FileSender for Sender {
             return;
         };
         let exchange = &errand.request.exchange;
-        let answered = match self.find(name, value, &errand.request.head) {
+        let answered = match self.find(name, value, errand.request.head()) {
             Found::File(stored) => answer(errand, *stored),
             Found::Folder | Found::Missing | Found::Refused => {
                 let name = format!("{}: {}", name.escape_ascii(), value.escape_ascii());

@@ -123,7 +123,7 @@ impl Layer for Files {
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
-        match self.0.mount(&request.head) {
+        match self.0.mount(request.head()) {
             Some(index) if request.websocket.is_none() => self.0.call(index, request),
             _ => self.0.inner.call(request),
         }
@@ -155,7 +155,7 @@ impl Desk {
     /// Answers `request` with a file of the `index`-th mount.
     fn call(&self, index: usize, request: Request) -> Option<Box<dyn Source>> {
         let mount = self.mounts.mounts.get(index)?;
-        if !matches!(request.head.method(), "GET" | "HEAD") {
+        if !matches!(request.head().method(), "GET" | "HEAD") {
             if mount.options.falls_through {
                 return self.inner.call(request);
             }
@@ -164,11 +164,11 @@ impl Desk {
             request.exchange.end_call(self.inner.journal());
             return None;
         }
-        let question = Question::new(index, mount, &request.head);
+        let question = Question::new(index, mount, request.head());
         if let Some(found) = self.mounts.cache.fresh(&question, Instant::now()) {
             return self.answer(mount, request, &found);
         }
-        if let Some(found) = mount.known_absence(&question.path, &request.head) {
+        if let Some(found) = mount.known_absence(&question.path, request.head()) {
             return self.answer(mount, request, &found);
         }
         let question = question.into_owned();
@@ -243,7 +243,7 @@ impl Mounts {
             return found;
         }
         let known = self.cache.stale(question);
-        let found = mount.look_up(&question.path, &look_up.request.head, known);
+        let found = mount.look_up(&question.path, look_up.request.head(), known);
         let found = Arc::new(found);
         let question = question.clone();
         self.cache

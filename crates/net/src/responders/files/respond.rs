@@ -22,7 +22,7 @@ impl Mount {
         let answered = match found {
             Found::File(stored) => send(&self.options, request, stored),
             Found::Folder => {
-                redirect(&request.head).and_then(|head| plain(&request.exchange, head, ""))
+                redirect(request.head()).and_then(|head| plain(&request.exchange, head, ""))
             }
             Found::Missing | Found::Refused => {
                 ResponseHead::new(404).and_then(|head| plain(&request.exchange, head, "Not found"))
@@ -42,7 +42,7 @@ pub(super) fn send(
     stored: &Stored,
 ) -> Result<(), HeadError> {
     let exchange = &request.exchange;
-    let decision = match decide(&request.head, &stored.validators, stored.len) {
+    let decision = match decide(request.head(), &stored.validators, stored.len) {
         Decision::Part(_) | Decision::Parts(_) | Decision::Unsatisfiable
             if !stored.description.takes_ranges =>
         {
@@ -52,7 +52,7 @@ pub(super) fn send(
     };
     match decision {
         Decision::Whole => {
-            let is_head = request.head.method() == "HEAD";
+            let is_head = request.head().method() == "HEAD";
             send_region(
                 exchange,
                 stored.whole.clone(),

@@ -85,10 +85,10 @@ impl<S: StreamIo> Answering<S> {
     ) -> Option<Progress> {
         let status = error.status();
         self.outgoing.refuse(&mut self.io, status).ok()?;
-        if let Phase::Held(held) = &self.phase {
+        if let Phase::Held(_) = &self.phase {
             let Shared { service, peer, .. } = &*self.shared;
-            let version = held.head.version();
-            service.note_refusal(peer, Some(&held.head), version, (status, error));
+            let head = &self.ends.exchange.origin().head;
+            service.note_refusal(peer, Some(head), head.version(), (status, error));
             self.meter.forget();
         } else {
             self.ends.exchange.explain(Reason::Peer(error));

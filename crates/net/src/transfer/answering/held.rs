@@ -1,7 +1,5 @@
 //! `Held`: a request that the application has not been called for.
 
-use std::sync::Arc;
-
 use granian_proto::RequestHead;
 
 use crate::admission::line::Wait;
@@ -10,7 +8,6 @@ use crate::transfer::Shared;
 
 /// See the module's documentation.
 pub(super) struct Held {
-    pub(super) head: Arc<RequestHead>,
     /// Its wait for a permit.
     pub(super) wait: Wait,
     pub(super) wish: BodyWish,
@@ -23,7 +20,7 @@ pub(super) struct Held {
 impl Held {
     /// Asks the application how much of the body it wants to start with.
     pub(super) fn new(
-        head: Arc<RequestHead>,
+        head: &RequestHead,
         has_body: bool,
         length: Option<u64>,
         shared: &Shared,
@@ -31,15 +28,14 @@ impl Held {
         let mut wait = Wait::sharing(&shared.share);
         wait.note_unread(shared.unread.get());
         let mut held = Self {
-            head,
             wait,
             wish: BodyWish::Nothing,
             length,
             awaits_body: false,
         };
         if has_body {
-            let expects_continue = held.head.field(b"expect").is_some();
-            held.wish = shared.service.app.wants(&held.head);
+            let expects_continue = head.field(b"expect").is_some();
+            held.wish = shared.service.app.wants(head);
             held.awaits_body =
                 held.wish
                     .is_waiting(length, shared.service.limits.window, expects_continue);
