@@ -1,5 +1,5 @@
 //! `CallPermit`: the permit of an exchange's call, from the call's begin to its end. It is lent while the call waits
-//! for nothing but its peer: peers that neither read nor write keep nobody waiting.
+//! for nothing but its peer, or a disk: neither peers that do nothing nor disks that do not answer keep others waiting.
 //!
 //! The bytes that a peer lets wait have a bound of all calls together. Beyond it a call keeps its permit, also when it
 //! has ended, until its response has left: then `--backpressure` bounds them.
@@ -14,7 +14,7 @@ use crate::runtime::waker::lock;
 pub(super) struct CallPermit {
     permit: Option<Permit>,
     /// By `Awaited`.
-    awaits: [bool; 3],
+    awaits: [bool; 4],
     has_ended: bool,
     /// Bytes of the response that have not left.
     waiting: usize,
@@ -24,9 +24,11 @@ pub(super) struct CallPermit {
     is_kept: bool,
 }
 
-/// Something that a call waits for, and that only its peer can bring.
+/// Something that a call waits for, and that costs this process nothing meanwhile.
 #[derive(Clone, Copy)]
 pub(super) enum Awaited {
+    /// A look-up of a static file, which waits for a disk.
+    File,
     /// More of the request's body.
     Body,
     /// Room for more of the response.
@@ -54,7 +56,9 @@ impl CallPermit {
 
     /// Notes that nothing goes to the peer any more, nor comes from it.
     pub(super) fn cut_off(&mut self) {
-        self.awaits = Default::default();
+        for awaited in [Awaited::Body, Awaited::Room, Awaited::Pull] {
+            self.awaits[awaited as usize] = false;
+        }
         self.waiting = 0;
         self.settle();
     }
@@ -110,6 +114,11 @@ impl Exchange {
         state.permit.has_ended = true;
         state.permit.waiting = waiting;
         state.permit.settle();
+    }
+
+    /// Notes whether the response waits for a thread to look for its file.
+    pub(crate) fn set_file_awaited(&self, is_awaited: bool) {
+        lock(&self.state).permit.set(Awaited::File, is_awaited);
     }
 
     /// Notes whether the rest of the response, which a source makes, waits for the peer.

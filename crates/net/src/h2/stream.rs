@@ -126,6 +126,12 @@ impl StreamIo for Http2Stream {
         }
     }
 
+    fn release_capacity(&mut self) {
+        if let Some(stream) = &mut self.outgoing {
+            stream.reserve_capacity(0);
+        }
+    }
+
     fn send_data(&mut self, data: Bytes, ends: bool) -> io::Result<()> {
         match &mut self.outgoing {
             Some(stream) => stream.send_data(data, ends).map_err(broken),

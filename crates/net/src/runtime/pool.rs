@@ -105,6 +105,11 @@ impl<J: Send + 'static> Pool<J> {
         lock(&self.line).jobs.push_back((Instant::now(), job));
     }
 
+    /// Jobs that no thread has taken.
+    pub fn waiting(&self) -> usize {
+        lock(&self.line).jobs.len()
+    }
+
     /// Sees to a thread for the jobs that were submitted. Gives those back that nobody will take:
     /// no thread is there, and none could be started.
     #[must_use]

@@ -2,6 +2,7 @@
 //! that takes none. Knows nothing of HTTP.
 
 pub(crate) mod buffers;
+mod disk;
 pub(crate) mod early;
 pub(crate) mod output;
 pub mod reading;

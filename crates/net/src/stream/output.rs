@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes};
 
-use super::region::{FileRegion, read_region};
+use super::region::FileRegion;
 use crate::stream::socket::{Stream, len_of};
 
 /// The write queue of one connection. Its callers keep it bounded.
@@ -278,10 +278,13 @@ fn poll_file<S: Stream>(
     let wanted = usize::try_from(region.len)
         .unwrap_or(usize::MAX)
         .min(FILE_STEP);
+    if region.is_remote() {
+        return region.poll_read(cx, wanted.min(REMOTE_STEP)).map_ok(Some);
+    }
     ready!(region.poll_warm(cx, wanted));
     let sent = match io.poll_send_file(cx, &region.file, region.offset, wanted) {
         Poll::Ready(Err(error)) if is_unsupported(&error) => {
-            let bytes = read_region(region, wanted.min(READ_STEP))?;
+            let bytes = region.read(wanted.min(READ_STEP))?;
             return Poll::Ready(Ok(Some(bytes)));
         }
         other => ready!(other)?,
@@ -317,6 +320,8 @@ const PARTS: usize = 3;
 const FILE_STEP: usize = 512 * 1024;
 /// Most bytes of one file in memory at a time.
 const READ_STEP: usize = 128 * 1024;
+/// It waits in memory for a slow client.
+const REMOTE_STEP: usize = 64 * 1024;
 
 #[cfg(test)]
 mod tests {

@@ -1,41 +1,86 @@
 //! Threads for work with files that may wait for a disk: reading bytes into the kernel's memory, so
 //! that to send them waits for nothing, and whatever else is given to them.
 
+use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::task::Waker;
 use std::time::Duration;
 
+use bytes::Bytes;
+
+use super::disk::Disk;
 use crate::runtime::pool::Pool;
+use crate::runtime::waker::lock;
 
 /// Bytes that a thread reads.
-pub(crate) struct Reading(AtomicBool);
+pub(crate) struct Reading {
+    is_over: AtomicBool,
+    /// The bytes of a remote file: the kernel may have them in memory no longer when they are sent. The reading thread
+    /// and the connection's meet here for a move.
+    bytes: Mutex<Option<io::Result<Bytes>>>,
+}
 
 type Work = Box<dyn FnOnce() + Send>;
 
+/// The disk that work waits for.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Lane {
+    /// Only the open will tell.
+    Unknown,
+    Device(u64),
+}
+
 impl Reading {
-    /// Has `len` bytes of `file` from `offset` on read; `waker` is woken when that is over.
-    pub(crate) fn begin(file: &Arc<File>, offset: u64, len: usize, waker: &Waker) -> Arc<Self> {
-        let reading = Arc::new(Self(AtomicBool::new(false)));
+    /// Has `len` bytes of `file` on `disk` from `offset` on read; `waker` is woken when that is over.
+    pub(super) fn begin(
+        (file, disk): (&Arc<File>, Disk),
+        offset: u64,
+        len: usize,
+        waker: &Waker,
+    ) -> Arc<Self> {
+        let reading = Arc::new(Self {
+            is_over: AtomicBool::new(false),
+            bytes: Mutex::new(None),
+        });
         let (this, file, waker) = (Arc::clone(&reading), Arc::clone(file), waker.clone());
-        run(Box::new(move || {
-            // An error is the sender's to find.
-            let _ = catch_unwind(AssertUnwindSafe(|| read(&file, offset, len)));
-            this.0.store(true, Ordering::Release);
+        let read = move || {
+            // A bug costs the response that it is in, not the thread.
+            let _ = catch_unwind(AssertUnwindSafe(|| {
+                if disk.is_remote {
+                    let bytes = read_some(&file, offset, len);
+                    *lock(&this.bytes) = Some(bytes);
+                } else {
+                    // An error is the sender's to find.
+                    read_all(&file, offset, len);
+                }
+            }));
+            this.is_over.store(true, Ordering::Release);
             waker.wake();
-        }));
+        };
+        submit(Lane::Device(disk.device), Box::new(read));
         reading
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        self.0.load(Ordering::Acquire)
+        self.is_over.load(Ordering::Acquire)
+    }
+
+    /// The bytes of a remote file, once.
+    ///
+    /// # Errors
+    /// The error of the file.
+    pub(crate) fn take(&self) -> io::Result<Bytes> {
+        let bytes = lock(&self.bytes).take();
+        bytes.unwrap_or_else(|| Err(io::ErrorKind::Other.into()))
     }
 }
 
-fn read(file: &File, offset: u64, len: usize) {
+fn read_all(file: &File, offset: u64, len: usize) {
     let mut buf = vec![0; len.min(STEP)];
     let mut done = 0;
     while done < len {
@@ -46,10 +91,38 @@ fn read(file: &File, offset: u64, len: usize) {
     }
 }
 
-/// Does `work` on a thread that may wait for a disk.
+/// Up to `len` bytes, at least one.
+///
+/// # Errors
+/// The error of the file; `UnexpectedEof` where it ends.
+pub(super) fn read_some(file: &File, offset: u64, len: usize) -> io::Result<Bytes> {
+    let mut buf = vec![0; len];
+    let count = file.read_at(&mut buf, offset)?;
+    if count == 0 {
+        return Err(io::ErrorKind::UnexpectedEof.into());
+    }
+    buf.truncate(count);
+    Ok(Bytes::from(buf))
+}
+
+/// Does `work`, which opens a file, on a thread that may wait for a disk.
 pub fn run(work: Box<dyn FnOnce() + Send>) {
-    static POOL: OnceLock<Arc<Pool<Work>>> = OnceLock::new();
-    let pool = POOL.get_or_init(pool);
+    submit(Lane::Unknown, work);
+}
+
+/// Each disk has threads of its own: one that does not answer holds up only its own files.
+fn submit(lane: Lane, work: Work) {
+    static POOLS: LazyLock<Mutex<HashMap<Lane, Arc<Pool<Work>>>>> = LazyLock::new(Mutex::default);
+    let pool = {
+        let mut pools = lock(&POOLS);
+        let lane = match lane {
+            Lane::Device(_) if pools.len() >= MOST_POOLS && !pools.contains_key(&lane) => {
+                Lane::Device(0)
+            }
+            lane => lane,
+        };
+        Arc::clone(pools.entry(lane).or_insert_with(|| pool(lane)))
+    };
     pool.submit(work);
     for (_, work) in pool.staff() {
         // Without a thread this one has to do it.
@@ -57,8 +130,12 @@ pub fn run(work: Box<dyn FnOnce() + Send>) {
     }
 }
 
-fn pool() -> Arc<Pool<Work>> {
-    Pool::working("granian-read", THREADS, IDLE_TIMEOUT, |work: Work| {
+fn pool(lane: Lane) -> Arc<Pool<Work>> {
+    let threads = match lane {
+        Lane::Unknown => OPENING_THREADS,
+        Lane::Device(_) => THREADS,
+    };
+    Pool::working("granian-read", threads, IDLE_TIMEOUT, |work: Work| {
         // A bug costs the response that it is in, not the thread.
         let _ = catch_unwind(AssertUnwindSafe(work));
     })
@@ -66,5 +143,8 @@ fn pool() -> Arc<Pool<Work>> {
 
 /// A disk that is slow for one file is not slow for all.
 const THREADS: usize = 8;
+/// More: some of the disks behind them may not answer.
+const OPENING_THREADS: usize = 32;
+const MOST_POOLS: usize = 32;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const STEP: usize = 128 * 1024;

@@ -2,15 +2,16 @@
 
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::{FileExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use rustix::fs::OFlags;
 
-use super::reading::Reading;
+use super::disk::{self, Disk};
+use super::reading::{Reading, read_some};
 
 /// Part of an open file.
 pub struct FileRegion {
@@ -20,6 +21,7 @@ pub struct FileRegion {
     pub offset: u64,
     /// Length of the region in bytes.
     pub len: u64,
+    disk: Disk,
     warmth: Warmth,
 }
 
@@ -32,12 +34,18 @@ enum Warmth {
 }
 
 impl FileRegion {
-    /// `len` bytes of `file` from `offset` on.
-    pub fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
+    /// `len` bytes of `file` on a local disk from `offset` on.
+    #[cfg(test)]
+    pub(crate) fn new(file: Arc<File>, offset: u64, len: u64) -> Self {
+        Self::on(Disk::default(), file, offset, len)
+    }
+
+    fn on(disk: Disk, file: Arc<File>, offset: u64, len: u64) -> Self {
         Self {
             file,
             offset,
             len,
+            disk,
             warmth: Warmth::Until(offset),
         }
     }
@@ -52,10 +60,13 @@ impl FileRegion {
             .read(true)
             .custom_flags(OFlags::NONBLOCK.bits().cast_signed())
             .open(path)?;
-        Self::of_file(file)
+        let region = Self::of_file(file)?;
+        region.disk.note_path(path);
+        Ok(region)
     }
 
-    /// The same without waiting for a disk; `None` where it would wait.
+    /// The same without waiting for a disk; `None` where it might wait: for names that the kernel does not know by
+    /// heart, and for the first file of a folder, whose disk may be a remote one.
     ///
     /// # Errors
     /// See [`FileRegion::open`].
@@ -63,6 +74,9 @@ impl FileRegion {
     pub fn open_now(path: &Path) -> io::Result<Option<Self>> {
         use rustix::fs::{CWD, Mode, ResolveFlags, openat2};
         use rustix::io::Errno;
+        if !disk::is_known_local(path) {
+            return Ok(None);
+        }
         let flags = OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NONBLOCK;
         match openat2(CWD, path, flags, Mode::empty(), ResolveFlags::CACHED) {
             Ok(file) => Self::of_file(file.into()).map(Some),
@@ -90,23 +104,64 @@ impl FileRegion {
         if !metadata.is_file() {
             return Err(io::ErrorKind::NotFound.into());
         }
-        Ok(Self::new(Arc::new(file), 0, metadata.len()))
+        let disk = Disk::of(&file, &metadata);
+        Ok(Self::on(disk, Arc::new(file), 0, metadata.len()))
     }
 
     /// The part of the region from `start` to `end`, cut to the region.
-    pub fn slice(self, start: u64, end: u64) -> Self {
+    pub fn slice(&self, start: u64, end: u64) -> Self {
         let end = end.min(self.len);
         let start = start.min(end);
-        Self::new(self.file, self.offset + start, end - start)
+        self.part(start, end)
+    }
+
+    /// The bytes from `start` to `end` of the same file, which are for it to have.
+    pub fn part(&self, start: u64, end: u64) -> Self {
+        let file = Arc::clone(&self.file);
+        Self::on(self.disk, file, self.offset + start, end - start)
+    }
+
+    /// True if each of its bytes may have to come from another machine.
+    pub(super) fn is_remote(&self) -> bool {
+        self.disk.is_remote
     }
 
     /// All bytes of a small region that the kernel has in memory: to send them with the head costs one
     /// system call less than to send the file behind it.
     pub fn read_now(&self) -> Option<Bytes> {
         let len = usize::try_from(self.len).ok().filter(|len| *len <= SMALL)?;
+        if self.disk.is_remote {
+            return None;
+        }
         let mut buf = vec![0; len];
         let is_whole = read_cached(&self.file, &mut buf, self.offset) == Some(len);
         is_whole.then(|| Bytes::from(buf))
+    }
+
+    /// Up to `len` bytes from the start of the region, which moves on behind them, once they can be had without waiting
+    /// for a disk.
+    ///
+    /// # Errors
+    /// The error of the file; `UnexpectedEof` if it became shorter.
+    pub(crate) fn poll_read(
+        &mut self,
+        cx: &mut Context<'_>,
+        len: usize,
+    ) -> Poll<io::Result<Bytes>> {
+        if !self.disk.is_remote {
+            ready!(self.poll_warm(cx, len));
+            return Poll::Ready(self.read(len));
+        }
+        let Warmth::Awaited(reading) = &self.warmth else {
+            self.warmth = Warmth::Awaited(self.begin_reading(cx, len));
+            return Poll::Pending;
+        };
+        if !reading.is_over() {
+            return Poll::Pending;
+        }
+        let bytes = reading.take();
+        self.warmth = Warmth::Until(self.offset);
+        Poll::Ready(bytes.inspect(|bytes| self.advance(bytes.len())))
     }
 
     /// Ready when the kernel has the first `len` bytes in memory, as far as it tells.
@@ -116,8 +171,7 @@ impl FileRegion {
             Warmth::Until(until) if self.offset < *until => return Poll::Ready(()),
             Warmth::Until(_) if is_cached(&self.file, self.offset, len) => {}
             Warmth::Until(_) => {
-                let reading = Reading::begin(&self.file, self.offset, len, cx.waker());
-                self.warmth = Warmth::Awaited(reading);
+                self.warmth = Warmth::Awaited(self.begin_reading(cx, len));
                 return Poll::Pending;
             }
             Warmth::Awaited(reading) if !reading.is_over() => return Poll::Pending,
@@ -126,22 +180,26 @@ impl FileRegion {
         self.warmth = Warmth::Until(end);
         Poll::Ready(())
     }
-}
 
-/// Reads up to `len` bytes from the start of the region, which moves on behind them.
-///
-/// # Errors
-/// The error of the file; `UnexpectedEof` if it became shorter.
-pub(crate) fn read_region(region: &mut FileRegion, len: usize) -> io::Result<Bytes> {
-    let mut buf = vec![0; len];
-    let count = region.file.read_at(&mut buf, region.offset)?;
-    if count == 0 {
-        return Err(io::ErrorKind::UnexpectedEof.into());
+    fn begin_reading(&self, cx: &Context<'_>, len: usize) -> Arc<Reading> {
+        let file = (&self.file, self.disk);
+        Reading::begin(file, self.offset, len, cx.waker())
     }
-    buf.truncate(count);
-    region.offset += count as u64;
-    region.len -= count as u64;
-    Ok(Bytes::from(buf))
+
+    /// The same as [`FileRegion::poll_read`], waiting where it has to.
+    ///
+    /// # Errors
+    /// See there.
+    pub(crate) fn read(&mut self, len: usize) -> io::Result<Bytes> {
+        let bytes = read_some(&self.file, self.offset, len)?;
+        self.advance(bytes.len());
+        Ok(bytes)
+    }
+
+    fn advance(&mut self, count: usize) {
+        self.offset += count as u64;
+        self.len -= count as u64;
+    }
 }
 
 /// True if both ends of these bytes are in memory, or the system does not tell. Files are read
@@ -155,14 +213,17 @@ fn is_cached(file: &File, offset: u64, len: usize) -> bool {
 }
 
 /// Reads what is in memory; `None` if that is nothing. An error counts as no byte: the read that
-/// follows has it, too.
+/// follows has it, too. Local file systems that cannot tell (overlayfs, tmpfs) are read from.
 #[cfg(target_os = "linux")]
 fn read_cached(file: &File, buf: &mut [u8], offset: u64) -> Option<usize> {
+    use std::os::unix::fs::FileExt;
+
     use rustix::io::{Errno, ReadWriteFlags, preadv2};
     let mut slices = [io::IoSliceMut::new(buf)];
     match preadv2(file, &mut slices, offset, ReadWriteFlags::NOWAIT) {
         Ok(count) => Some(count),
         Err(Errno::AGAIN) => None,
+        Err(Errno::OPNOTSUPP) => Some(file.read_at(&mut slices[0], offset).unwrap_or(0)),
         Err(_) => Some(0),
     }
 }
@@ -210,7 +271,7 @@ mod tests {
         let mut cx = Context::from_waker(Waker::noop());
         assert!(region.read_now().is_none());
         assert!(region.poll_warm(&mut cx, 10).is_ready());
-        let error = read_region(&mut region, 10).unwrap_err();
+        let error = region.read(10).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
     }
 }

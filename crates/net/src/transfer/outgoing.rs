@@ -10,7 +10,7 @@ use granian_proto::{ResponseHead, ResponsePlan, Trailers};
 use super::head;
 use super::stream_io::{ResetReason, StreamIo};
 use crate::exchange::reply::Reply;
-use crate::stream::region::{FileRegion, read_region};
+use crate::stream::region::FileRegion;
 
 /// See the module's documentation.
 pub(super) struct Outgoing {
@@ -251,11 +251,14 @@ impl Outgoing {
             if io.poll_capacity(cx, step).is_pending() {
                 return Sent::Blocked(Reply::File { file, last });
             }
-            if file.poll_warm(cx, step).is_pending() {
-                return Sent::Blocked(Reply::File { file, last });
-            }
-            let Ok(data) = read_region(&mut file, step) else {
-                return self.cut(io, ResetReason::Internal);
+            let data = match file.poll_read(cx, step) {
+                Poll::Ready(Ok(data)) => data,
+                Poll::Ready(Err(_)) => return self.cut(io, ResetReason::Internal),
+                Poll::Pending => {
+                    // A disk may take longer than the connection's other streams can wait for its window.
+                    io.release_capacity();
+                    return Sent::Blocked(Reply::File { file, last });
+                }
             };
             match self.send_data(cx, io, data, last && file.len == 0) {
                 Sent::All => {}

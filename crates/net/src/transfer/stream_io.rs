@@ -42,6 +42,9 @@ pub(crate) trait StreamIo: Unpin + 'static {
     /// When the stream is closed.
     fn poll_capacity(&mut self, cx: &mut Context<'_>, wanted: usize) -> Poll<io::Result<usize>>;
 
+    /// Gives back what `poll_capacity` has said, so that other streams of the connection have it.
+    fn release_capacity(&mut self);
+
     /// Sends a piece of the body, no longer than `poll_capacity` has said; the response is complete with it if `ends`.
     ///
     /// # Errors

@@ -50,8 +50,8 @@ pub struct Files(Rc<Desk>);
 struct Desk {
     mounts: Arc<Mounts>,
     inner: Rc<dyn App>,
-    /// Files are opened and read on them.
-    threads: Arc<Pool<LookUp>>,
+    /// Files are opened and read on them. Each mount has its own: a disk that does not answer holds up no other.
+    threads: Vec<Arc<Pool<LookUp>>>,
     /// The sources of requests that the application may get yet.
     late: RefCell<Slab<Late>>,
     /// Where requests are counted.
@@ -90,10 +90,14 @@ impl Files {
             cache: Cache::default(),
             ready: Ready::new(),
         });
-        let shared = Arc::clone(&mounts);
-        let serve = move |look_up| shared.serve(look_up);
+        let threads = |_: &Mount| {
+            let shared = Arc::clone(&mounts);
+            let serve = move |look_up| shared.serve(look_up);
+            Pool::working("granian-files", THREADS, IDLE_TIMEOUT, serve)
+        };
+        let threads = mounts.mounts.iter().map(threads).collect();
         let desk = Rc::new(Desk {
-            threads: Pool::working("granian-files", THREADS, IDLE_TIMEOUT, serve),
+            threads,
             mounts,
             inner,
             late: RefCell::default(),
@@ -130,9 +134,11 @@ impl Layer for Files {
     }
 
     fn end_turn(&self) {
-        for (_, look_up) in self.0.threads.staff() {
-            // Without a thread this one has to do it.
-            self.0.mounts.serve(look_up);
+        for threads in &self.0.threads {
+            for (_, look_up) in threads.staff() {
+                // Without a thread this one has to do it.
+                self.0.mounts.serve(look_up);
+            }
         }
         self.0.inner.end_turn();
     }
@@ -140,7 +146,7 @@ impl Layer for Files {
 
 impl Drop for Files {
     fn drop(&mut self) {
-        self.0.threads.close();
+        self.0.threads.iter().for_each(|threads| threads.close());
     }
 }
 
@@ -171,10 +177,17 @@ impl Desk {
         if let Some(found) = mount.known_absence(&question.path, request.head()) {
             return self.answer(mount, request, &found);
         }
+        let threads = self.threads.get(index)?;
+        if threads.waiting() >= MOST_WAITING {
+            respond::refuse_busy(&request.exchange);
+            request.exchange.end_call(self.inner.journal());
+            return None;
+        }
+        request.exchange.set_file_awaited(true);
         let question = question.into_owned();
         let late = mount.options.falls_through.then(Late::default);
         let key = late.clone().map(|late| self.late.borrow_mut().insert(late));
-        self.threads.submit(LookUp {
+        threads.submit(LookUp {
             question,
             request,
             late: key,
@@ -215,6 +228,7 @@ impl Desk {
                 continue;
             };
             let exchange = Arc::clone(&look_up.request.exchange);
+            exchange.set_file_awaited(false);
             let source = self.answer(mount, look_up.request, &found);
             if let Some(late) = late {
                 late.arrive(source);
@@ -242,6 +256,10 @@ impl Mounts {
         if let Some(found) = self.cache.fresh(question, Instant::now()) {
             return found;
         }
+        if look_up.request.exchange.over().is_some() {
+            // Nobody takes the answer any more.
+            return Arc::new(Found::Refused);
+        }
         let known = self.cache.stale(question);
         let found = mount.look_up(&question.path, look_up.request.head(), known);
         let found = Arc::new(found);
@@ -252,6 +270,8 @@ impl Mounts {
     }
 }
 
-/// As many files are opened at once: a disk that is slow for one is not slow for all.
+/// Look-ups of one mount that wait for a thread. The next ones are refused: the disk does not answer.
+const MOST_WAITING: usize = 1024;
+/// As many files of a mount are opened at once: a disk that is slow for one is not slow for all.
 const THREADS: usize = 8;
 const IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);

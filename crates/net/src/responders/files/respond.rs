@@ -14,7 +14,6 @@ use super::stored::{Content, Stored};
 use crate::exchange::Exchange;
 use crate::exchange::app::Request;
 use crate::exchange::reply::Reply;
-use crate::stream::region::FileRegion;
 
 impl Mount {
     /// Answers `request` with what was found.
@@ -121,6 +120,17 @@ fn send_parts(
     Ok(())
 }
 
+/// 503 where too many requests wait for the disk.
+pub(super) fn refuse_busy(exchange: &Exchange) {
+    let answered = ResponseHead::new(503).and_then(|mut head| {
+        head.append(b"retry-after", b"1")?;
+        plain(exchange, head, "Service unavailable")
+    });
+    if answered.is_err() {
+        exchange.send(Reply::Abort);
+    }
+}
+
 /// 405 for what is neither GET nor HEAD.
 pub(super) fn refuse_method(exchange: &Exchange) {
     let answered = ResponseHead::new(405).and_then(|mut head| {
@@ -157,7 +167,7 @@ fn piece(stored: &Stored, part: Range<u64>, last: bool) -> Reply {
             last,
         },
         Content::Disk(file) => Reply::File {
-            file: FileRegion::new(Arc::clone(file), part.start, part.end - part.start),
+            file: file.part(part.start, part.end),
             last,
         },
     }

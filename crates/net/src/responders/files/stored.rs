@@ -15,6 +15,7 @@ use super::heads::{self, Description};
 use super::options::MountOptions;
 use crate::exchange::compression::encoder::{self, Coding, Effort};
 use crate::exchange::compression::verdict::{LEAST, type_gains};
+use crate::stream::region::FileRegion;
 
 /// See the module's documentation.
 #[derive(Clone)]
@@ -35,7 +36,7 @@ pub(super) struct Stored {
 pub(super) enum Content {
     /// A small file's, read once.
     Memory(Bytes),
-    Disk(Arc<File>),
+    Disk(Arc<FileRegion>),
 }
 
 /// A file that was opened.
@@ -90,7 +91,7 @@ impl Stored {
             varies: options.precompressed || gains,
             takes_ranges: true,
         };
-        let mut content = content(file, len);
+        let mut content = content(file, len)?;
         if let Some(coding) = facts.client_takes.filter(|_| gains)
             && let Some(encoded) = content.encoded(coding, len)
         {
@@ -142,7 +143,7 @@ impl Content {
             Self::Memory(bytes) => bytes,
             Self::Disk(file) => {
                 let mut bytes = vec![0; usize::try_from(len).ok()?];
-                file.read_exact_at(&mut bytes, 0).ok()?;
+                file.file.read_exact_at(&mut bytes, 0).ok()?;
                 read = Bytes::from(bytes);
                 &read
             }
@@ -174,7 +175,7 @@ impl Identity {
     }
 }
 
-fn content(mut file: File, len: u64) -> Content {
+fn content(mut file: File, len: u64) -> io::Result<Content> {
     let mut bytes = Vec::new();
     let is_read = len <= MOST_IN_MEMORY
         && (&mut file)
@@ -182,11 +183,11 @@ fn content(mut file: File, len: u64) -> Content {
             .read_to_end(&mut bytes)
             .is_ok_and(|count| count as u64 == len);
     // Otherwise it is large, or being written.
-    if is_read {
+    Ok(if is_read {
         Content::Memory(Bytes::from(bytes))
     } else {
-        Content::Disk(Arc::new(file))
-    }
+        Content::Disk(Arc::new(FileRegion::of_file(file)?))
+    })
 }
 
 fn cache_control(facts: &Facts<'_>, options: &MountOptions) -> Option<String> {

@@ -171,6 +171,8 @@ impl StreamIo for Handle {
         Poll::Ready(Ok(state.capacity.min(wanted)))
     }
 
+    fn release_capacity(&mut self) {}
+
     fn send_data(&mut self, data: Bytes, ends: bool) -> io::Result<()> {
         {
             let mut state = self.0.0.borrow_mut();

@@ -1,0 +1,142 @@
+"""Files on a file system that does not answer, or is gone, hold up nobody else (FUSE; Linux, as root)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .h2wire import H2Wire
+from .server import TARGETS, Server, script
+from .slow_folder import LOOKUP, OPEN, READ, SlowFolder, slow_folder
+from .wire import Wire
+
+LARGE = bytes(range(256)) * 1024
+# More than there are threads for one folder, and than calls that may run at once.
+MANY = 20
+# Each test has its own files, which the kernel knows nothing of before.
+NAMES = [f"{test}-{number}" for test in range(4) for number in range(MANY)]
+FILES = {f"large-{test}": LARGE for test in range(9)} | {name: name.encode() for name in NAMES}
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory) -> Path:
+    """A folder of a disk that answers."""
+    folder = tmp_path_factory.mktemp("quick")
+    (folder / "large.bin").write_bytes(LARGE)
+    for number in range(10):
+        (folder / f"{number}.txt").write_bytes(b"quick %d" % number)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def slow(tmp_path_factory) -> Iterator[SlowFolder]:
+    try:
+        mounted = slow_folder(tmp_path_factory.mktemp("slow") / "folder", FILES)
+        folder = mounted.__enter__()
+    except OSError as error:
+        pytest.skip(f"no file system can be mounted: {error}")
+    yield folder
+    mounted.__exit__(None, None, None)
+
+
+@pytest.fixture(params=["asgi"])
+def app(request, server, slow, quick) -> Iterator[Server]:
+    mounts = (
+        *("--static-path-route", "/slow", "--static-path-mount", str(slow.path)),
+        *("--static-path-route", "/quick", "--static-path-mount", str(quick)),
+    )
+    yield server(*TARGETS[request.param], *mounts, "--backpressure", "8")
+    slow.release()
+
+
+def ask(app: Server, test: int) -> list[Wire]:
+    """Requests for the slow files of a test, none of which is waited for."""
+    wires = [app.connect() for _ in range(MANY)]
+    for number, wire in enumerate(wires):
+        wire.request("GET", f"/slow/{test}-{number}")
+    return wires
+
+
+def check_others(app: Server, quick: Path) -> None:
+    for number in range(10):
+        assert app.get(f"/quick/{number}.txt").body == b"quick %d" % number
+    assert app.get("/quick/large.bin").body == LARGE
+    assert app.get("/").body == b"hello"
+    send = f"await send({{'type': 'http.response.pathsend', 'path': {str(quick / 'large.bin')!r}}})"
+    assert app.get("/script", script("await start()", send)).body == LARGE
+
+
+@pytest.mark.parametrize(("test", "kind"), [(0, LOOKUP), (1, OPEN), (2, READ)], ids=["names", "opens", "reads"])
+def test_a_folder_that_does_not_answer(app, quick, slow, test, kind):
+    slow.hold(kind)
+    wires = ask(app, test)
+    slow.wait_held(1)
+    check_others(app, quick)
+    slow.release()
+    for number, wire in enumerate(wires):
+        assert wire.response().text == f"{test}-{number}"
+
+
+def test_clients_that_leave_a_folder_that_does_not_answer(app, quick, slow):
+    slow.hold(OPEN)
+    wires = ask(app, 3)
+    slow.wait_held(8)
+    for wire in wires:
+        wire.close()
+    check_others(app, quick)
+    slow.release()
+    assert app.get("/slow/3-1").body == b"3-1"
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_large_file_whose_reads_wait(app, quick, slow, version):
+    name = f"/slow/large-{version}"
+    assert app.request("HEAD", name).status == 200
+    slow.hold(READ)
+    with app.connect() as wire, H2Wire(app.address) as h2:
+        if version == 1:
+            wire.request("GET", name)
+        else:
+            number = h2.start("GET", name)
+        slow.wait_held(1)
+        assert h2.request("GET", "/").body == b"hello"
+        check_others(app, quick)
+        slow.release()
+        assert (wire.response().body if version == 1 else h2.answer(number).body) == LARGE
+
+
+APPLICATIONS = [(app, kind) for app in ("asgi", "rsgi") for kind in (LOOKUP, OPEN, READ)]
+
+
+@pytest.mark.parametrize(("app", "kind"), APPLICATIONS, indirect=["app"])
+def test_files_that_applications_send(app, quick, slow, kind):
+    file = slow.path / f"large-{3 + APPLICATIONS.index((app.spec.interface[:4], kind))}"
+    steps = {
+        "asgi": ("await start()", f"await send({{'type': 'http.response.pathsend', 'path': {str(file)!r}}})"),
+        "rsgi": (f"protocol.response_file(200, [], {str(file)!r})",),
+    }[app.spec.interface[:4]]
+    if kind != LOOKUP:
+        # The kernel knows the name from now on, which does not say that the file opens at once.
+        assert file.stat().st_size == len(LARGE)
+    slow.hold(kind)
+    with app.connect() as wire:
+        wire.request("GET", "/script", script(*steps))
+        slow.wait_held(1)
+        assert app.get("/").body == b"hello"
+        assert app.get("/quick/large.bin").body == LARGE
+        slow.release()
+        assert wire.response().body == LARGE
+
+
+def test_a_folder_that_vanishes_while_it_is_read(app, quick, slow):
+    slow.hold(READ)
+    with app.connect() as wire:
+        wire.request("GET", "/slow/large-0")
+        assert wire.head().header("content-length") == str(len(LARGE))
+        slow.wait_held(1)
+        slow.vanish()
+        assert len(wire.rest()) < len(LARGE)
+    check_others(app, quick)
+    assert app.get("/slow/3-2").status == 404
