@@ -1,6 +1,7 @@
 //! `Encoder`: bytes into a content coding, piece by piece, each of which can be decoded when it
 //! arrives.
 
+use std::cell::RefCell;
 use std::io::{self, Write};
 use std::mem;
 
@@ -39,7 +40,9 @@ pub(crate) enum Then {
 
 /// See the module's documentation.
 pub(crate) enum Encoder {
-    Gzip(Box<Deflate>),
+    /// Nothing has been encoded of a body of that many bytes, where that is known.
+    New(Coding, Effort, Option<u64>),
+    Gzip(Lent),
     Brotli(Box<CompressorWriter<Vec<u8>>>),
     Zstd(zstd::Encoder<'static, Vec<u8>>),
     Finished,
@@ -66,24 +69,20 @@ impl Coding {
 
 impl Encoder {
     /// An encoder at the start of a body of `len` bytes, if that is known.
-    ///
-    /// # Errors
-    /// When the library has no memory.
-    pub(crate) fn new(coding: Coding, effort: Effort, len: Option<u64>) -> io::Result<Self> {
+    pub(crate) fn new(coding: Coding, effort: Effort, len: Option<u64>) -> Self {
+        Self::New(coding, effort, len)
+    }
+
+    fn begin(coding: Coding, effort: Effort, len: Option<u64>) -> io::Result<Self> {
         Ok(match coding {
-            Coding::Gzip => Self::Gzip(Box::new(gzip(effort))),
+            Coding::Gzip => Self::Gzip(Lent::new(effort)),
             Coding::Brotli => {
                 let params = brotli_params(effort, len);
                 let writer = CompressorWriter::with_params(Vec::new(), BROTLI_BUFFER, &params);
                 Self::Brotli(Box::new(writer))
             }
             Coding::Zstd => {
-                let level = match effort {
-                    Effort::Once => 3,
-                    Effort::Kept => 9,
-                    Effort::Events => 1,
-                };
-                let mut encoder = zstd::Encoder::new(Vec::new(), level)?;
+                let mut encoder = zstd::Encoder::new(Vec::new(), zstd_level(effort))?;
                 encoder.window_log(window_bits(effort, len))?;
                 Self::Zstd(encoder)
             }
@@ -95,8 +94,19 @@ impl Encoder {
     /// # Errors
     /// When the library fails, which it does for lack of memory only.
     pub(crate) fn encode(&mut self, piece: &[u8], then: Then) -> io::Result<Bytes> {
+        if let Self::New(coding, effort, len) = *self {
+            if coding == Coding::Zstd
+                && effort == Effort::Once
+                && then == Then::Finish
+                && piece.len() <= MOST_AT_ONCE
+            {
+                *self = Self::Finished;
+                return at_once(piece);
+            }
+            *self = Self::begin(coding, effort, len)?;
+        }
         let encoded = match (&mut *self, then) {
-            (Self::Gzip(deflate), _) => deflated(deflate, piece, then)?,
+            (Self::Gzip(lent), Then::Flush) => deflated(lent.deflate()?, piece, then)?,
             (Self::Brotli(writer), Then::Flush) => {
                 writer.write_all(piece)?;
                 writer.flush()?;
@@ -107,8 +117,9 @@ impl Encoder {
                 encoder.flush()?;
                 mem::take(encoder.get_mut())
             }
-            (Self::Brotli(_) | Self::Zstd(_), Then::Finish) => {
+            (Self::Gzip(_) | Self::Brotli(_) | Self::Zstd(_), Then::Finish) => {
                 match mem::replace(self, Self::Finished) {
+                    Self::Gzip(mut lent) => deflated(lent.deflate()?, piece, then)?,
                     Self::Brotli(mut writer) => {
                         writer.write_all(piece)?;
                         writer.into_inner()
@@ -117,10 +128,10 @@ impl Encoder {
                         encoder.write_all(piece)?;
                         encoder.finish()?
                     }
-                    Self::Gzip(_) | Self::Finished => Vec::new(),
+                    Self::New(..) | Self::Finished => Vec::new(),
                 }
             }
-            (Self::Finished, _) => Vec::new(),
+            (Self::New(..) | Self::Finished, _) => Vec::new(),
         };
         Ok(Bytes::from(encoded))
     }
@@ -131,7 +142,69 @@ impl Encoder {
 /// # Errors
 /// See [`Encoder::encode`].
 pub(crate) fn encoded(coding: Coding, effort: Effort, body: &[u8]) -> io::Result<Bytes> {
-    Encoder::new(coding, effort, Some(body.len() as u64))?.encode(body, Then::Finish)
+    Encoder::new(coding, effort, Some(body.len() as u64)).encode(body, Then::Finish)
+}
+
+/// The whole of a body in zstd, by the thread's own context: to make one costs more than to compress 10 KiB.
+fn at_once(body: &[u8]) -> io::Result<Bytes> {
+    thread_local! {
+        static CONTEXT: RefCell<Option<zstd::bulk::Compressor<'static>>> = const { RefCell::new(None) };
+    }
+    CONTEXT.with_borrow_mut(|context| {
+        let compressor = match context {
+            Some(compressor) => compressor,
+            None => context.insert(zstd::bulk::Compressor::new(zstd_level(Effort::Once))?),
+        };
+        let mut encoded = compressor.compress(body)?;
+        encoded.shrink_to_fit();
+        Ok(Bytes::from(encoded))
+    })
+}
+
+fn zstd_level(effort: Effort) -> i32 {
+    match effort {
+        Effort::Once => 3,
+        Effort::Kept => 9,
+        Effort::Events => 1,
+    }
+}
+
+/// An encoder of gzip, which goes back to the shelf of the thread that has done with it.
+pub(crate) struct Lent(Option<Deflate>, Effort);
+
+thread_local! {
+    /// Encoders for bodies that are sent once.
+    static SHELF: RefCell<Vec<Deflate>> = const { RefCell::new(Vec::new()) };
+}
+
+impl Lent {
+    fn new(effort: Effort) -> Self {
+        let kept = match effort {
+            Effort::Once => SHELF.with_borrow_mut(Vec::pop),
+            Effort::Kept | Effort::Events => None,
+        };
+        Self(Some(kept.unwrap_or_else(|| gzip(effort))), effort)
+    }
+
+    fn deflate(&mut self) -> io::Result<&mut Deflate> {
+        self.0.as_mut().ok_or_else(|| io::ErrorKind::Other.into())
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let Some(mut deflate) = self.0.take().filter(|_| self.1 == Effort::Once) else {
+            return;
+        };
+        // A thread that ends has no shelf any more.
+        let _ = SHELF.try_with(|shelf| {
+            let mut shelf = shelf.borrow_mut();
+            if shelf.len() < MOST_ON_SHELF {
+                deflate.reset();
+                shelf.push(deflate);
+            }
+        });
+    }
 }
 
 fn gzip(effort: Effort) -> Deflate {
@@ -203,6 +276,10 @@ fn deflated(deflate: &mut Deflate, piece: &[u8], then: Then) -> io::Result<Vec<u
 /// Added to a window's size it asks zlib for the format of gzip.
 const GZIP_FORMAT: i32 = 16;
 const GZIP_LEVEL: i32 = 4;
+/// Encoders of gzip that a thread keeps, of 310 KiB each.
+const MOST_ON_SHELF: usize = 4;
+/// Bytes of a body up to which a thread's context of zstd is used, which keeps what it needs for as many.
+const MOST_AT_ONCE: usize = 256 * 1024;
 const BROTLI_BUFFER: usize = 4 * 1024;
 const LEAST_WINDOW: u32 = 10;
 
@@ -247,7 +324,7 @@ mod tests {
     fn every_piece_can_be_decoded_when_it_comes() {
         for (name, coding) in Coding::ALL {
             for effort in [Effort::Once, Effort::Events] {
-                let mut encoder = Encoder::new(coding, effort, None).unwrap();
+                let mut encoder = Encoder::new(coding, effort, None);
                 let (mut sent, mut all) = (Vec::new(), Vec::new());
                 for piece in ["data: one\n\n", "", "data: two\n\n", &"x".repeat(100_000)] {
                     all.extend_from_slice(piece.as_bytes());
@@ -265,13 +342,24 @@ mod tests {
     fn whole_bodies() {
         for (name, coding) in Coding::ALL {
             for effort in [Effort::Once, Effort::Kept, Effort::Events] {
-                for len in [0, 1, 1000, 300_000] {
+                for len in [0, 1, 1000, 50_000, 300_000] {
                     let body: Vec<u8> = (0..len).map(|at: u32| (at % 251 / 7) as u8).collect();
                     let encoded = encoded(coding, effort, &body).unwrap();
                     assert!(decoded(coding, &encoded) == body, "{name} {effort:?} {len}");
                     assert!(len < 1000 || encoded.len() < body.len() / 3, "{name} {len}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn a_body_that_was_given_up_leaves_nothing_in_the_next_one() {
+        let mut given_up = Encoder::new(Coding::Gzip, Effort::Once, None);
+        given_up.encode(b"given up, given up", Then::Flush).unwrap();
+        drop(given_up);
+        for _ in 0..2 {
+            let encoded = encoded(Coding::Gzip, Effort::Once, b"given up, and more").unwrap();
+            assert_eq!(decoded(Coding::Gzip, &encoded), b"given up, and more");
         }
     }
 

@@ -99,18 +99,14 @@ impl Compression {
 
     fn decide_on(&self, head: &mut ResponseHead, len: Option<u64>) -> Option<Encoder> {
         let len = head.content_length().or(len);
-        let mut verdict = Verdict::of(head, len, self.coding);
-        let mut encoder = None;
-        if let Verdict::Encoded(coding, effort) = verdict
-            && !self.is_head_request
-        {
-            encoder = Encoder::new(coding, effort, len).ok();
-            if encoder.is_none() {
-                verdict = Verdict::Varies;
-            }
-        }
+        let verdict = Verdict::of(head, len, self.coding);
         verdict.rewrite(head);
-        encoder
+        match verdict {
+            Verdict::Encoded(coding, effort) if !self.is_head_request => {
+                Some(Encoder::new(coding, effort, len))
+            }
+            _ => None,
+        }
     }
 }
 
