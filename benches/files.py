@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
+from benches.apps.texts import TEXTS
 from benches.workloads import ONE_MIB, TEN_KIB
 
 _FOLDER = Path(__file__).resolve().parent / ".envs" / "files" / "static"
-_FILES = {"10k.bin": TEN_KIB, "1m.bin": ONE_MIB}
+_FILES = {"10k.bin": TEN_KIB, "1m.bin": ONE_MIB, **TEXTS}
 
 
 def folder() -> Path:
@@ -13,6 +14,6 @@ def folder() -> Path:
     _FOLDER.mkdir(parents=True, exist_ok=True)
     for name, content in _FILES.items():
         path = _FOLDER / name
-        if not path.exists() or path.stat().st_size != len(content):
+        if not path.exists() or path.read_bytes() != content:
             path.write_bytes(content)
     return _FOLDER

@@ -104,7 +104,7 @@ def _nginx(launch: Launch) -> list[str]:
         "port": launch.port,
         "ssl": " ssl" if secured else "",
         "tls": " ".join(f"{name} {path};" for name, path in secured.items()),
-        "location": _NGINX_LOCATIONS[launch.interface] % {"files": files.folder().parent},
+        "location": _NGINX_LOCATIONS[launch.interface] % {"files": files.folder().parent, "target": launch.target},
     }
     configuration.write_text(_NGINX % facts)
     return ["nginx", "-p", str(launch.bin), "-c", str(configuration)]
@@ -113,6 +113,9 @@ def _nginx(launch: Launch) -> list[str]:
 _NGINX_LOCATIONS = {
     "native": 'default_type text/plain; return 200 "Hello, world!";',
     "static": "root %(files)s; default_type application/octet-stream; add_header cache-control max-age=86400;",
+    # The target is the level.
+    "gzip": "root %(files)s; types { application/json json; text/html html; } gzip on; gzip_comp_level %(target)s; "
+    "gzip_types application/json;",
 }
 _NGINX = """
 daemon off;

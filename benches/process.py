@@ -1,5 +1,6 @@
 """One server process tree: started pinned to a core, waited for, accounted from /proc, and ended."""
 
+import gzip
 import http.client
 import os
 import signal
@@ -69,10 +70,11 @@ class ServerProcess:
             fields = {name: value} if name else {}
             connection.request(workload.method, workload.path, b"x" * workload.upload or None, fields)
             response = connection.getresponse()
-            body = response.read()
+            body = _decoded(response.getheader("content-encoding"), response.read(), workload.coding)
         finally:
             connection.close()
-        if response.status != workload.status or body != workload.expect:
+        is_read = workload.coding in ("", "gzip")
+        if response.status != workload.status or (is_read and body != workload.expect):
             raise ServerFailed(f"wrong answer: {response.status}, {len(body)} bytes {body[:40]!r}")
 
     def _verify_websocket(self, workload: Workload) -> None:
@@ -141,6 +143,13 @@ class ServerProcess:
         self._log.seek(0)
         lines = self._log.read().strip().splitlines()
         return lines[-1] if lines else "nothing logged"
+
+
+def _decoded(coding: str | None, body: bytes, wanted: str) -> bytes:
+    """The body; of the codings only gzip is read here, of the others that they are there."""
+    if (coding or "") != wanted:
+        raise ServerFailed(f"wrong coding: {coding}, not {wanted or 'none'}")
+    return gzip.decompress(body) if coding == "gzip" else body
 
 
 def pinned(core: int, command: list[str]) -> list[str]:

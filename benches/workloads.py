@@ -54,6 +54,8 @@ class Workload:
     status: int = 200
     field: str = ""
     """A request field, `name: value`."""
+    coding: str = ""
+    """The content coding that the answer must have; `expect` is its body decoded."""
 
     @property
     def settings(self) -> str:
@@ -63,6 +65,11 @@ class Workload:
     @property
     def method(self) -> str:
         return "POST" if self.upload else "GET"
+
+    @property
+    def least_bytes(self) -> int:
+        """Bytes that an answer has at least."""
+        return 100 if self.coding else len(self.expect)
 
 
 _TAIL = Goal(tail=("granian", "gunicorn", "uvicorn"))
