@@ -25,7 +25,7 @@ class ProtocolClosed(RuntimeError):
 
 
 class Scope(ABC):
-    """The request without its body; all attributes are read-only."""
+    """The request without its body; all attributes but `route` are read-only."""
 
     proto: str
     http_version: str
@@ -40,6 +40,8 @@ class Scope(ABC):
     authority: str | None
     tls: dict[str, Any] | None
     headers: Headers
+    # The name of the request's route, for `--metrics-routes`; applications set it before they answer.
+    route: str | None
 
 
 class WebsocketMessageType(IntEnum):

@@ -341,6 +341,9 @@ class Config:
     shutdown_delay: float = option(
         0, "--shutdown-delay", Seconds(0), "Time to serve on, without being ready, before a stop begins"
     )
+    metrics_routes: bool = option(
+        False, "--metrics-routes", Flag(), "Count requests by the routes that the application names"
+    )
     metrics_token: str | None = option(
         None,
         "--metrics-token",

@@ -195,6 +195,8 @@ class EmbeddedKeywords(TypedDict, total=False):
     """Time for requests to end when a worker stops (seconds, or a text such as `1m30s`; from 0; default 30, with
     --reload 3, or what --workers-kill-timeout leaves). `--drain-timeout`
     """
+    metrics_routes: bool | None
+    """Count requests by the routes that the application names (default False). `--metrics-routes`"""
     metrics_token: str | None
     """What clients of the status listener have to know, but for health (default nothing). `--metrics-token`"""
     health_path: str | None

@@ -20,11 +20,14 @@ class MetricsOptions:
     descriptor: int
     # Requests that take so long are kept on the page.
     slow: timedelta
+    # Numbers by the routes that applications name.
+    routes: bool
 
     @classmethod
     def from_config(cls, config: Config, descriptor: int) -> MetricsOptions:
         """The page of this descriptor; `slow_request` says what is slow, without it a second."""
-        return cls(descriptor, SLOW_REQUEST if config.slow_request is None else duration(config.slow_request))
+        slow = SLOW_REQUEST if config.slow_request is None else duration(config.slow_request)
+        return cls(descriptor, slow, config.metrics_routes)
 
 
 SLOW_REQUEST = timedelta(seconds=1)

@@ -6,11 +6,11 @@ docs/metrics.md is the same list for readers. The first sixteen have the names o
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .._granian import __version__
-from .layout import Words, layout
+from .layout import Field, Words, layout
 from .ledger import Reading, WorkerReading
 
 Labels = dict[str, str]
@@ -46,12 +46,33 @@ class Service:
     is_draining: bool
 
 
-def families(reading: Reading, service: Service) -> Iterator[Family]:
-    """All metrics, in an order that never changes."""
+def families(reading: Reading, service: Service, routes: Mapping[str, Words] | None = None) -> Iterator[Family]:
+    """All metrics, in an order that never changes; those by route only if there are `routes` to count."""
     yield from _former(reading)
     yield from _states(reading, service)
     yield from _totals(reading)
     yield from _per_worker(reading)
+    if routes is not None:
+        yield from _per_route(routes)
+
+
+def _per_route(routes: Mapping[str, Words]) -> Iterator[Family]:
+    def named(name: str) -> Labels:
+        return {"route": name}
+
+    requests = [
+        Sample(value, {**named(name), **labels})
+        for name, words in routes.items()
+        for labels, value in layout().route_statuses.values(words)
+    ]
+    yield Family("route_requests", "counter", "Answers by route and class of status", requests)
+    durations = [
+        sample
+        for name, words in routes.items()
+        for sample in _histogram(layout().route_duration, words, NANOSECONDS, named(name))
+    ]
+    help = "From the head of a request to the end of its answer, by route"
+    yield Family("route_request_duration_seconds", "histogram", help, durations)
 
 
 def _former(reading: Reading) -> Iterator[Family]:
@@ -90,7 +111,7 @@ def _totals(reading: Reading) -> Iterator[Family]:
         samples = [Sample(value, labels) for labels, value in layout().fields[source].values(words)]
         yield Family(name, "counter", help, samples)
     for name, source, scale, help in HISTOGRAMS:
-        yield Family(name, "histogram", help, list(_histogram(source, words, scale, {})))
+        yield Family(name, "histogram", help, list(_histogram(layout().fields[source], words, scale, {})))
     connections = [Sample(count, {"protocol": protocol}) for protocol, count in connections_by_protocol(words).items()]
     yield Family("connections_open", "gauge", "Open connections by protocol", connections)
     for name, source, help in GAUGES:
@@ -109,8 +130,9 @@ def _per_worker(reading: Reading) -> Iterator[Family]:
     yield Family("worker_memory_bytes", "gauge", "Resident memory of the worker", memory)
     requests = [sample for number, words in slots for sample in _statuses(words, number)]
     yield Family("worker_requests", "counter", "Answers by worker and class of status", requests)
+    durations_of = layout().fields["duration"]
     durations = [
-        sample for number, words in slots for sample in _histogram("duration", words, NANOSECONDS, _worker(number))
+        sample for number, words in slots for sample in _histogram(durations_of, words, NANOSECONDS, _worker(number))
     ]
     help = "From the head of a request to the end of its answer, by worker"
     yield Family("worker_request_duration_seconds", "histogram", help, durations)
@@ -147,8 +169,7 @@ def connections_by_protocol(words: Words) -> dict[str, int]:
     return {"http/1": rest, "http/2": http2, "websocket": websocket}
 
 
-def _histogram(source: str, words: Words, scale: float, labels: Labels) -> Iterator[Sample]:
-    found = layout().fields[source]
+def _histogram(found: Field, words: Words, scale: float, labels: Labels) -> Iterator[Sample]:
     counts, total = found.buckets(words)
     for bound, count in zip([*(bound / scale for bound in found.bounds), float("inf")], counts, strict=True):
         yield Sample(count, {**labels, "le": "+Inf" if bound == float("inf") else repr(float(bound))}, "_bucket")

@@ -58,6 +58,16 @@ class Layout:
     places: dict[str, int]
 
     @cached_property
+    def route_statuses(self) -> Field:
+        """The answers of a route, in its words."""
+        return Field("statuses", self.places["route_statuses"], "counter", self.fields["requests"].axes[-1:], ())
+
+    @cached_property
+    def route_duration(self) -> Field:
+        """The durations of a route, in its words."""
+        return Field("duration", self.places["route_duration"], "histogram", (), self.fields["duration"].bounds)
+
+    @cached_property
     def accumulating(self) -> tuple[int, ...]:
         """The words that only grow, and are summed over workers that follow each other."""
         return tuple(
@@ -70,6 +80,12 @@ class Layout:
     def value(self, words: Words, name: str) -> int:
         """A single number."""
         return words[self.fields[name].at]
+
+
+def text(words: Words, first: int, length: int) -> str:
+    """A text of so many bytes that begins at a word."""
+    packed = b"".join(word.to_bytes(8, "little") for word in words[first : first + (length + 7) // 8])
+    return packed[:length].decode("utf-8", "replace")
 
 
 @cache

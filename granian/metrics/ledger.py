@@ -90,6 +90,8 @@ class Ledger:
         self._entries: list[_Entry] = []
         self._bases: dict[int, list[int]] = {}
         self._ended: list[Exchange] = []
+        # By their names, in the order in which they were seen; those that have ended.
+        self._routes: dict[str, list[int]] = {}
 
     def open(self) -> Page:
         """A page for a worker that is about to start; `add` or its `close` follows."""
@@ -107,6 +109,7 @@ class Ledger:
             words = entry.page.words()
             for place in layout().accumulating:
                 base[place] += words[place]
+            self._add_routes(self._routes, entry.page)
             self._ended = self._latest(ended_exchanges([(worker.number, entry.page)], KEPT))
             self._entries.remove(entry)
             entry.page.close()
@@ -120,6 +123,16 @@ class Ledger:
             slots[worker.number] = [before + more for before, more in zip(slot, worker.words, strict=True)]
         total = [sum(values) for values in zip(*slots.values(), strict=True)] if slots else _zeros()
         return Reading(workers, slots, total, Counter(self.starts))
+
+    def routes(self) -> dict[str, Words]:
+        """The words of each route, summed over all workers that have ever been. At most a hundred have names."""
+        for entry in self._entries:
+            for name, _ in entry.page.routes():
+                self._admitted(name)
+        found = {name: [*words] for name, words in self._routes.items()}
+        for entry in self._entries:
+            self._add_routes(found, entry.page)
+        return {name: words for name, words in found.items() if any(words)}
 
     def in_progress(self, most: int) -> list[Exchange]:
         """So many requests in progress, the oldest first; each worker shows a few hundred at most."""
@@ -147,6 +160,21 @@ class Ledger:
         for entry in self._entries:
             entry.page.close()
         self._entries.clear()
+
+    def _add_routes(self, sums: dict[str, list[int]], page: Page) -> None:
+        first = layout().places["route_statuses"]
+        for name, words in page.routes():
+            name = self._admitted(name)
+            base = sums.setdefault(name, [0] * len(words))
+            base[first:] = [before + more for before, more in zip(base[first:], words[first:], strict=True)]
+
+    def _admitted(self, name: str) -> str:
+        """The name under which a route is counted: always the same one."""
+        if name not in self._routes:
+            if len(self._routes) >= layout().places["route_count"] - 1:
+                name = OTHERS
+            self._routes.setdefault(name, [0] * layout().places["route_words"])
+        return name
 
     def _pages(self) -> list[tuple[int, Page]]:
         return [(entry.worker.number, entry.page) for entry in self._entries]
@@ -194,5 +222,7 @@ def _zeros() -> list[int]:
 
 
 NANOSECONDS = 1e9
+# Routes that are too many.
+OTHERS = "other"
 # Slow and failed exchanges that are remembered.
 KEPT = 100

@@ -12,7 +12,7 @@ import tempfile
 from multiprocessing import reduction
 from typing import Any
 
-from .layout import Words, layout
+from .layout import Words, layout, text
 
 
 class Page:
@@ -54,6 +54,13 @@ class Page:
         """A copy of such an exchange, unless another one takes its place."""
         entry = self._read(place, layout().places["ring_words"])
         return entry if entry[0] and self._read(place, 1)[0] == entry[0] else None
+
+    def routes(self) -> list[tuple[str, Words]]:
+        """The routes that the application has named: the words of each, whose places begin with its own."""
+        places = layout().places
+        found = zip(self._column("route", 0), self._places("route"), strict=True)
+        rows = ((length, self._read(place, places["route_words"])) for length, place in found if length)
+        return [(text(row, places["route_name"], length), row) for length, row in rows]
 
     def _places(self, table: str) -> range:
         """The first words of a table's rows."""

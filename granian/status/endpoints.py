@@ -53,7 +53,8 @@ class Endpoints:
         return Response("there is nothing here\n", 404)
 
     def _metrics(self, request: Request) -> Response:
-        found = families(self._ledger.read(), self._service())
+        routes = self._ledger.routes() if self._config.metrics_routes else None
+        found = families(self._ledger.read(), self._service(), routes)
         if wants_openmetrics(request.fields.get("accept", "")):
             return Response(openmetrics(found), content_type=OPENMETRICS)
         return Response(prometheus(found), content_type=PROMETHEUS)

@@ -335,6 +335,6 @@ def test_many_silent_clients_shut_nobody_out(shared):
 def test_an_address_that_is_taken(launch):
     with socket.create_server(("127.0.0.1", 0)) as other:
         service = launch(HELLO, "--metrics", "--metrics-port", str(other.getsockname()[1]))
-        assert service.wait_exit() == 1
+        assert service.wait_exit(20) == 1
     assert "[ERROR] --metrics-port: Cannot listen on 127.0.0.1:" in service.log()
     assert "Traceback" not in service.log()

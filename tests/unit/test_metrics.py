@@ -246,7 +246,7 @@ def test_the_format_that_a_client_prefers(accept, wanted):
 
 def test_every_metric_has_its_row_in_the_document(ledger):
     text = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
-    for family in families(ledger.read(), Service(True, False)):
+    for family in families(ledger.read(), Service(True, False), {}):
         is_total = family.kind == "counter" and not family.is_bare
         assert f"`granian_{family.name}{'_total' if is_total else ''}`" in text, family.name
 

@@ -67,10 +67,11 @@ impl Worker {
         let options: Options = options.extract()?;
         let reactor = Reactor::new()?;
         let event_loop = Arc::new(EventLoop::new(r#loop)?);
-        let calls = Arc::new(Calls::new(py, &options, Arc::clone(&event_loop))?);
         let metrics = options.metrics.as_ref();
         let metrics = metrics.map(MetricsOptions::open).transpose()?;
         let page = metrics.as_ref().map(|metrics| metrics.page());
+        let calls = Calls::new(py, &options, Arc::clone(&event_loop), page)?;
+        let calls = Arc::new(calls);
         let app = interface(app, &options, &calls, &reactor, page)?;
         let app = behind_responders(app, &options, &reactor, page)?;
         let is_ready = Rc::new(Cell::new(true));

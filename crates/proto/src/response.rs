@@ -14,6 +14,7 @@ pub struct ResponseHead {
     has_date: bool,
     has_server: bool,
     asks_close: bool,
+    route: u16,
 }
 
 impl ResponseHead {
@@ -157,7 +158,18 @@ impl ResponseHead {
             has_date: false,
             has_server: false,
             asks_close: false,
+            route: 0,
         }
+    }
+
+    /// The number that [`set_route`](Self::set_route) has set, else 0.
+    pub fn route(&self) -> u16 {
+        self.route
+    }
+
+    /// Sets a number for those who count responses by the route of their request. It is no part of the message.
+    pub fn set_route(&mut self, route: u16) {
+        self.route = route;
     }
 }
 

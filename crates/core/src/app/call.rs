@@ -75,14 +75,16 @@ impl Call {
     /// Sends the final head.
     pub(crate) fn start(&self, head: ResponseHead) -> Result<(), OrderError> {
         self.check_home();
-        let reply = lock(&self.response).start(self.admitted(head))?;
+        let head = self.admitted(head);
+        let reply = lock(&self.response).start(head)?;
         self.exchange.send(reply);
         Ok(())
     }
 
     /// `head`, which announces no length where it names a file: that is the file's, and the application's body, which
-    /// goes nowhere, need not have it.
+    /// goes nowhere, need not have it. It has the number of its route.
     fn admitted(&self, mut head: ResponseHead) -> ResponseHead {
+        head.set_route(self.calls.route(self.key));
         if self.calls.hands_off && is_handed_off(&head) {
             head.forget_content_length();
         }
@@ -109,7 +111,8 @@ impl Call {
     }
 
     /// Sends the head that opens the WebSocket connection.
-    pub(crate) fn upgrade(&self, head: ResponseHead) -> Result<(), OrderError> {
+    pub(crate) fn upgrade(&self, mut head: ResponseHead) -> Result<(), OrderError> {
+        head.set_route(self.calls.route(self.key));
         self.check_home();
         let reply = lock(&self.response).upgrade(head)?;
         self.upgraded.store(true, Ordering::Release);
@@ -160,8 +163,9 @@ impl Call {
     /// Sends a whole response.
     pub(crate) fn whole(&self, head: ResponseHead, data: Bytes) -> Result<(), OrderError> {
         self.check_home();
+        let head = self.admitted(head);
         let mut response = lock(&self.response);
-        let reply = response.start(self.admitted(head))?;
+        let reply = response.start(head)?;
         if let Err(error) = response.advance(data.len() as u64, true) {
             response.retract();
             return Err(error);

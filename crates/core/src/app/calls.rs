@@ -12,12 +12,14 @@ use slab::Slab;
 
 use super::access_log::AccessLog;
 use super::forked::Home;
+use super::routes::NamedRoutes;
 use crate::options::{Options, WatchOptions};
 use crate::python::EventLoop;
 use granian_net::close::{CloseCause, Limit};
 use granian_net::exchange::Exchange;
 use granian_net::exchange::app::{Address, Journal, Peer};
 use granian_net::exchange::record::Record;
+use granian_net::metrics::Page;
 use granian_net::runtime::waker::lock;
 
 /// One per worker.
@@ -42,6 +44,8 @@ pub(crate) struct Calls {
     pub(crate) hands_off: bool,
     /// Where the application is mounted.
     pub(crate) root_path: String,
+    /// Responses are counted by the routes that the application names.
+    routes: Option<NamedRoutes>,
 }
 
 #[derive(Default)]
@@ -55,6 +59,8 @@ struct Tasks {
 struct Running {
     exchange: Arc<Exchange>,
     task: Option<Py<PyAny>>,
+    /// The application names the route in it: a scope, or an environ.
+    scope: Option<Py<PyAny>>,
 }
 
 impl Calls {
@@ -64,7 +70,10 @@ impl Calls {
         py: Python<'_>,
         options: &Options,
         event_loop: Arc<EventLoop>,
+        page: Option<&Arc<Page>>,
     ) -> PyResult<Self> {
+        let counts_routes = options.metrics.as_ref().is_some_and(|it| it.routes);
+        let page = page.filter(|_| counts_routes);
         Ok(Self {
             event_loop,
             on_exception: options.on_exception.clone_ref(py),
@@ -81,6 +90,7 @@ impl Calls {
             watch: options.watch(),
             hands_off: !options.sendfile_map.is_empty(),
             root_path: options.url_path_prefix.clone(),
+            routes: page.map(|page| NamedRoutes::new(py, page)).transpose()?,
         })
     }
 
@@ -105,6 +115,34 @@ impl Calls {
         lock(&self.tasks).running.insert(Running {
             exchange: Arc::clone(exchange),
             task: None,
+            scope: None,
+        })
+    }
+
+    /// The application of the call `key` may name its route in `scope`.
+    pub(crate) fn note_scope(&self, key: usize, scope: &Bound<'_, PyAny>) {
+        if self.routes.is_none() {
+            return;
+        }
+        let scope = scope.clone().unbind();
+        let former = match lock(&self.tasks).running.get_mut(key) {
+            Some(running) => running.scope.replace(scope),
+            None => Some(scope),
+        };
+        drop(former); // outside the lock
+    }
+
+    /// The number of the route of the call `key`; 0 if it has none, or nobody counts.
+    pub(crate) fn route(&self, key: usize) -> u16 {
+        let Some(routes) = &self.routes else { return 0 };
+        Python::attach(|py| {
+            let scope = {
+                let tasks = lock(&self.tasks);
+                let running = tasks.running.get(key);
+                let scope = running.and_then(|running| running.scope.as_ref());
+                scope.map(|scope| scope.clone_ref(py))
+            };
+            scope.map_or(0, |scope| routes.number(scope.bind(py)))
         })
     }
 

@@ -17,6 +17,7 @@ pub(crate) mod in_flight;
 pub(crate) mod payload;
 pub(crate) mod response;
 pub(crate) mod room;
+mod routes;
 pub(crate) mod rsgi;
 pub(crate) mod runner;
 pub(crate) mod target;

@@ -19,6 +19,8 @@ pub(crate) struct MetricsOptions {
     descriptor: RawFd,
     /// Requests that take so long are kept on the page.
     slow: Duration,
+    /// Numbers by the routes that applications name.
+    pub(crate) routes: bool,
 }
 
 impl MetricsOptions {
@@ -73,6 +75,12 @@ pub(crate) fn metrics_layout(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
         ("ring_count", layout::RING),
         ("ring_words", layout::ring::WORDS),
         ("ring_row", layout::ring::ROW),
+        ("routes", layout::at::ROUTES),
+        ("route_count", layout::ROUTES),
+        ("route_words", layout::route::WORDS),
+        ("route_name", layout::route::NAME),
+        ("route_statuses", layout::route::STATUSES),
+        ("route_duration", layout::route::DURATION),
     ] {
         found.set_item(name, value)?;
     }

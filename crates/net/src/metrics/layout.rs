@@ -110,8 +110,10 @@ pub mod at {
     pub const ROWS: usize = SENT + SIZE;
     /// The last exchanges that were slow or failed.
     pub const RING: usize = ROWS + super::ROWS * super::row::WORDS;
+    /// Numbers by the routes that applications name.
+    pub const ROUTES: usize = RING + super::RING * super::ring::WORDS;
     /// Behind the last word.
-    pub const END: usize = RING + super::RING * super::ring::WORDS;
+    pub const END: usize = ROUTES + super::ROUTES * super::route::WORDS;
 }
 
 /// The words of an exchange. Word 0 is 0 in a row that nobody has.
@@ -174,6 +176,26 @@ pub mod ring {
     pub const WORDS: usize = ROW + super::row::WORDS;
 }
 
+/// The words of a route.
+pub mod route {
+    use super::{CLASSES, TIMES};
+
+    /// Bytes of its name; 0 in a row without a route.
+    pub const LENGTH: usize = 0;
+    /// Its name.
+    pub const NAME: usize = 1;
+    /// Bytes of a name that are kept.
+    pub const NAME_BYTES: usize = 128;
+    /// Answers by class of status.
+    pub const STATUSES: usize = NAME + NAME_BYTES / 8;
+    /// From the head to the last byte of the answer.
+    pub const DURATION: usize = STATUSES + CLASSES.len();
+    /// All of them.
+    pub const WORDS: usize = DURATION + TIMES.len() + 2;
+}
+
+/// Routes, the last row is for all that find no other.
+pub const ROUTES: usize = 101;
 /// Rows of exchanges in progress. Those above are counted, and not shown.
 pub const ROWS: usize = 256;
 /// Entries of the ring.
@@ -181,7 +203,7 @@ pub const RING: usize = 100;
 /// Bytes of a page.
 pub const BYTES: usize = at::END * 8;
 /// Written by a worker on its page. It changes with the places.
-pub const MAGIC: u64 = 0x6772_616e_6961_0003;
+pub const MAGIC: u64 = 0x6772_616e_6961_0004;
 
 /// Names of [`Version`]s.
 pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "http/2"];
@@ -273,12 +295,24 @@ pub(super) const SENT: Histogram = Histogram {
 
 /// The word of answers of this protocol with this status.
 pub(super) fn requests(version: Version, status: u16) -> usize {
-    let class = match status {
+    at::REQUESTS + protocol(version) * CLASSES.len() + class(status)
+}
+
+/// The place of a status in [`CLASSES`].
+pub(super) fn class(status: u16) -> usize {
+    match status {
         0 => 6,
         100..=599 => usize::from(status / 100) - 1,
         _ => 5,
-    };
-    at::REQUESTS + protocol(version) * CLASSES.len() + class
+    }
+}
+
+/// The durations of the route whose row begins at `first`.
+pub(super) fn route_duration(first: usize) -> Histogram {
+    Histogram {
+        at: first + route::DURATION,
+        bounds: &TIMES,
+    }
 }
 
 /// The place of a version in [`PROTOCOLS`].

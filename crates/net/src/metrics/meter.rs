@@ -1,5 +1,6 @@
 //! `Meter`: measures one exchange, from its head to the end of its answer.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::time::Instant;
 
@@ -20,6 +21,8 @@ struct Measured {
     metrics: Rc<Metrics>,
     version: Version,
     is_head: bool,
+    /// The number of the request's route, 0 without one.
+    route: Cell<u16>,
     row: Row,
 }
 
@@ -47,6 +50,7 @@ impl Meter {
             metrics: Rc::clone(metrics),
             version: origin.head.version(),
             is_head: origin.head.method() == "HEAD",
+            route: Cell::new(0),
         }))
     }
 
@@ -171,6 +175,7 @@ impl Measured {
                 let status = head.status();
                 let plan = ResponsePlan::of(self.is_head, status, head.content_length(), None);
                 self.row.set_status(metrics, status);
+                self.route.set(head.route());
                 self.set(row::FIRST, metrics.time(Instant::now()));
                 let bodiless = if plan.is_bodiless {
                     row::IS_BODILESS
@@ -217,6 +222,9 @@ impl Measured {
         metrics.count_answer(self.version, status);
         let duration = now.saturating_sub(self.get(row::ARRIVED));
         metrics.observe(&layout::DURATION, duration);
+        if self.route.get() > 0 {
+            metrics.count_route(self.route.get(), status, duration);
+        }
         let first = self.get(row::FIRST);
         if first > 0 {
             let time = first.saturating_sub(self.get(row::ARRIVED));

@@ -2,11 +2,12 @@
 //!
 //! The page is shared with whoever made it, and outlives the worker. Everything is a relaxed atomic: a reader gets
 //! whole words, at most a moment old. `layout` has the places, `meter` measures one exchange, `row` is an exchange as
-//! the reader sees it, `ticker` measures the event loop.
+//! the reader sees it, `routes` has the names of routes, `ticker` measures the event loop.
 
 pub mod layout;
 mod meter;
 mod page;
+mod routes;
 mod row;
 pub mod ticker;
 
@@ -18,9 +19,10 @@ use std::time::{Duration, Instant};
 
 use granian_proto::Version;
 
-use self::layout::{Histogram, at};
+use self::layout::{Histogram, at, route};
 pub(crate) use self::meter::Meter;
 pub use self::page::Page;
+pub use self::routes::Routes;
 use crate::close::{CloseCause, Limit};
 
 /// See the module's documentation. One per worker, on the reactor's thread.
@@ -82,6 +84,13 @@ impl Metrics {
     /// A request was answered with `status`, 0 for none.
     fn count_answer(&self, version: Version, status: u16) {
         self.add(layout::requests(version, status), 1);
+    }
+
+    /// A request of this route was answered.
+    fn count_route(&self, route: u16, status: u16, duration: u64) {
+        let first = routes::row_of(route);
+        self.add(first + route::STATUSES + layout::class(status), 1);
+        self.observe(&layout::route_duration(first), duration);
     }
 
     /// The connection itself has answered, in the place of the application.

@@ -1,12 +1,13 @@
 //! Numbers of exchanges and connections, on the page as a reader finds them.
 
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use granian_proto::Version;
 
-use super::Meter;
 use super::layout::{self, at, ring, row};
+use super::{Meter, Routes};
 use crate::close::Limit;
 use crate::exchange::app::BodyWish;
 use crate::exchange::reply::Reply;
@@ -252,4 +253,32 @@ fn limits_are_counted_where_they_are_reached() {
         let limit = at::LIMITED + Limit::Http1HeaderReadTimeout as usize;
         assert_eq!(wire.bench.number(limit), 1);
     });
+}
+
+#[test]
+fn a_hundred_routes_have_names_and_the_rest_share_one() {
+    let bench = Bench::new();
+    let routes = Routes::new(Arc::clone(bench.metrics.page()));
+    assert_eq!(routes.number(""), 0);
+    for number in 1..layout::ROUTES as u16 {
+        assert_eq!(routes.number(&format!("/{number}")), number);
+    }
+    assert_eq!(routes.number("/1"), 1);
+    assert_eq!(routes.number("/one more"), layout::ROUTES as u16);
+    assert_eq!(routes.number("/another"), layout::ROUTES as u16);
+    let first = at::ROUTES;
+    let last = first + (layout::ROUTES - 1) * layout::route::WORDS;
+    let name = |row| (bench.number(row), bench.number(row + 1).to_le_bytes());
+    assert_eq!(name(first), (2, *b"/1\0\0\0\0\0\0"));
+    assert_eq!(name(last), (5, *b"other\0\0\0"));
+}
+
+#[test]
+fn long_names_of_routes_are_cut_between_characters() {
+    let bench = Bench::new();
+    let routes = Routes::new(Arc::clone(bench.metrics.page()));
+    routes.number(&"é".repeat(100));
+    routes.number(&format!("a{}", "é".repeat(100)));
+    assert_eq!(bench.number(at::ROUTES), 128);
+    assert_eq!(bench.number(at::ROUTES + layout::route::WORDS), 127);
 }

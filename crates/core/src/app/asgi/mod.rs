@@ -62,6 +62,7 @@ impl CoroutineInterface for Asgi {
                 (scope, Bound::new(py, websocket)?.into_any())
             }
         };
+        call.calls.note_scope(call.key(), scope.as_any());
         let receive = protocol.getattr(intern!(py, "receive"))?;
         let send = protocol.getattr(intern!(py, "send"))?;
         Ok((callable.call1((scope, receive, send))?, again))
@@ -82,6 +83,7 @@ fn repeat_without_files<'py>(
     call.calls.withdraw_files(py);
     call.rewind_body();
     let scope = scope::renewed(again.scope.bind(py), &call.calls.root_path)?;
+    call.calls.note_scope(call.key(), scope.as_any());
     let protocol = Bound::new(py, Http::new(Arc::clone(call)))?;
     let receive = protocol.getattr(intern!(py, "receive"))?;
     let send = protocol.getattr(intern!(py, "send"))?;

@@ -52,6 +52,7 @@ impl CoroutineInterface for Rsgi {
             Some(opening) => Bound::new(py, WebSocket::new(Arc::clone(call), opening))?.into_any(),
         };
         let scope = Bound::new(py, Scope::new(&request, &self.root_path))?;
+        call.calls.note_scope(call.key(), scope.as_any());
         Ok((callable.call1((scope, protocol))?, None))
     }
 }

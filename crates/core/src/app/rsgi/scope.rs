@@ -1,6 +1,6 @@
 //! `scope`: the request of an RSGI application, without its body.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use granian_proto::{RequestHead, Version};
 use pyo3::intern;
@@ -11,8 +11,9 @@ use super::headers::Headers;
 use crate::app::fields::{latin1, method};
 use crate::app::{target, tls};
 use granian_net::exchange::app::{Address, Peer, Request};
+use granian_net::runtime::waker::lock;
 
-/// Read-only attributes. Each becomes a Python object when it is read.
+/// Attributes, read-only but for `route`. Each becomes a Python object when it is read.
 #[pyclass(
     frozen,
     freelist = 64,
@@ -24,6 +25,7 @@ pub(crate) struct Scope {
     peer: Arc<Peer>,
     is_websocket: bool,
     root_path: String,
+    route: Mutex<Option<Py<PyString>>>,
 }
 
 impl Scope {
@@ -37,6 +39,7 @@ impl Scope {
                 None => root_path.to_owned(),
                 Some(prefix) => format!("{prefix}{root_path}"),
             },
+            route: Mutex::default(),
         }
     }
 }
@@ -116,6 +119,19 @@ impl Scope {
     fn tls<'py>(&self, py: Python<'py>) -> PyResult<Option<Bound<'py, PyDict>>> {
         let info = self.peer.tls.as_ref();
         info.map(|info| tls::extension(py, info)).transpose()
+    }
+
+    /// The name of the request's route that the application has set, for the metrics.
+    #[getter]
+    fn route(&self, py: Python<'_>) -> Option<Py<PyString>> {
+        let route = lock(&self.route);
+        route.as_ref().map(|route| route.clone_ref(py))
+    }
+
+    #[setter]
+    fn set_route(&self, route: Option<Py<PyString>>) {
+        let former = std::mem::replace(&mut *lock(&self.route), route);
+        drop(former);
     }
 
     #[getter]

@@ -87,6 +87,7 @@ impl Wsgi {
                 return None;
             }
         };
+        self.calls.note_scope(call.key(), environ.as_any());
         match &self.pool {
             Some(pool) => {
                 watch(&call);

@@ -131,6 +131,7 @@ fn gains_of_type(value: &[u8]) -> Gains {
 /// `None` only if the fields of `head` were not valid, which they are.
 fn encoded_head(head: &ResponseHead, coding: Coding) -> Option<ResponseHead> {
     let mut encoded = ResponseHead::new(head.status()).ok()?;
+    encoded.set_route(head.route());
     encoded.set_reason(head.reason()).ok()?;
     for (name, value) in head.fields() {
         let appended = match name {
