@@ -43,7 +43,7 @@ class Server(Surface):
 
     def __init__(self, target: Any, *arguments: Any, **options: Unpack[EmbeddedKeywords]) -> None:
         configure_logging(LogLevels.info)
-        named = {"backlog": 128, **_named(arguments, dict(options))}
+        named = {"backlog": BACKLOG, **_named(arguments, dict(options))}
         self.target = target
         self.factory = bool(named.pop("factory", False))
         super().__init__(Config.from_kwargs(target="embedded:target", **named))
@@ -271,6 +271,8 @@ BY_NAME = (
     *("access_log_sample", "request_id_header", "slow_request", "loop_lag", "forwarded_allow_ips"),
     *("forwarded_headers", "proxy_protocol", "sendfile_map"),
 )
-show_signature(Server, POSITIONAL, is_embeddable)
+# Connections that wait in a listening socket of one worker.
+BACKLOG = 128
+show_signature(Server, POSITIONAL, is_embeddable, backlog=BACKLOG)
 
 __all__ = ["AsyncWorker", "Server"]

@@ -14,8 +14,13 @@ from .compat import former
 Hook = TypeVar("Hook", bound=Callable[[], Any])
 
 
-def show_signature(kind: type[Any], positional: tuple[str, ...], has: Callable[[str], bool]) -> None:
-    """Gives the constructor the signature that `help()` and editors show: the options, in their order."""
+def show_signature(
+    kind: type[Any], positional: tuple[str, ...], has: Callable[[str], bool], **defaults: object
+) -> None:
+    """Gives the constructor the signature that `help()` and editors show: the options, in their order.
+
+    `defaults` are those that differ from the options' own.
+    """
     parameters = [inspect.Parameter("self", Parameter.POSITIONAL_ONLY)]
     parameters.append(inspect.Parameter("target", Parameter.POSITIONAL_OR_KEYWORD))
     fields = {field.name: field for field in dataclasses.fields(Config) if field.init and "_seed" not in field.name}
@@ -24,8 +29,11 @@ def show_signature(kind: type[Any], positional: tuple[str, ...], has: Callable[[
     for names, how in (positional, Parameter.POSITIONAL_OR_KEYWORD), (named, Parameter.KEYWORD_ONLY):
         for name in names:
             field = fields[name]
-            default = None if field.default is dataclasses.MISSING else field.default
-            parameters.append(Parameter(name, how, default=default, annotation=field.type))
+            # A group of its own defaults is made for `None`.
+            is_made = field.default is dataclasses.MISSING
+            default = defaults.get(name, None if is_made else field.default)
+            kind_of = f"{field.type} | None" if is_made else field.type
+            parameters.append(Parameter(name, how, default=default, annotation=kind_of))
     vars(kind)["__init__"].__signature__ = inspect.Signature(parameters, return_annotation=None)
 
 

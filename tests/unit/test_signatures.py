@@ -32,6 +32,12 @@ def test_signature_of_granian():
 def test_signature_of_an_embedded_server():
     parameters = inspect.signature(Server).parameters
     assert set(parameters) == {"target", *EmbeddedKeywords.__annotations__}
+    server = Server(lambda scope: None)
+    for name, parameter in parameters.items():
+        if name not in ("target", "http1_settings", "http2_settings"):
+            made = server.factory if name == "factory" else getattr(server.config, name)
+            assert made == parameter.default, name
+    assert parameters["http1_settings"].annotation == "HTTP1Settings | None"
     for name in Keywords.__annotations__.keys() - EmbeddedKeywords.__annotations__.keys():
         with pytest.raises(ConfigurationError, match="not available in an embedded server"):
             Server(lambda scope: None, **{name: None})

@@ -7,7 +7,7 @@ use granian_proto::{Content, Event, HeadError, PeerError, RequestHead, ResponseH
 
 use super::slot::{Held, Slot};
 use super::{Connection, Phase};
-use crate::bounds::{LINGER, RETRY_AFTER};
+use crate::bounds::{LINGER, retry_after};
 use crate::close::{CloseCause, Limit};
 use crate::exchange::Over;
 use crate::exchange::record::Reason;
@@ -304,13 +304,10 @@ impl<S: Stream> Connection<S> {
 }
 
 /// The head of an answer in place of the application's.
-///
-/// > When sent with a 503 (Service Unavailable) response, Retry-After indicates how long the service is expected to be
-/// > unavailable to the client. — RFC 9110, 10.2.3 <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
 fn refusal(status: u16) -> Result<ResponseHead, HeadError> {
     let mut head = ResponseHead::new(status)?;
-    if status == PeerError::Overloaded.status() {
-        head.append(b"retry-after", RETRY_AFTER.as_bytes())?;
+    if let Some(seconds) = retry_after(status) {
+        head.append(b"retry-after", seconds.as_bytes())?;
     }
     Ok(head)
 }

@@ -148,13 +148,10 @@ pub(crate) fn trailers(trailers: &Trailers) -> Option<HeaderMap> {
 }
 
 /// A response without a body, in place of the application's.
-///
-/// > When sent with a 503 (Service Unavailable) response, Retry-After indicates how long the service is expected to be
-/// > unavailable to the client. — RFC 9110, 10.2.3 <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
 pub(crate) fn empty(status: StatusCode) -> Response<()> {
     let mut fields = HeaderMap::new();
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        fields.insert(RETRY_AFTER, HeaderValue::from_static(bounds::RETRY_AFTER));
+    if let Some(seconds) = bounds::retry_after(status.as_u16()) {
+        fields.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
     }
     with_status(status.as_u16(), fields)
 }
