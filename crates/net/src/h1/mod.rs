@@ -175,8 +175,10 @@ impl<S: Stream> Connection<S> {
         if self.slot.current().is_none() {
             self.wire.output.release();
         }
-        let is_stuck = !self.wire.output.is_empty();
-        self.slot.enter(&self.service.flights, is_stuck);
+        if !self.slot.is_empty() {
+            let is_stuck = !self.wire.output.is_empty();
+            self.slot.enter(&self.service.flights, is_stuck);
+        }
         self.set_deadline();
         Poll::Pending
     }
@@ -283,22 +285,28 @@ impl<S: Stream> Connection<S> {
     }
 
     fn set_deadline(&self) {
-        let lingering = match self.phase {
-            Phase::Lingering { until, .. } => Some(until),
-            _ => None,
+        let mut next = self.engine_deadline();
+        let mut note = |at: Option<Instant>| {
+            if let Some(at) = at {
+                next = Some(next.map_or(at, |next| next.min(at)));
+            }
         };
-        let head = self
-            .slot
-            .current()
-            .and_then(|current| current.head_deadline);
-        let head = head.filter(|deadline| *deadline > self.handle.now());
-        let engine = self.engine_deadline();
-        let drain = self.drain_deadline();
-        let overdue = self.slot.overdue_at();
-        let stall = self.wire.stall_deadline();
-        let patience = self.slot.patience();
-        let next = [lingering, head, engine, drain, stall, overdue, patience];
-        let next = next.into_iter().flatten().min();
+        match &self.slot {
+            Slot::Fresh | Slot::Idle => note(self.drain_deadline()),
+            Slot::Held(held) => {
+                note(held.wait.deadline());
+                note(held.overdue_at);
+            }
+            Slot::Running(current) => {
+                let now = self.handle.now();
+                note(current.head_deadline.filter(|deadline| *deadline > now));
+                note(current.overdue_at);
+            }
+        }
+        if let Phase::Lingering { until, .. } = self.phase {
+            note(Some(until));
+        }
+        note(self.wire.stall_deadline());
         self.handle.set_deadline(next);
     }
 
@@ -320,8 +328,9 @@ impl<S: Stream> Connection<S> {
         if self.wire.output.is_empty() {
             self.leaving = None;
         }
-        let unsent = self.wire.take_unsent();
-        if let (Some(current), Some(unsent)) = (self.slot.current(), unsent) {
+        if let Some(current) = self.slot.current()
+            && let Some(unsent) = self.wire.take_unsent()
+        {
             current.exchange.set_unsent(unsent);
         }
     }

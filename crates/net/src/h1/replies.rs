@@ -36,6 +36,9 @@ impl<S: Stream> Connection<S> {
         {
             current.head_deadline.get_or_insert(now + HEAD_HOLD);
         }
+        if !current.replies.is_empty() {
+            self.wire.note_taken();
+        }
         if current.expects_continue && current.exchange.wants_body() {
             current.expects_continue = false;
             self.engine.send_continue(self.wire.output.tail());

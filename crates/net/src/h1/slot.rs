@@ -117,14 +117,6 @@ impl Slot {
         }
     }
 
-    /// The time until which the request waits for a permit at most.
-    pub(super) fn patience(&self) -> Option<Instant> {
-        match self {
-            Self::Held(held) => held.wait.deadline(),
-            _ => None,
-        }
-    }
-
     /// The time by which the response must be complete.
     pub(super) fn overdue_at(&self) -> Option<Instant> {
         match self {

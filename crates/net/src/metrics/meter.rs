@@ -94,6 +94,7 @@ impl Meter {
     }
 
     /// `reply` goes out.
+    #[inline]
     pub(crate) fn send(&self, reply: &Reply) {
         if let Some(measured) = &self.0 {
             measured.send(reply);
@@ -125,6 +126,7 @@ impl Meter {
         self.end(End::Forgotten);
     }
 
+    #[inline]
     fn end(&mut self, end: End) {
         if let Some(measured) = self.0.take() {
             measured.end(end);

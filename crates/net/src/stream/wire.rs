@@ -24,8 +24,8 @@ pub(crate) struct Wire<S> {
     stall: Stall,
     /// Time within which the peer must take some of the output.
     write_timeout: Duration,
-    /// Waiting bytes in memory, as reported last.
-    unsent: usize,
+    /// Waiting bytes in memory, as reported last; `None` if others have come since.
+    unsent: Option<usize>,
 }
 
 /// The result of one step of a drive loop.
@@ -45,7 +45,7 @@ impl<S: Stream> Wire<S> {
             output,
             stall: Stall::default(),
             write_timeout,
-            unsent: 0,
+            unsent: Some(0),
         }
     }
 
@@ -124,12 +124,16 @@ impl<S: Stream> Wire<S> {
         !self.stall.is_clear()
     }
 
-    /// The waiting bytes in memory, if they differ from the number reported last. 0 is always
-    /// reported: meanwhile more bytes may have come and gone.
+    /// More of the application's bytes were taken over. They may leave before `take_unsent`, which reports that too.
+    pub(crate) fn note_taken(&mut self) {
+        self.unsent = None;
+    }
+
+    /// The waiting bytes in memory, if they differ from the number reported last.
     pub(crate) fn take_unsent(&mut self) -> Option<usize> {
         let unsent = self.output.len();
-        let before = std::mem::replace(&mut self.unsent, unsent);
-        (unsent != before || unsent == 0).then_some(unsent)
+        let before = self.unsent.replace(unsent);
+        (before != Some(unsent)).then_some(unsent)
     }
 
     /// True if the peer has taken nothing for too long; then the close is a reset.

@@ -31,6 +31,7 @@ impl<S: Stream> Connection<S> {
     }
 
     fn encode(&mut self, now: Instant, message: Message) {
+        self.wire.note_taken();
         let Message { data, is_text } = message;
         let Self { engine, wire, .. } = self;
         let output = &mut wire.output;
