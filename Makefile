@@ -46,10 +46,11 @@ clients: ## install the clients that some tests need from Debian, as root
 		apt-get install -qq --no-install-recommends curl nghttp2-client openssl nginx-light haproxy; \
 		apt-get install -qq --no-install-recommends chromium; }
 
-wheels: need-cargo $(VENV)/.stamp-venv ## wheels and an sdist in dist/, and a wheel's first start (PYTHONS="python3.10 python3.13")
+wheels: need-cargo $(VENV)/.stamp-venv ## wheels and an sdist in dist/, and a first start of both (PYTHONS="python3.10 python3.13")
 	@$(BIN)/python -m pip install --quiet ziglang
 	$(BIN)/python -m tools.wheels $(PYTHONS)
 	$(BIN)/python -m tools.wheels --try
+	$(BIN)/python -m tools.wheels --try-sdist
 
 serve: $(VENV)/.stamp-build ## build in release mode and serve examples/ (APP=, HOST=, PORT=)
 	@echo "Open http://$(HOST):$(PORT)/ (Ctrl-C stops the server)"

@@ -89,22 +89,26 @@ def _python_functions(lines: list[str]) -> Iterator[tuple[int, int, str]]:
             yield node.lineno - 1, (node.end_lineno or node.lineno) - 1, node.name
 
 
+def _sources(root: Path) -> list[str]:
+    """The files of Rust and Python: those that git knows, in an unpacked sdist those of its folders."""
+    if (root / ".git").exists():
+        command = ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.py"]
+        listed = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True)
+        return listed.stdout.split()
+    paths = (path.relative_to(root) for kind in ("rs", "py") for path in root.rglob(f"*.{kind}"))
+    return sorted(str(path) for path in paths if not any(part in MADE or part[0] == "." for part in path.parts))
+
+
 def main() -> int:
     root = Path(__file__).resolve().parent.parent
-    listed = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "*.rs", "*.py"],
-        cwd=root,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    found = [
-        excess for name in listed.stdout.split() if (root / name).exists() for excess in excesses(root / name, name)
-    ]
+    found = [excess for name in _sources(root) if (root / name).exists() for excess in excesses(root / name, name)]
     for excess in found:
         print(excess)
     return 1 if found else 0
 
+
+# Folders of what commands make.
+MADE = ("target", "dist")
 
 if __name__ == "__main__":
     sys.exit(main())

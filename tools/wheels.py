@@ -3,7 +3,8 @@
 `python -m tools.wheels` builds for the interpreters that are named, for this one if none is. The linker is Zig's, so
 that the wheels run on systems with an older C library than this one: manylinux 2.28 (Debian 10, RHEL 8 and newer),
 and musllinux 1.2 (Alpine) if Rust has that target. A target that cannot be built is told, with the reason. `python -m
-tools.wheels --try` installs the wheel for this interpreter and asks it for a page; the index has to have `click`.
+tools.wheels --try` installs the wheel for this interpreter and asks it for a page; `--try-sdist` does so with the sdist
+and builds it. The index has to have `click`, and maturin for the sdist.
 """
 
 from __future__ import annotations
@@ -71,17 +72,37 @@ def try_wheel() -> None:
     found = sorted(DIST.glob(f"granian-*-{tag}-*manylinux*.whl")) or sorted(DIST.glob(f"granian-*-{tag}-*.whl"))
     if not found:
         raise SystemExit(f"there is no wheel for {tag} in dist/: make wheels")
+    path = "/usr/bin:/bin"
+    if (cargo := shutil.which("cargo", path=path)) is not None:
+        raise SystemExit(f"this is no environment without Rust: {cargo}")
+    _try(found[-1], path, "--only-binary", ":all:")
+
+
+def try_sdist() -> None:
+    """Installs the source distribution, which builds it, and gets a page from it.
+
+    # Errors
+    `SystemExit` if there is none; whatever fails on the way.
+    """
+    found = sorted(DIST.glob("granian-*.tar.gz"))
+    if not found:
+        raise SystemExit("there is no sdist in dist/: make wheels")
+    _try(found[-1], os.environ["PATH"])
+
+
+def _try(package: Path, path: str, *options: str) -> None:
+    """Installs the package into a new environment with these folders of programs, and gets a page from it."""
     with tempfile.TemporaryDirectory(prefix="granian-wheel-") as name:
         folder = Path(name)
         venv.create(folder / "venv", with_pip=True)
         bin = folder / "venv" / "bin"
-        environment = {**os.environ, "PATH": f"{bin}:/usr/bin:/bin", "VIRTUAL_ENV": str(bin.parent)}
-        if (cargo := shutil.which("cargo", path=environment["PATH"])) is not None:
-            raise SystemExit(f"this is no environment without Rust: {cargo}")
+        environment = {**os.environ, "PATH": f"{bin}:{path}", "VIRTUAL_ENV": str(bin.parent)}
+        # An error of maturin's beside the other one.
+        environment.pop("CONDA_PREFIX", None)
         pip = [str(bin / "python"), "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
-        subprocess.run([*pip, "--only-binary", ":all:", str(found[-1])], check=True, env=environment, cwd=folder)
+        subprocess.run([*pip, *options, str(package)], check=True, env=environment, cwd=folder)
         (folder / "main.py").write_text(MAIN)
-        print(f"{found[-1].name}: {_served(bin / 'granian', folder, environment)}")
+        print(f"{package.name}: {_served(bin / 'granian', folder, environment)}")
 
 
 def _served(command: Path, folder: Path, environment: dict[str, str]) -> str:
@@ -141,5 +162,7 @@ def _has_target(target: str) -> bool:
 if __name__ == "__main__":
     if sys.argv[1:] == ["--try"]:
         try_wheel()
+    elif sys.argv[1:] == ["--try-sdist"]:
+        try_sdist()
     else:
         sys.exit(build(sys.argv[1:]) == len(TARGETS))
