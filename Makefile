@@ -32,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help dev clients wheels serve test test-all test-next test-pythons test-rust test-python generate fmt check fuzz
-.PHONY: lifecycle-50 soak
+.PHONY: test-inside lifecycle-50 sanitize soak
 .PHONY: conformance conformance-http2 conformance-websockets bench applications site clean need-cargo need-python
 
 help: ## list the commands
@@ -79,6 +79,11 @@ test-all: ## every test on the oldest and the newest CPython at hand (pyenv or P
 test-next: ## the package's tests on CPythons this system is too old for, in a root of Debian unstable (NEXT=3.15)
 	@set -e; for version in $(NEXT); do $(next-test); done
 
+test-inside: # in that root
+	@$(MAKE) --no-print-directory clients >/dev/null 2>&1 \
+		|| echo "some clients could not be installed: their tests will be skipped"
+	@$(MAKE) --no-print-directory test-pythons
+
 test-rust: need-cargo $(VENV)/.stamp-venv ## the tests of the crates
 	cargo test --workspace
 
@@ -118,6 +123,15 @@ fuzz: need-cargo ## run every fuzz target for SECONDS= (60) each
 		cargo fuzz run $$target -- -max_total_time=$(SECONDS) $(ARGS); \
 	done
 
+# ThreadSanitizer needs a standard library that is built with it, and so nightly with its sources.
+sanitize: need-cargo ## models of what threads share (loom), and the tests of granian-net under ThreadSanitizer (nightly, rust-src)
+	cargo test -p granian-net --lib --features model model::
+	@rustup +nightly component list 2>/dev/null | grep -q '^rust-src.*(installed)' || { \
+		echo "sanitize: ThreadSanitizer needs a nightly toolchain with its sources: rustup component add rust-src --toolchain nightly" >&2; \
+		exit 1; }
+	CARGO_TARGET_DIR=.build/target-tsan RUSTFLAGS=-Zsanitizer=thread CARGO_PROFILE_DEV_DEBUG=line-tables-only \
+		cargo +nightly test -Zbuild-std --target $(shell rustc -vV | sed -n "s/^host: //p") -p granian-net --lib -- $(ARGS)
+
 lifecycle-50: $(VENV)/.stamp-deps $(VENV)/.stamp-build $(VENV)/.stamp-plugins ## every test of the life cycle 50 times (ARGS="-k hup")
 	@LIFECYCLE_REPEAT=50 $(BIN)/python -m pytest -q tests/lifecycle $(ARGS)
 
@@ -147,7 +161,7 @@ clean: ## remove what the other commands made
 	find granian \( -name '*.so' -o -name '*.pyd' \) -delete
 
 # Ends with 69, and says why, where that cannot be.
-next-test = tools/newer-python.sh $$version $(MAKE) --no-print-directory test-pythons PYTHONS=python$$version
+next-test = tools/newer-python.sh $$version $(MAKE) --no-print-directory test-inside PYTHONS=python$$version
 
 # The first of the given versions that runs, from pyenv or PATH.
 find-python = for version in $(1); do \

@@ -62,6 +62,7 @@ def nginx(folder: Path, files: Files, upstream: str, *, is_inner: bool = False) 
 
     Below `/api/` it takes that prefix away and says so.
     """
+    program = _found("nginx")
     front = Front(folder)
     ports = {"port": front.port, "secured_port": front.secured_port, "upstream": upstream, "folder": folder}
     told = INNER if is_inner else EDGE
@@ -73,9 +74,7 @@ def nginx(folder: Path, files: Files, upstream: str, *, is_inner: bool = False) 
     (folder / "nginx.conf").write_text(text)
     descriptors = "".join(f"{one.fileno()};" for one in front.sockets)
     # The way in which nginx hands its sockets to a successor.
-    front.start(
-        _found("nginx"), "-e", "stderr", "-p", str(folder), "-c", f"{folder}/nginx.conf", env={"NGINX": descriptors}
-    )
+    front.start(program, "-e", "stderr", "-p", str(folder), "-c", f"{folder}/nginx.conf", env={"NGINX": descriptors})
     return front
 
 
@@ -83,6 +82,7 @@ def haproxy(
     folder: Path, files: Files, upstream: str, *, rules: str = "", server: str = "", mode: str = "http"
 ) -> Front:
     """HAProxy in front of `127.0.0.1:PORT`, with `rules` in its frontend and further words on its `server` line."""
+    program = _found("haproxy")
     front = Front(folder)
     pem = files.write("haproxy.pem", files.certificate.read_text() + files.key.read_text())
     plain, secured = (one.fileno() for one in front.sockets)
@@ -96,7 +96,7 @@ def haproxy(
         "server": f"{upstream} source {HAPROXY} {server}",
     }
     (folder / "haproxy.cfg").write_text(text)
-    front.start(_found("haproxy"), "-db", "-f", f"{folder}/haproxy.cfg")
+    front.start(program, "-db", "-f", f"{folder}/haproxy.cfg")
     return front
 
 

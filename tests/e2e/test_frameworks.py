@@ -189,4 +189,4 @@ def test_curl(app, tmp_path):
     assert (answer["size"], answer["name"]) == (len(FILE), "file.bin")
     number = ["--data", '{"numbers": [1]}', "--header", "content-type: application/json"]
     assert json.loads(curl(app, "/json", *number)) == {"numbers": [1]}
-    assert curl(app, "/", "--include", "--next", "--silent", app.url + "/").count(b"home") == 2
+    assert curl(app, "/", "--include", app.url + "/", "--next", "--silent").count(b"home") == 2
