@@ -10,6 +10,9 @@ pub(crate) mod compression;
 pub mod flights;
 pub mod hand_off;
 pub mod messages;
+#[cfg(test)]
+#[cfg(feature = "model")]
+mod model;
 pub mod origin;
 mod over;
 pub mod peer;
@@ -22,7 +25,6 @@ pub mod room;
 pub(crate) mod spool;
 
 use std::collections::VecDeque;
-use std::sync::Mutex;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
@@ -41,6 +43,7 @@ use self::record::Record;
 use self::reply::Reply;
 pub use self::room::Outlet;
 use self::room::SendRoom;
+use crate::runtime::sync::Mutex;
 use crate::runtime::waker::{lock, register, wake, wake_all};
 
 /// See the module's documentation.

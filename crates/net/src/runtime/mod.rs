@@ -4,9 +4,13 @@ mod clock;
 mod deferred;
 mod forks;
 pub(crate) mod load;
+#[cfg(test)]
+#[cfg(feature = "model")]
+pub(crate) mod model;
 pub mod pool;
 pub mod reactor;
 mod readiness;
 pub(crate) mod ready;
+pub(crate) mod sync;
 pub mod timers;
 pub mod waker;

@@ -10,12 +10,12 @@
 mod line;
 
 use std::collections::VecDeque;
-use std::sync::{Arc, Condvar, Mutex, PoisonError, Weak};
-use std::thread::Thread;
+use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use self::line::{Line, TICK, Wanted, Watching};
 use super::load::{Answer, Load};
+use super::sync::{Condvar, Mutex, Thread, current, park_timeout};
 use super::waker::lock;
 
 /// A line of jobs `J` and the threads that take them.
@@ -49,7 +49,7 @@ impl Seat {
     )]
     pub fn new() -> Self {
         Self {
-            thread: std::thread::current(),
+            thread: current(),
             call: None,
         }
     }
@@ -168,7 +168,7 @@ impl<J: Send + 'static> Pool<J> {
                     until = now + self.idle_timeout;
                 }
                 drop(line);
-                std::thread::park_timeout(until.saturating_duration_since(now));
+                park_timeout(until.saturating_duration_since(now));
                 line = lock(&self.line);
             }
         }
@@ -314,6 +314,9 @@ const LONGEST_TICK: Duration = Duration::from_millis(2);
 /// Over what the share of the processors is taken.
 const SPAN: Duration = Duration::from_millis(5);
 
+#[cfg(test)]
+#[cfg(feature = "model")]
+mod model;
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,8 +1,8 @@
 //! `Ready`: what other threads have finished, on its way to a task of the reactor.
 
-use std::sync::Mutex;
 use std::task::{Context, Waker};
 
+use super::sync::Mutex;
 use super::waker::{lock, wake};
 
 /// A queue from threads to one task. It is bounded by the number of exchanges that a worker admits.

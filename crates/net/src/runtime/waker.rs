@@ -3,9 +3,17 @@
 //! A wake-up on the reactor's own thread, inside a turn or a call from Python code, costs one push.
 //! Any other one also makes the poller's descriptor readable.
 
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Wake, Waker};
+
+#[cfg(not(feature = "model"))]
+use mio::Waker as Poller;
+
+#[cfg(not(feature = "model"))]
+use super::sync::MutexGuard;
+#[cfg(feature = "model")]
+use super::sync::Poller;
+use super::sync::{AtomicBool, Mutex, Ordering};
 
 /// The state that wakers of every thread share with their reactor.
 pub struct Mailbox {
@@ -17,18 +25,26 @@ pub struct Mailbox {
     /// The poller's descriptor is readable for a signal that `acknowledge` has not seen yet.
     signalled: AtomicBool,
     home: usize,
-    poller: mio::Waker,
+    poller: Poller,
+}
+
+/// Reactors work in no model, but compile.
+#[cfg(feature = "model")]
+impl From<mio::Waker> for Poller {
+    fn from(_: mio::Waker) -> Self {
+        Self::new()
+    }
 }
 
 impl Mailbox {
     /// A mailbox for the reactor of the calling thread.
-    pub fn new(poller: mio::Waker) -> Self {
+    pub fn new(poller: impl Into<Poller>) -> Self {
         Self {
             woken: Mutex::new(Vec::new()),
             is_polled: AtomicBool::new(false),
             signalled: AtomicBool::new(false),
             home: thread_token(),
-            poller,
+            poller: poller.into(),
         }
     }
 
@@ -63,7 +79,7 @@ impl Mailbox {
 
     /// The reactor saw the signal.
     pub fn acknowledge(&self) {
-        self.signalled.store(false, Ordering::SeqCst);
+        self.signalled.swap(false, Ordering::SeqCst);
     }
 
     fn post(&self, key: usize) {
@@ -97,9 +113,10 @@ impl TaskWaker {
         self.queued.swap(true, Ordering::SeqCst)
     }
 
-    /// The task is about to be polled: wake-ups from now on count again.
+    /// The task is about to be polled: wake-ups from now on count again. The poll sees what threads wrote before those
+    /// that came until now, also where these changed nothing: a swap reads their marks, a store would not.
     pub fn clear_queued(&self) {
-        self.queued.store(false, Ordering::SeqCst);
+        self.queued.swap(false, Ordering::SeqCst);
     }
 }
 
@@ -117,13 +134,23 @@ impl Wake for TaskWaker {
 
 /// A number that differs between live threads, at the cost of one thread-local address.
 pub fn thread_token() -> usize {
+    #[cfg(not(feature = "model"))]
     thread_local!(static TOKEN: u8 = const { 0 });
+    #[cfg(feature = "model")]
+    loom::thread_local!(static TOKEN: u8 = 0);
     TOKEN.with(|token| std::ptr::from_ref(token) as usize)
 }
 
 /// Locks `mutex`; a panic elsewhere does not take the data away from everybody else.
+#[cfg(not(feature = "model"))]
 pub fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// See above. Not all locks are modelled.
+#[cfg(feature = "model")]
+pub fn lock<M: super::sync::Lock>(mutex: &M) -> M::Guard<'_> {
+    mutex.locked().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Adds the waker of `cx` to the list, unless it is there already.

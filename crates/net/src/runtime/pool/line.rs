@@ -1,12 +1,12 @@
 //! `Line`: the jobs of a pool and what its threads are at; says how many threads the work can use.
 
 use std::collections::VecDeque;
-use std::thread::Thread;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
 use super::Seat;
+use crate::runtime::sync::Thread;
 
 pub(super) struct Line<J> {
     /// Jobs, with when they came.
@@ -153,7 +153,11 @@ impl<J> Line<J> {
 }
 
 /// A job that takes longer holds its thread up; a line that waits longer may need another one.
-pub(super) const TICK: Duration = Duration::from_micros(500);
+pub(super) const TICK: Duration = match cfg!(feature = "model") {
+    false => Duration::from_micros(500),
+    // No time passes.
+    true => Duration::MAX,
+};
 /// Looks at an empty line before the watching thread sleeps: to wake it costs about what two looks
 /// do.
 const QUIET_TICKS: u32 = 5;
