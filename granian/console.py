@@ -12,12 +12,18 @@ import os
 import select
 import stat
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .formatters import Formatter, JsonFormatter, coloured, takes_colours
 
+if TYPE_CHECKING:
+    Handler = logging.StreamHandler[Any]
+else:
+    # It takes no parameter before CPython 3.11.
+    Handler = logging.StreamHandler
 
-class Console(logging.StreamHandler[Any]):
+
+class Console(Handler):
     """Writes lines to a text stream, `sys.stdout` by default.
 
     Characters that the stream's encoding does not have are written as escapes. Where the stream is a pipe, a socket or

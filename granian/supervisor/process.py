@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from multiprocessing.reduction import sendfds
 from typing import Any, Protocol
 
 from ..worker.child import run_worker
+from ..worker.pipe import send_socket
 from ..worker.report import Command
 from ..worker.spec import WorkerSpec
 from ..worker.tie import Tie
@@ -110,7 +110,7 @@ class ProcessHandle(WorkerHandle):
             # Before the command, since it may fail for want of descriptors: after the command the worker waits.
             with socket.fromfd(self.pipe.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as channel:
                 self.send(Command.LISTEN, (position, None))
-                sendfds(channel, [listener.fileno()])
+                send_socket(channel, listener)
             return True
         except OSError:
             # The worker is ending, or there are no descriptors. The next change of the crew picks another one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import select
 import signal
@@ -10,7 +11,6 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
-from multiprocessing.reduction import recv_handle
 from typing import Any
 
 from .report import Command, Report
@@ -66,8 +66,26 @@ class WorkerPipe:
             yield command, value
 
     def listener(self) -> socket.socket:
-        """The socket that follows a command."""
-        return socket.socket(fileno=recv_handle(self._connection))
+        """The socket that follows a command.
+
+        # Errors
+        `EOFError` if the supervisor is dead, `OSError` if there is no descriptor left for it.
+        """
+        with socket.fromfd(self.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            mark, descriptors, _, _ = socket.recv_fds(channel, len(MARK), 1, CLOSED_ON_EXEC)
+        if not mark:
+            raise EOFError
+        if not descriptors:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return socket.socket(fileno=descriptors[0])
+
+
+def send_socket(channel: socket.socket, listener: socket.socket) -> None:
+    """Sends a copy of the listener for `WorkerPipe.listener`, and does not wait for that.
+
+    multiprocessing's way waits for the worker's answer since CPython 3.14, and a worker may stand still.
+    """
+    socket.send_fds(channel, [MARK], [listener.fileno()])
 
 
 @contextmanager
@@ -78,3 +96,9 @@ def uninterrupted() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+# A descriptor travels with at least one byte.
+MARK = b"."
+# Programs that the application starts are not to have it.
+CLOSED_ON_EXEC = getattr(socket, "MSG_CMSG_CLOEXEC", 0)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import multiprocessing
 import os
 import socket
-from multiprocessing.reduction import send_handle
 
 import pytest
 from test_worker import Rig, hello
 
-from granian.worker.pipe import WorkerPipe
+from granian.worker.pipe import WorkerPipe, send_socket
 from granian.worker.report import Command, Report
 
 
@@ -35,7 +34,8 @@ def test_descriptor_that_follows_its_command(rig):
     with socket.create_server(("127.0.0.1", 0)) as another:
         another.setblocking(False)
         rig.pipe.send((Command.LISTEN, (7, None)))
-        send_handle(rig.pipe, another.fileno(), os.getpid())
+        with socket.fromfd(rig.pipe.fileno(), socket.AF_UNIX, socket.SOCK_STREAM) as channel:
+            send_socket(channel, another)
         with socket.create_connection(another.getsockname(), 10) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
             assert client.recv(65536).startswith(b"HTTP/1.1 200")
