@@ -87,7 +87,9 @@ def _missing(name: str, config: Config) -> str | None:
     for word, needed in NEEDS.items():
         is_meant = name.startswith(word.removesuffix("*")) if word.endswith("*") else name == word
         if is_meant and name != needed and getattr(config, needed) in OFF:
-            return f"{_flag(needed)} is not given"
+            # One that is on by default was turned off.
+            is_on = type(config).__dataclass_fields__[needed].default not in OFF
+            return f"{_flag(needed)} is {'off' if is_on else 'not given'}"
     return None
 
 

@@ -26,6 +26,10 @@ class MPServer(AbstractServer):
     def _check(self) -> None:
         # Before an application is loaded here, which may set another one.
         self._method = "fork" if self._forks_for_preload() else start_method()
+        if self.config.preload and self._method != "fork":
+            raise ConfigurationError("preload", "needs workers that are forked, and this system does not fork")
+        if self.config.preload and self.config.reload:
+            raise ConfigurationError("preload", "what is loaded once cannot be reloaded")
 
     def _launcher(self, spawn_target: Callable[..., None] | None) -> Callable[[WorkerSpec], WorkerHandle]:
         target = spawn_target or run_worker
@@ -36,10 +40,6 @@ class MPServer(AbstractServer):
             self._check_passing(loader)
         if not self.config.preload:
             return loader
-        if self._method != "fork":
-            raise ConfigurationError("preload", "needs workers that are forked, and this system does not fork")
-        if self.config.reload:
-            raise ConfigurationError("preload", "what is loaded once cannot be reloaded")
         before = set(threading.enumerate())
         loader = self._load_here(loader)
         started = sorted(thread.name for thread in set(threading.enumerate()) - before)

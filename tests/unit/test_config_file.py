@@ -288,6 +288,9 @@ def test_checked(folder):
     assert (code, output.count("\n")) == (1, 1)
     assert "[ERROR] --ssl-client-verify: there are no authorities" in output
     assert "[ERROR] --bind: '8000' is no address to listen on" in run("--check-config", "--bind", "8000")[1]
+    code, output = run("--check-config", "--preload", "--reload")
+    assert (code, output.count("\n")) == (1, 1)
+    assert "[ERROR] --preload: what is loaded once cannot be reloaded" in output
     code, output = run("--check-config", "--loop", "winloop")
     assert (code, output.count("\n")) == (1, 1)
     assert "'winloop' implementation not available" in output

@@ -146,7 +146,7 @@ def test_options_without_effect_are_told_by_the_name_that_was_given(caplog, monk
         ({"reload_tick": 60}, "reload_tick is without effect: reload is not given"),
         ({"ssl_ciphers": "x"}, "ssl_ciphers is without effect: ssl_cert is not given"),
         ({"static_path_route": "/a"}, "static_path_route is without effect: static_path_mount is not given"),
-        ({"websockets": False, "ws_max_size": 9}, "ws_max_size is without effect: websockets is not given"),
+        ({"websockets": False, "ws_max_size": 9}, "ws_max_size is without effect: websockets is off"),
         ({"overload_target": 0.01}, "overload_target is without effect: overload is not given"),
         ({"uds_permissions": 0o660}, "uds_permissions is without effect: there is no Unix socket"),
         (
