@@ -8,6 +8,7 @@ pub mod close;
 mod complaint;
 mod crowd;
 pub mod exchange;
+mod expansion;
 mod h1;
 pub mod h2;
 mod limit_counts;

@@ -22,6 +22,7 @@ use crate::exchange::origin::Origin;
 use crate::exchange::record::Record;
 use crate::exchange::request_ids::RequestIds;
 use crate::exchange::{Exchange, spool};
+use crate::expansion::Expansion;
 use crate::limits::Limits;
 use crate::metrics::{Meter, Metrics};
 use crate::proxies::Proxies;
@@ -43,6 +44,8 @@ pub struct Service {
     pub(crate) codecs: Rc<ws::Codecs>,
     /// For messages that were inflated and that no application has taken.
     pub(crate) inflated: Budget,
+    /// For messages that are inflated to many times their size.
+    pub(crate) expansion: Expansion,
     /// For large heads that were decoded from references, until their streams are over.
     pub(crate) heads: Budget,
     /// For bodies that are kept in files until they are whole.
@@ -112,6 +115,7 @@ impl Service {
             early: EarlyWriter::new(),
             codecs: Rc::default(),
             inflated: Budget::new(limits.websocket.max_inflated()),
+            expansion: Expansion::default(),
             heads: Budget::new(MAX_HEADS),
             spools: Budget::new(usize::try_from(limits.wsgi_spool_total).unwrap_or(usize::MAX)),
             stage: Cell::new(Stage::Serving),

@@ -17,20 +17,10 @@ pub(super) struct Counts {
     pub(super) began: Instant,
 }
 
-/// The permits that requests of one connection hold. A connection that carries many requests has one.
-#[derive(Default)]
-pub(crate) struct Share(AtomicUsize);
-
-impl Share {
-    pub(super) fn held(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-/// The time of a permit, and the connection that holds it.
+/// The time of a permit, and the number of those that its connection holds, if that has one.
 #[derive(Clone)]
 pub(super) struct Holder {
-    share: Option<Arc<Share>>,
+    held: Option<Arc<AtomicUsize>>,
     epoch: u32,
 }
 
@@ -46,9 +36,9 @@ impl Counts {
     }
 
     /// A permit is taken.
-    pub(super) fn take(&mut self, share: Option<&Arc<Share>>) -> Holder {
+    pub(super) fn take(&mut self, held: Option<&Arc<AtomicUsize>>) -> Holder {
         let holder = Holder {
-            share: share.map(Arc::clone),
+            held: held.map(Arc::clone),
             epoch: self.epoch,
         };
         self.calls += 1;
@@ -62,8 +52,8 @@ impl Counts {
         if let Some(count) = self.young_of(holder.epoch) {
             *count = count.saturating_sub(1);
         }
-        if let Some(share) = &holder.share {
-            share.0.fetch_sub(1, Ordering::Relaxed);
+        if let Some(held) = &holder.held {
+            held.fetch_sub(1, Ordering::Relaxed);
         }
     }
 
@@ -73,8 +63,8 @@ impl Counts {
         if let Some(count) = self.young_of(holder.epoch) {
             *count += 1;
         }
-        if let Some(share) = &holder.share {
-            share.0.fetch_add(1, Ordering::Relaxed);
+        if let Some(held) = &holder.held {
+            held.fetch_add(1, Ordering::Relaxed);
         }
     }
 

@@ -10,18 +10,22 @@
 //! merely free, a request that comes before the first one is polled would take it: a peer that
 //! pipelines would keep all others waiting.
 //!
+//! Connections take turns: one request of each waits in the line, its others behind that one. The wait of a client with
+//! one request does not grow with those that another one sends at once. A connection that has given way
+//! (`runtime/reactor.rs`) may be some time in coming for its permit, so those have half of what the adaptive limit lets
+//! start.
+//!
 //! A permit is free while fewer than 16 requests that started in the last 20–40 ms are unfinished.
 //! Beyond that the adaptive limit decides: a request waits for it as long as others end, 200 ms at
 //! most, and 20–30 ms if none ends.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use crate::admission::adaptive::AdaptiveLimit;
-pub(crate) use crate::admission::counts::Share;
 use crate::admission::counts::{Counts, Holder};
 use crate::budget::Budget;
 use crate::runtime::waker::{lock, thread_token};
@@ -58,6 +62,19 @@ struct State {
     patrol: Option<Waker>,
     /// The patrol was woken, or has a deadline.
     is_patrolled: bool,
+}
+
+/// The requests of one connection. A connection that carries many has one.
+#[derive(Default)]
+pub(crate) struct Share {
+    /// Permits that they hold.
+    held: Arc<AtomicUsize>,
+    /// The connection's task has given way to others.
+    gave_way: AtomicBool,
+    /// Those that wait, the one in the line included.
+    waiting: AtomicUsize,
+    /// Those that wait behind that one, in their order.
+    behind: Mutex<VecDeque<Weak<Waiting>>>,
 }
 
 /// The permission of one request to run; its drop gives it back, on any thread.
@@ -113,13 +130,14 @@ impl Queue {
         let queue = &self.0;
         let mut state = lock(&queue.state);
         let has_share = share.is_none_or(|share| queue.has_share(share));
-        let is_calm = state.present == 0 && state.counts.taken < ENOUGH;
+        let gave_way = share.is_some_and(|share| share.has_given_way());
+        let is_calm = state.present == 0 && state.counts.taken < enough_for(gave_way);
         if has_share && is_calm && queue.has_permit(&state) {
             return Poll::Ready(queue.take(&mut state, share));
         }
         state.now = now;
         let called = queue.advance(&mut state);
-        if has_share && queue.follow_load(&mut state) {
+        if has_share && queue.follow_load(&mut state, gave_way) {
             let permit = queue.take(&mut state, share);
             drop(state);
             call(called);
@@ -128,6 +146,7 @@ impl Queue {
         let waiting = Arc::new(Waiting {
             waker: cx.waker().clone(),
             is_called: AtomicBool::new(false),
+            is_behind: AtomicBool::new(false),
             permit: Mutex::new(None),
             since: now,
             share: share.map(Arc::clone),
@@ -172,13 +191,13 @@ impl Queue {
 
 impl Shared {
     /// Begins a new epoch if one is over, and has the adaptive limit follow the load where it
-    /// decides. True if a permit is free.
-    fn follow_load(&self, state: &mut State) -> bool {
+    /// decides. True if a permit is free, to a connection that has given way, or to any.
+    fn follow_load(&self, state: &mut State, gave_way: bool) -> bool {
         if !self.has_permit(state) {
             return false;
         }
         let young = state.counts.turn_epoch(state.now);
-        young < ENOUGH || state.adaptive.follow(state.now, state.present > 0)
+        young < enough_for(gave_way) || state.adaptive.follow(state.now, state.present > 0)
     }
 
     /// True while there is a permit that is not taken.
@@ -187,13 +206,13 @@ impl Shared {
     }
 
     fn has_share(&self, share: &Share) -> bool {
-        share.held() < self.share
+        share.held.load(Ordering::Relaxed) < self.share
     }
 
     fn take(self: &Arc<Self>, state: &mut State, share: Option<&Arc<Share>>) -> Permit {
         Permit {
             queue: Arc::clone(self),
-            holder: state.counts.take(share),
+            holder: state.counts.take(share.map(|share| &share.held)),
             is_lent: false,
         }
     }
@@ -201,11 +220,14 @@ impl Shared {
     /// The waker to wake, if it is the patrol that this request waits for.
     fn push(&self, state: &mut State, waiting: &Arc<Waiting>) -> Option<Waker> {
         state.present += 1;
-        if state.waiting.len() >= 2 * state.present + SPARE {
-            // Most entries have given up.
-            state.waiting.retain(|other| other.strong_count() > 0);
+        let behind = waiting.share.as_ref().and_then(|share| share.enter());
+        match behind {
+            Some((mut behind, count)) => {
+                waiting.is_behind.store(true, Ordering::Relaxed);
+                append(&mut behind, count, waiting);
+            }
+            None => append(&mut state.waiting, state.present, waiting),
         }
-        state.waiting.push_back(Arc::downgrade(waiting));
         self.call_patrol(state)
     }
 
@@ -231,10 +253,10 @@ impl Shared {
         while state.present > 0
             && self.has_permit(state)
             && let Some((at, first)) = self.first(state)
-            && (state.has_waited_long(&first) || self.follow_load(state))
+            && (state.has_waited_long(&first) || self.follow_load(state, first.has_given_way()))
         {
             state.waiting.remove(at);
-            state.present -= 1;
+            state.leave(&first);
             first.is_called.store(true, Ordering::Relaxed);
             *lock(&first.permit) = Some(self.take(state, first.share.as_ref()));
             called.push(first.waker.clone());
@@ -242,9 +264,10 @@ impl Shared {
         called
     }
 
-    /// The first entry of the queue that has not given up, and whose connection has not all of its share; and the
-    /// entry's position.
+    /// The first entry of the queue that has not given up, whose connection has not all of its share, and has not given
+    /// way where those may start no more; and the entry's position.
     fn first(&self, state: &mut State) -> Option<(usize, Arc<Waiting>)> {
+        let takes_all = self.follow_load(state, true);
         while state.waiting.front()?.strong_count() == 0 {
             state.waiting.pop_front();
         }
@@ -252,12 +275,53 @@ impl Shared {
             let entry = entry.upgrade()?;
             let share = entry.share.as_ref();
             let has_share = share.is_none_or(|share| self.has_share(share));
-            has_share.then_some((at, entry))
+            let is_its_turn = takes_all || !entry.has_given_way() || state.has_waited_long(&entry);
+            (has_share && is_its_turn).then_some((at, entry))
         })
     }
 }
 
+impl Share {
+    /// Notes whether the connection's task has given way.
+    pub(crate) fn set_gave_way(&self, gave_way: bool) {
+        self.gave_way.store(gave_way, Ordering::Relaxed);
+    }
+
+    fn has_given_way(&self) -> bool {
+        self.gave_way.load(Ordering::Relaxed)
+    }
+
+    /// A request is to wait. If others do, the list of those behind the first, and their number.
+    fn enter(&self) -> Option<(MutexGuard<'_, VecDeque<Weak<Waiting>>>, usize)> {
+        let count = self.waiting.fetch_add(1, Ordering::Relaxed);
+        (count > 0).then(|| (lock(&self.behind), count))
+    }
+}
+
+/// Adds to a list of which `count` entries have not given up.
+fn append(list: &mut VecDeque<Weak<Waiting>>, count: usize, waiting: &Arc<Waiting>) {
+    if list.len() >= 2 * count + SPARE {
+        list.retain(|other| other.strong_count() > 0);
+    }
+    list.push_back(Arc::downgrade(waiting));
+}
+
 impl State {
+    /// A request waits no more. The next one of its connection comes to the line, unless one is there.
+    fn leave(&mut self, waiting: &Waiting) {
+        self.present -= 1;
+        let Some(share) = &waiting.share else { return };
+        share.waiting.fetch_sub(1, Ordering::Relaxed);
+        if !waiting.is_behind.load(Ordering::Relaxed) {
+            let mut behind = lock(&share.behind);
+            let next = std::iter::from_fn(|| behind.pop_front()).find_map(|entry| entry.upgrade());
+            if let Some(next) = next {
+                next.is_behind.store(false, Ordering::Relaxed);
+                self.waiting.push_back(Arc::downgrade(&next));
+            }
+        }
+    }
+
     fn has_waited_long(&self, first: &Waiting) -> bool {
         let stalled = first.since.max(self.returned);
         stalled + LONGEST_STALL <= self.now || first.since + LONGEST_WAIT <= self.now
@@ -319,6 +383,14 @@ impl Drop for Permit {
     }
 }
 
+/// Young requests that are enough, for connections that have given way or for any.
+fn enough_for(gave_way: bool) -> usize {
+    match gave_way {
+        true => ENOUGH / 2,
+        false => ENOUGH,
+    }
+}
+
 fn call(wakers: impl IntoIterator<Item = Waker>) {
     wakers.into_iter().for_each(Waker::wake);
 }
@@ -332,16 +404,25 @@ struct Waiting {
     waker: Waker,
     /// The place has left the queue with a permit, which is kept for it.
     is_called: AtomicBool,
+    /// It waits behind another one of its connection.
+    is_behind: AtomicBool,
     permit: Mutex<Option<Permit>>,
     since: Instant,
     share: Option<Arc<Share>>,
     queue: Arc<Shared>,
 }
 
+impl Waiting {
+    fn has_given_way(&self) -> bool {
+        let share = self.share.as_ref();
+        share.is_some_and(|share| share.has_given_way())
+    }
+}
+
 impl Drop for Waiting {
     fn drop(&mut self) {
         if !self.is_called.load(Ordering::Relaxed) {
-            lock(&self.queue.state).present -= 1;
+            lock(&self.queue.state).leave(self);
         }
     }
 }
@@ -434,6 +515,63 @@ mod tests {
         assert!(third.gets(&queue));
         third.gives_back();
         assert!(first.gets(&queue));
+    }
+
+    #[test]
+    fn connections_take_turns() {
+        let (queue, [mut busy, ..]) = full();
+        let shares = <[Arc<Share>; 2]>::default();
+        // Requests 0 to 3 of one connection, 4 and 5 of another one, and two that are alone.
+        let mut peers: [Peer; 8] = std::array::from_fn(|at| Peer {
+            share: [0, 0, 0, 0, 1, 1]
+                .get(at)
+                .map(|of: &usize| Arc::clone(&shares[*of])),
+            ..Peer::default()
+        });
+        assert!(peers.iter_mut().all(|peer| !peer.gets(&queue)));
+        peers[1] = Peer::default(); // its client is gone
+        let mut order = String::new();
+        for _ in 0..7 {
+            busy.gives_back();
+            let called = peers
+                .iter_mut()
+                .enumerate()
+                .find(|(_, peer)| peer.wakes() > 0);
+            let (at, peer) = called.unwrap();
+            order += &at.to_string();
+            assert!(peer.gets(&queue));
+            busy.permit = peer.permit.take();
+            peer.wakes = Arc::default();
+        }
+        assert_eq!(order, "0467253");
+        assert!(
+            shares
+                .iter()
+                .all(|share| share.waiting.load(Ordering::Relaxed) == 0)
+        );
+    }
+
+    #[test]
+    fn connections_that_have_given_way_leave_room() {
+        let (queue, mut peers) = crowd::<{ ENOUGH + 2 }>();
+        let share = Arc::new(Share::default());
+        share.set_gave_way(true);
+        let (patient, others) = peers.split_at_mut(ENOUGH / 2 + 1);
+        for peer in patient.iter_mut() {
+            peer.share = Some(Arc::clone(&share));
+        }
+        let (last, first) = patient.split_last_mut().unwrap();
+        assert!(first.iter_mut().all(|peer| peer.gets(&queue)));
+        assert!(!last.gets(&queue));
+        let (next, others) = others.split_last_mut().unwrap();
+        assert!(others.iter_mut().all(|peer| peer.gets(&queue)));
+        assert!(!next.gets(&queue));
+        others[0].gives_back();
+        assert_eq!((next.wakes(), last.wakes()), (1, 0), "it was there first");
+        assert!(next.gets(&queue));
+        share.set_gave_way(false);
+        others[1].gives_back();
+        assert!(last.gets(&queue));
     }
 
     #[test]

@@ -32,6 +32,7 @@ use crate::exchange::messages::Opening;
 use crate::h2;
 use crate::limits::Versions;
 use crate::runtime::reactor::TaskHandle;
+use crate::runtime::slice::Slice;
 use crate::service::{Service, Stage};
 use crate::stream::output::Output;
 use crate::stream::socket::Stream;
@@ -186,7 +187,8 @@ impl<S: Stream> Connection<S> {
     fn drive(&mut self, cx: &mut Context<'_>) {
         self.handle_stage();
         self.handle_deadlines();
-        for _ in 0..STEPS_PER_TURN {
+        let mut slice = Slice::default();
+        for number in 1..=STEPS_PER_TURN {
             self.take_replies(cx);
             self.step_gathering();
             if self.write_policy() == Write::Now {
@@ -212,12 +214,15 @@ impl<S: Stream> Connection<S> {
                 self.close_if_drained(cx);
                 return self.close_if_crowded(cx);
             }
+            if number % STEPS_PER_LOOK == 0 && slice.is_over(&self.handle) {
+                break;
+            }
         }
         self.write(cx);
         if let Phase::Flushing { cut, cause } = self.phase {
             self.step_flushing(cx, cut, cause);
         }
-        cx.waker().wake_by_ref();
+        self.handle.give_way();
     }
 
     fn handle_stage(&mut self) {
@@ -376,5 +381,7 @@ impl<S: Stream> Connection<S> {
     }
 }
 
+/// Steps, two or three of which are a request, between two looks at the clock.
+const STEPS_PER_LOOK: usize = 8;
 /// Most bytes of a response that leaves together with those of other connections.
 const PUT_OFF: u64 = 16 * 1024;

@@ -116,9 +116,11 @@ impl<S: Stream> Connection<S> {
         if let Phase::Closed(cause) = self.phase {
             return Poll::Ready(cause);
         }
+        let handle = &self.shared.handle;
         if self.pipe.is_starved() {
-            cx.waker().wake_by_ref();
+            handle.give_way();
         }
+        self.shared.share.set_gave_way(handle.has_given_way());
         self.set_deadline();
         Poll::Pending
     }
@@ -138,14 +140,14 @@ impl<S: Stream> Connection<S> {
                 self.poll_protocol(cx);
             }
             self.poll_pings(cx);
-            while let Poll::Ready(Some(())) = Pin::new(&mut self.transfers).poll_next(cx) {}
+            self.poll_transfers(cx);
             if self.shared.is_held() {
                 self.push(cx);
             }
             if self.shared.has_pulled.take() {
                 self.flush(cx);
             }
-            if !coalescing.take_note() {
+            if !coalescing.take_note() || self.pipe.is_slice_over() {
                 break;
             }
             // The next step polls what was woken.
@@ -155,6 +157,17 @@ impl<S: Stream> Connection<S> {
         match self.may_put_off() {
             true => self.shared.handle.defer(),
             false => self.flush(cx),
+        }
+    }
+
+    /// Lets the transfers go on that can, as long as the connection has its share of the turn.
+    fn poll_transfers(&mut self, cx: &mut Context<'_>) {
+        let mut over = 0;
+        while let Poll::Ready(Some(())) = Pin::new(&mut self.transfers).poll_next(cx) {
+            over += 1;
+            if over % PER_LOOK == 0 && self.pipe.is_slice_over() {
+                return;
+            }
         }
     }
 
@@ -169,7 +182,14 @@ impl<S: Stream> Connection<S> {
 
     /// Lets the codec read and write, and starts the requests that have come.
     fn poll_protocol(&mut self, cx: &mut Context<'_>) {
+        let mut started = 0;
         loop {
+            if started == PER_LOOK {
+                started = 0;
+                if self.pipe.is_slice_over() {
+                    return;
+                }
+            }
             match &mut self.phase {
                 Phase::Preface(handshake) => match Pin::new(handshake).poll(cx) {
                     Poll::Pending => return,
@@ -184,7 +204,8 @@ impl<S: Stream> Connection<S> {
                     match codec.poll_accept(cx) {
                         Poll::Pending => return,
                         Poll::Ready(Some(Ok((request, respond)))) => {
-                            self.start(cx, request, respond)
+                            started += 1;
+                            self.start(cx, request, respond);
                         }
                         Poll::Ready(Some(Err(error))) => self.end(cx, cause_of(&error)),
                         Poll::Ready(None) => {
@@ -258,6 +279,9 @@ impl<S: Stream> Connection<S> {
         }
     }
 }
+
+/// Requests between two looks at the clock.
+const PER_LOOK: u32 = 16;
 
 fn builder(service: &Service) -> Builder {
     let options = &service.limits.http2;

@@ -17,6 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Opened;
 use crate::runtime::reactor::TaskHandle;
+use crate::runtime::slice::Slice;
 use crate::stream::output::Output;
 use crate::stream::socket::{Stream, poll_read_buf};
 use crate::stream::wire::Wire;
@@ -41,6 +42,7 @@ struct Inner<S> {
     /// Reads left in this turn.
     reads: u32,
     is_starved: bool,
+    slice: Slice,
     /// Set while a push promise is flushed: reads return `Pending`, writes are gathered without a bound.
     is_writing: bool,
     /// Reads left for `poll_discard`.
@@ -67,6 +69,7 @@ impl<S: Stream> Pipe<S> {
             received: 0,
             reads: READS_PER_TURN,
             is_starved: false,
+            slice: Slice::default(),
             is_writing: false,
             discards: DISCARDS,
             handle,
@@ -82,6 +85,18 @@ impl<S: Stream> Pipe<S> {
         let mut inner = self.0.borrow_mut();
         inner.reads = READS_PER_TURN;
         inner.is_starved = false;
+        inner.slice = Slice::default();
+    }
+
+    /// True if the connection has had its share of this turn; then it is as if there were more to read.
+    pub(super) fn is_slice_over(&self) -> bool {
+        let mut inner = self.0.borrow_mut();
+        let inner = &mut *inner;
+        if inner.slice.is_over(&inner.handle) {
+            inner.reads = 0;
+            inner.is_starved = true;
+        }
+        inner.is_starved
     }
 
     /// From here on reads return `Pending` and writes are gathered without a bound of the pipe's own: the codec
@@ -284,7 +299,9 @@ impl<S: Stream> AsyncRead for Pipe<S> {
             inner.note(&part);
             return Poll::Ready(Ok(()));
         }
-        if inner.reads == 0 {
+        // A look at the clock before the second read and each one behind it.
+        let is_first = inner.reads == READS_PER_TURN;
+        if inner.reads == 0 || (!is_first && inner.slice.is_over(&inner.handle)) {
             inner.is_starved = true;
             return Poll::Pending;
         }

@@ -11,6 +11,7 @@ pub mod pool;
 pub mod reactor;
 mod readiness;
 pub(crate) mod ready;
+pub(crate) mod slice;
 pub(crate) mod sync;
 pub mod timers;
 pub mod waker;

@@ -1,7 +1,9 @@
 //! The reactor: a poller, the tasks that own its sockets, and their deadlines, all on one thread.
 //!
 //! A *turn* takes the poller's events, runs every ready task once, and returns. The owner of the
-//! thread, a Python event loop, decides when turns happen.
+//! thread, a Python event loop, decides when turns happen. A task that has used its slice and has more to do gives way:
+//! it runs behind the others, for a while that all such tasks of a turn share. So the wait of those that ask for little
+//! does not grow with what greedy ones send.
 //!
 //! size: the poller, the task slab and the timers are one private state that every step of a turn
 //! uses.
@@ -44,6 +46,8 @@ struct Inner {
     /// Tasks started so far.
     spawned: Cell<usize>,
     ready: RefCell<VecDeque<usize>>,
+    /// Tasks that have given way, and the place among them of the one that runs.
+    patient: RefCell<VecDeque<usize>>,
     timers: RefCell<Timers>,
     mailbox: Arc<Mailbox>,
     clock: Clock,
@@ -64,6 +68,8 @@ struct Slot {
     deadline: Deadline,
     readiness: Rc<Readiness>,
     token: Token,
+    /// When it used its slice last: it runs with those that have, until it has needed less for a while.
+    gave_way: Option<Instant>,
 }
 
 impl Reactor {
@@ -85,6 +91,7 @@ impl Reactor {
             tasks: RefCell::new(Slab::new()),
             spawned: Cell::new(0),
             ready: RefCell::new(VecDeque::new()),
+            patient: RefCell::new(VecDeque::new()),
             timers: RefCell::new(Timers::default()),
             mailbox: Arc::new(Mailbox::new(waker)),
             now: Cell::new(clock.now()),
@@ -144,6 +151,7 @@ impl Reactor {
                 deadline: Deadline::default(),
                 readiness: Rc::clone(&readiness),
                 token,
+                gave_way: None,
             });
             (key, token)
         };
@@ -159,7 +167,7 @@ impl Reactor {
                     slot.future = Some(Box::pin(future));
                 }
                 if self.is_in_turn() {
-                    self.poll_task(key);
+                    self.poll_task(key, Class::Usual);
                 } else {
                     self.wake(key);
                 }
@@ -196,9 +204,10 @@ impl Reactor {
         self.take_events();
         self.ring_alarms();
         self.run_ready();
+        self.run_patient();
         self.0.mailbox.set_polled(false);
         self.0.in_turn.set(false);
-        !self.0.ready.borrow().is_empty() || self.0.mailbox.has_mail()
+        self.has_ready()
     }
 
     /// Runs the tasks that Python code has woken outside a turn; after it, wakers signal the poller
@@ -209,9 +218,12 @@ impl Reactor {
         self.0.has_ended.set(false);
         self.run_ready();
         self.0.mailbox.set_polled(false);
-        self.0.has_ended.get()
-            || !self.0.deferred.is_empty()
-            || !self.0.ready.borrow().is_empty()
+        self.0.has_ended.get() || !self.0.deferred.is_empty() || self.has_ready()
+    }
+
+    fn has_ready(&self) -> bool {
+        !self.0.ready.borrow().is_empty()
+            || !self.0.patient.borrow().is_empty()
             || self.0.mailbox.has_mail()
     }
 
@@ -293,7 +305,7 @@ impl Reactor {
                 break;
             };
             self.0.left.set(left + usize::from(gathers));
-            self.poll_task(key);
+            self.poll_task(key, Class::Usual);
             if !self.0.deferred.is_empty() {
                 let now = self.0.clock.now();
                 self.0.deferred.note_duration(now);
@@ -308,20 +320,46 @@ impl Reactor {
         }
     }
 
+    /// Runs tasks that have given way: one at least, and more for a while.
+    fn run_patient(&self) {
+        let count = self.0.patient.borrow().len();
+        if count == 0 {
+            return;
+        }
+        let until = self.0.clock.now() + PATIENT_TIME;
+        for _ in 0..count {
+            let Some(key) = self.0.patient.borrow_mut().pop_front() else {
+                break;
+            };
+            self.poll_task(key, Class::Patient);
+            let now = self.0.clock.now();
+            if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
+                slot.gave_way = slot.gave_way.filter(|since| now < *since + STAYS);
+            }
+            if now >= until {
+                break;
+            }
+        }
+    }
+
     fn run_deferred(&self) {
         let left = self.0.left.replace(0);
         for key in self.0.deferred.take() {
-            self.poll_task(key);
+            self.poll_task(key, Class::Patient);
         }
         self.0.left.set(left);
     }
 
-    fn poll_task(&self, key: usize) {
+    /// Runs a task. One that has given way is put to those that have, unless it is their turn.
+    fn poll_task(&self, key: usize, class: Class) {
         let (mut future, waker) = {
             let mut tasks = self.0.tasks.borrow_mut();
             let Some(slot) = tasks.get_mut(key) else {
                 return;
             };
+            if class == Class::Usual && slot.gave_way.is_some() {
+                return self.0.patient.borrow_mut().push_back(key);
+            }
             slot.wake.clear_queued();
             let Some(future) = slot.future.take() else {
                 return;
@@ -343,6 +381,14 @@ impl Reactor {
             self.0.tasks.borrow_mut().try_remove(key);
         }
     }
+}
+
+/// The tasks whose turn it is.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Usual,
+    /// All of them, also those that have given way.
+    Patient,
 }
 
 /// A task's own view of its reactor.
@@ -383,6 +429,22 @@ impl TaskHandle {
             timers.set(self.key, &mut slot.deadline, at);
         }
         timers.compact(tasks.len(), |key| tasks.get(key).map(|slot| &slot.deadline));
+    }
+
+    /// Runs the task again, behind those that have not used their slice. It stays there for a while.
+    pub(crate) fn give_way(&self) {
+        if let Some(slot) = self.reactor.0.tasks.borrow_mut().get_mut(self.key) {
+            slot.gave_way = Some(self.now());
+        }
+        self.reactor.wake(self.key);
+    }
+
+    /// True while the task runs behind those that have not used their slice.
+    pub(crate) fn has_given_way(&self) -> bool {
+        let tasks = self.reactor.0.tasks.borrow();
+        tasks
+            .get(self.key)
+            .is_some_and(|slot| slot.gave_way.is_some())
     }
 
     /// True if a write may be deferred: other tasks run now, and quickly.
@@ -445,3 +507,8 @@ const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 const WAKE: Token = Token(usize::MAX);
 /// More events than this wait for the next turn, after the Python code that became ready.
 const EVENTS_PER_TURN: usize = 256;
+/// Time of a turn for tasks that have given way, beside that of the last one of them. With a slice it is the most that
+/// they add to the wait of any other one.
+const PATIENT_TIME: Duration = Duration::from_micros(250);
+/// Time that a task stays with those that have given way. One that takes what it gets in bursts comes back sooner.
+const STAYS: Duration = Duration::from_millis(50);

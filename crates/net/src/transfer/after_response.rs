@@ -44,6 +44,9 @@ impl<S: StreamIo> OpenWebSocket<S> {
         }
         let over = self.connection.poll(cx);
         self.alarm.keep(cx, self.connection.deadline());
+        if over.is_pending() && self.connection.gives_way() {
+            cx.waker().wake_by_ref();
+        }
         over.map(|_| ())
     }
 }

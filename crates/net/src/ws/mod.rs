@@ -24,6 +24,7 @@ use crate::close::CloseCause;
 use crate::exchange::messages::{Message, MessageQueue};
 use crate::metrics::Present;
 use crate::runtime::reactor::TaskHandle;
+use crate::runtime::slice::Slice;
 use crate::service::{AfterDrain, Service, Stage};
 use crate::stream::output::Output;
 use crate::stream::socket::Stream;
@@ -55,6 +56,10 @@ pub(crate) struct Connection<S> {
     /// The event that ends the connection once the application has answered the messages before it;
     /// by then at the latest.
     ending: Option<Box<(Event, Instant)>>,
+    /// There is more to do, when others have had their turn.
+    gives_way: bool,
+    /// Messages that the application got in this turn.
+    delivered: usize,
     _present: Present,
     service: Rc<Service>,
     handle: TaskHandle,
@@ -63,6 +68,10 @@ pub(crate) struct Connection<S> {
 struct Inflation {
     budget: Budget,
     loan: Loan,
+    /// Bytes that have come since the last message was given.
+    received: usize,
+    /// No message is read before.
+    paused_until: Option<Instant>,
 }
 
 #[derive(Clone, Copy)]
@@ -92,10 +101,13 @@ impl<S: Stream> Connection<S> {
         let budget = upgraded.budget;
         let inflation = upgraded.deflation.map(|_| Inflation {
             loan: budget.lend(0),
+            received: 0,
+            paused_until: None,
             budget,
         });
         let engine =
-            ws::Connection::new(&limits.engine(), upgraded.deflation, codecs, handle.now());
+            ws::Connection::new(&limits.engine(), upgraded.deflation, codecs, handle.now())
+                .in_steps();
         let wire = Wire::new(
             upgraded.io,
             upgraded.input,
@@ -110,6 +122,8 @@ impl<S: Stream> Connection<S> {
             phase: Phase::Open,
             ping: None,
             ending: None,
+            gives_way: false,
+            delivered: 0,
             _present: Present::websocket(service.metrics()),
             service,
             handle,
@@ -121,12 +135,16 @@ impl<S: Stream> Connection<S> {
         poll_fn(|cx| {
             let over = self.poll(cx);
             self.handle.set_deadline(self.deadline());
+            if self.gives_way {
+                self.handle.give_way();
+            }
             over
         })
         .await
     }
 
-    /// Goes on as far as it can; for who drives it in place of `run` and keeps its deadline.
+    /// Goes on as far as it can; for who drives it in place of `run`, keeps its deadline, and looks whether it
+    /// `gives_way`.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<CloseCause> {
         self.drive(cx);
         if let Phase::Closed(cause) = self.phase {
@@ -136,10 +154,18 @@ impl<S: Stream> Connection<S> {
         Poll::Pending
     }
 
+    /// It is to be polled again when others have had their turn.
+    pub(crate) fn gives_way(&self) -> bool {
+        self.gives_way
+    }
+
     fn drive(&mut self, cx: &mut Context<'_>) {
         self.handle_stage();
         self.handle_deadlines();
-        for _ in 0..STEPS_PER_TURN {
+        self.gives_way = false;
+        self.delivered = 0;
+        let mut slice = Slice::default();
+        for number in 0..STEPS_PER_TURN {
             self.take_outgoing(cx);
             self.write(cx);
             let step = match self.phase {
@@ -156,8 +182,13 @@ impl<S: Stream> Connection<S> {
                 // The event was answered without the application, such as a ping.
                 return self.write(cx);
             }
+            let is_over = self.delivered >= MESSAGES_PER_TURN;
+            if is_over || (number > 0 && slice.is_over(&self.handle)) {
+                break;
+            }
         }
-        cx.waker().wake_by_ref();
+        self.write(cx);
+        self.gives_way = true;
     }
 
     fn handle_stage(&mut self) {
@@ -226,7 +257,9 @@ impl<S: Stream> Connection<S> {
             Phase::Closed(_) => None,
         };
         let ending = self.ending.as_ref().map(|ending| ending.1);
-        [own, ending, self.wire.stall_deadline()]
+        let now = self.handle.now();
+        let paused = self.paused_until().filter(|until| *until > now);
+        [own, ending, paused, self.wire.stall_deadline()]
             .into_iter()
             .flatten()
             .min()
@@ -248,6 +281,10 @@ impl<S: Stream> Connection<S> {
         if let Some(ending) = self.ending.take() {
             return self.end(now, *ending);
         }
+        if self.is_paused(now) {
+            self.engine.handle_pause(now);
+            return Step::Wait;
+        }
         if self.messages.poll_incoming_room().is_pending() {
             if self.wire.io.is_broken() {
                 self.end_now(CloseCause::PeerLost);
@@ -257,22 +294,43 @@ impl<S: Stream> Connection<S> {
             return Step::Wait;
         }
         while let Some(event) = self.poll_event(now) {
-            if !self.handle_event(now, event) {
+            let goes_on = self.handle_event(now, event);
+            if !goes_on || self.delivered >= MESSAGES_PER_TURN || self.is_paused(now) {
                 return Step::Again;
             }
+        }
+        if self.engine.has_more(&self.wire.input) {
+            return Step::Again; // of a message that is being inflated
         }
         self.read(cx)
     }
 
     /// The engine's next event. What it inflates is within the budget, and noted there.
     fn poll_event(&mut self, now: Instant) -> Option<Event> {
-        let Some(Inflation { budget, loan }) = &mut self.inflation else {
+        let Some(inflation) = &mut self.inflation else {
             return self.engine.poll_event(now, &mut self.wire.input);
         };
+        let Inflation { budget, loan, .. } = inflation;
         self.engine.set_allowance(loan.bytes() + budget.left());
+        let before = self.wire.input.len();
         let event = self.engine.poll_event(now, &mut self.wire.input);
         loan.resize(self.engine.take_inflated());
+        inflation.received += before - self.wire.input.len();
+        if let Some(Event::Text(_) | Event::Binary(_)) = event {
+            let received = std::mem::take(&mut inflation.received);
+            let expansion = &self.service.expansion;
+            inflation.paused_until = expansion.note(now, loan.bytes(), received);
+        }
         event
+    }
+
+    /// The last message was so much larger than what came that the next one has to wait.
+    fn is_paused(&self, now: Instant) -> bool {
+        self.paused_until().is_some_and(|until| until > now)
+    }
+
+    fn paused_until(&self) -> Option<Instant> {
+        self.inflation.as_ref()?.paused_until
     }
 
     /// True if the next event can be looked at.
@@ -299,6 +357,7 @@ impl<S: Stream> Connection<S> {
 
     /// Messages that come behind our own Close are dropped.
     fn deliver(&mut self, data: Bytes, is_text: bool) -> bool {
+        self.delivered += 1;
         let inflation = self.inflation.as_mut();
         let loan = inflation.and_then(|inflation| inflation.loan.take());
         !self.engine.is_open() || self.messages.push(Message { data, is_text }, loan)
@@ -326,5 +385,7 @@ impl<S> Drop for Connection<S> {
     }
 }
 
+/// Messages after which others get their turn: the application needs more time for each than this server.
+const MESSAGES_PER_TURN: usize = 128;
 /// For the application to answer what came before the end.
 const ENDING: Duration = Duration::from_secs(1);

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 
 use super::Event;
-use super::close::code;
+use super::close::{CloseReason, code};
 use super::deflate::{Bounds, Codecs, Inflater};
 use super::frame::{Failure, Header, Opcode, unmask};
 use super::utf8::Utf8;
@@ -46,6 +46,13 @@ impl Assembly {
         self.message
             .as_ref()
             .is_some_and(|message| message.frame.is_some())
+    }
+
+    /// Whether the payload that comes next is to be inflated.
+    pub(super) fn is_inflating(&self) -> bool {
+        self.message
+            .as_ref()
+            .is_some_and(|message| message.frame.is_some() && message.inflater.is_some())
     }
 
     /// Whether a data frame with this header may come now.
@@ -154,7 +161,10 @@ impl Partial {
             return Ok(false);
         };
         let left = usize::try_from(frame.len - frame.done).unwrap_or(usize::MAX);
-        let len = left.min(input.len());
+        let len = match self.inflater {
+            Some(_) => left.min(input.len()).min(INFLATE_STEP),
+            None => left.min(input.len()),
+        };
         unmask(&mut input[..len], frame.mask, frame.done);
         let checked = self.data.len();
         match &mut self.inflater {
@@ -192,6 +202,30 @@ fn event(is_text: bool, data: Bytes) -> Event {
     }
 }
 
+/// > Control frames [...] can be interjected in the middle of a fragmented message.
+/// > — RFC 6455, 5.5
+pub(super) fn control(
+    header: &Header,
+    len: usize,
+    input: &mut BytesMut,
+) -> Result<Option<Event>, Failure> {
+    let payload_len = header.len as usize;
+    if input.len() < len + payload_len {
+        return Ok(None);
+    }
+    input.advance(len);
+    unmask(&mut input[..payload_len], header.mask, 0);
+    let payload = Bytes::copy_from_slice(&input[..payload_len]);
+    input.advance(payload_len);
+    Ok(Some(match header.opcode {
+        Opcode::Ping => Event::Ping(payload),
+        Opcode::Pong => Event::Pong(payload),
+        _ => Event::Close(CloseReason::parse(payload)?),
+    }))
+}
+
 const NOT_UTF8: Failure = (code::INVALID_DATA, "text is not UTF-8");
+/// Bytes of compressed payload that are inflated at a time, to a thousand times as many at most.
+const INFLATE_STEP: usize = 1024;
 /// Up to here a copy costs less than keeping the receive buffer.
 const COPY_LIMIT: usize = 4 * 1024;

@@ -100,6 +100,8 @@ pub struct Connection {
     state: State,
     assembly: Assembly,
     timers: Timers,
+    /// A message is inflated step by step, one in each call of `poll_event`.
+    is_stepping: bool,
 }
 
 /// Input and time.
@@ -121,7 +123,23 @@ impl Connection {
             state: State::Open,
             assembly: Assembly::default(),
             timers: Timers::new(options, now),
+            is_stepping: false,
         }
+    }
+
+    /// The same, but `poll_event` returns between two pieces of a message that is inflated: 16 KiB of input may be
+    /// 16 MiB of it. [`has_more`](Self::has_more) then says that it is to be called again.
+    #[must_use]
+    pub fn in_steps(self) -> Self {
+        Self {
+            is_stepping: true,
+            ..self
+        }
+    }
+
+    /// True if `input`, of which `poll_event` has given no event, has more to inflate.
+    pub fn has_more(&self, input: &BytesMut) -> bool {
+        self.is_stepping && !input.is_empty() && self.assembly.awaits_payload()
     }
 
     /// The next event, if `input` holds a whole one. Its bytes are removed from the front of
@@ -202,7 +220,8 @@ impl Connection {
             if self.assembly.awaits_payload() {
                 match self.assembly.push(input, &self.codecs, self.bounds)? {
                     Some(event) => return Ok(Some(event)),
-                    None if self.assembly.awaits_payload() => return Ok(None),
+                    None if self.is_stepping && self.assembly.is_inflating() => return Ok(None),
+                    None if self.assembly.awaits_payload() && input.is_empty() => return Ok(None),
                     None => continue,
                 }
             }
@@ -210,7 +229,7 @@ impl Connection {
                 return Ok(None);
             };
             if header.opcode.is_control() {
-                return control_event(&header, len, input);
+                return message::control(&header, len, input);
             }
             self.assembly.check(&header, self.bounds.max_size)?;
             input.advance(len);
@@ -220,28 +239,6 @@ impl Connection {
             self.assembly.begin(&header, &self.codecs);
         }
     }
-}
-
-/// > Control frames [...] can be interjected in the middle of a fragmented message.
-/// > — RFC 6455, 5.5
-fn control_event(
-    header: &Header,
-    len: usize,
-    input: &mut BytesMut,
-) -> Result<Option<Event>, Failure> {
-    let payload_len = header.len as usize;
-    if input.len() < len + payload_len {
-        return Ok(None);
-    }
-    input.advance(len);
-    frame::unmask(&mut input[..payload_len], header.mask, 0);
-    let payload = Bytes::copy_from_slice(&input[..payload_len]);
-    input.advance(payload_len);
-    Ok(Some(match header.opcode {
-        Opcode::Ping => Event::Ping(payload),
-        Opcode::Pong => Event::Pong(payload),
-        _ => Event::Close(CloseReason::parse(payload)?),
-    }))
 }
 
 /// Output. Each method returns false, and writes nothing, if the state does not allow it.

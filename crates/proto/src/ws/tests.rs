@@ -170,6 +170,44 @@ fn what_is_sent_compressed_comes_back() {
 }
 
 #[test]
+fn a_message_is_inflated_in_steps() {
+    let now = Instant::now();
+    let options = Options {
+        max_message_size: 1 << 20,
+        ..OPTIONS
+    };
+    let deflation = connection(true, now).deflation;
+    let opened = || Connection::new(&options, deflation, Rc::new(Codecs::default()), now);
+    // Bytes that do not get smaller.
+    let mut state = 1u32;
+    let noise = std::iter::repeat_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (state >> 24) as u8
+    });
+    let message: Vec<u8> = noise.take(3000).collect();
+    let mut wire = Vec::new();
+    assert!(opened().send_binary(now, &message, &mut wire));
+    let mut input = BytesMut::from(&frame(0xc2, &wire[4..])[..]);
+    let mut receiver = opened().in_steps();
+    let mut steps = 0;
+    let event = loop {
+        match receiver.poll_event(now, &mut input) {
+            Some(event) => break event,
+            None => assert!(receiver.has_more(&input)),
+        }
+        steps += 1;
+        assert!((1..3000).contains(&receiver.take_inflated()));
+    };
+    assert!(steps >= 2);
+    assert_eq!(event, Event::Binary(message.into()));
+    assert!(!receiver.has_more(&input));
+    // What has not come is waited for.
+    let mut part = BytesMut::from(&frame(0xc2, &wire[4..])[..900]);
+    assert_eq!(receiver.poll_event(now, &mut part), None);
+    assert!(!receiver.has_more(&part));
+}
+
+#[test]
 fn the_closing_handshake() {
     let now = Instant::now();
     let (mut out, mut input) = (Vec::new(), BytesMut::new());
