@@ -100,6 +100,10 @@ class ServerProcess:
                 continue
         return total * os.sysconf("SC_PAGE_SIZE")
 
+    def processes(self) -> list[int]:
+        """The tree, the server's first process first."""
+        return self._tree()
+
     def move_to(self, group: Path) -> None:
         """Put the tree into a control group."""
         for pid in self._tree():
