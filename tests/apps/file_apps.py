@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from support import note
+
 FILE = os.environ.get("FILE", "")
 
 
@@ -41,19 +43,50 @@ def litestar() -> Any:
     def file() -> Any:
         return File(FILE)
 
+    return noting(Litestar([get("/file", sync_to_thread=False)(file)]))
+
+
+def litestar_named() -> Any:
+    """Leaves the sending to the server."""
+    from litestar import Litestar, Response, get
+
+    def file() -> Any:
+        return Response(b"", headers={"X-Sendfile": FILE})
+
     return Litestar([get("/file", sync_to_thread=False)(file)])
+
+
+def noting(app: Any) -> Any:
+    """An ASGI application that notes the kinds of messages of each response, and whether files might be named."""
+
+    async def outer(scope: Any, receive: Any, send: Any) -> None:
+        kinds = set()
+
+        async def noted(message: Any) -> None:
+            kinds.add(message["type"])
+            await send(message)
+
+        await app(scope, receive, noted)
+        if scope["type"] == "http":
+            note("sent", ["http.response.pathsend" in scope["extensions"], *sorted(kinds)])
+
+    return outer
 
 
 def _django() -> None:
     from django.conf import settings
-    from django.http import FileResponse
+    from django.http import FileResponse, HttpResponse
     from django.urls import path
 
     def file(request: Any) -> FileResponse:
         return FileResponse(open(FILE, "rb"))
 
+    def named(request: Any) -> HttpResponse:
+        return HttpResponse(headers={"X-Sendfile": FILE})
+
     if not settings.configured:
-        settings.configure(ROOT_URLCONF=(path("file", file),), ALLOWED_HOSTS=["*"], SECRET_KEY="x", MIDDLEWARE=[])
+        routes = (path("file", file), path("named", named))
+        settings.configure(ROOT_URLCONF=routes, ALLOWED_HOSTS=["*"], SECRET_KEY="x", MIDDLEWARE=[])
 
 
 def django_wsgi() -> Any:
@@ -67,4 +100,9 @@ def django_asgi() -> Any:
     _django()
     from django.core.asgi import get_asgi_application
 
-    return get_asgi_application()
+    return noting(get_asgi_application())
+
+
+def django_asgi_named() -> Any:
+    """Leaves the sending to the server."""
+    return django_asgi()
