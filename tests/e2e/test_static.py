@@ -224,7 +224,8 @@ def test_a_single_page_application(server, tmp_path):
     app = server("fairness:app", "asginl", *options, "--static-path-dir-to-file", "index.html", fresh=True)
     page = ask(app, "/some/client/route", "Accept: text/html,*/*")
     assert (page.status, page.body, page.header("cache-control")) == (200, b"<p>app</p>", "no-cache")
-    assert ask(app, "/", "Accept: text/html").body == b"<p>app</p>"
+    root = ask(app, "/", "Accept: text/html")
+    assert (root.body, root.header("cache-control")) == (b"<p>app</p>", "no-cache")
     assert ask(app, "/app.js").body == b"code"
     assert ask(app, "/nothing.js", "Accept: */*").status == 404
 

@@ -247,10 +247,12 @@ impl Outgoing {
             let step = usize::try_from(file.len)
                 .unwrap_or(FILE_STEP)
                 .min(FILE_STEP);
-            // An error is `send_data`'s to tell.
-            if io.poll_capacity(cx, step).is_pending() {
-                return Sent::Blocked(Reply::File { file, last });
-            }
+            // No more than may leave: it is in memory until then.
+            let step = match io.poll_capacity(cx, step) {
+                Poll::Pending => return Sent::Blocked(Reply::File { file, last }),
+                Poll::Ready(Ok(capacity)) => capacity.min(step),
+                Poll::Ready(Err(_)) => return self.cut(io, ResetReason::Internal),
+            };
             let data = match file.poll_read(cx, step) {
                 Poll::Ready(Ok(data)) => data,
                 Poll::Ready(Err(_)) => return self.cut(io, ResetReason::Internal),

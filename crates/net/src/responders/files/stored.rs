@@ -191,7 +191,8 @@ fn content(mut file: File, len: u64) -> io::Result<Content> {
 }
 
 fn cache_control(facts: &Facts<'_>, options: &MountOptions) -> Option<String> {
-    if facts.is_fallback {
+    let fallback = options.fallback.as_deref().map(Path::new);
+    if facts.is_fallback || fallback == Some(facts.place) {
         // It stands for pages that change with the next release.
         return Some("no-cache".to_owned());
     }
