@@ -63,14 +63,14 @@ def query(scope: Scope) -> dict[str, str]:
 
 async def body_of(receive: Receive) -> bytes:
     """The whole request body; ConnectionError if it does not come to its end."""
-    body = b""
+    pieces = []
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
             raise ConnectionError("the request was cut off")
-        body += message.get("body", b"")
+        pieces.append(message.get("body", b""))
         if not message.get("more_body", False):
-            return body
+            return b"".join(pieces)
 
 
 async def missing(scope: Scope, receive: Receive, send: Send) -> None:
