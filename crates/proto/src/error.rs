@@ -171,3 +171,12 @@ pub enum HeadError {
     #[error("field not allowed in trailers")]
     Trailer,
 }
+
+/// The `retry-after` field of an answer that the server gives in the application's place, in seconds: an overloaded
+/// worker names the shortest time.
+///
+/// > When sent with a 503 (Service Unavailable) response, Retry-After indicates how long the service is expected to be
+/// > unavailable to the client. — RFC 9110, 10.2.3 <https://www.rfc-editor.org/rfc/rfc9110#section-10.2.3>
+pub fn retry_after(status: u16) -> Option<&'static str> {
+    (status == 503).then_some("1")
+}

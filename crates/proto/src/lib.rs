@@ -35,7 +35,7 @@ mod response;
 mod trace;
 pub mod ws;
 
-pub use error::{HeadError, PeerError, SendError};
+pub use error::{HeadError, PeerError, SendError, retry_after};
 pub use event::{BodyLength, Content, Event, Request, Timeout};
 pub use head::{RequestHead, RequestHeadBuilder, Version};
 pub use pace::{Pace, PaceBounds};

@@ -3,11 +3,13 @@
 use std::task::{Context, Poll};
 use std::time::Instant;
 
-use granian_proto::{Content, Event, HeadError, PeerError, RequestHead, ResponseHead, Version};
+use granian_proto::{
+    Content, Event, HeadError, PeerError, RequestHead, ResponseHead, Version, retry_after,
+};
 
 use super::slot::{Held, Slot};
 use super::{Connection, Phase};
-use crate::bounds::{LINGER, retry_after};
+use crate::bounds::LINGER;
 use crate::close::{CloseCause, Limit};
 use crate::exchange::Over;
 use crate::exchange::record::Reason;

@@ -3,14 +3,14 @@
 
 use granian_proto::h1::is_host;
 use granian_proto::h2::Promise;
-use granian_proto::{RequestHead, RequestHeadBuilder, ResponseHead, Trailers, Version};
+use granian_proto::{
+    RequestHead, RequestHeadBuilder, ResponseHead, Trailers, Version, retry_after,
+};
 use http::header::{
     CONTENT_LENGTH, COOKIE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER, SERVER,
 };
 use http::request::Parts;
 use http::{Method, Request, Response, StatusCode, Uri};
-
-use crate::bounds;
 
 /// A request that no application gets to see.
 pub(crate) enum Malformed {
@@ -150,7 +150,7 @@ pub(crate) fn trailers(trailers: &Trailers) -> Option<HeaderMap> {
 /// A response without a body, in place of the application's.
 pub(crate) fn empty(status: StatusCode) -> Response<()> {
     let mut fields = HeaderMap::new();
-    if let Some(seconds) = bounds::retry_after(status.as_u16()) {
+    if let Some(seconds) = retry_after(status.as_u16()) {
         fields.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
     }
     with_status(status.as_u16(), fields)

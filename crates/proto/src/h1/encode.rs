@@ -1,7 +1,7 @@
 //! Responses as bytes: heads, chunk framing, and how the body of a response is delimited.
 
 use super::terms::ResponseTerms;
-use crate::error::{PeerError, SendError};
+use crate::error::{PeerError, SendError, retry_after};
 use crate::event::Content;
 use crate::head::Version;
 use crate::plan::{Announced, ResponsePlan};
@@ -172,6 +172,9 @@ pub(super) fn write_refusal(error: PeerError, date: &[u8; 29], out: &mut Vec<u8>
     // > HTTP error code [...] and a |Sec-WebSocket-Version| header field — RFC 6455, 4.2.2
     if error == PeerError::WebSocketVersion {
         out.extend_from_slice(b"upgrade: websocket\r\nsec-websocket-version: 13\r\n");
+    }
+    if let Some(seconds) = retry_after(status) {
+        write_line(b"retry-after", seconds.as_bytes(), out);
     }
     out.extend_from_slice(b"content-length: 0\r\n");
     write_line(b"date", date, out);

@@ -4,7 +4,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use granian_proto::{HeadError, RequestHead, ResponseHead};
+use granian_proto::{HeadError, RequestHead, ResponseHead, retry_after};
 
 use super::decide::{Decision, decide};
 use super::heads;
@@ -123,7 +123,9 @@ fn send_parts(
 /// 503 where too many requests wait for the disk.
 pub(super) fn refuse_busy(exchange: &Exchange) {
     let answered = ResponseHead::new(503).and_then(|mut head| {
-        head.append(b"retry-after", b"1")?;
+        if let Some(seconds) = retry_after(503) {
+            head.append(b"retry-after", seconds.as_bytes())?;
+        }
         plain(exchange, head, "Service unavailable")
     });
     if answered.is_err() {
