@@ -64,6 +64,14 @@ def test_a_file(server, folder, interface):
     assert answer.header("etag").startswith('"')
 
 
+def test_a_client_that_has_ended_its_side_gets_its_file(files, folder):
+    (folder / "cold.txt").write_text("cold")  # looked for by a thread, behind the client's end
+    with files.connect() as wire:
+        wire.request("GET", "/static/cold.txt").half_close()
+        answer = wire.response()
+    assert (answer.status, answer.body) == (200, b"cold")
+
+
 def test_the_application_answers_beside(files):
     assert ask(files, "/").body == b"none"
     assert ask(files, "/staticfoo").body == b"none"

@@ -128,8 +128,10 @@ impl Call {
     /// Sends the head of a body that the application ends by returning.
     pub(crate) fn stream(&self, head: ResponseHead) -> Result<(), OrderError> {
         self.check_home();
+        // Python code may run in there: not under the lock.
+        let head = self.admitted(head);
         let mut response = lock(&self.response);
-        let reply = response.start(self.admitted(head))?;
+        let reply = response.start(head)?;
         response.end_on_return();
         drop(response);
         self.exchange.send(reply);

@@ -111,7 +111,7 @@ impl Calls {
 
     /// Counts one call of the application in; the key is for `leave`.
     pub(crate) fn enter(&self, exchange: &Arc<Exchange>) -> usize {
-        exchange.set_listed(true);
+        exchange.list();
         lock(&self.tasks).running.insert(Running {
             exchange: Arc::clone(exchange),
             task: None,
@@ -182,9 +182,6 @@ impl Calls {
             };
             (task, on_empty)
         };
-        if let Some(running) = &task {
-            running.exchange.set_listed(false);
-        }
         drop(task);
         if let Some(on_empty) = on_empty {
             self.notify(py, &on_empty);

@@ -169,7 +169,17 @@ impl Exchange {
     /// The call has ended, with or without an answer: its permit is the next one's, the record goes to the `journal`.
     /// Once per exchange.
     pub fn end_call(&self, journal: &dyn Journal) {
-        self.give_back_permit();
+        self.unlist();
+        let waker = {
+            let mut state = lock(&self.state);
+            state.give_back_permit();
+            // An answer that waits for a file or for the client is entered by the connection.
+            match state.over {
+                None => state.connection.take(),
+                Some(_) => None,
+            }
+        };
+        wake(waker);
         if journal.keeps_records()
             && !self.puts_off_end()
             && let Some(record) = self.end_record()

@@ -1,5 +1,5 @@
 //! `Flights`: the requests of one worker that wait: for their bodies, for their turn, for a file, or for the client to take
-//! the answer. Requests that the application works on are listed by its side, see [`Exchange::set_listed`]. Any thread may
+//! the answer. Requests that the application works on are listed by its side, see [`Exchange::list`]. Any thread may
 //! look at both, while the loop's own thread is stuck too.
 
 use std::sync::{Arc, Mutex};

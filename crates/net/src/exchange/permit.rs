@@ -4,7 +4,7 @@
 //! The bytes that a peer lets wait have a bound of all calls together. Beyond it a call keeps its permit, also when it
 //! has ended, until its response has left: then `--backpressure` bounds them.
 
-use super::Exchange;
+use super::{Exchange, State};
 use crate::admission::queue::Permit;
 use crate::budget::Loan;
 use crate::runtime::waker::lock;
@@ -107,15 +107,6 @@ impl Exchange {
         lock(&self.state).permit.permit = Some(permit);
     }
 
-    /// Gives the permit back: the call has ended. Once is enough.
-    pub(super) fn give_back_permit(&self) {
-        let mut state = lock(&self.state);
-        let waiting = state.room.bytes();
-        state.permit.has_ended = true;
-        state.permit.waiting = waiting;
-        state.permit.settle();
-    }
-
     /// Notes whether the response waits for a thread to look for its file.
     pub(crate) fn set_file_awaited(&self, is_awaited: bool) {
         lock(&self.state).permit.set(Awaited::File, is_awaited);
@@ -124,6 +115,15 @@ impl Exchange {
     /// Notes whether the rest of the response, which a source makes, waits for the peer.
     pub(crate) fn set_pull_awaited(&self, is_awaited: bool) {
         lock(&self.state).permit.set(Awaited::Pull, is_awaited);
+    }
+}
+
+impl State {
+    /// Gives the permit back: the call has ended. Once is enough.
+    pub(super) fn give_back_permit(&mut self) {
+        self.permit.has_ended = true;
+        self.permit.waiting = self.room.bytes();
+        self.permit.settle();
     }
 }
 

@@ -39,12 +39,17 @@ impl Exchange {
         self.progress.stage.store(CALLED, Ordering::Relaxed);
     }
 
-    /// Notes whether the side of the application lists this exchange among its calls.
-    pub fn set_listed(&self, is_listed: bool) {
-        self.progress.is_listed.store(is_listed, Ordering::Relaxed);
+    /// The side of the application lists this exchange among its calls from now on, until `end_call`.
+    pub fn list(&self) {
+        self.progress.is_listed.store(true, Ordering::Relaxed);
     }
 
-    /// True while it does.
+    /// The call has ended.
+    pub(super) fn unlist(&self) {
+        self.progress.is_listed.store(false, Ordering::Relaxed);
+    }
+
+    /// True while the side of the application lists it.
     pub(crate) fn is_listed(&self) -> bool {
         self.progress.is_listed.load(Ordering::Relaxed)
     }

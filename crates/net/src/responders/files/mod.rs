@@ -178,7 +178,8 @@ impl Desk {
             return self.answer(mount, request, &found);
         }
         let threads = self.threads.get(index)?;
-        if threads.waiting() >= MOST_WAITING {
+        let waiting = self.threads.iter().map(|threads| threads.waiting());
+        if waiting.sum::<usize>() >= MOST_WAITING {
             respond::refuse_busy(&request.exchange);
             request.exchange.end_call(self.inner.journal());
             return None;
@@ -256,7 +257,7 @@ impl Mounts {
         if let Some(found) = self.cache.fresh(question, Instant::now()) {
             return found;
         }
-        if look_up.request.exchange.over().is_some() {
+        if look_up.request.exchange.is_closed() {
             // Nobody takes the answer any more.
             return Arc::new(Found::Refused);
         }
@@ -270,8 +271,9 @@ impl Mounts {
     }
 }
 
-/// Look-ups of one mount that wait for a thread. The next ones are refused: the disk does not answer.
-const MOST_WAITING: usize = 1024;
+/// Look-ups of all mounts that wait for a thread. The next ones are refused: a disk does not answer. Each holds one of the
+/// worker's calls, of which there are 1,024 at least, and the application is to have the others.
+const MOST_WAITING: usize = 512;
 /// As many files of a mount are opened at once: a disk that is slow for one is not slow for all.
 const THREADS: usize = 8;
 const IDLE_TIMEOUT: std::time::Duration = std::time::Duration::from_secs(30);
