@@ -12,7 +12,7 @@ use super::Client;
 use crate::close::{CloseCause, Limit};
 use crate::exchange::Over;
 use crate::exchange::app::BodyWish;
-use crate::limits::Limits;
+use crate::limits::{Limits, OverloadLimits};
 use crate::testing::limits;
 
 const TICK: Duration = Duration::from_millis(1);
@@ -147,6 +147,24 @@ fn a_body_has_to_keep_a_rate() {
     });
 }
 
+#[test]
+fn a_body_has_a_time_for_each_piece() {
+    let set = |_: &mut Limits| {};
+    play(set, |mut client| async move {
+        client.bench.app.wish.set(BodyWish::Whole);
+        let (response, mut body) = client.request("POST", "/", false);
+        for _ in 0..3 {
+            client.bench.pass(secs(60) - TICK).await;
+            body.send_data(Bytes::from_static(b"x"), false).unwrap();
+        }
+        client.bench.pass(secs(60) - TICK).await;
+        assert_eq!(client.reached(Limit::RequestBodyTimeout), 0);
+        client.bench.pass(TICK).await;
+        assert_eq!(client.reached(Limit::RequestBodyTimeout), 1);
+        assert_eq!(response.await.unwrap().status(), 408);
+    });
+}
+
 fn in_time(limits: &mut Limits) {
     limits.timeouts.request = Some(secs(10));
 }
@@ -202,9 +220,44 @@ fn the_line_for_permits_is_bounded() {
         assert_eq!(third.status(), 503);
         assert_eq!(third.headers()["retry-after"], "1");
         assert_eq!(client.reached(Limit::MaxQueuedRequests), 1);
-        client.bench.pass(secs(5)).await;
+        client.bench.pass(secs(5) - TICK).await;
+        assert_eq!(client.reached(Limit::QueueTimeout), 0);
+        client.bench.pass(TICK).await;
         assert_eq!(second.await.unwrap().status(), 503);
         assert_eq!(client.reached(Limit::QueueTimeout), 1);
+    });
+}
+
+#[test]
+fn who_comes_to_a_standing_line_waits_for_the_target_only() {
+    let set = |limits: &mut Limits| {
+        limits.backpressure = 1;
+        limits.line.overload = Some(OverloadLimits {
+            target: 5 * TICK,
+            interval: 100 * TICK,
+        });
+    };
+    play(set, |mut client| async move {
+        let _first = client.get("/1");
+        client.bench.settle().await;
+        let second = client.get("/2");
+        client.bench.settle().await;
+        client.bench.pass(60 * TICK).await;
+        let _third = client.get("/3");
+        client.bench.settle().await;
+        client.bench.pass(39 * TICK).await;
+        assert_eq!(client.reached(Limit::Overload), 0);
+        client.bench.pass(TICK).await;
+        assert_eq!(second.await.unwrap().status(), 503);
+        client.bench.pass(TICK).await;
+        // The line has not been empty since the second came.
+        let fourth = client.get("/4");
+        client.bench.settle().await;
+        client.bench.pass(4 * TICK).await;
+        assert_eq!(client.reached(Limit::Overload), 1);
+        client.bench.pass(TICK).await;
+        assert_eq!(fourth.await.unwrap().status(), 503);
+        assert_eq!(client.reached(Limit::Overload), 2);
     });
 }
 
