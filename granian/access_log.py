@@ -28,6 +28,7 @@ DATE_FORMAT = "%Y-%m-%d %H:%M:%S %z"
 DEFAULT_ACCESSLOG_FMT = '[%(time)s] %(addr)s - "%(method)s %(path)s %(protocol)s" %(status)d %(dt_ms).3f'
 
 access_logger = logging.getLogger("granian.access")
+_server_logger = logging.getLogger("_granian")
 
 Headers = list[tuple[bytes, bytes]]
 # Address, method, decoded path, query string, scheme, protocol, status, seconds, bytes of the body, headers; and a
@@ -85,7 +86,11 @@ class RecordThread(threading.Thread):
         while (taken := self._records.take()) is not None:
             records, lost = taken
             for request, answer, headers, more in records:
-                self._log(*request, *answer, headers, more)
+                try:
+                    self._log(*request, *answer, headers, more)
+                except Exception:
+                    # Of a filter or a handler: it costs its line, not all that follow.
+                    _server_logger.exception("A line of the access log was lost")
             if lost:
                 access_logger.warning("%d lines of the access log found no room", lost)
 

@@ -158,7 +158,7 @@ class TrustedHosts:
 
 
 class ForwardedScope(Scope):
-    """An RSGI scope with another client and scheme; read-only like any other."""
+    """An RSGI scope with another client and scheme; read-only like any other, but for its `route`."""
 
     client: str
     scheme: str
@@ -177,7 +177,9 @@ class ForwardedScope(Scope):
         return getattr(self._scope, name)
 
     def __setattr__(self, name: str, value: object) -> None:
-        raise AttributeError(f"{name} of a scope is read-only")
+        if name != "route":
+            raise AttributeError(f"{name} of a scope is read-only")
+        self._scope.route = value
 
 
 def _apply_to_scope(scope: Any, trusted: TrustedHosts) -> None:

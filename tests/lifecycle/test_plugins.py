@@ -71,7 +71,7 @@ def litestar(plugin, program):
 
     def start(*options: str) -> Program:
         command = [sys.executable, "-m", "litestar", "--app", "main:app", "run", "--port", "0", *options]
-        path = os.pathsep.join([str(plugin or ""), os.environ.get("PYTHONPATH", "")])
+        path = os.pathsep.join(filter(None, [str(plugin or ""), os.environ.get("PYTHONPATH")]))
         return program(LITESTAR, command=command, env={"PYTHONPATH": path}).wait_ready()
 
     return start
@@ -99,8 +99,9 @@ def test_no_plugin_has_replaced_this_server(tmp_path):
     """pip takes the one of the index where a plugin asks for granian<3."""
     where = "import granian; print(granian.__version__, granian.__file__)"
     found = subprocess.run([sys.executable, "-c", where], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert found.stdout.split() == [granian.__version__, str(Path(granian.__file__).resolve())]
-    assert granian.__version__ == "3.0.0"
+    version, file = found.stdout.strip().split(" ", 1)
+    assert (version, Path(file).resolve()) == (granian.__version__, Path(granian.__file__).resolve())
+    assert not version.startswith(("0.", "1.", "2."))
 
 
 def test_litestar(litestar, plugin):
@@ -212,7 +213,7 @@ def counted(running: Program) -> int:
             name, *values = client.receive(timeout=10)
             found = [change.get(state, {}).get("count_rx_state_") for change in (v.get("delta", {}) for v in values)]
             if name == "event" and any(found):
-                return found[0]
+                return next(filter(None, found))
 
 
 @pytest.mark.parametrize("mode", ["dev", "prod"])

@@ -1,4 +1,4 @@
-"""`--reload`: what is saved is served, what is broken is shown, and nothing holds it up (demand.md 20)."""
+"""`--reload`: what is saved is served, what is broken is shown, and nothing holds it up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Workers are replaced without a lost request, and never two of them are down (demand.md 1, 2, 7, 10, 32)."""
+"""Workers are replaced without a lost request, and never two of them are down."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def named(name: str, sleep: float = 0) -> str:
 
 @pytest.mark.parametrize("workers", [1, 2])
 def test_hup_under_load(serve, workers):
-    """demand.md P5: connections were refused for as long as the new worker took to start."""
+    """Connections were refused for as long as the new worker took to start."""
     service = serve(named("0"), "--workers", str(workers))
     wait_count(service, "Started worker-", workers)
     with Load(service) as load:
@@ -107,7 +107,7 @@ def test_hup_while_a_successor_starts(serve):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_killed_worker_is_replaced(serve, workers):
-    """demand.md P4: one dead worker ended the service."""
+    """One dead worker ended the service."""
     service = serve(HELLO, "--workers", str(workers))
     wait_count(service, "Started worker-", workers)
     for number in range(3):
@@ -217,7 +217,7 @@ STREAMS = b"GET /stream HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 def test_open_streams_do_not_hold_up_a_reload(serve):
-    """demand.md P4: only the first of two workers was replaced."""
+    """Only the first of two workers was replaced."""
     service = serve(LIFESPAN, "--workers", "2", "--drain-timeout", "2", interface="asgi")
     service.wait_line("Started worker-2")
     wires = [service.connect().send(STREAMS) for _ in range(8)]

@@ -25,7 +25,7 @@ def counted(scrape: Scrape) -> dict[tuple[str, str], float]:
 def test_fastapi(serve):
     pytest.importorskip("fastapi")
     source = """
-        from fastapi import FastAPI, HTTPException
+        from fastapi import APIRouter, FastAPI, HTTPException
         from starlette.applications import Starlette
         from starlette.responses import PlainTextResponse
         from starlette.routing import Mount, Route
@@ -46,18 +46,33 @@ def test_fastapi(serve):
             return PlainTextResponse("page")
 
         app.mount("/shop", Starlette(routes=[Mount("/old", routes=[Route("/pages/{name}", page)])]))
+        app.mount("/of/{tenant}", Starlette(routes=[Route("/pages/{name}", page)]))
+        router = APIRouter()
+
+        @router.get("/things/{number}")
+        async def thing(number: int):
+            return number
+
+        app.include_router(router, prefix="/v1")
+        app.include_router(router, prefix="/v2")
     """
     service = serve(source, *ROUTES, "--workers", "2")
     for path in ("/items/1", "/items/2", "/items/10", "/items/x", "/broken", "/nothing", "/shop/old/pages/a"):
         get(service, path)
+    for path in ("/of/them/pages/a", "/v1/things/1", "/v2/things/1"):
+        get(service, path)
     with H2Wire(service.address) as wire:
         assert wire.request("GET", "/items/3").body == b"3"
-    scrape = wait_for(service, 8, "requests_total")
+    scrape = wait_for(service, 11, "requests_total")
     assert counted(scrape) == {
         ("/items/{number}", "2xx"): 3,
         ("/items/{number}", "4xx"): 2,
         ("/broken", "5xx"): 1,
         ("/shop/old/pages/{name}", "2xx"): 1,
+        # The place of a mount with parameters is its clients' text.
+        ("/pages/{name}", "2xx"): 1,
+        ("/v1/things/{number}", "2xx"): 1,
+        ("/v2/things/{number}", "2xx"): 1,
     }
     assert scrape.sum("route_request_duration_seconds_count", route="/items/{number}") == 5
     text = fetch(service, "/metrics", accept="application/openmetrics-text")[2]

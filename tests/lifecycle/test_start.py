@@ -93,7 +93,7 @@ def test_one_of_several_workers_cannot_start(launch, tmp_path):
 @pytest.mark.alone
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_stop_while_importing(launch, number):
-    """demand.md P1: the signal was lost and the worker served for ever."""
+    """The signal was lost and the worker served for ever."""
     importing = launch("print('importing', flush=True); import time; time.sleep(60)")
     importing.wait_line("importing")
     started = time.monotonic()

@@ -1,4 +1,4 @@
-"""A stop ends in time and in order, whatever is open (demand.md 1, P1-P4 and its table of bugs)."""
+"""A stop ends in time and in order, whatever is open."""
 
 from __future__ import annotations
 
@@ -260,7 +260,7 @@ def test_tasks_of_the_lifespan_are_its_own(serve, event_loop):
 
 @pytest.mark.parametrize("what", ["stream", "loop", "stubborn", "blocked", "spin"])
 def test_second_signal(serve, event_loop, what):
-    """demand.md P3: nothing but SIGKILL helped."""
+    """Nothing but SIGKILL helped."""
     service = serve(APP, "--loop", event_loop, "--workers", "2", interface="asgi")
     service.wait_line("Started worker-2")
     with service.connect() as wire:
@@ -459,7 +459,7 @@ def test_stuck_worker_does_not_delay_the_others(serve):
 
 
 def test_stop_while_workers_are_replaced(serve):
-    """demand.md P4: the master sat in a join and did not hear the signal."""
+    """The master sat in a join and did not hear the signal."""
     service = serve(APP, "--workers", "2", "--drain-timeout", "1", interface="asgi")
     service.wait_line("Started worker-2")
     with service.connect() as wire:

@@ -238,6 +238,8 @@ def rsgi(trusted="127.0.0.1", peer="127.0.0.1:5", scheme="http", **headers):
     scope = SimpleNamespace(proto="ws", client=peer, scheme=scheme, headers=pairs)
     asyncio.run(wrap_rsgi_with_proxy_headers(app, trusted)(scope, "protocol"))
     assert seen[0][1] == "protocol"
+    seen[0][0].route = "/items/{number}"
+    assert scope.route == "/items/{number}"
     return seen[0][0]
 
 
