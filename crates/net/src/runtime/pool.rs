@@ -10,6 +10,7 @@
 mod line;
 
 use std::collections::VecDeque;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -89,7 +90,8 @@ impl<J: Send + 'static> Pool<J> {
                 let run = move || {
                     let mut seat = Seat::new();
                     while let Some(job) = pool.take(&mut seat) {
-                        work(job);
+                        // A bug costs the job that it is in, not the thread.
+                        let _ = catch_unwind(AssertUnwindSafe(|| work(job)));
                     }
                 };
                 let thread = std::thread::Builder::new().name(name.to_owned());

@@ -47,8 +47,11 @@ impl Reading {
             is_over: AtomicBool::new(false),
             bytes: Mutex::new(None),
         });
-        let (this, file, waker) = (Arc::clone(&reading), Arc::clone(file), waker.clone());
+        let (this, file, waker) = (Arc::downgrade(&reading), Arc::clone(file), waker.clone());
         let read = move || {
+            let Some(this) = this.upgrade() else {
+                return; // the response was given up
+            };
             // A bug costs the response that it is in, not the thread.
             let _ = catch_unwind(AssertUnwindSafe(|| {
                 if disk.is_remote {
@@ -135,10 +138,7 @@ fn pool(lane: Lane) -> Arc<Pool<Work>> {
         Lane::Unknown => OPENING_THREADS,
         Lane::Device(_) => THREADS,
     };
-    Pool::working("granian-read", threads, IDLE_TIMEOUT, |work: Work| {
-        // A bug costs the response that it is in, not the thread.
-        let _ = catch_unwind(AssertUnwindSafe(work));
-    })
+    Pool::working("granian-read", threads, IDLE_TIMEOUT, |work: Work| work())
 }
 
 /// A disk that is slow for one file is not slow for all.
