@@ -78,7 +78,10 @@ impl AccessLog {
                 let writer = Writer {
                     lines: Lines::new(destination, style)?,
                     template,
-                    clock: Clock::default(),
+                    clock: match style {
+                        Style::Text => Clock::coarse(),
+                        Style::Json => Clock::default(),
+                    },
                     context,
                 };
                 (Way::Lines(Box::new(writer)), reads_response)

@@ -71,6 +71,10 @@ pub struct Context {
 /// A fact's value.
 pub(super) enum Value<'a> {
     Text(Cow<'a, str>),
+    /// A text of the server's own, which needs no escape.
+    Plain(&'a str),
+    /// An address, with dots.
+    Ip4([u8; 4]),
     /// A text that is not there.
     Nothing,
     Whole(u64),
@@ -115,7 +119,7 @@ impl Atom {
         let head = record.head.as_deref();
         match self {
             Self::Addr => address(&record.peer.remote),
-            Self::Time => text(second.text.as_str()),
+            Self::Time => Value::Plain(&second.text),
             Self::DtMs => millis(record.duration),
             Self::Status => Value::Whole(record.status.into()),
             Self::Path => head.map_or(Value::Nothing, |head| {
@@ -125,8 +129,8 @@ impl Atom {
                 String::from_utf8_lossy(head.query())
             })),
             Self::Method => head.map_or(Value::Nothing, |head| text(head.method())),
-            Self::Scheme => text(record.peer.scheme),
-            Self::Protocol => text(protocol(record.version)),
+            Self::Scheme => Value::Plain(record.peer.scheme),
+            Self::Protocol => Value::Plain(protocol(record.version)),
             Self::BodyBytes => Value::Whole(record.sent),
             Self::RequestBytes => Value::Whole(record.received),
             Self::TtfbMs => millis(record.first_byte.unwrap_or_default()),
@@ -163,16 +167,7 @@ impl Atom {
 fn address(address: &Address) -> Value<'static> {
     match address {
         Address::Ip(address) => match address.ip() {
-            IpAddr::V4(ip) => {
-                let mut out = String::with_capacity(15);
-                for (at, octet) in ip.octets().into_iter().enumerate() {
-                    if at > 0 {
-                        out.push('.');
-                    }
-                    out.push_str(itoa::Buffer::new().format(octet));
-                }
-                text(out)
-            }
+            IpAddr::V4(ip) => Value::Ip4(ip.octets()),
             IpAddr::V6(ip) => text(ip.to_string()),
         },
         Address::Unix(_) => Value::Nothing,

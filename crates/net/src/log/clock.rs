@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use crate::runtime::waker::lock;
 
@@ -11,6 +11,8 @@ use crate::runtime::waker::lock;
 pub struct Clock {
     /// Threads of the application end requests, too.
     last: Mutex<Option<Arc<Second>>>,
+    /// A few milliseconds late is soon enough.
+    is_coarse: bool,
 }
 
 /// A second of local time.
@@ -26,10 +28,20 @@ pub struct Second {
 }
 
 impl Clock {
+    /// For whole seconds: up to a few milliseconds late, and cheaper to ask.
+    pub fn coarse() -> Self {
+        Self {
+            is_coarse: true,
+            ..Self::default()
+        }
+    }
+
     /// The second of now, and the milliseconds that have passed of it.
     pub fn now(&self) -> (Arc<Second>, u32) {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.unwrap_or_default();
+        let now = match self.is_coarse {
+            true => coarse(),
+            false => exact(),
+        };
         let mut last = lock(&self.last);
         if let Some(second) = &*last
             && second.since_epoch == now.as_secs()
@@ -59,6 +71,24 @@ impl Second {
         let _ = write!(second.offset, "{sign}{hours:02}:{minutes:02}");
         second
     }
+}
+
+/// Since the epoch.
+fn exact() -> Duration {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default()
+}
+
+/// The same as of the kernel's last tick.
+#[cfg(target_os = "linux")]
+fn coarse() -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
+    Duration::try_from(now).unwrap_or_default()
+}
+
+#[cfg(not(target_os = "linux"))]
+fn coarse() -> Duration {
+    exact()
 }
 
 /// Date, time of day, and seconds east of Greenwich.
@@ -94,6 +124,13 @@ mod tests {
         let (second, millis) = clock.now();
         assert!(Arc::ptr_eq(&first, &second) || first != second);
         assert!(millis < 1000);
+    }
+
+    #[test]
+    fn a_coarse_clock_is_late_and_not_early() {
+        let late = coarse();
+        assert!(late <= exact());
+        assert!(Clock::coarse().now().0.since_epoch >= late.as_secs());
     }
 
     #[test]

@@ -23,7 +23,8 @@ pub(super) fn push_json(out: &mut String, text: &str) {
 
 /// Appends `text`; `escape` appends a character that is not printable and has no short escape.
 fn push_with(out: &mut String, text: &str, escape: impl Fn(&mut String, char)) {
-    if text.bytes().all(is_plain) {
+    // Not `all`, which looks at one byte after the other.
+    if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
         return out.push_str(text);
     }
     for char in text.chars() {

@@ -211,6 +211,14 @@ impl Spec {
                 push_text(out, text);
                 false
             }
+            Value::Plain(text) => {
+                out.push_str(text);
+                false
+            }
+            Value::Ip4(octets) => {
+                push_ip4(out, *octets);
+                false
+            }
             Value::Whole(number) => self.write_whole(out, *number),
             Value::Real(number) => self.write_real(out, *number),
         };
@@ -271,6 +279,16 @@ fn push_value(out: &mut String, value: &Value<'_>) {
     match value {
         Value::Nothing => out.push_str("null"),
         Value::Text(text) => push_json(out, text),
+        Value::Plain(text) => {
+            out.push('"');
+            out.push_str(text);
+            out.push('"');
+        }
+        Value::Ip4(octets) => {
+            out.push('"');
+            push_ip4(out, *octets);
+            out.push('"');
+        }
         Value::Whole(number) => push_whole(out, *number),
         Value::Real(number) => push_thousandths(out, *number),
     }
@@ -278,6 +296,15 @@ fn push_value(out: &mut String, value: &Value<'_>) {
 
 fn push_whole(out: &mut String, number: u64) {
     out.push_str(itoa::Buffer::new().format(number));
+}
+
+fn push_ip4(out: &mut String, octets: [u8; 4]) {
+    for (at, octet) in octets.into_iter().enumerate() {
+        if at > 0 {
+            out.push('.');
+        }
+        push_whole(out, octet.into());
+    }
 }
 
 /// With three digits behind the point; faster than `{:.3}`.
