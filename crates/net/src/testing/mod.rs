@@ -22,8 +22,8 @@ use crate::exchange::Exchange;
 use crate::exchange::app::{Address, Peer};
 use crate::exchange::origin::Origin;
 use crate::limits::{
-    ConnectionLimits, Http1Limits, Http2Limits, Limits, LineLimits, Mechanisms, RequestLimits,
-    Timeouts, Versions, WebSocketLimits,
+    ConnectionLimits, Http1Limits, Http2Limits, Limits, LineLimits, Mechanisms, OverloadLimits,
+    RequestLimits, Timeouts, Versions, WebSocketLimits,
 };
 use crate::metrics::{Metrics, Page, layout};
 use crate::runtime::reactor::{Reactor, TaskHandle};
@@ -155,6 +155,15 @@ pub(crate) fn origin(method: &str, target: &[u8]) -> Origin {
 /// The exchange of a request that does not matter.
 pub(crate) fn exchange(has_body: bool, window: usize) -> Exchange {
     Exchange::new(origin("GET", b"/"), has_body, window)
+}
+
+/// One request at once, and a line that stands after 100 ms: a request waits in it for 5 ms then.
+pub(crate) fn standing_line(limits: &mut Limits) {
+    limits.backpressure = 1;
+    limits.line.overload = Some(OverloadLimits {
+        target: Duration::from_millis(5),
+        interval: Duration::from_millis(100),
+    });
 }
 
 /// Bounds as a worker has them by default.

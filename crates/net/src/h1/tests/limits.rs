@@ -10,7 +10,7 @@ use crate::close::{CloseCause, Limit};
 use crate::exchange::Over;
 use crate::exchange::app::{BodyWish, Source};
 use crate::limits::{Limits, OverloadLimits, Versions};
-use crate::testing::{Wire, limits};
+use crate::testing::{Wire, limits, standing_line};
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: a\r\n\r\n";
 const CHUNKED: &str = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
@@ -386,14 +386,7 @@ fn a_place_in_the_line_has_its_time() {
 
 #[test]
 fn who_comes_to_a_standing_line_waits_for_the_target_only() {
-    let set = |limits: &mut Limits| {
-        limits.backpressure = 1;
-        limits.line.overload = Some(OverloadLimits {
-            target: 5 * TICK,
-            interval: 100 * TICK,
-        });
-    };
-    play(set, |mut wire| async move {
+    play(standing_line, |mut wire| async move {
         let mut second = occupy(&mut wire).await;
         wire.bench.pass(60 * TICK).await;
         let mut third = wire.another(ROOM);

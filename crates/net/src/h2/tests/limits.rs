@@ -12,8 +12,8 @@ use super::Client;
 use crate::close::{CloseCause, Limit};
 use crate::exchange::Over;
 use crate::exchange::app::BodyWish;
-use crate::limits::{Limits, OverloadLimits};
-use crate::testing::limits;
+use crate::limits::Limits;
+use crate::testing::{limits, standing_line};
 
 const TICK: Duration = Duration::from_millis(1);
 
@@ -230,14 +230,7 @@ fn the_line_for_permits_is_bounded() {
 
 #[test]
 fn who_comes_to_a_standing_line_waits_for_the_target_only() {
-    let set = |limits: &mut Limits| {
-        limits.backpressure = 1;
-        limits.line.overload = Some(OverloadLimits {
-            target: 5 * TICK,
-            interval: 100 * TICK,
-        });
-    };
-    play(set, |mut client| async move {
+    play(standing_line, |mut client| async move {
         let _first = client.get("/1");
         client.bench.settle().await;
         let second = client.get("/2");
