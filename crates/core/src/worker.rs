@@ -50,7 +50,7 @@ pub(crate) struct Worker {
     metrics: Option<Rc<Metrics>>,
     /// The answer to who asks whether it is.
     is_ready: Rc<Cell<bool>>,
-    proxies: Option<Arc<Proxies>>,
+    proxies: Option<Rc<Proxies>>,
     /// Called when the last connection has closed and the last call has ended.
     on_drained: RefCell<Option<Py<PyAny>>>,
 }

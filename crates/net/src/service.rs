@@ -37,7 +37,7 @@ pub struct Service {
     pub app: Rc<dyn App>,
     pub(crate) limits: Limits,
     /// The proxies in front, if any are trusted.
-    proxies: Option<Arc<Proxies>>,
+    proxies: Option<Rc<Proxies>>,
     /// The writer for responses that are made on the connections' own thread.
     pub(crate) early: EarlyWriter,
     /// The codecs of compressed WebSocket messages.
@@ -175,7 +175,7 @@ impl Service {
 
     /// The same behind these proxies.
     #[must_use]
-    pub fn behind(mut self, proxies: Option<Arc<Proxies>>) -> Self {
+    pub fn behind(mut self, proxies: Option<Rc<Proxies>>) -> Self {
         self.proxies = proxies;
         self
     }

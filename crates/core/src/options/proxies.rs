@@ -1,6 +1,6 @@
 //! The group of the proxies in front: `granian.config.proxies`.
 
-use std::sync::Arc;
+use std::rc::Rc;
 
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -23,7 +23,7 @@ impl Proxies {
     ///
     /// # Errors
     /// `ValueError` for an address or a field that is none.
-    pub(crate) fn load(&self) -> PyResult<Arc<proxies::Proxies>> {
+    pub(crate) fn load(&self) -> PyResult<Rc<proxies::Proxies>> {
         let trusted = Trusted::new(self.forwarded_allow_ips.iter().map(String::as_str))
             .map_err(|error| PyValueError::new_err(format!("forwarded_allow_ips: {error}")))?;
         let fields: Vec<_> = self
@@ -31,7 +31,7 @@ impl Proxies {
             .iter()
             .map(field)
             .collect::<PyResult<_>>()?;
-        Ok(Arc::new(proxies::Proxies {
+        Ok(Rc::new(proxies::Proxies {
             forwarding: Forwarding::new(trusted, &fields),
             has_protocol: self.proxy_protocol,
         }))
