@@ -32,6 +32,19 @@ impl Flights {
         }
     }
 
+    /// Enters the request of `exchange`, which waits, in `entry`, unless it is there. One that the side of the application
+    /// lists is not entered; one whose response `is_stuck` may be listed no more.
+    pub(crate) fn note_waiting(
+        self: &Arc<Self>,
+        entry: &mut Option<InFlight>,
+        exchange: &Arc<Exchange>,
+        is_stuck: bool,
+    ) {
+        if entry.is_none() && (is_stuck || !exchange.is_listed()) {
+            *entry = Some(self.enter(exchange));
+        }
+    }
+
     /// All requests in flight that have lasted for `age` at `now`, the oldest first. `listed` are the exchanges that the
     /// side of the application lists.
     pub fn older_than(

@@ -176,10 +176,8 @@ impl<S: Stream> Connection<S> {
         if self.slot.current().is_none() {
             self.wire.output.release();
         }
-        if !self.slot.is_empty() {
-            let is_stuck = !self.wire.output.is_empty();
-            self.slot.enter(&self.service.flights, is_stuck);
-        }
+        let is_stuck = !self.wire.output.is_empty();
+        self.slot.enter(&self.service.flights, is_stuck);
         self.set_deadline();
         Poll::Pending
     }

@@ -125,7 +125,7 @@ impl<S: Stream> Connection<S> {
             wish,
             is_ready: !waits,
             wait: Wait::default(),
-            overdue_at: self.service.overdue_at(self.handle.now()),
+            overdue_at: service.overdue_at(now),
         };
         // Queued bytes leave first: the application may take its time.
         let starts_now = !has_body && self.wire.output.is_empty() && self.service.app.may_start();

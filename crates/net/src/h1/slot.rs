@@ -92,20 +92,14 @@ impl Slot {
         }
     }
 
-    /// Enters the request, which waits. One that the application works on is listed there; one whose response `is_stuck`
-    /// may be no more.
+    /// Enters the request, which waits: see [`Flights::note_waiting`].
     pub(super) fn enter(&mut self, flights: &Arc<Flights>, is_stuck: bool) {
-        match self {
-            Self::Held(held) if held.flight.is_none() => {
-                held.flight = Some(flights.enter(&held.exchange));
-            }
-            Self::Running(current)
-                if current.flight.is_none() && (is_stuck || !current.exchange.is_listed()) =>
-            {
-                current.flight = Some(flights.enter(&current.exchange));
-            }
-            _ => {}
-        }
+        let (entry, exchange) = match self {
+            Self::Held(held) => (&mut held.flight, &held.exchange),
+            Self::Running(current) => (&mut current.flight, &current.exchange),
+            Self::Fresh | Self::Idle => return,
+        };
+        flights.note_waiting(entry, exchange, is_stuck);
     }
 
     /// The meter of the request that has not been answered.

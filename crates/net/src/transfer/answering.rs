@@ -132,7 +132,7 @@ impl<S: StreamIo> Answering<S> {
             source: None,
             head_deadline: None,
             blocked_since: None,
-            overdue_at: shared.service.overdue_at(shared.now()),
+            overdue_at: shared.service.overdue_at(now),
             alarm: Alarm::new(Rc::clone(&shared)),
             flight: None,
             shared,
@@ -177,20 +177,12 @@ impl<S: StreamIo> Answering<S> {
         if let Some(expired) = self.expired() {
             return self.end_expired(cx, expired);
         }
-        self.enter_flights();
+        let is_stuck = self.blocked_since.is_some() || self.shared.is_clogged();
+        let flights = &self.shared.service.flights;
+        flights.note_waiting(&mut self.flight, &self.ends.exchange, is_stuck);
         let deadline = self.deadline();
         self.alarm.set(cx, deadline);
         Progress::Wait
-    }
-
-    /// Enters the request, which waits. One that the application works on is listed there; one whose response is stuck
-    /// may be no more.
-    fn enter_flights(&mut self) {
-        let is_stuck = self.blocked_since.is_some() || self.shared.is_clogged();
-        let exchange = &self.ends.exchange;
-        if self.flight.is_none() && (is_stuck || !exchange.is_listed()) {
-            self.flight = Some(self.shared.service.flights.enter(exchange));
-        }
     }
 
     /// Turns into the WebSocket connection, which is no active exchange. `None` if the request asked for none.
