@@ -107,6 +107,12 @@ impl<J: Send + 'static> Pool<J> {
         lock(&self.line).jobs.push_back((Instant::now(), job));
     }
 
+    /// The same for several jobs, which came `at` one time. None are left in `jobs`.
+    pub fn submit_all(&self, at: Instant, jobs: &mut Vec<J>) {
+        let jobs = jobs.drain(..).map(|job| (at, job));
+        lock(&self.line).jobs.extend(jobs);
+    }
+
     /// Jobs that no thread has taken.
     pub fn waiting(&self) -> usize {
         lock(&self.line).jobs.len()
@@ -132,11 +138,11 @@ impl<J: Send + 'static> Pool<J> {
         }
     }
 
-    /// The next job, if there is one for this thread now.
-    pub fn take_now(&self, seat: &mut Seat) -> Option<J> {
+    /// The next job, if there is one for this thread `now`.
+    pub fn take_now(&self, seat: &mut Seat, now: Instant) -> Option<J> {
         let mut line = lock(&self.line);
         line.end_call(seat);
-        line.next(seat)
+        line.next(seat, now)
     }
 
     /// The next job, which is waited for; `None` if the thread is to end.
@@ -149,7 +155,7 @@ impl<J: Send + 'static> Pool<J> {
                 line.threads -= 1;
                 return None;
             }
-            if let Some(job) = line.next(seat) {
+            if let Some(job) = line.next(seat, Instant::now()) {
                 return Some(job);
             }
             line.surplus = line.surplus.saturating_sub(1);
@@ -191,7 +197,7 @@ impl<J: Send + 'static> Pool<J> {
         let mut line = lock(&self.line);
         line.waiting -= 1;
         line.awake += 1;
-        line.begin_call(seat);
+        line.begin_call(seat, Instant::now());
         result
     }
 

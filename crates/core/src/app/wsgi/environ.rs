@@ -14,7 +14,7 @@ use crate::app::fields::{environ_key, latin1, method};
 use crate::app::target::strip_prefix;
 use crate::app::{fields, target, tls};
 use crate::options::Options;
-use granian_net::exchange::app::{Address, Peer, Request};
+use granian_net::exchange::app::{Address, Peer};
 
 /// Makes environs; holds what is the same in all of them.
 pub(crate) struct EnvironTemplate {
@@ -50,16 +50,16 @@ impl EnvironTemplate {
         })
     }
 
-    /// The environ of `request`; `None` if its path is outside the prefix.
+    /// The environ of `call`'s request; `None` if its path is outside the prefix.
     pub(crate) fn make<'py>(
         &self,
         py: Python<'py>,
-        request: &Request,
         call: &Arc<Call>,
     ) -> PyResult<Option<Bound<'py, PyDict>>> {
-        let head = request.head();
+        let origin = call.exchange.origin();
+        let (head, peer) = (&*origin.head, &origin.peer);
         let decoded = target::decode(head.path());
-        let forwarded = request.prefix();
+        let forwarded = origin.prefix.as_deref();
         let Some(path) = self.strip(&decoded, forwarded) else {
             return Ok(None);
         };
@@ -85,19 +85,19 @@ impl EnvironTemplate {
                 environ.set_item(intern!(py, "SERVER_PROTOCOL"), intern!(py, "HTTP/2"))?;
             }
         }
-        if request.peer().scheme != "http" {
-            environ.set_item(intern!(py, "wsgi.url_scheme"), request.peer().scheme)?;
+        if peer.scheme != "http" {
+            environ.set_item(intern!(py, "wsgi.url_scheme"), peer.scheme)?;
             environ.set_item(intern!(py, "HTTPS"), intern!(py, "on"))?;
         }
-        if let Some(info) = &request.peer().tls {
+        if let Some(info) = &peer.tls {
             tls::set_environ(&environ, info)?;
         }
-        self.set_addresses(&environ, request.peer())?;
+        self.set_addresses(&environ, peer)?;
         set_fields(&environ, head)?;
         // A length that the peer has not declared is known once the body is here. Frameworks take a
         // body without it for an empty one.
         if head.field(b"content-length").is_none()
-            && let Some(length) = request.exchange.whole_body()
+            && let Some(length) = call.exchange.whole_body()
         {
             environ.set_item(intern!(py, "CONTENT_LENGTH"), length.to_string())?;
         }

@@ -9,7 +9,7 @@ mod response_iterator;
 mod seat;
 mod start_response;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -32,12 +32,14 @@ use granian_net::runtime::reactor::Reactor;
 
 /// A WSGI application.
 pub(crate) struct Wsgi {
-    callable: Py<PyAny>,
-    environ: EnvironTemplate,
+    target: Arc<Target>,
     calls: Arc<Calls>,
     reactor: Reactor,
     /// `None`: called inline.
     pool: Option<Arc<Threads>>,
+    /// Calls of this turn, which the pool gets at its end: a thread that woke before would only wait for the
+    /// interpreter.
+    fresh: RefCell<Vec<Arc<Call>>>,
     event_loop: Rc<HiddenLoop>,
 }
 
@@ -50,11 +52,13 @@ impl Wsgi {
         page: Option<&Arc<Page>>,
     ) -> PyResult<Self> {
         let py = callable.py();
-        let environ = EnvironTemplate::new(py, options)?;
-        let callable = callable.unbind();
+        let target = Arc::new(Target {
+            environ: EnvironTemplate::new(py, options)?,
+            callable: callable.unbind(),
+        });
         let pool = (options.blocking_threads > 1).then(|| {
             Threads::new(
-                callable.clone_ref(py),
+                Arc::clone(&target),
                 Arc::clone(&calls),
                 (
                     options.blocking_threads,
@@ -64,51 +68,22 @@ impl Wsgi {
             )
         });
         Ok(Self {
-            callable,
-            environ,
+            target,
             event_loop: Rc::new(HiddenLoop::new(Arc::clone(&calls))),
             calls,
             reactor,
             pool,
+            fresh: RefCell::default(),
         })
     }
 
-    fn start(&self, py: Python<'_>, request: &Request) -> Option<Box<dyn Source>> {
-        let call = Call::new(request, Arc::clone(&self.calls));
-        let environ = match self.environ.make(py, request, &call) {
-            Ok(Some(environ)) => environ,
-            Ok(None) => {
-                call.plain(404, "Not found");
-                call.finish(py, Outcome::Returned);
-                return None;
-            }
-            Err(error) => {
-                call.finish(py, Outcome::Raised(error));
-                return None;
-            }
-        };
-        self.calls.note_scope(call.key(), environ.as_any());
-        match &self.pool {
-            Some(pool) => {
-                watch(&call);
-                pool.submit(environ.unbind(), call);
-                None
-            }
-            None => {
-                self.event_loop.hide(py);
-                let body = ResponseIterator::begin(
-                    py,
-                    self.callable.bind(py),
-                    environ.into_any(),
-                    call,
-                    false,
-                )?;
-                Some(Box::new(Pull {
-                    body,
-                    event_loop: Rc::clone(&self.event_loop),
-                }))
-            }
-        }
+    fn call_inline(&self, py: Python<'_>, call: Arc<Call>) -> Option<Box<dyn Source>> {
+        self.event_loop.hide(py);
+        let body = self.target.begin(py, call, false)?;
+        Some(Box::new(Pull {
+            body,
+            event_loop: Rc::clone(&self.event_loop),
+        }))
     }
 }
 
@@ -127,12 +102,18 @@ impl App for Wsgi {
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
-        Python::attach(|py| self.start(py, &request))
+        let call = Call::new(&request, Arc::clone(&self.calls));
+        if self.pool.is_none() {
+            return Python::attach(|py| self.call_inline(py, call));
+        }
+        watch(&call);
+        self.fresh.borrow_mut().push(call);
+        None
     }
 
     fn end_turn(&self) {
         match &self.pool {
-            Some(pool) => pool.staff(),
+            Some(pool) => pool.staff(&mut self.fresh.borrow_mut()),
             None => self.event_loop.show(),
         }
     }
@@ -147,6 +128,38 @@ impl Drop for Wsgi {
         if let Some(pool) = &self.pool {
             pool.close();
         }
+    }
+}
+
+/// What is called, and with what.
+struct Target {
+    callable: Py<PyAny>,
+    environ: EnvironTemplate,
+}
+
+impl Target {
+    /// Calls the application for `call`; `None` if that has ended the call. `may_wait`: on a thread that may wait.
+    fn begin(&self, py: Python<'_>, call: Arc<Call>, may_wait: bool) -> Option<ResponseIterator> {
+        let environ = match self.environ.make(py, &call) {
+            Ok(Some(environ)) => environ,
+            Ok(None) => {
+                call.plain(404, "Not found");
+                call.finish(py, Outcome::Returned);
+                return None;
+            }
+            Err(error) => {
+                call.finish(py, Outcome::Raised(error));
+                return None;
+            }
+        };
+        call.calls.note_scope(call.key(), environ.as_any());
+        ResponseIterator::begin(
+            py,
+            self.callable.bind(py),
+            environ.into_any(),
+            call,
+            may_wait,
+        )
     }
 }
 

@@ -9,9 +9,9 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use super::Target;
 use super::hours::Hours;
-use super::response_iterator::ResponseIterator;
-use super::seat::{Job, SEATED, wait_for_client};
+use super::seat::{CallPool, SEATED, wait_for_client};
 use crate::app::call::{Call, Outcome};
 use crate::app::calls::Calls;
 use granian_net::exchange::room::HasRoom;
@@ -21,18 +21,18 @@ use granian_net::runtime::pool::{Pool, Seat};
 
 /// The threads of one worker.
 pub(crate) struct Threads {
-    callable: Py<PyAny>,
+    target: Arc<Target>,
     calls: Arc<Calls>,
-    pool: Arc<Pool<Job>>,
+    pool: Arc<CallPool>,
     /// Where calls and threads are counted.
     page: Option<Arc<Page>>,
 }
 
 impl Threads {
-    /// Up to `limit` threads that call `callable`; one that had nothing to do for `idle_timeout` ends. What they do is
+    /// Up to `limit` threads that call `target`; one that had nothing to do for `idle_timeout` ends. What they do is
     /// counted on `page`.
     pub(crate) fn new(
-        callable: Py<PyAny>,
+        target: Arc<Target>,
         calls: Arc<Calls>,
         (limit, idle_timeout): (usize, Duration),
         page: Option<Arc<Page>>,
@@ -47,7 +47,7 @@ impl Threads {
                 .is_some_and(|threads| threads.start(number))
         });
         let threads = Arc::new(Self {
-            callable,
+            target,
             calls,
             pool: Arc::new(pool),
             page,
@@ -56,28 +56,27 @@ impl Threads {
         threads
     }
 
-    /// Has the application called on one of the threads, which [`Threads::staff`] sees to. The line is bounded by the
-    /// number of exchanges that a worker admits.
-    pub(crate) fn submit(&self, environ: Py<PyDict>, call: Arc<Call>) {
-        if let Some(page) = &self.page {
-            page.add(at::THREADS_QUEUE, 1);
+    /// Has the application called on the threads for `fresh` calls, of which none are left there. The line is bounded by
+    /// the number of exchanges that a worker admits.
+    pub(super) fn staff(&self, fresh: &mut Vec<Arc<Call>>) {
+        if fresh.is_empty() {
+            return;
         }
-        self.pool.submit(Job { environ, call });
-    }
-
-    /// The turn in which calls were submitted has ended.
-    pub(crate) fn staff(&self) {
+        if let Some(page) = &self.page {
+            page.add(at::THREADS_QUEUE, fresh.len() as u64);
+        }
+        self.pool.submit_all(Instant::now(), fresh);
         let lost = self.pool.staff();
         if !lost.is_empty() {
             if let Some(page) = &self.page {
                 page.subtract(at::THREADS_QUEUE, lost.len() as u64);
             }
             Python::attach(|py| {
-                for (_, job) in lost {
+                for (_, call) in lost {
                     let error = PyRuntimeError::new_err(
                         "no thread could be started to call the application",
                     );
-                    job.call.finish(py, Outcome::Raised(error));
+                    call.finish(py, Outcome::Raised(error));
                 }
             });
         }
@@ -111,16 +110,13 @@ impl Threads {
         thread.call_method0(intern!(py, "start")).map(drop)
     }
 
-    fn run(&self, py: Python<'_>, job: Job) {
-        let exchange = Arc::clone(&job.call.exchange);
+    fn run(&self, py: Python<'_>, call: Arc<Call>) {
+        let exchange = Arc::clone(&call.exchange);
         if exchange.is_closed() {
             // Nobody waits for it any more.
-            return job.call.finish(py, Outcome::Cancelled);
+            return call.finish(py, Outcome::Cancelled);
         }
-        let environ = job.environ.into_bound(py).into_any();
-        let Some(mut body) =
-            ResponseIterator::begin(py, self.callable.bind(py), environ, job.call, true)
-        else {
+        let Some(mut body) = self.target.begin(py, call, true) else {
             return;
         };
         while body.step(py) {
@@ -141,23 +137,24 @@ impl PoolThread {
         SEATED.set(Some((Arc::clone(&self.0.pool), Seat::new())));
         let mut since = Instant::now();
         let mut hours = Hours::new(self.0.page.clone());
-        while let Some((job, wait)) = next(py, &mut since) {
+        while let Some((call, wait)) = next(py, &mut since) {
             hours.begin(wait);
             // A bug costs the call that it is in, not the thread: none would take its place.
-            let _ = catch_unwind(AssertUnwindSafe(|| self.0.run(py, job)));
+            let _ = catch_unwind(AssertUnwindSafe(|| self.0.run(py, call)));
             hours.end();
         }
         SEATED.set(None);
     }
 }
 
-/// The next job of this thread's pool. The interpreter is kept from one quick job to the next: handing it over and
+/// The next call of this thread's pool. The interpreter is kept from one quick call to the next: handing it over and
 /// getting it back costs more than they do. With the time that it took to get the interpreter.
-fn next(py: Python<'_>, since: &mut Instant) -> Option<(Job, Duration)> {
+fn next(py: Python<'_>, since: &mut Instant) -> Option<(Arc<Call>, Duration)> {
     let (pool, mut seat) = SEATED.take()?;
-    let is_quick = since.elapsed() < KEEP;
+    let now = Instant::now();
+    let is_quick = now.duration_since(*since) < KEEP;
     let job = if is_quick {
-        pool.take_now(&mut seat)
+        pool.take_now(&mut seat, now)
     } else {
         None
     };

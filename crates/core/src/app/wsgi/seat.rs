@@ -5,17 +5,10 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pyo3::prelude::*;
-use pyo3::types::PyDict;
 
 use super::block::block_on;
 use crate::app::call::Call;
 use granian_net::runtime::pool::{Pool, Seat};
-
-/// A call that waits for a thread.
-pub(super) struct Job {
-    pub(super) environ: Py<PyDict>,
-    pub(super) call: Arc<Call>,
-}
 
 /// Waits on this thread for a client, with the interpreter released, until `poll` is ready. If it is a thread of the
 /// pool, another one may take its place meanwhile.
@@ -36,7 +29,10 @@ pub(crate) fn wait_for_client<T: Send>(
     result
 }
 
+/// The calls that wait for a thread, and the threads.
+pub(super) type CallPool = Pool<Arc<Call>>;
+
 thread_local! {
     /// A pool thread's place in its pool; taken while the thread takes a job or waits for a client.
-    pub(super) static SEATED: RefCell<Option<(Arc<Pool<Job>>, Seat)>> = const { RefCell::new(None) };
+    pub(super) static SEATED: RefCell<Option<(Arc<CallPool>, Seat)>> = const { RefCell::new(None) };
 }

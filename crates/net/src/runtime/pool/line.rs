@@ -110,17 +110,17 @@ impl<J> Line<J> {
         wanted
     }
 
-    pub(super) fn next(&mut self, seat: &mut Seat) -> Option<J> {
+    pub(super) fn next(&mut self, seat: &mut Seat, now: Instant) -> Option<J> {
         if self.surplus > 0 && self.awake > 1 {
             return None;
         }
         let (_, job) = self.jobs.pop_front()?;
-        self.begin_call(seat);
+        self.begin_call(seat, now);
         Some(job)
     }
 
-    pub(super) fn begin_call(&mut self, seat: &mut Seat) {
-        seat.call = Some(self.calls.insert(Instant::now()));
+    pub(super) fn begin_call(&mut self, seat: &mut Seat, now: Instant) {
+        seat.call = Some(self.calls.insert(now));
     }
 
     pub(super) fn end_call(&mut self, seat: &mut Seat) {
@@ -225,7 +225,7 @@ mod tests {
         assert_eq!(busy.missing(now, LONG, Some(1.0)), 0);
         assert_eq!(busy.surplus, 1);
         let mut seat = Seat::new();
-        assert!(busy.next(&mut seat).is_none());
+        assert!(busy.next(&mut seat, now).is_none());
     }
 
     #[test]
