@@ -17,7 +17,7 @@ JOBS ?= 4
 # Seconds per fuzz target, or of the soak.
 SECONDS ?= 60
 # Clients, and proxies in front, that are no Python packages; without them some tests are skipped.
-CLIENTS := chromium curl nghttp h2load openssl nginx haproxy
+CLIENTS := chromium curl nghttp h2load openssl nginx haproxy strace
 
 # Versions of plugins that are tested beside the newest ones.
 FORMER_PLUGINS := litestar-granian==0.14.0 litestar-granian==0.15.0
@@ -43,7 +43,7 @@ dev: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## make $(VENV) with every develop
 clients: ## install the clients that some tests need from Debian, as root
 	@for client in $(CLIENTS); do command -v $$client >/dev/null || missing="$$missing $$client"; done; \
 	test -z "$$missing" || { export DEBIAN_FRONTEND=noninteractive; apt-get update -qq; \
-		apt-get install -qq --no-install-recommends curl nghttp2-client openssl nginx-light haproxy; \
+		apt-get install -qq --no-install-recommends curl nghttp2-client openssl nginx-light haproxy strace; \
 		apt-get install -qq --no-install-recommends chromium; }
 
 wheels: need-cargo $(VENV)/.stamp-venv ## wheels and an sdist in dist/, and a first start of both (PYTHONS="python3.10 python3.13")

@@ -210,10 +210,10 @@ impl Driver {
     }
 
     /// One turn of the reactor.
-    pub(crate) fn turn(&self, py: Python<'_>) {
+    pub(crate) fn turn(&self, py: Python<'_>, gathers: impl Fn() -> bool) {
         self.turn_scheduled.set(false);
         self.served_since.set(None);
-        let more = self.reactor.turn();
+        let more = self.reactor.turn_while(gathers);
         self.plan(py, more);
     }
 

@@ -121,7 +121,7 @@ impl Worker {
 
     /// Handles what the poller has, once.
     fn turn(&self, py: Python<'_>) {
-        self.driver.turn(py);
+        self.driver.turn(py, || self.service.app.gathers());
         self.service.app.end_turn();
         self.check_drained(py);
     }

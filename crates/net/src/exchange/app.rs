@@ -40,6 +40,11 @@ pub trait App {
     /// asked for more of them whenever the stream has taken those before.
     fn call(&self, request: Request) -> Option<Box<dyn Source>>;
 
+    /// True if this turn should go on for as long as more requests come: they are begun together at its end.
+    fn gathers(&self) -> bool {
+        false
+    }
+
     /// The turn in which requests were started or sources asked has ended.
     fn end_turn(&self) {}
 

@@ -29,6 +29,10 @@ pub trait Layer {
 }
 
 impl<L: Layer> App for L {
+    fn gathers(&self) -> bool {
+        self.inner().gathers()
+    }
+
     fn may_start(&self) -> bool {
         self.inner().may_start()
     }

@@ -194,6 +194,12 @@ impl Reactor {
 
     /// One turn: events, deadlines, then every ready task once. True if more is ready already.
     pub fn turn(&self) -> bool {
+        self.turn_while(|| false)
+    }
+
+    /// A turn that takes further events, and runs the tasks that they wake, as long as there are some and `gathers`
+    /// says so.
+    pub fn turn_while(&self, gathers: impl Fn() -> bool) -> bool {
         self.0.in_turn.set(true);
         self.0.mailbox.set_polled(true);
         if !self.0.deferred.is_empty() {
@@ -205,6 +211,9 @@ impl Reactor {
         self.ring_alarms();
         self.run_ready();
         self.run_patient();
+        while gathers() && self.take_events() {
+            self.run_ready();
+        }
         self.0.mailbox.set_polled(false);
         self.0.in_turn.set(false);
         self.has_ready()
@@ -242,7 +251,8 @@ impl Reactor {
         }
     }
 
-    fn take_events(&self) {
+    /// Wakes the tasks that the system has events for. False if it has none.
+    fn take_events(&self) -> bool {
         let mut events = self.0.events.borrow_mut();
         let polled = self
             .0
@@ -273,6 +283,7 @@ impl Reactor {
                 self.wake(key);
             }
         }
+        !events.is_empty()
     }
 
     fn ring_alarms(&self) {
@@ -512,3 +523,56 @@ const EVENTS_PER_TURN: usize = 256;
 const PATIENT_TIME: Duration = Duration::from_micros(250);
 /// Time that a task stays with those that have given way. One that takes what it gets in bursts comes back sooner.
 const STAYS: Duration = Duration::from_millis(50);
+
+#[cfg(test)]
+mod tests {
+    use std::cell::{Cell, RefCell};
+    use std::future::poll_fn;
+    use std::io::{Read, Write};
+    use std::task::Poll;
+
+    use mio::net::UnixStream;
+
+    use super::*;
+
+    /// The bytes that a task has read from a socket whose other end gets one of `sent` at each look for more.
+    fn read_in_one_turn(sent: &[u8], gathers: impl Fn(usize) -> bool) -> usize {
+        let reactor = Reactor::new().unwrap();
+        let (client, mut server) = UnixStream::pair().unwrap();
+        let (client, count) = (RefCell::new(client), Rc::new(Cell::new(0)));
+        let counted = Rc::clone(&count);
+        reactor
+            .spawn(|handle| {
+                handle.watch(&mut server)?;
+                Ok(poll_fn(move |_| {
+                    let mut piece = [0; 16];
+                    while let Ok(len) = server.read(&mut piece) {
+                        counted.set(counted.get() + len);
+                    }
+                    Poll::<()>::Pending
+                }))
+            })
+            .unwrap();
+        reactor.turn();
+        let mut left = sent.iter();
+        let left = RefCell::new(&mut left);
+        reactor.turn_while(|| {
+            if let Some(byte) = left.borrow_mut().next() {
+                client.borrow_mut().write_all(&[*byte]).unwrap();
+            }
+            gathers(count.get())
+        });
+        count.get()
+    }
+
+    #[test]
+    fn a_turn_that_gathers_goes_on_while_something_comes() {
+        assert_eq!(read_in_one_turn(b"abc", |_| true), 3);
+    }
+
+    #[test]
+    fn a_turn_that_has_gathered_enough_ends() {
+        assert_eq!(read_in_one_turn(b"abcdef", |count| count < 2), 2);
+        assert_eq!(read_in_one_turn(b"abc", |_| false), 0);
+    }
+}

@@ -111,6 +111,11 @@ impl App for Wsgi {
         None
     }
 
+    /// A thread that woke for the first of them would wait for the interpreter, which this one has.
+    fn gathers(&self) -> bool {
+        (2..MOST_GATHERED).contains(&self.fresh.borrow().len())
+    }
+
     fn end_turn(&self) {
         match &self.pool {
             Some(pool) => pool.staff(&mut self.fresh.borrow_mut()),
@@ -130,6 +135,9 @@ impl Drop for Wsgi {
         }
     }
 }
+
+/// Calls of one turn that are worth a look for more.
+const MOST_GATHERED: usize = 64;
 
 /// What is called, and with what.
 struct Target {
