@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import selectors
 import socket
-import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
@@ -25,7 +24,6 @@ class _Client:
 
     def __init__(self, channel: socket.socket) -> None:
         self.channel = channel
-        self.until = time.monotonic() + TIMEOUT
         self.received = b""
         self.unsent: bytes | None = None
 
@@ -94,7 +92,8 @@ class StatusListener:
         channel.setblocking(False)
         client = self._clients[channel] = _Client(channel)
         self._selector.register(channel, selectors.EVENT_READ)
-        self._after(TIMEOUT, self._expire)
+        # Not by a look at the clock: timers of some loops ring a little early.
+        self._after(TIMEOUT, lambda: self._drop(client))
         self._serve(client)
 
     def _listen_again(self, listener: socket.socket) -> None:
@@ -139,11 +138,6 @@ class StatusListener:
         if not client.unsent:
             with suppress(OSError):
                 client.channel.shutdown(socket.SHUT_WR)
-            self._drop(client)
-
-    def _expire(self) -> None:
-        now = time.monotonic()
-        for client in [client for client in self._clients.values() if client.until <= now]:
             self._drop(client)
 
     def _drop(self, client: _Client) -> None:

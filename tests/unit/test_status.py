@@ -146,3 +146,23 @@ def test_a_fault_of_a_look_ends_nothing(caplog):
     finally:
         logger.removeHandler(caplog.handler)
         listener.close()
+
+
+def test_a_client_that_asks_for_nothing_is_dropped_by_a_timer_that_rings_early():
+    """As those of uvloop do."""
+    timers = []
+    listening = socket.create_server(("127.0.0.1", 0))
+    listening.setblocking(False)
+    listener = StatusListener([listening], lambda request: None, lambda *timer: timers.append(timer), lambda item: None)
+    try:
+        with socket.create_connection(listening.getsockname(), timeout=10) as client:
+            while not timers:
+                select.select(listener.waitables(), [], [], 10)
+                listener.turn()
+            [(seconds, ring)] = timers
+            assert seconds == 10
+            ring()
+            assert client.recv(1) == b""
+            ring()
+    finally:
+        listener.close()
