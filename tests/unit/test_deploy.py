@@ -148,7 +148,7 @@ def exported():
     """Names that the exporter gives, as samples have them."""
     ledger = Ledger(lambda pid: 0, 0.0)
     try:
-        made = list(families(ledger.read(), Service(True, False)))
+        made = list(families(ledger.read(), Service(True, False), {}))
         text = prometheus(made)
     finally:
         ledger.close()
