@@ -16,10 +16,10 @@ use crate::budget::Budget;
 use crate::close::{CloseCause, CloseCounts, Limit, LimitCounts};
 use crate::complaint::Complaint;
 use crate::crowd::Crowd;
-use crate::exchange::app::{App, Peer, Request, Source};
+use crate::exchange::app::{App, Peer};
 use crate::exchange::flights::Flights;
 use crate::exchange::origin::Origin;
-use crate::exchange::record::Record;
+use crate::exchange::record::{Answer, Interest, Record};
 use crate::exchange::request_ids::RequestIds;
 use crate::exchange::{Exchange, spool};
 use crate::expansion::Expansion;
@@ -35,6 +35,8 @@ use crate::tls::config::TlsConfig;
 pub struct Service {
     /// Answers the requests.
     pub app: Rc<dyn App>,
+    /// What its journal reads of answers.
+    interest: Option<Interest>,
     pub(crate) limits: Limits,
     /// The proxies in front, if any are trusted.
     proxies: Option<Rc<Proxies>>,
@@ -109,6 +111,7 @@ impl Service {
     pub fn new(app: Rc<dyn App>, limits: Limits) -> Self {
         let is_adaptive = limits.has_gil && limits.mechanisms.adaptive_limit;
         Self {
+            interest: app.journal().interest(),
             app,
             limits,
             proxies: None,
@@ -211,15 +214,16 @@ impl Service {
         Arc::new(Exchange::new(origin, has_body, self.limits.window))
     }
 
-    /// Calls the application, by this permit.
-    pub(crate) fn call(&self, request: Request, permit: Permit) -> Option<Box<dyn Source>> {
-        request.exchange.begin_call(permit);
-        request.exchange.set_called();
-        let journal = self.app.journal();
-        if journal.keeps_records() {
-            request.exchange.begin_record(journal.keeps_responses());
+    /// The application is about to be called for the request of `exchange`, by this permit.
+    pub(crate) fn begin_call(&self, exchange: &Exchange, permit: Permit, meter: &Meter) {
+        let is_timed = self.interest.is_some() || self.metrics.is_some();
+        // Once for all that want to know.
+        let now = is_timed.then(Instant::now);
+        if let Some(now) = now {
+            meter.note_call(now);
         }
-        self.app.call(request)
+        exchange.begin_call(permit, self.interest.zip(now));
+        exchange.set_called();
     }
 
     /// The connection has answered with that status, for that error, in place of the application. `version` is that of
@@ -234,12 +238,17 @@ impl Service {
         if let Some(metrics) = &self.metrics {
             metrics.note_refusal(head.map_or(version, RequestHead::version), answer.0);
         }
-        let journal = self.app.journal();
-        if journal.keeps_records() {
+        if self.interest.is_some() {
             let proxies = self.proxies.as_ref();
             let client = proxies.map(|proxies| proxies.client(peer, head));
-            let peer = client.as_ref().unwrap_or(peer);
-            journal.answered(&Record::of_refusal(peer, head, version, answer));
+            let version = head.map_or(version, RequestHead::version);
+            let head = head.map(|head| Arc::new(head.clone()));
+            self.app.journal().answered(&Record {
+                peer: client.as_ref().unwrap_or(peer),
+                head: head.as_ref(),
+                given_id: None,
+                answer: &Answer::of_refusal(version, answer, Instant::now()),
+            });
         }
     }
 

@@ -37,6 +37,16 @@ impl RequestHead {
         self.text(self.method)
     }
 
+    /// The bytes of the method.
+    pub fn method_bytes(&self) -> &[u8] {
+        self.slice(self.method)
+    }
+
+    /// True for the method HEAD.
+    pub fn is_head(&self) -> bool {
+        self.method_bytes() == b"HEAD"
+    }
+
     /// The request target, as received.
     pub fn target(&self) -> &[u8] {
         self.slice(self.target.whole)

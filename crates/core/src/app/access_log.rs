@@ -11,8 +11,8 @@ use pyo3::exceptions::{PyOSError, PyValueError};
 use pyo3::prelude::*;
 
 use super::access_records::AccessRecords;
-use granian_net::exchange::record::Record;
-use granian_net::log::{Clock, Context, Destination, Lines, Style, Template};
+use granian_net::exchange::record::{Interest, Record};
+use granian_net::log::{Context, Destination, Lines, Style, Template};
 use granian_proto::percent;
 
 /// `granian.access_log.AccessLogOptions`.
@@ -37,7 +37,7 @@ pub(crate) struct AccessLog {
     way: Way,
     exclude: Vec<Vec<u8>>,
     sample: Option<Sample>,
-    reads_response: bool,
+    interest: Interest,
 }
 
 enum Way {
@@ -48,7 +48,6 @@ enum Way {
 struct Writer {
     lines: Lines,
     template: Template,
-    clock: Clock,
     context: Context,
 }
 
@@ -68,52 +67,54 @@ impl AccessLog {
         let exclude = options.exclude.iter();
         let exclude = exclude.map(|path| path.clone().into_bytes()).collect();
         let sample = (options.sample < 1.0).then(|| Sample::new(options.sample));
-        let (way, reads_response) = match options.destination()? {
-            None => (Way::Records(Arc::new(AccessRecords::new(context))), true),
+        let (way, interest) = match options.destination()? {
+            None => {
+                let interest = Interest {
+                    responses: true,
+                    first_byte: true,
+                };
+                (
+                    Way::Records(Arc::new(AccessRecords::new(context))),
+                    interest,
+                )
+            }
             Some(destination) => {
                 let template = Template::parse(&options.template, style);
                 let template = template
                     .ok_or_else(|| PyValueError::new_err("template: not a plain format"))?;
-                let reads_response = template.reads_response();
+                let interest = template.interest();
                 let writer = Writer {
                     lines: Lines::new(destination, style)?,
                     template,
-                    clock: match style {
-                        Style::Text => Clock::coarse(),
-                        Style::Json => Clock::default(),
-                    },
                     context,
                 };
-                (Way::Lines(Box::new(writer)), reads_response)
+                (Way::Lines(Box::new(writer)), interest)
             }
         };
         Ok(Self {
             way,
             exclude,
             sample,
-            reads_response,
+            interest,
         })
     }
 
-    /// True if it reads the fields of answers.
-    pub(crate) fn reads_response(&self) -> bool {
-        self.reads_response
+    /// What it reads of answers.
+    pub(crate) fn interest(&self) -> Interest {
+        self.interest
     }
 
     /// Writes a line, or sees to it that one is written.
-    pub(crate) fn write(&self, record: &Record) {
+    pub(crate) fn write(&self, record: &Record<'_>) {
         if self.is_left_out(record) {
             return;
         }
         match &self.way {
             Way::Records(records) => records.add(record),
-            Way::Lines(writer) => {
-                let (second, millis) = writer.clock.now();
-                writer.lines.add(|line| {
-                    let now = (&*second, millis);
-                    writer.template.write(line, record, &writer.context, now);
-                });
-            }
+            Way::Lines(writer) => writer.lines.add(|line, clock| {
+                let now = clock.at(record.answer.ended);
+                writer.template.write(line, record, &writer.context, now);
+            }),
         }
     }
 
@@ -146,8 +147,8 @@ impl AccessLog {
 
     /// The answers without a line: those of excluded paths, and those that the sample leaves out. Errors of the server
     /// are in every sample.
-    fn is_left_out(&self, record: &Record) -> bool {
-        if let Some(head) = &record.head
+    fn is_left_out(&self, record: &Record<'_>) -> bool {
+        if let Some(head) = record.head
             && !self.exclude.is_empty()
         {
             let path = percent::decode(head.path());
@@ -159,7 +160,7 @@ impl AccessLog {
                 return true;
             }
         }
-        let sample = self.sample.as_ref().filter(|_| record.status < 500);
+        let sample = self.sample.as_ref().filter(|_| record.answer.status < 500);
         sample.is_some_and(|sample| !sample.takes())
     }
 }

@@ -3,14 +3,14 @@
 use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use granian_proto::{RequestHead, ResponseHead, Version, percent};
+use granian_proto::{RequestHead, Version, percent};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyTuple};
 
 use super::fields;
 use granian_net::exchange::app::Address;
-use granian_net::exchange::record::Record;
+use granian_net::exchange::record::{KeptRecord, Record};
 use granian_net::log::Context;
 use granian_net::runtime::waker::lock;
 
@@ -23,7 +23,7 @@ pub(crate) struct AccessRecords {
 
 #[derive(Default)]
 struct State {
-    records: VecDeque<Record>,
+    records: VecDeque<KeptRecord>,
     /// Bytes of them.
     held: usize,
     lost: u64,
@@ -39,14 +39,14 @@ impl AccessRecords {
         }
     }
 
-    pub(super) fn add(&self, record: &Record) {
+    pub(super) fn add(&self, record: &Record<'_>) {
         let mut state = lock(&self.state);
         if state.held >= MOST {
             state.lost += 1;
             return;
         }
         state.held += weight(record);
-        state.records.push_back(record.clone());
+        state.records.push_back(KeptRecord::of(record));
         if state.records.len() == 1 {
             self.has_records.notify_one();
         }
@@ -58,7 +58,7 @@ impl AccessRecords {
         self.has_records.notify_one();
     }
 
-    fn wait(&self) -> Option<(VecDeque<Record>, u64)> {
+    fn wait(&self) -> Option<(VecDeque<KeptRecord>, u64)> {
         let mut state = lock(&self.state);
         while state.records.is_empty() && !state.is_closed {
             let waited = self.has_records.wait(state);
@@ -86,7 +86,7 @@ impl Taker {
         };
         let list = PyList::empty(py);
         for record in &records {
-            list.append(facts(py, record, &self.0.context)?)?;
+            list.append(facts(py, &record.get(), &self.0.context)?)?;
         }
         Ok(Some((list, lost)))
     }
@@ -94,10 +94,11 @@ impl Taker {
 
 fn facts<'py>(
     py: Python<'py>,
-    record: &Record,
+    record: &Record<'_>,
     context: &Context,
 ) -> PyResult<Bound<'py, PyTuple>> {
-    let head = record.head.as_deref();
+    let answer = record.answer;
+    let head = record.head.map(|head| &**head);
     let address = match &record.peer.remote {
         Address::Ip(address) => address.ip().to_string(),
         Address::Unix(_) => String::new(),
@@ -105,7 +106,7 @@ fn facts<'py>(
     let method = head.map_or("-", RequestHead::method);
     let path = head.map_or("-".into(), |head| percent::decode_lossy(head.path()));
     let query = head.map_or("".into(), |head| String::from_utf8_lossy(head.query()));
-    let protocol = match record.version {
+    let protocol = match answer.version {
         Version::Http10 => "HTTP/1.0",
         Version::Http11 => "HTTP/1.1",
         Version::Http2 => "HTTP/2",
@@ -113,7 +114,7 @@ fn facts<'py>(
     let request = pairs(py, head.into_iter().flat_map(RequestHead::fields))?;
     (
         (address, method, path, query, record.peer.scheme, protocol),
-        (record.status, record.duration.as_secs_f64(), record.sent),
+        (answer.status, answer.duration().as_secs_f64(), answer.sent),
         request,
         more(py, record, context)?,
     )
@@ -121,24 +122,29 @@ fn facts<'py>(
 }
 
 /// The facts that granian 2 does not have, by the names of their atoms.
-fn more<'py>(py: Python<'py>, record: &Record, context: &Context) -> PyResult<Bound<'py, PyDict>> {
+fn more<'py>(
+    py: Python<'py>,
+    record: &Record<'_>,
+    context: &Context,
+) -> PyResult<Bound<'py, PyDict>> {
+    let answer = record.answer;
     let more = PyDict::new(py);
     let millis = |time: std::time::Duration| time.as_secs_f64() * 1000.0;
-    more.set_item(intern!(py, "request_bytes"), record.received)?;
-    let first_byte = record.first_byte.map_or(0.0, millis);
+    more.set_item(intern!(py, "request_bytes"), answer.received)?;
+    let first_byte = answer.first_byte().map_or(0.0, millis);
     more.set_item(intern!(py, "ttfb_ms"), first_byte)?;
-    more.set_item(intern!(py, "wait_ms"), millis(record.waited))?;
+    more.set_item(intern!(py, "wait_ms"), millis(answer.waited()))?;
     let tls = record.peer.tls.as_ref().map(|tls| tls.protocol());
     more.set_item(intern!(py, "tls"), tls)?;
     let connection = format!("{}-{}", context.pid, record.peer.number);
     more.set_item(intern!(py, "connection"), connection)?;
     more.set_item(intern!(py, "request_id"), record.request_id())?;
-    let reason = record.reason.as_ref().map(ToString::to_string);
+    let reason = answer.reason.as_ref().map(ToString::to_string);
     more.set_item(intern!(py, "reason"), reason)?;
-    more.set_item(intern!(py, "close_code"), record.close_code)?;
+    more.set_item(intern!(py, "close_code"), answer.close_code)?;
     more.set_item(intern!(py, "worker"), context.worker)?;
     more.set_item(intern!(py, "pid"), context.pid)?;
-    let response = record.response.iter().flat_map(ResponseHead::fields);
+    let response = answer.response.iter().flat_map(|head| head.fields());
     more.set_item(intern!(py, "response_headers"), pairs(py, response)?)?;
     Ok(more)
 }
@@ -154,10 +160,11 @@ fn pairs<'py, 'a>(
     Ok(list)
 }
 
-fn weight(record: &Record) -> usize {
-    let request = record.head.as_ref().map_or(0, |head| head.weight());
-    let response = record.response.as_ref().map_or(0, ResponseHead::weight);
-    size_of::<Record>() + request + response
+fn weight(record: &Record<'_>) -> usize {
+    let request = record.head.map_or(0, |head| head.weight());
+    let response = record.answer.response.as_ref();
+    let response = response.map_or(0, |head| head.weight());
+    size_of::<KeptRecord>() + request + response
 }
 
 /// Bytes of records that wait.

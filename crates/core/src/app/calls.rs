@@ -18,7 +18,7 @@ use crate::python::EventLoop;
 use granian_net::close::{CloseCause, Limit};
 use granian_net::exchange::Exchange;
 use granian_net::exchange::app::{Address, Journal, Peer};
-use granian_net::exchange::record::Record;
+use granian_net::exchange::record::{Interest, Record};
 use granian_net::metrics::Page;
 use granian_net::runtime::waker::lock;
 
@@ -295,18 +295,12 @@ impl Calls {
 }
 
 impl Journal for Calls {
-    fn keeps_records(&self) -> bool {
-        self.access_log.is_some()
-    }
-
-    fn keeps_responses(&self) -> bool {
-        self.access_log
-            .as_ref()
-            .is_some_and(AccessLog::reads_response)
+    fn interest(&self) -> Option<Interest> {
+        self.access_log.as_ref().map(AccessLog::interest)
     }
 
     /// Writes a line of the access log.
-    fn answered(&self, record: &Record) {
+    fn answered(&self, record: &Record<'_>) {
         if let Some(access_log) = &self.access_log {
             access_log.write(record);
         }

@@ -4,14 +4,16 @@
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
 use granian_proto::RequestHead;
 
+use crate::admission::queue::Permit;
 use crate::close::{CloseCause, Limit};
-use crate::exchange::Exchange;
 use crate::exchange::messages::Opening;
 pub use crate::exchange::peer::{Address, Peer};
-use crate::exchange::record::Record;
+use crate::exchange::record::{Interest, Notes, Record};
+use crate::exchange::{Exchange, State};
 use crate::runtime::waker::{lock, wake};
 pub use crate::tls::info::TlsInfo;
 
@@ -54,18 +56,13 @@ pub trait App {
 
 /// Takes note of answers and of the ends of connections.
 pub trait Journal {
-    /// True if `answered` uses records, which cost time to make.
-    fn keeps_records(&self) -> bool {
-        false
-    }
-
-    /// True if it reads the fields of answers (`Record::response`).
-    fn keeps_responses(&self) -> bool {
-        false
+    /// What `answered` reads of records, which cost time to make; `None` if nothing. It does not change.
+    fn interest(&self) -> Option<Interest> {
+        None
     }
 
     /// A request was answered, by the application or by the server.
-    fn answered(&self, _record: &Record) {}
+    fn answered(&self, _record: &Record<'_>) {}
 
     /// A request's body could not be kept in a temporary file of this folder.
     fn unspooled(&self, _folder: &Path, _error: &io::Error) {}
@@ -165,32 +162,45 @@ impl Exchange {
         wake(waker);
     }
 
-    /// True if the record has to wait for a thread that makes the rest of the response.
-    fn puts_off_end(&self) -> bool {
+    /// The application is about to be called, by this permit. A journal that reads records is told of the answer to a
+    /// call that begins at this time.
+    pub(crate) fn begin_call(&self, permit: Permit, journal: Option<(Interest, Instant)>) {
         let mut state = lock(&self.state);
-        state.over.is_none() && (state.awaits_file() || state.awaits_encoder())
+        state.permit.begin(permit);
+        if let Some((interest, now)) = journal {
+            state.notes = Some(Notes::new(interest, &self.origin, now));
+        }
     }
 
     /// The call has ended, with or without an answer: its permit is the next one's, the record goes to the `journal`.
     /// Once per exchange.
     pub fn end_call(&self, journal: &dyn Journal) {
         self.unlist();
-        let waker = {
+        let (waker, answer) = {
             let mut state = lock(&self.state);
             state.give_back_permit();
             // An answer that waits for a file or for the client is entered by the connection.
-            match state.over {
+            let waker = match state.over {
                 None => state.connection.take(),
                 Some(_) => None,
-            }
+            };
+            let answer = match state.puts_off_end() {
+                false => state.end_notes(),
+                true => None,
+            };
+            (waker, answer)
         };
         wake(waker);
-        if journal.keeps_records()
-            && !self.puts_off_end()
-            && let Some(record) = self.end_record()
-        {
-            journal.answered(&record);
+        if let Some(answer) = answer {
+            journal.answered(&self.record(&answer));
         }
+    }
+}
+
+impl State {
+    /// True if the record has to wait for a thread that makes the rest of the response.
+    fn puts_off_end(&mut self) -> bool {
+        self.notes.is_some() && self.over.is_none() && (self.awaits_file() || self.awaits_encoder())
     }
 }
 

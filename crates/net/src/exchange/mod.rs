@@ -39,7 +39,7 @@ use self::origin::Origin;
 pub use self::over::Over;
 use self::permit::{Awaited, CallPermit};
 use self::place::Progress;
-use self::record::Record;
+use self::record::Notes;
 use self::reply::Reply;
 pub use self::room::Outlet;
 use self::room::SendRoom;
@@ -77,8 +77,8 @@ struct State {
     over: Option<Over>,
     /// Bytes of the body that have come.
     received: u64,
-    /// Of the answer, if the journal keeps records.
-    record: Option<Box<Record>>,
+    /// Of the answer, if the journal reads records.
+    notes: Option<Notes>,
     permit: CallPermit,
     connection: Option<Waker>,
     body_waiters: Vec<Waker>,
@@ -102,7 +102,7 @@ impl Exchange {
                 left: false,
                 over: None,
                 received: 0,
-                record: None,
+                notes: None,
                 permit: CallPermit::default(),
                 connection: None,
                 body_waiters: Vec::new(),
@@ -134,7 +134,7 @@ impl Exchange {
                     }
                 }
             }
-            if !state.notes(&reply) {
+            if !state.note(&reply, &self.origin) {
                 return;
             }
             state.answered = reply.is_last();
@@ -172,7 +172,7 @@ impl Exchange {
                 self.send(head);
                 return self.send(data);
             }
-            if !state.notes(&head) || !state.notes(&data) {
+            if !state.note(&head, &self.origin) || !state.note(&data, &self.origin) {
                 return;
             }
             state.answered = true;

@@ -38,6 +38,11 @@ pub(super) enum Awaited {
 }
 
 impl CallPermit {
+    /// The call begins by this permit, which is its own until it ends, whatever becomes of the peer.
+    pub(super) fn begin(&mut self, permit: Permit) {
+        self.permit = Some(permit);
+    }
+
     /// Notes whether the call waits for `awaited`.
     pub(super) fn set(&mut self, awaited: Awaited, is_awaited: bool) {
         let before = std::mem::replace(&mut self.awaits[awaited as usize], is_awaited);
@@ -101,12 +106,6 @@ impl CallPermit {
 }
 
 impl Exchange {
-    /// The application is about to be called, by this permit. It is the call's until that ends, whatever becomes of
-    /// the peer.
-    pub(crate) fn begin_call(&self, permit: Permit) {
-        lock(&self.state).permit.permit = Some(permit);
-    }
-
     /// Notes whether the response waits for a thread to look for its file.
     pub(crate) fn set_file_awaited(&self, is_awaited: bool) {
         lock(&self.state).permit.set(Awaited::File, is_awaited);

@@ -10,6 +10,7 @@ use crate::bounds::HEAD_HOLD;
 use crate::close::CloseCause;
 use crate::exchange::Over;
 use crate::exchange::reply::Reply;
+use crate::metrics::Moment;
 use crate::stream::socket::Stream;
 
 impl<S: Stream> Connection<S> {
@@ -43,18 +44,19 @@ impl<S: Stream> Connection<S> {
             current.expects_continue = false;
             self.engine.send_continue(self.wire.output.tail());
         }
+        let mut moment = Moment::default();
         while let Some(reply) = self
             .slot
             .current_mut()
             .and_then(|current| current.replies.pop_front())
         {
-            self.encode(reply);
+            self.encode(reply, &mut moment);
         }
     }
 
-    fn encode(&mut self, reply: Reply) {
+    fn encode(&mut self, reply: Reply, moment: &mut Moment) {
         if let Some(current) = self.slot.current() {
-            current.meter.send(&reply);
+            current.meter.send(&reply, moment);
         }
         let aborts = matches!(reply, Reply::Abort);
         if aborts || self.try_encode(reply).is_err() {
@@ -62,13 +64,13 @@ impl<S: Stream> Connection<S> {
         } else if self.engine.is_upgraded() {
             let current = self.slot.current_mut();
             let opened = current.and_then(|current| {
-                current.meter.finish();
+                current.meter.finish(moment);
                 current.websocket.take()
             });
             self.slot.finish(Over::Answered);
             self.phase = opened.map_or(Phase::Closed(CloseCause::Aborted), Phase::Upgraded);
         } else {
-            self.finish_answered();
+            self.finish_answered(moment);
         }
     }
 
@@ -79,7 +81,7 @@ impl<S: Stream> Connection<S> {
     /// > Content), or 304 (Not Modified) status code is always terminated by the first empty line
     /// > after the header fields — RFC 9112, 6.3
     /// > <https://www.rfc-editor.org/rfc/rfc9112#section-6.3>
-    pub(super) fn finish_answered(&mut self) {
+    pub(super) fn finish_answered(&mut self, moment: &mut Moment) {
         let Slot::Running(current) = &mut self.slot else {
             return;
         };
@@ -88,7 +90,7 @@ impl<S: Stream> Connection<S> {
             let _ = self.engine.send_end(None, self.wire.output.tail());
         }
         if self.engine.is_response_complete() {
-            current.meter.finish();
+            current.meter.finish(moment);
             // A small one leaves with this turn.
             if self.wire.output.left() > PUT_OFF {
                 let entered = current.flight.take();

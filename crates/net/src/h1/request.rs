@@ -17,6 +17,7 @@ use crate::exchange::app::{BodyWish, Request};
 use crate::exchange::messages::{MessageQueue, Opening};
 use crate::exchange::{Exchange, SPOOL_THRESHOLD, Unspooled};
 use crate::limits::Versions;
+use crate::metrics::Moment;
 use crate::service::Service;
 use crate::stream::socket::Stream;
 use crate::stream::wire::Step;
@@ -78,7 +79,7 @@ impl<S: Stream> Connection<S> {
                 if self.ended {
                     current.leave();
                 }
-                self.finish_answered();
+                self.finish_answered(&mut Moment::default());
             }
             Slot::Fresh | Slot::Idle => {}
         }
@@ -242,7 +243,7 @@ impl<S: Stream> Connection<S> {
             overdue_at,
             ..
         } = held;
-        meter.note_call();
+        self.service.begin_call(&exchange, permit, &meter);
         self.slot = Slot::Running(Current {
             exchange: Arc::clone(&exchange),
             flight,
@@ -260,7 +261,7 @@ impl<S: Stream> Connection<S> {
             websocket,
             accepts_push: false,
         };
-        let source = self.service.call(request, permit);
+        let source = self.service.app.call(request);
         if let Some(source) = source
             && let Slot::Running(current) = &mut self.slot
         {

@@ -1,12 +1,12 @@
 //! `Atom`: a fact of a record that a line may name.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use granian_proto::{RequestHead, Version, percent};
 
 use super::clock::Second;
+use super::escape::is_plain;
+use super::forms::Form;
 use crate::exchange::app::Address;
 use crate::exchange::record::Record;
 
@@ -68,19 +68,6 @@ pub struct Context {
     pub pid: u32,
 }
 
-/// A fact's value.
-pub(super) enum Value<'a> {
-    Text(Cow<'a, str>),
-    /// A text of the server's own, which needs no escape.
-    Plain(&'a str),
-    /// An address, with dots.
-    Ip4([u8; 4]),
-    /// A text that is not there.
-    Nothing,
-    Whole(u64),
-    Real(f64),
-}
-
 impl Atom {
     /// The atom of this name in a format; `None` if there is none.
     pub fn parse(name: &str) -> Option<Self> {
@@ -109,73 +96,88 @@ impl Atom {
         }
     }
 
-    /// Its value for this record.
-    pub(super) fn value<'a>(
+    /// Writes its value for this record in `form`.
+    pub(super) fn write(
         &self,
-        record: &'a Record,
+        form: &mut impl Form,
+        record: &Record<'_>,
         context: &Context,
-        second: &'a Second,
-    ) -> Value<'a> {
-        let head = record.head.as_deref();
+        second: &Second,
+    ) {
+        let Record { peer, answer, .. } = record;
         match self {
-            Self::Addr => address(&record.peer.remote),
-            Self::Time => Value::Plain(&second.text),
-            Self::DtMs => millis(record.duration),
-            Self::Status => Value::Whole(record.status.into()),
-            Self::Path => head.map_or(Value::Nothing, |head| {
-                Value::Text(percent::decode_lossy(head.path()))
-            }),
-            Self::QueryString => text(head.map_or(Cow::Borrowed(""), |head| {
-                String::from_utf8_lossy(head.query())
-            })),
-            Self::Method => head.map_or(Value::Nothing, |head| text(head.method())),
-            Self::Scheme => Value::Plain(record.peer.scheme),
-            Self::Protocol => Value::Plain(protocol(record.version)),
-            Self::BodyBytes => Value::Whole(record.sent),
-            Self::RequestBytes => Value::Whole(record.received),
-            Self::TtfbMs => millis(record.first_byte.unwrap_or_default()),
-            Self::WaitMs => millis(record.waited),
-            Self::Tls => match &record.peer.tls {
-                Some(tls) => text(tls.protocol()),
-                None => Value::Nothing,
-            },
-            Self::Connection => text(format!("{}-{}", context.pid, record.peer.number)),
-            Self::RequestId => record.request_id().map_or(Value::Nothing, text),
-            Self::Reason => match &record.reason {
-                Some(reason) => text(reason.to_string()),
-                None => Value::Nothing,
-            },
-            Self::CloseCode => match record.close_code {
-                Some(code) => Value::Whole(code.into()),
-                None => Value::Nothing,
-            },
-            Self::Worker => Value::Whole(context.worker.into()),
-            Self::Pid => Value::Whole(context.pid.into()),
-            Self::Header(name) => {
-                let fields = head.into_iter().flat_map(RequestHead::fields);
-                joined(fields, name)
+            Self::Addr => write_address(form, &peer.remote),
+            Self::Time => form.plain(second.text.as_bytes()),
+            Self::DtMs => form.time(answer.duration()),
+            Self::Status => form.whole(answer.status.into()),
+            Self::Scheme => form.plain(peer.scheme.as_bytes()),
+            Self::Protocol => form.plain(protocol(answer.version).as_bytes()),
+            Self::BodyBytes => form.whole(answer.sent),
+            Self::RequestBytes => form.whole(answer.received),
+            Self::TtfbMs => form.time(answer.first_byte().unwrap_or_default()),
+            Self::WaitMs => form.time(answer.waited()),
+            Self::Tls => write_text(form, peer.tls.as_ref().map(|tls| tls.protocol())),
+            Self::Connection => form.plain(format!("{}-{}", context.pid, peer.number).as_bytes()),
+            Self::RequestId => write_text(form, record.request_id()),
+            Self::Reason => {
+                let reason = answer.reason.as_ref().map(ToString::to_string);
+                write_text(form, reason.as_deref());
             }
+            Self::CloseCode => match answer.close_code {
+                Some(code) => form.whole(code.into()),
+                None => form.nothing(),
+            },
+            Self::Worker => form.whole(context.worker.into()),
+            Self::Pid => form.whole(context.pid.into()),
             Self::ResponseHeader(name) => {
-                let fields = record.response.iter().flat_map(|head| head.fields());
-                joined(fields, name)
+                let fields = answer.response.iter().flat_map(|head| head.fields());
+                write_joined(form, fields, name);
             }
+            Self::Path | Self::QueryString | Self::Method | Self::Header(_) => {
+                self.write_of_head(form, record.head.map(|head| &**head));
+            }
+        }
+    }
+
+    /// Writes a value that is in the request's head.
+    fn write_of_head(&self, form: &mut impl Form, head: Option<&RequestHead>) {
+        match (self, head) {
+            // A token (RFC 9110, 9.1) has no character that needs an escape.
+            (Self::Method, Some(head)) => form.plain(head.method_bytes()),
+            (Self::Path, Some(head)) if is_same(head.path()) => form.plain(head.path()),
+            (Self::Path, Some(head)) => form.text(&percent::decode_lossy(head.path())),
+            (Self::QueryString, Some(head)) => form.text(&String::from_utf8_lossy(head.query())),
+            (Self::QueryString, None) => form.text(""),
+            (Self::Header(name), Some(head)) => write_joined(form, head.fields(), name),
+            _ => form.nothing(),
         }
     }
 }
 
+/// True for a path that says the same decoded and escaped.
+fn is_same(path: &[u8]) -> bool {
+    // Not `all`, which looks at one byte after the other.
+    path.iter()
+        .fold(true, |all, byte| all & (is_plain(*byte) && *byte != b'%'))
+}
+
 /// The client's address.
-fn address(address: &Address) -> Value<'static> {
+fn write_address(form: &mut impl Form, address: &Address) {
     match address {
         Address::Ip(address) => match address.ip() {
-            IpAddr::V4(ip) => Value::Ip4(ip.octets()),
-            IpAddr::V6(ip) => text(ip.to_string()),
+            IpAddr::V4(ip) => form.ip4(ip.octets()),
+            IpAddr::V6(ip) => form.plain(ip.to_string().as_bytes()),
         },
-        Address::Unix(_) => Value::Nothing,
+        Address::Unix(_) => form.nothing(),
     }
 }
 
 /// The values of all fields of this name, as latin-1; nothing if they are empty.
-fn joined<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>, name: &str) -> Value<'static> {
+fn write_joined<'a>(
+    form: &mut impl Form,
+    fields: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    name: &str,
+) {
     let mut values = String::new();
     for (_, value) in fields.filter(|(other, value)| *other == name.as_bytes() && !value.is_empty())
     {
@@ -184,18 +186,14 @@ fn joined<'a>(fields: impl Iterator<Item = (&'a [u8], &'a [u8])>, name: &str) ->
         }
         values.extend(value.iter().map(|byte| char::from(*byte)));
     }
-    match values.is_empty() {
-        true => Value::Nothing,
-        false => text(values),
+    write_text(form, Some(&*values).filter(|values| !values.is_empty()));
+}
+
+fn write_text(form: &mut impl Form, text: Option<&str>) {
+    match text {
+        Some(text) => form.text(text),
+        None => form.nothing(),
     }
-}
-
-fn text<'a>(text: impl Into<Cow<'a, str>>) -> Value<'a> {
-    Value::Text(text.into())
-}
-
-fn millis(time: Duration) -> Value<'static> {
-    Value::Real(time.as_secs_f64() * 1000.0)
 }
 
 pub(super) fn protocol(version: Version) -> &'static str {

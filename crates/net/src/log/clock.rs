@@ -1,24 +1,19 @@
 //! `Clock`: the time of day as lines of a log have it, made once a second.
 
 use std::fmt::Write;
-use std::sync::{Arc, Mutex};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use crate::runtime::waker::lock;
-
-/// See the module's documentation.
+/// See the module's documentation. It reads the system's clock once a second, and is told of the moments in between.
 #[derive(Default)]
 pub struct Clock {
-    /// Threads of the application end requests, too.
-    last: Mutex<Option<Arc<Second>>>,
-    /// A few milliseconds late is soon enough.
-    is_coarse: bool,
+    second: Second,
+    /// The moment at which the second began; `None` before the first one.
+    began: Option<Instant>,
 }
 
 /// A second of local time.
 #[derive(Default, PartialEq, Eq, Debug)]
 pub struct Second {
-    since_epoch: u64,
     /// `2026-11-30 19:25:43 +0000`
     pub text: String,
     /// `2026-11-30T19:25:43`, to be followed by a fraction.
@@ -28,29 +23,29 @@ pub struct Second {
 }
 
 impl Clock {
-    /// For whole seconds: up to a few milliseconds late, and cheaper to ask.
-    pub fn coarse() -> Self {
-        Self {
-            is_coarse: true,
-            ..Self::default()
-        }
+    /// The second that `moment`, which has just been, is in, and the milliseconds that had passed of it.
+    pub fn at(&mut self, moment: Instant) -> (&Second, u32) {
+        let passed = match self.passed(moment) {
+            Some(passed) if passed < SECOND => passed,
+            _ => {
+                self.renew();
+                self.passed(moment).unwrap_or_default()
+            }
+        };
+        (&self.second, passed.subsec_millis())
     }
 
-    /// The second of now, and the milliseconds that have passed of it.
-    pub fn now(&self) -> (Arc<Second>, u32) {
-        let now = match self.is_coarse {
-            true => coarse(),
-            false => exact(),
-        };
-        let mut last = lock(&self.last);
-        if let Some(second) = &*last
-            && second.since_epoch == now.as_secs()
-        {
-            return (Arc::clone(second), now.subsec_millis());
-        }
-        let second = Arc::new(Second::new(now.as_secs()));
-        *last = Some(Arc::clone(&second));
-        (second, now.subsec_millis())
+    /// A moment before the second counts as its begin: somebody was faster with one behind it.
+    fn passed(&self, moment: Instant) -> Option<Duration> {
+        Some(moment.saturating_duration_since(self.began?))
+    }
+
+    fn renew(&mut self) {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default();
+        self.second = Second::new(now.as_secs());
+        let fraction = Duration::from_nanos(now.subsec_nanos().into());
+        self.began = Instant::now().checked_sub(fraction);
     }
 }
 
@@ -62,33 +57,12 @@ impl Second {
             offset.unsigned_abs() / 60,
         );
         let (hours, minutes) = (minutes / 60, minutes % 60);
-        let mut second = Self {
-            since_epoch,
-            ..Self::default()
-        };
+        let mut second = Self::default();
         let _ = write!(second.text, "{date} {time} {sign}{hours:02}{minutes:02}");
         let _ = write!(second.iso, "{date}T{time}");
         let _ = write!(second.offset, "{sign}{hours:02}:{minutes:02}");
         second
     }
-}
-
-/// Since the epoch.
-fn exact() -> Duration {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    now.unwrap_or_default()
-}
-
-/// The same as of the kernel's last tick.
-#[cfg(target_os = "linux")]
-fn coarse() -> Duration {
-    let now = rustix::time::clock_gettime(rustix::time::ClockId::RealtimeCoarse);
-    Duration::try_from(now).unwrap_or_default()
-}
-
-#[cfg(not(target_os = "linux"))]
-fn coarse() -> Duration {
-    exact()
 }
 
 /// Date, time of day, and seconds east of Greenwich.
@@ -113,24 +87,42 @@ fn local(since_epoch: u64) -> (String, String, libc::c_long) {
     )
 }
 
+const SECOND: Duration = Duration::from_secs(1);
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn a_second_is_made_once() {
-        let clock = Clock::default();
-        let (first, _) = clock.now();
-        let (second, millis) = clock.now();
-        assert!(Arc::ptr_eq(&first, &second) || first != second);
-        assert!(millis < 1000);
+        let mut clock = Clock::default();
+        clock.at(Instant::now());
+        let began = clock.began.unwrap();
+        // It is told apart from a new one.
+        clock.second.text.clear();
+        assert_eq!(clock.at(began).1, 0);
+        assert_eq!(clock.at(began + Duration::from_micros(999_999)).1, 999);
+        let (second, millis) = clock.at(began - Duration::from_millis(5));
+        assert_eq!((second.text.as_str(), millis), ("", 0));
     }
 
     #[test]
-    fn a_coarse_clock_is_late_and_not_early() {
-        let late = coarse();
-        assert!(late <= exact());
-        assert!(Clock::coarse().now().0.since_epoch >= late.as_secs());
+    fn seconds_follow_each_other() {
+        let mut clock = Clock::default();
+        let now = Instant::now();
+        clock.at(now);
+        clock.second.text.clear();
+        clock.began = now.checked_sub(SECOND);
+        let (second, millis) = clock.at(now);
+        let told = second.text.clone();
+        let real = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let (this, former) = (real.as_secs(), real.as_secs() - 1);
+        assert!(
+            [this, former]
+                .map(|at| Second::new(at).text)
+                .contains(&told)
+        );
+        assert!(millis < 1000);
     }
 
     #[test]

@@ -1,47 +1,49 @@
 //! Values that come from outside, as they may stand in a line of a log.
 
-use std::fmt::Write;
+use std::io::Write;
 
 /// Appends `text` for a line of text.
 ///
 /// Nobody forges a line or a field with it: `"` and `\` are behind a backslash, and characters that are not printable, such
 /// as line ends and terminals' commands, are escapes as Python writes them (`\n`, `\x1b`, `\u2028`).
-pub(super) fn push_text(out: &mut String, text: &str) {
+pub(super) fn push_text(out: &mut Vec<u8>, text: &str) {
     push_with(out, text, push_escape);
 }
 
 /// Appends `text` as a string of JSON (RFC 8259, 7), quotes included.
-pub(super) fn push_json(out: &mut String, text: &str) {
-    out.push('"');
+pub(super) fn push_json(out: &mut Vec<u8>, text: &str) {
+    out.push(b'"');
     push_with(out, text, |out, char| {
         for unit in char.encode_utf16(&mut [0; 2]) {
             let _ = write!(out, "\\u{unit:04x}");
         }
     });
-    out.push('"');
+    out.push(b'"');
 }
 
 /// Appends `text`; `escape` appends a character that is not printable and has no short escape.
-fn push_with(out: &mut String, text: &str, escape: impl Fn(&mut String, char)) {
+fn push_with(out: &mut Vec<u8>, text: &str, escape: impl Fn(&mut Vec<u8>, char)) {
     // Not `all`, which looks at one byte after the other.
     if text.bytes().fold(true, |all, byte| all & is_plain(byte)) {
-        return out.push_str(text);
+        return out.extend_from_slice(text.as_bytes());
     }
     for char in text.chars() {
         match char {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            char if is_printable(char) => out.push(char),
+            '"' => out.extend_from_slice(b"\\\""),
+            '\\' => out.extend_from_slice(b"\\\\"),
+            '\n' => out.extend_from_slice(b"\\n"),
+            '\r' => out.extend_from_slice(b"\\r"),
+            '\t' => out.extend_from_slice(b"\\t"),
+            char if is_printable(char) => {
+                out.extend_from_slice(char.encode_utf8(&mut [0; 4]).as_bytes());
+            }
             char => escape(out, char),
         }
     }
 }
 
 /// A printable character of ASCII that needs no escape.
-fn is_plain(byte: u8) -> bool {
+pub(super) fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\'
 }
 
@@ -57,7 +59,7 @@ fn is_printable(char: char) -> bool {
     text.escape_debug().eq(text.chars())
 }
 
-fn push_escape(out: &mut String, char: char) {
+fn push_escape(out: &mut Vec<u8>, char: char) {
     let number = u32::from(char);
     let _ = match number {
         0..=0xff => write!(out, "\\x{number:02x}"),
@@ -71,15 +73,15 @@ mod tests {
     use super::*;
 
     fn text(text: &str) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         push_text(&mut out, text);
-        out
+        String::from_utf8(out).unwrap()
     }
 
     fn json(text: &str) -> String {
-        let mut out = String::new();
+        let mut out = Vec::new();
         push_json(&mut out, text);
-        out
+        String::from_utf8(out).unwrap()
     }
 
     #[test]

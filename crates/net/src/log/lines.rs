@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{FileType, fstat};
 
+use super::clock::Clock;
 use super::template::Style;
 use crate::runtime::waker::lock;
 
@@ -42,7 +43,9 @@ struct Shared {
 
 #[derive(Default)]
 struct State {
-    buffer: String,
+    buffer: Vec<u8>,
+    /// Of lines that have a time.
+    clock: Clock,
     /// Lines that found no room.
     lost: u64,
     /// The thread waits to be told of lines.
@@ -76,14 +79,15 @@ impl Lines {
         Ok(Self { shared, path })
     }
 
-    /// Has `write` append a line, unless there is no room.
-    pub fn add(&self, write: impl FnOnce(&mut String)) {
-        let mut state = lock(&self.shared.state);
+    /// Has `write` append a line, unless there is no room. It has a clock for the line's time.
+    pub fn add(&self, write: impl FnOnce(&mut Vec<u8>, &mut Clock)) {
+        let mut guard = lock(&self.shared.state);
+        let state = &mut *guard;
         if state.buffer.len() >= MOST {
             state.lost += 1;
             return;
         }
-        write(&mut state.buffer);
+        write(&mut state.buffer, &mut state.clock);
         if std::mem::take(&mut state.is_waiting) {
             self.shared.has_lines.notify_one();
         }
@@ -128,7 +132,7 @@ impl Drop for Lines {
 
 impl Shared {
     fn run(&self, mut sink: Sink) {
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         let mut lost = 0;
         loop {
             let is_over = self.wait().is_over;
@@ -147,7 +151,7 @@ impl Shared {
             if lost > 0 && sink.write(self.remark(lost).as_bytes()) == 0 {
                 lost = 0;
             }
-            lost += sink.write(lines.as_bytes());
+            lost += sink.write(&lines);
             lines.clear();
             lines.shrink_to(KEPT);
             let mut state = lock(&self.state);
@@ -303,9 +307,9 @@ mod tests {
     const SOON: Duration = Duration::from_secs(10);
 
     fn say(lines: &Lines, text: &str) {
-        lines.add(|buffer| {
-            buffer.push_str(text);
-            buffer.push('\n');
+        lines.add(|buffer, _| {
+            buffer.extend_from_slice(text.as_bytes());
+            buffer.push(b'\n');
         });
     }
 

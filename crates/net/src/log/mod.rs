@@ -4,6 +4,7 @@
 mod atom;
 mod clock;
 mod escape;
+mod forms;
 mod lines;
 mod template;
 

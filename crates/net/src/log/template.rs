@@ -1,18 +1,17 @@
 //! `Template`: the format of a line, Python's `%` with names, or an object of JSON with a member for each name.
 
-use std::fmt::Write;
-
-use super::atom::{Atom, Context, Value};
+use super::atom::{Atom, Context};
 use super::clock::Second;
-use super::escape::{push_json, push_text};
-use crate::exchange::record::Record;
+use super::escape::push_json;
+use super::forms::{Json, Plain, Shaped, Spec, push_fraction, push_whole};
+use crate::exchange::record::{Interest, Record};
 
 /// See the module's documentation.
 pub struct Template {
     parts: Vec<Part>,
     style: Style,
     /// Each atom once, as a member of the object: what is in front of its value, and the atom.
-    members: Vec<(Box<str>, Atom)>,
+    members: Vec<(Box<[u8]>, Atom)>,
 }
 
 /// The form of lines.
@@ -25,26 +24,10 @@ pub enum Style {
 }
 
 enum Part {
-    Literal(Box<str>),
+    Literal(Box<[u8]>),
     Atom(Atom, Spec),
-}
-
-/// A conversion: `%(name)` and this.
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-struct Spec {
-    is_left: bool,
-    has_zeros: bool,
-    width: usize,
-    precision: Option<usize>,
-    conversion: Conversion,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq, Debug)]
-enum Conversion {
-    #[default]
-    Text,
-    Whole,
-    Real,
+    /// One whose value is written as it is.
+    Plain(Atom),
 }
 
 impl Template {
@@ -63,14 +46,14 @@ impl Template {
             let (name, behind) = behind.strip_prefix('(')?.split_once(')')?;
             let (spec, behind) = Spec::parse(behind)?;
             if !literal.is_empty() {
-                parts.push(Part::Literal(std::mem::take(&mut literal).into()));
+                parts.push(Part::literal(std::mem::take(&mut literal)));
             }
-            parts.push(Part::Atom(Atom::parse(name)?, spec));
+            parts.push(Part::atom(Atom::parse(name)?, spec));
             rest = behind;
         }
         literal.push_str(rest);
         if !literal.is_empty() {
-            parts.push(Part::Literal(literal.into()));
+            parts.push(Part::literal(literal));
         }
         let members = members(&parts);
         Some(Self {
@@ -80,87 +63,127 @@ impl Template {
         })
     }
 
-    /// True if lines have fields of answers.
-    pub fn reads_response(&self) -> bool {
-        let mut atoms = self.members.iter().map(|(_, atom)| atom);
-        atoms.any(|atom| matches!(atom, Atom::ResponseHeader(_)))
+    /// What lines have of answers.
+    pub fn interest(&self) -> Interest {
+        let mut interest = Interest::default();
+        for (_, atom) in &self.members {
+            interest.responses |= matches!(atom, Atom::ResponseHeader(_));
+            interest.first_byte |= *atom == Atom::TtfbMs;
+        }
+        interest
     }
 
     /// Appends the line about `record`, which ends at `second` and `millis`.
     pub fn write(
         &self,
-        out: &mut String,
-        record: &Record,
+        out: &mut Vec<u8>,
+        record: &Record<'_>,
         context: &Context,
         (second, millis): (&Second, u32),
     ) {
         match self.style {
             Style::Text => self.write_text(out, record, context, second),
             Style::Json => {
-                out.push_str("{\"time\":\"");
-                out.push_str(&second.iso);
-                out.push('.');
-                push_padded(out, millis);
-                out.push_str(&second.offset);
-                out.push_str("\",\"level\":\"info\",\"logger\":\"granian.access\",\"process\":");
+                out.extend_from_slice(b"{\"time\":\"");
+                out.extend_from_slice(second.iso.as_bytes());
+                push_fraction(out, millis);
+                out.extend_from_slice(second.offset.as_bytes());
+                out.extend_from_slice(
+                    b"\",\"level\":\"info\",\"logger\":\"granian.access\",\"process\":",
+                );
                 push_whole(out, context.pid.into());
-                out.push_str(",\"worker\":");
+                out.extend_from_slice(b",\"worker\":");
                 push_whole(out, context.worker.into());
                 self.write_members(out, record, context, second);
-                out.push('}');
+                out.push(b'}');
             }
         }
-        out.push('\n');
+        out.push(b'\n');
     }
 
-    fn write_text(&self, out: &mut String, record: &Record, context: &Context, second: &Second) {
+    fn write_text(
+        &self,
+        out: &mut Vec<u8>,
+        record: &Record<'_>,
+        context: &Context,
+        second: &Second,
+    ) {
         for part in &self.parts {
             match part {
-                Part::Literal(text) => out.push_str(text),
-                Part::Atom(atom, spec) => spec.write(out, &atom.value(record, context, second)),
+                Part::Literal(text) => out.extend_from_slice(text),
+                Part::Plain(atom) => atom.write(&mut Plain(out), record, context, second),
+                Part::Atom(atom, spec) => {
+                    let mut shaped = Shaped::new(out, *spec);
+                    atom.write(&mut shaped, record, context, second);
+                    shaped.finish();
+                }
             }
         }
     }
 
-    fn write_members(&self, out: &mut String, record: &Record, context: &Context, second: &Second) {
+    fn write_members(
+        &self,
+        out: &mut Vec<u8>,
+        record: &Record<'_>,
+        context: &Context,
+        second: &Second,
+    ) {
         let mut is_open = false;
         for (front, atom) in &self.members {
             // Headers are members of an object of their own, at the end.
             if is_open && front.starts_with(RESPONSE_HEADERS) {
-                out.push('}');
+                out.push(b'}');
             }
             is_open = matches!(atom, Atom::Header(_) | Atom::ResponseHeader(_));
-            out.push_str(front);
-            push_value(out, &atom.value(record, context, second));
+            out.extend_from_slice(front);
+            atom.write(&mut Json(out), record, context, second);
         }
         if is_open {
-            out.push('}');
+            out.push(b'}');
+        }
+    }
+}
+
+impl Part {
+    fn literal(text: String) -> Self {
+        Self::Literal(text.into_bytes().into())
+    }
+
+    fn atom(atom: Atom, spec: Spec) -> Self {
+        let is_time = matches!(atom, Atom::DtMs | Atom::TtfbMs | Atom::WaitMs);
+        match spec.is_plain(is_time) {
+            true => Self::Plain(atom),
+            false => Self::Atom(atom, spec),
         }
     }
 }
 
 /// See `Template::members`. Those in front of all others are left out.
-fn members(parts: &[Part]) -> Vec<(Box<str>, Atom)> {
-    let mut plain: Vec<(Box<str>, Atom)> = Vec::new();
+fn members(parts: &[Part]) -> Vec<(Box<[u8]>, Atom)> {
+    let mut plain: Vec<(Box<[u8]>, Atom)> = Vec::new();
     let mut headers: [Vec<Atom>; 2] = Default::default();
     for part in parts {
-        match part {
-            Part::Literal(_) | Part::Atom(Atom::Time | Atom::Worker | Atom::Pid, _) => {}
-            Part::Atom(atom @ Atom::Header(_), _) => headers[0].push(atom.clone()),
-            Part::Atom(atom @ Atom::ResponseHeader(_), _) => headers[1].push(atom.clone()),
-            Part::Atom(atom, _) => {
-                plain.push((format!(",\"{}\":", atom.name()).into(), atom.clone()))
+        let (Part::Atom(atom, _) | Part::Plain(atom)) = part else {
+            continue;
+        };
+        match atom {
+            Atom::Time | Atom::Worker | Atom::Pid => {}
+            Atom::Header(_) => headers[0].push(atom.clone()),
+            Atom::ResponseHeader(_) => headers[1].push(atom.clone()),
+            _ => {
+                let front = format!(",\"{}\":", atom.name());
+                plain.push((front.into_bytes().into(), atom.clone()));
             }
         }
     }
     for (object, atoms) in ["request_headers", "response_headers"].iter().zip(headers) {
         for (at, atom) in atoms.into_iter().enumerate() {
             let mut front = match at {
-                0 => format!(",\"{object}\":{{"),
-                _ => ",".to_owned(),
+                0 => format!(",\"{object}\":{{").into_bytes(),
+                _ => vec![b','],
             };
             push_json(&mut front, atom.name());
-            front.push(':');
+            front.push(b':');
             plain.push((front.into(), atom));
         }
     }
@@ -173,184 +196,12 @@ fn members(parts: &[Part]) -> Vec<(Box<str>, Atom)> {
     plain
 }
 
-impl Spec {
-    /// The conversion that `text` begins with, and the rest.
-    fn parse(text: &str) -> Option<(Self, &str)> {
-        let mut spec = Self::default();
-        let mut rest = text;
-        while let Some(flag) = rest.chars().next().filter(|char| "-0".contains(*char)) {
-            spec.is_left |= flag == '-';
-            spec.has_zeros |= flag == '0';
-            rest = &rest[1..];
-        }
-        (spec.width, rest) = number(rest);
-        if let Some(behind) = rest.strip_prefix('.') {
-            let (precision, behind) = number(behind);
-            spec.precision = Some(precision);
-            rest = behind;
-        }
-        let conversion = rest.chars().next()?;
-        spec.conversion = match conversion {
-            's' => Conversion::Text,
-            'd' | 'i' if spec.precision.is_none() => Conversion::Whole,
-            'f' => Conversion::Real,
-            _ => return None,
-        };
-        let is_bounded = spec.width <= WIDEST && spec.precision.is_none_or(|most| most <= WIDEST);
-        is_bounded.then(|| (spec, &rest[1..]))
-    }
-
-    fn write(self, out: &mut String, value: &Value<'_>) {
-        let start = out.len();
-        let is_number = match value {
-            Value::Nothing => {
-                out.push('-');
-                false
-            }
-            Value::Text(text) => {
-                push_text(out, text);
-                false
-            }
-            Value::Plain(text) => {
-                out.push_str(text);
-                false
-            }
-            Value::Ip4(octets) => {
-                push_ip4(out, *octets);
-                false
-            }
-            Value::Whole(number) => self.write_whole(out, *number),
-            Value::Real(number) => self.write_real(out, *number),
-        };
-        if self.conversion == Conversion::Text
-            && let Some(most) = self.precision
-        {
-            cut(out, start, most);
-        }
-        if self.width > 0 {
-            self.pad(out, start, is_number && self.conversion != Conversion::Text);
-        }
-    }
-
-    fn write_whole(self, out: &mut String, number: u64) -> bool {
-        let _ = match self.conversion {
-            Conversion::Text | Conversion::Whole => {
-                push_whole(out, number);
-                Ok(())
-            }
-            Conversion::Real => write!(out, "{number}.{:0<1$}", "", self.precision.unwrap_or(6)),
-        };
-        true
-    }
-
-    fn write_real(self, out: &mut String, number: f64) -> bool {
-        let _ = match self.conversion {
-            Conversion::Text => write!(out, "{number:?}"),
-            Conversion::Whole => write!(out, "{}", number.trunc()),
-            Conversion::Real if self.precision == Some(3) => {
-                push_thousandths(out, number);
-                Ok(())
-            }
-            Conversion::Real => write!(out, "{number:.*}", self.precision.unwrap_or(6)),
-        };
-        true
-    }
-
-    fn pad(self, out: &mut String, start: usize, takes_zeros: bool) {
-        let length = out[start..].chars().count();
-        let missing = self.width.saturating_sub(length);
-        if missing == 0 {
-            return;
-        }
-        if self.is_left {
-            out.extend(std::iter::repeat_n(' ', missing));
-        } else {
-            let filler = if self.has_zeros && takes_zeros {
-                "0"
-            } else {
-                " "
-            };
-            out.insert_str(start, &filler.repeat(missing));
-        }
-    }
-}
-
-fn push_value(out: &mut String, value: &Value<'_>) {
-    match value {
-        Value::Nothing => out.push_str("null"),
-        Value::Text(text) => push_json(out, text),
-        Value::Plain(text) => {
-            out.push('"');
-            out.push_str(text);
-            out.push('"');
-        }
-        Value::Ip4(octets) => {
-            out.push('"');
-            push_ip4(out, *octets);
-            out.push('"');
-        }
-        Value::Whole(number) => push_whole(out, *number),
-        Value::Real(number) => push_thousandths(out, *number),
-    }
-}
-
-fn push_whole(out: &mut String, number: u64) {
-    out.push_str(itoa::Buffer::new().format(number));
-}
-
-fn push_ip4(out: &mut String, octets: [u8; 4]) {
-    for (at, octet) in octets.into_iter().enumerate() {
-        if at > 0 {
-            out.push('.');
-        }
-        push_whole(out, octet.into());
-    }
-}
-
-/// With three digits behind the point; faster than `{:.3}`.
-fn push_thousandths(out: &mut String, number: f64) {
-    // A cast of what is too large, or no number, gives the nearest one.
-    let thousandths = (number * 1000.0).round() as u64;
-    push_whole(out, thousandths / 1000);
-    out.push('.');
-    push_padded(out, (thousandths % 1000) as u32);
-}
-
-/// A number below a thousand, in three digits.
-fn push_padded(out: &mut String, number: u32) {
-    for power in [100, 10, 1] {
-        out.push(char::from(b'0' + (number / power % 10) as u8));
-    }
-}
-
-/// Leaves `most` characters behind `start`.
-fn cut(out: &mut String, start: usize, most: usize) {
-    if let Some((at, _)) = out[start..].char_indices().nth(most) {
-        out.truncate(start + at);
-    }
-}
-
-/// The number that `text` begins with, 0 without one, and the rest.
-fn number(text: &str) -> (usize, &str) {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, rest) = text.split_at(digits);
-    (
-        number
-            .parse()
-            .unwrap_or(if digits > 0 { usize::MAX } else { 0 }),
-        rest,
-    )
-}
-
 /// The front of the first one of the answer's headers.
-const RESPONSE_HEADERS: &str = ",\"response_headers\":{";
-/// Most characters that a value is padded to.
-const WIDEST: usize = 1000;
-
+const RESPONSE_HEADERS: &[u8] = b",\"response_headers\":{";
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
-    use std::time::Duration;
+    use std::time::{Duration, Instant};
 
     use bytes::Bytes;
     use granian_proto::{RequestHeadBuilder, ResponseHead, Version};
@@ -358,6 +209,7 @@ mod tests {
     use super::super::clock::Clock;
     use super::*;
     use crate::exchange::messages::MessageQueue;
+    use crate::exchange::record::KeptRecord;
     use crate::service::Service;
     use crate::testing::{Bench, peer};
 
@@ -366,8 +218,8 @@ mod tests {
         pid: 1234,
     };
 
-    /// The record of a POST that was answered with 201.
-    fn record(path: &str, agent: &str) -> Record {
+    /// The record of a POST that was answered with 201, after a call of 1.5 ms.
+    fn record(path: &str, agent: &str) -> KeptRecord {
         let bench = Bench::new();
         let mut head = RequestHeadBuilder::new(Version::Http11, "POST", path.as_bytes());
         head.append(b"user-agent", agent.as_bytes());
@@ -375,24 +227,25 @@ mod tests {
         head.append(b"x-two", b"2");
         head.append(b"x-empty", b"");
         let service: &Service = &bench.service;
-        let exchange = service.receive(head.build(), &peer(), true, std::time::Instant::now());
-        exchange.begin_record(true);
+        let exchange = service.receive(head.build(), &peer(), true, Instant::now());
+        exchange.note_answer();
         exchange.push_body(Bytes::from_static(b"12345"));
         let mut head = ResponseHead::new(201).unwrap();
         head.append(b"x-cache", b"hit").unwrap();
         exchange.send_whole(head, Bytes::from_static(b"hello, you"));
-        let mut record = exchange.end_record().unwrap();
-        record.duration = Duration::from_micros(1500);
-        *record
+        let answer = exchange.end_answer().unwrap();
+        let answer = answer.lasting(Duration::from_micros(1500));
+        KeptRecord::of(&exchange.record(&answer))
     }
 
-    fn line_of(record: &Record, format: &str, style: Style) -> String {
+    fn line_of(record: &KeptRecord, format: &str, style: Style) -> String {
         let template = Template::parse(format, style).unwrap();
-        let (second, millis) = Clock::default().now();
-        let mut out = String::new();
-        template.write(&mut out, record, &CONTEXT, (&second, millis));
-        assert_eq!(out.pop(), Some('\n'));
-        out
+        let mut clock = Clock::default();
+        let mut out = Vec::new();
+        let now = clock.at(Instant::now());
+        template.write(&mut out, &record.get(), &CONTEXT, now);
+        assert_eq!(out.pop(), Some(b'\n'));
+        String::from_utf8(out).unwrap()
     }
 
     fn line(format: &str) -> String {
@@ -510,14 +363,15 @@ mod tests {
             let template = Template::parse(format, style).unwrap();
             let descriptor = null.try_clone().unwrap().into();
             let lines = Lines::new(Destination::Descriptor(descriptor), style).unwrap();
-            let clock = Clock::default();
             let mut spent = Duration::ZERO;
             for _ in 0..100 {
-                let begun = std::time::Instant::now();
+                let begun = Instant::now();
                 for _ in 0..1000 {
-                    let (second, millis) = clock.now();
-                    let now = (&*second, millis);
-                    lines.add(|line| template.write(line, &record, &CONTEXT, now));
+                    let record = record.get();
+                    lines.add(|line, clock| {
+                        let now = clock.at(record.answer.ended);
+                        template.write(line, &record, &CONTEXT, now);
+                    });
                 }
                 spent += begun.elapsed();
                 lines.flush(Duration::from_secs(10));
@@ -546,7 +400,7 @@ mod tests {
         let messages = Arc::new(MessageQueue::new(1000, 1000));
         messages.close(1001, Bytes::new());
         let mut record = record("/ws", "");
-        record.close_code = messages.ended().map(|ended| ended.code);
+        record.answer.close_code = messages.ended().map(|ended| ended.code);
         assert_eq!(line_of(&record, "%(close_code)s", Style::Text), "1001");
         assert!(line_of(&record, "%(close_code)s", Style::Json).ends_with(",\"close_code\":1001}"));
     }

@@ -333,6 +333,10 @@ pub fn fields() -> Vec<Field> {
         axes: &[],
     };
     let counter = |name, at| field(name, at, Kind::Counter);
+    let labelled = |name, at, axes| Field {
+        axes,
+        ..counter(name, at)
+    };
     let gauge = |name, at| field(name, at, Kind::Gauge);
     let histogram = |name, place: &Histogram| field(name, place.at, Kind::Histogram(place.bounds));
     vec![
@@ -359,24 +363,13 @@ pub fn fields() -> Vec<Field> {
         counter("threads_idle", at::THREADS_IDLE),
         counter("python_wait", at::PYTHON_WAIT),
         counter("ring_count", at::RING_COUNT),
-        Field {
-            name: "requests",
-            at: at::REQUESTS,
-            kind: Kind::Counter,
-            axes: &[("protocol", &PROTOCOLS), ("status", &CLASSES)],
-        },
-        Field {
-            name: "closed",
-            at: at::CLOSED,
-            kind: Kind::Counter,
-            axes: &[("cause", &CloseCause::NAMES)],
-        },
-        Field {
-            name: "limited",
-            at: at::LIMITED,
-            kind: Kind::Counter,
-            axes: &[("limit", &LIMITS)],
-        },
+        labelled(
+            "requests",
+            at::REQUESTS,
+            &[("protocol", &PROTOCOLS), ("status", &CLASSES)],
+        ),
+        labelled("closed", at::CLOSED, &[("cause", &CloseCause::NAMES)]),
+        labelled("limited", at::LIMITED, &[("limit", &LIMITS)]),
         histogram("queue_time", &QUEUE),
         histogram("first_byte_time", &FIRST_BYTE),
         histogram("duration", &DURATION),

@@ -26,6 +26,10 @@ struct Measured {
     row: Row,
 }
 
+/// The time of replies that leave together, as the page has it: the system is asked for it once, if anybody wants to know.
+#[derive(Default)]
+pub(crate) struct Moment(Option<u64>);
+
 /// How an exchange has ended.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum End {
@@ -45,11 +49,11 @@ impl Meter {
                 metrics,
                 &origin.head,
                 &origin.peer.remote,
-                metrics.time(origin.since),
+                metrics.time_of_turn(origin.since),
             ),
             metrics: Rc::clone(metrics),
             version: origin.head.version(),
-            is_head: origin.head.method() == "HEAD",
+            is_head: origin.head.is_head(),
             route: Cell::new(0),
         }))
     }
@@ -72,9 +76,9 @@ impl Meter {
     }
 
     /// The application is called.
-    pub(crate) fn note_call(&self) {
+    pub(crate) fn note_call(&self, now: Instant) {
         if let Some(measured) = &self.0 {
-            measured.call();
+            measured.call(now);
         }
     }
 
@@ -93,11 +97,11 @@ impl Meter {
         }
     }
 
-    /// `reply` goes out.
+    /// `reply` goes out at this moment.
     #[inline]
-    pub(crate) fn send(&self, reply: &Reply) {
+    pub(crate) fn send(&self, reply: &Reply, moment: &mut Moment) {
         if let Some(measured) = &self.0 {
-            measured.send(reply);
+            measured.send(reply, moment);
         }
     }
 
@@ -111,32 +115,38 @@ impl Meter {
         }
     }
 
-    /// The answer is complete.
-    pub(crate) fn finish(&mut self) {
-        self.end(End::Answered);
+    /// The answer is complete at this moment.
+    pub(crate) fn finish(&mut self, moment: &mut Moment) {
+        self.end(End::Answered, moment);
     }
 
     /// The exchange has ended with this status, in the place of an answer of the application's.
     pub(crate) fn refuse(&mut self, status: u16) {
-        self.end(End::Refused(status));
+        self.end(End::Refused(status), &mut Moment::default());
     }
 
     /// The exchange is counted elsewhere.
     pub(crate) fn forget(&mut self) {
-        self.end(End::Forgotten);
+        self.end(End::Forgotten, &mut Moment::default());
     }
 
     #[inline]
-    fn end(&mut self, end: End) {
+    fn end(&mut self, end: End, moment: &mut Moment) {
         if let Some(measured) = self.0.take() {
-            measured.end(end);
+            measured.end(end, moment);
         }
     }
 }
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        self.end(End::Cut);
+        self.end(End::Cut, &mut Moment::default());
+    }
+}
+
+impl Moment {
+    fn get(&mut self, metrics: &Metrics) -> u64 {
+        *self.0.get_or_insert_with(|| metrics.time(Instant::now()))
     }
 }
 
@@ -157,9 +167,9 @@ impl Measured {
         self.row.change(&self.metrics, set, clear);
     }
 
-    fn call(&self) {
+    fn call(&self, now: Instant) {
         let metrics = &self.metrics;
-        let now = metrics.time(Instant::now());
+        let now = metrics.time(now);
         if self.is(row::IS_WAITING) {
             metrics.subtract(at::WAITING, 1);
         }
@@ -170,7 +180,7 @@ impl Measured {
         metrics.observe(&layout::QUEUE, now.saturating_sub(ready));
     }
 
-    fn send(&self, reply: &Reply) {
+    fn send(&self, reply: &Reply, moment: &mut Moment) {
         let metrics = &self.metrics;
         match reply {
             Reply::Head(head) | Reply::Upgrade(head) => {
@@ -178,7 +188,7 @@ impl Measured {
                 let plan = ResponsePlan::of(self.is_head, status, head.content_length(), None);
                 self.row.set_status(metrics, status);
                 self.route.set(head.route());
-                self.set(row::FIRST, metrics.time(Instant::now()));
+                self.set(row::FIRST, moment.get(metrics));
                 let bodiless = if plan.is_bodiless {
                     row::IS_BODILESS
                 } else {
@@ -191,7 +201,7 @@ impl Measured {
         }
     }
 
-    fn end(self, end: End) {
+    fn end(self, end: End, moment: &mut Moment) {
         let metrics = &self.metrics;
         if self.is(row::IS_WAITING) {
             metrics.subtract(at::WAITING, 1);
@@ -203,15 +213,14 @@ impl Measured {
         match end {
             End::Forgotten => {}
             End::Cut if !is_called => metrics.add(at::ABANDONED, 1),
-            _ => self.count(end),
+            _ => self.count(end, moment.get(metrics)),
         }
         let Self { metrics, row, .. } = self;
         row.free(&metrics);
     }
 
-    fn count(&self, end: End) {
+    fn count(&self, end: End, now: u64) {
         let metrics = &self.metrics;
-        let now = metrics.time(Instant::now());
         if let End::Refused(status) = end {
             self.row.set_status(metrics, status);
         }

@@ -11,7 +11,7 @@ mod routes;
 mod row;
 pub mod ticker;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use granian_proto::Version;
 
 use self::layout::{Histogram, at, route};
-pub(crate) use self::meter::Meter;
+pub(crate) use self::meter::{Meter, Moment};
 pub use self::page::Page;
 pub use self::routes::Routes;
 use crate::close::{CloseCause, Limit};
@@ -32,6 +32,8 @@ pub struct Metrics {
     origin: (Instant, u64),
     /// An exchange that took at least so many nanoseconds is kept in the ring.
     slow: u64,
+    /// The last time that many requests had in common, on both clocks.
+    turn: Cell<(Instant, u64)>,
     /// Rows of the page that no exchange has.
     free: RefCell<Vec<u16>>,
 }
@@ -40,9 +42,11 @@ impl Metrics {
     /// Writes to `page`, on which nobody has written yet. Exchanges that take `slow` are kept in its ring.
     pub fn new(page: Arc<Page>, slow: Duration) -> Self {
         page.word(at::MAGIC).store(layout::MAGIC, Ordering::Relaxed);
+        let origin = (Instant::now(), monotonic());
         Self {
             page,
-            origin: (Instant::now(), monotonic()),
+            origin,
+            turn: Cell::new(origin),
             slow: nanoseconds(slow),
             free: RefCell::new((0..layout::ROWS as u16).rev().collect()),
         }
@@ -57,6 +61,17 @@ impl Metrics {
     fn time(&self, now: Instant) -> u64 {
         let (instant, time) = self.origin;
         time + nanoseconds(now.saturating_duration_since(instant))
+    }
+
+    /// The same for a time that other requests have had, too.
+    fn time_of_turn(&self, now: Instant) -> u64 {
+        let (instant, time) = self.turn.get();
+        if instant == now {
+            return time;
+        }
+        let time = self.time(now);
+        self.turn.set((now, time));
+        time
     }
 
     /// Adds to a word that only this thread writes: no locked instruction.
@@ -178,7 +193,8 @@ fn monotonic() -> u64 {
 
 /// More than the centuries that fit count as those.
 fn nanoseconds(time: Duration) -> u64 {
-    time.as_nanos().try_into().unwrap_or(u64::MAX)
+    let whole = time.as_secs().saturating_mul(NANOSECONDS);
+    whole.saturating_add(time.subsec_nanos().into())
 }
 
 const NANOSECONDS: u64 = 1_000_000_000;

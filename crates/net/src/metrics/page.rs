@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-use super::layout;
+use super::layout::{self, row};
 
 /// See the module's documentation. Any thread may use it.
 pub struct Page(NonNull<AtomicU64>);
@@ -43,6 +43,20 @@ impl Page {
         // SAFETY: within the mapping, which lasts as long as `self`; it is aligned, as mappings are, and other processes
         // write whole words.
         unsafe { self.0.add(at).as_ref() }
+    }
+
+    /// The row `index`, below [`layout::ROWS`]; the first one for any other.
+    pub(super) fn row(&self, index: u16) -> &[AtomicU64; row::WORDS] {
+        debug_assert!(usize::from(index) < layout::ROWS);
+        let index = usize::from(index);
+        let index = if index < layout::ROWS { index } else { 0 };
+        // SAFETY: as for `word`: the last row ends before `at::END`. An array is as its elements are.
+        unsafe {
+            self.0
+                .add(layout::at::ROWS + index * row::WORDS)
+                .cast()
+                .as_ref()
+        }
     }
 
     /// Adds to a word that several threads write.

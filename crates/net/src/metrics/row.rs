@@ -1,5 +1,6 @@
 //! `Row`: an exchange in progress, as a reader of the page sees it.
 
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use granian_proto::RequestHead;
@@ -26,39 +27,38 @@ impl Row {
             Some(index) => Self::Shared(index),
             None => Self::Own(Box::new([const { AtomicU64::new(0) }; row::WORDS])),
         };
-        this.set(metrics, row::ARRIVED, arrived);
-        this.set(metrics, row::READY, arrived);
+        let words = this.words(metrics);
+        let set = |word: usize, value| words[word].store(value, Ordering::Relaxed);
+        set(row::ARRIVED, arrived);
+        set(row::READY, arrived);
         for word in [row::CALLED, row::FIRST, row::RECEIVED, row::SENT] {
-            this.set(metrics, word, 0);
+            set(word, 0);
         }
-        let method = this.write(
-            metrics,
-            row::METHOD,
-            head.method().as_bytes(),
-            row::METHOD_BYTES,
-        );
-        let path = this.write(metrics, row::PATH, head.path(), row::PATH_BYTES);
-        let (kind, port) = this.write_address(metrics, client);
+        let method = write(&words[row::METHOD..row::PATH], head.method_bytes());
+        let path = write(&words[row::PATH..], head.path());
+        let (kind, port) = write_address(words, client);
         let protocol = layout::protocol(head.version()) as u64;
         let facts = (protocol << 16) | (method << 24) | (path << 32) | (kind << 40) | (port << 48);
-        this.set(metrics, row::FACTS, facts);
+        set(row::FACTS, facts);
         // Last of all, and with another number: a reader that has begun before sees the difference.
-        let number = (this.get(metrics, row::STATE) >> row::NUMBER).wrapping_add(1);
-        let word = this.word(metrics, row::STATE);
-        word.store((number << row::NUMBER) | row::IS_TAKEN, Ordering::Release);
+        let state = &words[row::STATE];
+        let number = (state.load(Ordering::Relaxed) >> row::NUMBER).wrapping_add(1);
+        state.store((number << row::NUMBER) | row::IS_TAKEN, Ordering::Release);
         this
     }
 
     pub(super) fn get(&self, metrics: &Metrics, word: usize) -> u64 {
-        self.word(metrics, word).load(Ordering::Relaxed)
+        self.words(metrics)[word].load(Ordering::Relaxed)
     }
 
     pub(super) fn set(&self, metrics: &Metrics, word: usize, value: u64) {
-        self.word(metrics, word).store(value, Ordering::Relaxed);
+        self.words(metrics)[word].store(value, Ordering::Relaxed);
     }
 
     pub(super) fn add(&self, metrics: &Metrics, word: usize, count: u64) {
-        self.set(metrics, word, self.get(metrics, word).wrapping_add(count));
+        let word = &self.words(metrics)[word];
+        let sum = word.load(Ordering::Relaxed).wrapping_add(count);
+        word.store(sum, Ordering::Relaxed);
     }
 
     /// True if one of the state's `bits` is set.
@@ -68,8 +68,9 @@ impl Row {
 
     /// Sets some of the state's bits, and clears others.
     pub(super) fn change(&self, metrics: &Metrics, set: u64, clear: u64) {
-        let state = self.get(metrics, row::STATE);
-        self.set(metrics, row::STATE, (state & !clear) | set);
+        let state = &self.words(metrics)[row::STATE];
+        let before = state.load(Ordering::Relaxed);
+        state.store((before & !clear) | set, Ordering::Relaxed);
     }
 
     pub(super) fn status(&self, metrics: &Metrics) -> u16 {
@@ -78,8 +79,9 @@ impl Row {
     }
 
     pub(super) fn set_status(&self, metrics: &Metrics, status: u16) {
-        let facts = self.get(metrics, row::FACTS) & !0xffff;
-        self.set(metrics, row::FACTS, facts | u64::from(status));
+        let facts = &self.words(metrics)[row::FACTS];
+        let others = facts.load(Ordering::Relaxed) & !0xffff;
+        facts.store(others | u64::from(status), Ordering::Relaxed);
     }
 
     /// Keeps the exchange, which ended at `ended`, in the ring.
@@ -92,10 +94,9 @@ impl Row {
             .store(ended, Ordering::Relaxed);
         page.word(entry + ring::CUT)
             .store(u64::from(is_cut), Ordering::Relaxed);
-        for word in 0..row::WORDS {
-            let value = self.get(metrics, word);
+        for (word, value) in self.words(metrics).iter().enumerate() {
             page.word(entry + ring::ROW + word)
-                .store(value, Ordering::Relaxed);
+                .store(value.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         page.word(entry + ring::NUMBER)
             .store(count + 1, Ordering::Release);
@@ -111,42 +112,43 @@ impl Row {
         }
     }
 
-    fn word<'a>(&'a self, metrics: &'a Metrics, word: usize) -> &'a AtomicU64 {
+    fn words<'a>(&'a self, metrics: &'a Metrics) -> &'a [AtomicU64; row::WORDS] {
         match self {
-            Self::Shared(index) => {
-                let first = at::ROWS + usize::from(*index) * row::WORDS;
-                metrics.page.word(first + word)
-            }
-            Self::Own(words) => &words[word],
+            Self::Shared(index) => metrics.page.row(*index),
+            Self::Own(words) => words,
         }
     }
+}
 
-    /// Writes the first `most` bytes of a text; their number.
-    fn write(&self, metrics: &Metrics, first: usize, text: &[u8], most: usize) -> u64 {
-        let text = &text[..text.len().min(most)];
-        for (word, piece) in text.chunks(8).enumerate() {
-            let mut bytes = [0; 8];
-            bytes[..piece.len()].copy_from_slice(piece);
-            self.set(metrics, first + word, u64::from_le_bytes(bytes));
-        }
-        text.len() as u64
+/// Writes as much of a text as there is room for; the number of its bytes.
+fn write(words: &[AtomicU64], text: &[u8]) -> u64 {
+    let text = &text[..text.len().min(words.len() * 8)];
+    for (word, piece) in words.iter().zip(text.chunks(8)) {
+        // Short ones are most: no call of `memcpy` for them.
+        let value = piece
+            .iter()
+            .rev()
+            .fold(0, |value, byte| value << 8 | u64::from(*byte));
+        word.store(value, Ordering::Relaxed);
     }
+    text.len() as u64
+}
 
-    /// Writes the client's address; its kind and port.
-    fn write_address(&self, metrics: &Metrics, address: &Address) -> (u64, u64) {
-        let Address::Ip(address) = address else {
-            return (0, 0);
-        };
-        let port = u64::from(address.port());
-        match address.ip() {
-            std::net::IpAddr::V4(ip) => {
-                self.write(metrics, row::ADDRESS, &ip.octets(), 16);
-                (4, port)
-            }
-            std::net::IpAddr::V6(ip) => {
-                self.write(metrics, row::ADDRESS, &ip.octets(), 16);
-                (6, port)
-            }
+/// Writes the client's address; its kind and port.
+fn write_address(words: &[AtomicU64; row::WORDS], address: &Address) -> (u64, u64) {
+    let Address::Ip(address) = address else {
+        return (0, 0);
+    };
+    let port = u64::from(address.port());
+    match address.ip() {
+        IpAddr::V4(ip) => {
+            let ip = u32::from_le_bytes(ip.octets());
+            words[row::ADDRESS].store(ip.into(), Ordering::Relaxed);
+            (4, port)
+        }
+        IpAddr::V6(ip) => {
+            write(&words[row::ADDRESS..row::METHOD], &ip.octets());
+            (6, port)
         }
     }
 }

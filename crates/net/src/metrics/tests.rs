@@ -2,12 +2,12 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use granian_proto::Version;
 
 use super::layout::{self, at, ring, row};
-use super::{Meter, Routes};
+use super::{Meter, Moment, Routes};
 use crate::close::Limit;
 use crate::exchange::app::BodyWish;
 use crate::exchange::reply::Reply;
@@ -182,7 +182,8 @@ fn more_exchanges_than_rows_are_counted_all_the_same() {
     };
     let meters: Vec<_> = (0..layout::ROWS + 10).map(|_| begin()).collect();
     assert_eq!(bench.number(at::WAITING), meters.len() as u64);
-    meters.iter().for_each(Meter::note_call);
+    let now = Instant::now();
+    meters.iter().for_each(|meter| meter.note_call(now));
     assert_eq!(bench.number(at::WAITING), 0);
     assert_eq!(bench.number(at::IN_FLIGHT), meters.len() as u64);
     drop(meters);
@@ -194,8 +195,8 @@ fn more_exchanges_than_rows_are_counted_all_the_same() {
 #[test]
 fn nothing_is_measured_where_nobody_wants_it() {
     let mut meter = Meter::begin(None, &origin("GET", b"/"));
-    meter.note_call();
-    meter.finish();
+    meter.note_call(Instant::now());
+    meter.finish(&mut Moment::default());
 }
 
 #[test]

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use granian_proto::{RequestHead, ResponseHead};
 
 use crate::exchange::app::{App, Journal, Request, Source};
-use crate::exchange::record::Record;
+use crate::exchange::record::{Interest, Record};
 
 /// See the module's documentation.
 pub struct Redirect {
@@ -79,15 +79,11 @@ impl App for Redirect {
 
 /// Errors of this listener get no line of log: the secured one reports the same shortages.
 impl Journal for Redirect {
-    fn keeps_records(&self) -> bool {
-        self.journal.keeps_records()
+    fn interest(&self) -> Option<Interest> {
+        self.journal.interest()
     }
 
-    fn keeps_responses(&self) -> bool {
-        self.journal.keeps_responses()
-    }
-
-    fn answered(&self, record: &Record) {
+    fn answered(&self, record: &Record<'_>) {
         self.journal.answered(record);
     }
 }

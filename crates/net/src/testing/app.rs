@@ -11,7 +11,7 @@ use granian_proto::{RequestHead, ResponseHead};
 
 use crate::close::CloseCause;
 use crate::exchange::app::{App, BodyWish, Journal, Peer, Request, Source};
-use crate::exchange::record::Record;
+use crate::exchange::record::{Interest, Record};
 use crate::exchange::reply::Reply;
 use crate::exchange::{BodyRead, Exchange};
 
@@ -23,8 +23,6 @@ pub(crate) struct TestApp {
     pub(crate) speaks_websocket: Cell<bool>,
     /// Makes the source that the next call gives.
     source: RefCell<Option<MakeSource>>,
-    /// Whether records are kept.
-    pub(crate) keeps_records: Cell<bool>,
     /// Status, method, path and bytes of all answers, in order.
     pub(crate) answered: RefCell<Vec<(u16, String, String, u64)>>,
     /// The causes of all ends, in order.
@@ -41,7 +39,6 @@ impl Default for TestApp {
             may_start: Cell::new(true),
             speaks_websocket: Cell::new(false),
             source: RefCell::default(),
-            keeps_records: Cell::new(true),
             answered: RefCell::default(),
             closed: RefCell::default(),
         }
@@ -133,16 +130,15 @@ impl App for TestApp {
 }
 
 impl Journal for TestApp {
-    fn keeps_records(&self) -> bool {
-        self.keeps_records.get()
+    fn interest(&self) -> Option<Interest> {
+        Some(Interest::default())
     }
 
-    fn answered(&self, record: &Record) {
-        let head = record.head.as_deref();
-        let method = head.map_or("-", RequestHead::method).to_owned();
-        let path = head.map_or(&b"-"[..], RequestHead::path);
+    fn answered(&self, record: &Record<'_>) {
+        let method = record.head.map_or("-", |head| head.method()).to_owned();
+        let path = record.head.map_or(&b"-"[..], |head| head.path());
         let path = String::from_utf8_lossy(path).into_owned();
-        let answer = (record.status, method, path, record.sent);
+        let answer = (record.answer.status, method, path, record.answer.sent);
         self.answered.borrow_mut().push(answer);
     }
 

@@ -29,7 +29,7 @@ use crate::exchange::messages::Opening;
 use crate::exchange::record::Reason;
 use crate::exchange::reply::Reply;
 use crate::exchange::{Exchange, Over, SPOOL_THRESHOLD};
-use crate::metrics::Meter;
+use crate::metrics::{Meter, Moment};
 
 /// See the module's documentation.
 pub(super) struct Answering<S: StreamIo> {
@@ -188,7 +188,7 @@ impl<S: StreamIo> Answering<S> {
     /// Turns into the WebSocket connection, which is no active exchange. `None` if the request asked for none.
     pub(super) fn into_websocket(mut self) -> Option<OpenWebSocket<S>> {
         let opening = self.ends.opening.take()?;
-        self.meter.finish();
+        self.meter.finish(&mut Moment::default());
         self.ends.exchange.finish(Over::Answered);
         Some(OpenWebSocket::new(
             self.io,
@@ -235,13 +235,13 @@ impl<S: StreamIo> Answering<S> {
             }
         };
         self.phase = Phase::Called;
-        self.meter.note_call();
+        service.begin_call(&self.ends.exchange, permit, &self.meter);
         let request = Request {
             exchange: Arc::clone(&self.ends.exchange),
             websocket: self.ends.opening.clone(),
             accepts_push: self.io.accepts_push(),
         };
-        self.source = service.call(request, permit);
+        self.source = service.app.call(request);
         Ok(true)
     }
 
@@ -254,8 +254,9 @@ impl<S: StreamIo> Answering<S> {
             self.pause_source();
             return Step::Wait;
         }
+        let moment = &mut Moment::default();
         if self.is_answered() {
-            return self.finish(Over::Answered);
+            return self.finish(Over::Answered, moment);
         }
         if self.replies.is_empty() {
             self.take_replies(cx);
@@ -279,31 +280,36 @@ impl<S: StreamIo> Answering<S> {
                 next: self.replies.front(),
                 date: &date,
             };
-            self.meter.send(&reply);
+            self.meter.send(&reply, moment);
             match self.outgoing.send(cx, &mut self.io, reply, beside) {
-                Sent::All if self.is_answered() => return self.finish(Over::Answered),
+                Sent::All if self.is_answered() => {
+                    return self.finish(Over::Answered, moment);
+                }
                 Sent::All => self.blocked_since = None,
-                Sent::Last => return self.finish(Over::Answered),
+                Sent::Last => return self.finish(Over::Answered, moment),
                 Sent::Refused(status) => {
                     self.ends.exchange.explain(Reason::Other(UNSENDABLE));
-                    return self.finish(Over::Refused(status));
+                    return self.finish(Over::Refused(status), moment);
                 }
-                Sent::Blocked(rest) => {
-                    if self.blocked_since.is_none() || left_of(&rest) < before {
-                        self.blocked_since = Some(self.shared.now());
-                    }
-                    self.meter.take_back(&rest);
-                    self.replies.push_front(rest);
-                    self.report_unsent();
-                    self.pause_source();
-                    return Step::Wait;
-                }
+                Sent::Blocked(rest) => return self.block(rest, before),
                 Sent::Opened => return Step::Opened,
                 Sent::Cut => return Step::Over,
             }
         }
         self.report_unsent();
         Step::Again
+    }
+
+    /// The peer's window is shut for the `rest` of a reply that had so many bytes `before`.
+    fn block(&mut self, rest: Reply, before: u64) -> Step {
+        if self.blocked_since.is_none() || left_of(&rest) < before {
+            self.blocked_since = Some(self.shared.now());
+        }
+        self.meter.take_back(&rest);
+        self.replies.push_front(rest);
+        self.report_unsent();
+        self.pause_source();
+        Step::Wait
     }
 
     fn take_replies(&mut self, cx: &mut Context<'_>) {

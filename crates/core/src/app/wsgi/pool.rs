@@ -10,7 +10,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use super::Target;
-use super::hours::Hours;
+use super::hours::{Hours, Rest};
 use super::seat::{CallPool, SEATED, wait_for_client};
 use crate::app::call::{Call, Outcome};
 use crate::app::calls::Calls;
@@ -137,40 +137,48 @@ impl PoolThread {
         SEATED.set(Some((Arc::clone(&self.0.pool), Seat::new())));
         let mut since = Instant::now();
         let mut hours = Hours::new(self.0.page.clone());
-        while let Some((call, wait)) = next(py, &mut since) {
-            hours.begin(wait);
+        while let Some(call) = next(py, &mut since, &mut hours) {
             // A bug costs the call that it is in, not the thread: none would take its place.
             let _ = catch_unwind(AssertUnwindSafe(|| self.0.run(py, call)));
-            hours.end();
         }
         SEATED.set(None);
     }
 }
 
 /// The next call of this thread's pool. The interpreter is kept from one quick call to the next: handing it over and
-/// getting it back costs more than they do. With the time that it took to get the interpreter.
-fn next(py: Python<'_>, since: &mut Instant) -> Option<(Arc<Call>, Duration)> {
+/// getting it back costs more than they do. `since` is the time at which it was got.
+fn next(py: Python<'_>, since: &mut Instant, hours: &mut Hours) -> Option<Arc<Call>> {
     let (pool, mut seat) = SEATED.take()?;
     let now = Instant::now();
-    let is_quick = now.duration_since(*since) < KEEP;
+    let is_quick = now.saturating_duration_since(*since) < KEEP;
     let job = if is_quick {
         pool.take_now(&mut seat, now)
     } else {
         None
     };
-    let (job, wait, seat) = match job {
-        Some(job) => (Some(job), Duration::ZERO, seat),
+    hours.end(now, job.is_none());
+    let (job, rest, seat) = match job {
+        Some(job) => (Some(job), None, seat),
         None => {
             let (job, taken, seat) = py.detach(|| {
                 let job = pool.take(&mut seat);
                 (job, Instant::now(), seat)
             });
-            *since = Instant::now();
-            (job, *since - taken, seat)
+            let begun = Instant::now();
+            let rest = Rest {
+                since: now,
+                taken,
+                begun,
+            };
+            *since = begun;
+            (job, Some(rest), seat)
         }
     };
     SEATED.set(Some((pool, seat)));
-    job.map(|job| (job, wait))
+    if job.is_some() {
+        hours.begin(rest);
+    }
+    job
 }
 
 /// Time for which a thread keeps the interpreter from job to job.

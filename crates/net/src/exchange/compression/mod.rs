@@ -211,8 +211,8 @@ impl State {
         };
         match encoded {
             Ok(encoded) => {
-                if let Some(record) = &mut self.record {
-                    record.correct(plain, encoded.len());
+                if let Some(notes) = &mut self.notes {
+                    notes.correct(plain, encoded.len());
                 }
                 self.push_encoded(job.reply, encoded);
             }
@@ -307,7 +307,7 @@ impl Exchange {
     ) {
         let compression = Compression {
             coding: coding_for(head),
-            is_head_request: head.method() == "HEAD",
+            is_head_request: head.is_head(),
             stage: Stage::Undecided,
             exchange: Arc::downgrade(self),
             workshop: Arc::clone(workshop),

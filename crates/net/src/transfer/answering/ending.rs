@@ -10,6 +10,7 @@ use super::{Answering, Phase, Progress, Step};
 use crate::close::Limit;
 use crate::exchange::record::Reason;
 use crate::exchange::{Over, Unspooled};
+use crate::metrics::Moment;
 use crate::transfer::after_response;
 use crate::transfer::incoming::{Broken, Incoming};
 use crate::transfer::stream_io::ResetReason;
@@ -107,10 +108,10 @@ impl<S: StreamIo> Answering<S> {
     }
 
     /// Ends the exchange, whose response is complete.
-    pub(super) fn finish(&mut self, over: Over) -> Step {
+    pub(super) fn finish(&mut self, over: Over, moment: &mut Moment) -> Step {
         match over {
             Over::Refused(status) => self.meter.refuse(status),
-            Over::Answered | Over::Disconnected | Over::Overdue(_) => self.meter.finish(),
+            Over::Answered | Over::Disconnected | Over::Overdue(_) => self.meter.finish(moment),
         }
         self.ends.exchange.finish(over);
         let handled = &self.shared.service.handled;
