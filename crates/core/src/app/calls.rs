@@ -111,12 +111,16 @@ impl Calls {
 
     /// Counts one call of the application in; the key is for `leave`.
     pub(crate) fn enter(&self, exchange: &Arc<Exchange>) -> usize {
-        exchange.list();
-        lock(&self.tasks).running.insert(Running {
+        let mut tasks = lock(&self.tasks);
+        let entry = tasks.running.vacant_entry();
+        let key = entry.key();
+        exchange.list(key);
+        entry.insert(Running {
             exchange: Arc::clone(exchange),
             task: None,
             scope: None,
-        })
+        });
+        key
     }
 
     /// The application of the call `key` may name its route in `scope`.
@@ -158,9 +162,11 @@ impl Calls {
     /// The task that the call for `exchange` goes on as, if it has suspended.
     pub(crate) fn task_of(&self, py: Python<'_>, exchange: &Arc<Exchange>) -> Option<Py<PyAny>> {
         let tasks = lock(&self.tasks);
-        let mut running = tasks.running.iter().map(|(_, running)| running);
-        let call = running.find(|running| Arc::ptr_eq(&running.exchange, exchange))?;
-        call.task.as_ref().map(|task| task.clone_ref(py))
+        let call = tasks.running.get(exchange.listed()?)?;
+        // Its place may be another one's by now.
+        let is_own = Arc::ptr_eq(&call.exchange, exchange);
+        let task = call.task.as_ref().filter(|_| is_own);
+        task.map(|task| task.clone_ref(py))
     }
 
     /// The call goes on as `task`. Nothing is kept if it has ended meanwhile.

@@ -50,11 +50,7 @@ impl InFlight {
     }
 
     fn __len__(&self) -> usize {
-        let listed = self.calls.exchanges();
-        let found = self
-            .flights
-            .older_than(Duration::ZERO, Instant::now(), listed);
-        found.len()
+        self.flights.count(&self.calls.exchanges())
     }
 }
 

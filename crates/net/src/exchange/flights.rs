@@ -68,6 +68,16 @@ impl Flights {
         found.dedup_by_key(|exchange| exchange.origin().number);
         found
     }
+
+    /// The number of all requests in flight; `listed` as above.
+    pub fn count(&self, listed: &[Arc<Exchange>]) -> usize {
+        let working = listed.iter().filter(|exchange| !exchange.is_closed());
+        let waiting = lock(&self.waiting);
+        let exchanges = waiting.iter().map(|(_, exchange)| exchange);
+        // The others are in both.
+        let only = exchanges.filter(|exchange| !exchange.is_listed() || exchange.is_closed());
+        working.count() + only.count()
+    }
 }
 
 impl Drop for InFlight {
@@ -120,7 +130,10 @@ mod tests {
         let [waits, works, ended] = [0, 1, 2].map(|number| exchange(number, now));
         let _entry = flights.enter(&waits);
         ended.finish(Over::Answered);
-        let listed = vec![ended, works, waits];
+        let listed = vec![ended, Arc::clone(&works), Arc::clone(&waits)];
+        works.list(0);
+        waits.list(1);
+        assert_eq!(flights.count(&listed), 2);
         let found = flights.older_than(Duration::ZERO, now, listed);
         let numbers = found.iter().map(|exchange| exchange.origin().number);
         assert_eq!(numbers.collect::<Vec<_>>(), [0, 1]);

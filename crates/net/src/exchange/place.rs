@@ -1,6 +1,6 @@
 //! `Place`: where a request is, and so whom it waits for.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::{Exchange, Over};
 use crate::runtime::waker::lock;
@@ -22,8 +22,8 @@ pub enum Place {
 #[derive(Default)]
 pub(super) struct Progress {
     stage: AtomicU8,
-    /// The side of the application lists it among its calls.
-    is_listed: AtomicBool,
+    /// One more than its place in the list of calls that the side of the application has; 0 while it is not there.
+    listed: AtomicUsize,
     /// The thread that runs the application for this request, as Python counts them; 0 if none does.
     thread: AtomicU64,
 }
@@ -39,19 +39,25 @@ impl Exchange {
         self.progress.stage.store(CALLED, Ordering::Relaxed);
     }
 
-    /// The side of the application lists this exchange among its calls from now on, until `end_call`.
-    pub fn list(&self) {
-        self.progress.is_listed.store(true, Ordering::Relaxed);
+    /// The side of the application lists this exchange among its calls, at `key`, from now on until `end_call`.
+    pub fn list(&self, key: usize) {
+        let listed = key.wrapping_add(1);
+        self.progress.listed.store(listed, Ordering::Relaxed);
     }
 
     /// The call has ended.
     pub(super) fn unlist(&self) {
-        self.progress.is_listed.store(false, Ordering::Relaxed);
+        self.progress.listed.store(0, Ordering::Relaxed);
     }
 
     /// True while the side of the application lists it.
     pub(crate) fn is_listed(&self) -> bool {
-        self.progress.is_listed.load(Ordering::Relaxed)
+        self.listed().is_some()
+    }
+
+    /// Its place in that list.
+    pub fn listed(&self) -> Option<usize> {
+        self.progress.listed.load(Ordering::Relaxed).checked_sub(1)
     }
 
     /// The thread of this number runs the application for this request from now on.
