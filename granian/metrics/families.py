@@ -249,6 +249,7 @@ HISTOGRAMS = (
 GAUGES = (
     ("requests_in_flight", "in_flight", "Requests whose application was called and whose answer is not complete"),
     ("requests_queued", "waiting", "Requests that wait for their turn"),
+    ("requests_reading", "reading", "Requests whose body is waited for before the application is called"),
     ("websockets_open", "websockets", "Open websockets"),
     ("threads", "threads", "Threads that call a WSGI application"),
     ("threads_queued", "threads_queue", "Calls that wait for such a thread"),

@@ -71,7 +71,7 @@ def _tiles(totals: Row) -> str:
         ("requests", f"{_number(totals['requests_per_second'])}/s", f"{sum(totals['answers'].values()):,} in all"),
         ("latency, median", _short(totals["median"]), f"95 %: {_short(totals['p95'])}, 99 %: {_short(totals['p99'])}"),
         ("errors", f"{_number(totals['errors_per_second'])}/s", f"{failed:,} of 5xx, {totals['cut']:,} cut off"),
-        ("in progress", f"{totals['in_flight']:,}", f"{totals['queued']:,} wait for their turn"),
+        ("in progress", f"{totals['in_flight']:,}", f"{totals['queued']:,} in line, {totals['reading']:,} uploading"),
         ("connections", f"{sum(totals['connections'].values()):,}", connections or "none open"),
         ("memory", _size(totals["memory"]), "of all workers"),
     ]

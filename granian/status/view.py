@@ -25,7 +25,7 @@ def view(ledger: Ledger, history: History, service: Service, uptime: float) -> d
         "totals": _totals(reading, history),
         "workers": [_worker(worker, reading, history) for worker in sorted(reading.workers, key=_order)],
         "requests": [dataclasses.asdict(exchange) for exchange in ledger.in_progress(MOST_REQUESTS)],
-        "requests_not_shown": max(reading.value("in_flight") + reading.value("waiting") - MOST_REQUESTS, 0),
+        "requests_not_shown": max(sum(map(reading.value, IN_PROGRESS)) - MOST_REQUESTS, 0),
         "ended": [dataclasses.asdict(exchange) for exchange in ledger.ended()],
     }
 
@@ -50,6 +50,7 @@ def _totals(reading: Reading, history: History) -> dict[str, Any]:
         "cut": reading.value("cut"),
         "in_flight": reading.value("in_flight"),
         "queued": reading.value("waiting"),
+        "reading": reading.value("reading"),
         "websockets": reading.value("websockets"),
         "connections": connections_by_protocol(reading.total),
         "memory": sum(worker.memory or 0 for worker in reading.workers),
@@ -81,3 +82,5 @@ def _order(worker: WorkerReading) -> tuple[int, float]:
 
 # Requests in progress that are shown, the oldest ones.
 MOST_REQUESTS = 50
+# The numbers that add up to all of them.
+IN_PROGRESS = ("in_flight", "waiting", "reading")

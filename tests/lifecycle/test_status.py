@@ -6,13 +6,18 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import threading
+from contextlib import ExitStack
 
 import pytest
 
+from granian.status.view import MOST_REQUESTS
+
 from .conftest import HELLO, wait_count
 from .test_health import wait_until
+from .test_log_pipe import WSGI
 from .test_metrics import METRICS, WAITING, fetch, get, status_url
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -41,6 +46,20 @@ def test_requests_are_seen_while_they_run_and_when_they_have_failed(serve):
     assert "secret" not in page + text
     (service.spec.cwd / "go").touch()
     thread.join()
+
+
+def test_requests_whose_bodies_are_on_their_way_are_counted_too(serve):
+    service = serve(WSGI, *METRICS, interface="wsgi")
+    head = b"POST /upload HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc"
+    with ExitStack() as stack:
+        for _ in range(MOST_REQUESTS + 3):
+            client = stack.enter_context(socket.create_connection(service.address, timeout=10))
+            client.sendall(head)
+        wait_until(lambda: "granian_requests_reading 53" in fetch(service, "/metrics")[2], service)
+        found = json.loads(fetch(service, "/status.json")[2])
+        assert (len(found["requests"]), found["requests_not_shown"]) == (MOST_REQUESTS, 3)
+        assert (found["totals"]["reading"], found["totals"]["in_flight"]) == (MOST_REQUESTS + 3, 0)
+        assert f"the {MOST_REQUESTS} oldest of {MOST_REQUESTS + 3}" in fetch(service, "/")[2]
 
 
 def test_behind_a_proxy_the_client_is_shown(serve):

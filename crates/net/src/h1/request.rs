@@ -128,6 +128,9 @@ impl<S: Stream> Connection<S> {
             wait: Wait::default(),
             overdue_at: service.overdue_at(now),
         };
+        if waits {
+            held.meter.note_reading();
+        }
         // Queued bytes leave first: the application may take its time.
         let starts_now = !has_body && self.wire.output.is_empty() && self.service.app.may_start();
         if starts_now && let Poll::Ready(admitted) = self.poll_admit(cx, &mut held) {

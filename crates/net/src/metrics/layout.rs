@@ -86,6 +86,8 @@ pub mod at {
     pub const RING_COUNT: usize = 21;
     /// Open connections that carry a websocket.
     pub const WEBSOCKET_CONNECTIONS: usize = 22;
+    /// Requests whose body is waited for before the application is called.
+    pub const READING: usize = 23;
     /// Answers by protocol and class of status.
     pub const REQUESTS: usize = 24;
     /// Ends of connections by cause.
@@ -156,6 +158,8 @@ pub mod row {
     pub const IS_ANSWERING: u64 = 4;
     /// Nothing of the answer's body goes out.
     pub const IS_BODILESS: u64 = 8;
+    /// The request's body is waited for.
+    pub const IS_READING: u64 = 16;
     /// The row is taken.
     pub const IS_TAKEN: u64 = 128;
     /// Bits of the number above the state.
@@ -203,7 +207,7 @@ pub const RING: usize = 100;
 /// Bytes of a page.
 pub const BYTES: usize = at::END * 8;
 /// Written by a worker on its page. It changes with the places.
-pub const MAGIC: u64 = 0x6772_616e_6961_0004;
+pub const MAGIC: u64 = 0x6772_616e_6961_0005;
 
 /// Names of [`Version`]s.
 pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "http/2"];
@@ -350,6 +354,7 @@ pub fn fields() -> Vec<Field> {
         gauge("websocket_connections", at::WEBSOCKET_CONNECTIONS),
         gauge("in_flight", at::IN_FLIGHT),
         gauge("waiting", at::WAITING),
+        gauge("reading", at::READING),
         gauge("threads", at::THREADS),
         gauge("threads_queue", at::THREADS_QUEUE),
         counter("accepted", at::ACCEPTED),

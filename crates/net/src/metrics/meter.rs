@@ -58,9 +58,17 @@ impl Meter {
         }))
     }
 
+    /// The application wants to start with more of the body than has come.
+    pub(crate) fn note_reading(&self) {
+        if let Some(measured) = &self.0 {
+            measured.wait(row::IS_READING);
+        }
+    }
+
     /// As much of the body has come as the application wants to start with.
     pub(crate) fn note_ready(&self, now: Instant) {
         if let Some(measured) = &self.0 {
+            measured.go_on();
             measured.set(row::READY, measured.metrics.time(now));
         }
     }
@@ -70,8 +78,8 @@ impl Meter {
         if let Some(measured) = &self.0
             && !measured.is(row::IS_WAITING)
         {
-            measured.change(row::IS_WAITING, 0);
-            measured.metrics.add(at::WAITING, 1);
+            measured.go_on();
+            measured.wait(row::IS_WAITING);
         }
     }
 
@@ -167,14 +175,31 @@ impl Measured {
         self.row.change(&self.metrics, set, clear);
     }
 
+    /// It waits for its body or its turn from now on: `bit`.
+    fn wait(&self, bit: u64) {
+        self.metrics.add(gauge_of(bit), 1);
+        self.change(bit, 0);
+    }
+
+    /// It waits for neither any more.
+    fn go_on(&self) {
+        if !self.is(row::IS_READING | row::IS_WAITING) {
+            return;
+        }
+        for bit in [row::IS_READING, row::IS_WAITING] {
+            if self.is(bit) {
+                self.metrics.subtract(gauge_of(bit), 1);
+                self.change(0, bit);
+            }
+        }
+    }
+
     fn call(&self, now: Instant) {
         let metrics = &self.metrics;
         let now = metrics.time(now);
-        if self.is(row::IS_WAITING) {
-            metrics.subtract(at::WAITING, 1);
-        }
+        self.go_on();
         self.set(row::CALLED, now);
-        self.change(row::IS_CALLED, row::IS_WAITING);
+        self.change(row::IS_CALLED, 0);
         metrics.add(at::IN_FLIGHT, 1);
         let ready = self.get(row::READY);
         metrics.observe(&layout::QUEUE, now.saturating_sub(ready));
@@ -203,9 +228,7 @@ impl Measured {
 
     fn end(self, end: End, moment: &mut Moment) {
         let metrics = &self.metrics;
-        if self.is(row::IS_WAITING) {
-            metrics.subtract(at::WAITING, 1);
-        }
+        self.go_on();
         let is_called = self.is(row::IS_CALLED);
         if is_called {
             metrics.subtract(at::IN_FLIGHT, 1);
@@ -247,6 +270,14 @@ impl Measured {
         if is_cut || status >= FAILED || duration >= metrics.slow {
             self.row.keep(metrics, now, is_cut);
         }
+    }
+}
+
+/// The gauge of the requests that wait for that.
+fn gauge_of(bit: u64) -> usize {
+    match bit {
+        row::IS_READING => at::READING,
+        _ => at::WAITING,
     }
 }
 

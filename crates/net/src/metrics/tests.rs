@@ -156,6 +156,30 @@ fn a_client_that_leaves_before_the_call_is_no_request() {
 }
 
 #[test]
+fn a_request_waits_for_its_body_until_that_has_come() {
+    play(|mut wire| async move {
+        wire.app.wish.set(BodyWish::Whole);
+        wire.say("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc")
+            .await;
+        wire.bench.settle().await;
+        assert_eq!(wire.bench.number(at::READING), 1);
+        wire.say("defghi").await;
+        let exchange = wire.app.request().await.exchange;
+        assert_eq!(wire.bench.number(at::READING), 0);
+        assert_eq!(wire.bench.number(at::IN_FLIGHT), 1);
+        exchange.answer(200, b"");
+        wire.hear().await;
+        wire.say("POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\nabc")
+            .await;
+        wire.bench.settle().await;
+        assert_eq!(wire.bench.number(at::READING), 1);
+        wire.bench.cancel();
+        wire.bench.settle().await;
+        assert_eq!(wire.bench.number(at::READING), 0);
+    });
+}
+
+#[test]
 fn connections_are_counted_by_the_cause_of_their_end() {
     play(|mut wire| async move {
         wire.say("GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")

@@ -120,6 +120,9 @@ impl<S: StreamIo> Answering<S> {
             incoming.declare(length);
         }
         let held = Held::new(head, has_body, length, &shared);
+        if held.awaits_body {
+            meter.note_reading();
+        }
         Self {
             meter,
             incoming,
