@@ -32,7 +32,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 .DEFAULT_GOAL := help
 .PHONY: help dev clients wheels serve test test-all test-next test-pythons test-rust test-python generate fmt check fuzz
-.PHONY: test-inside lifecycle-50 sanitize soak
+.PHONY: test-inside test-mt lifecycle-50 sanitize soak
 .PHONY: conformance conformance-http2 conformance-websockets bench applications site clean need-cargo need-python
 
 help: ## list the commands
@@ -92,6 +92,9 @@ test-python: $(VENV)/.stamp-deps $(VENV)/.stamp-build $(VENV)/.stamp-plugins ## 
 		test $$code -eq 1 || exit $$code; \
 		echo "== what failed beside other tests, once more and alone: the machine may have been too busy for a time bound"; \
 		$(BIN)/python -m pytest --last-failed --last-failed-no-failures none --maxfail 1 $(ARGS); }
+
+test-mt: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## the end-to-end tests with connections on threads of their own
+	@GRANIAN_TEST_PLACEMENT=mt $(BIN)/python -m pytest -n $(JOBS) --dist loadfile tests/e2e $(ARGS)
 
 generate: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## write what is made from tables: types, settings page, schema, HTTP/1 cases
 	@for tool in signatures settings schema http1_cases; do $(BIN)/python -m tools.$$tool || exit 1; done

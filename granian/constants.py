@@ -45,7 +45,7 @@ class ForwardedHeaders(StrEnum):
 
 
 class RuntimeModes(StrEnum):
-    """Kept for compatibility, without effect: all I/O happens on the event loop's thread."""
+    """The threads that connections live on: the event loop's own (st), or threads of their own (mt). `auto` is st."""
 
     auto = "auto"
     mt = "mt"

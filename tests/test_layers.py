@@ -30,6 +30,7 @@ FORBIDDEN = {
     NET / "transfer": [r"\bh2::(?!Promise\b)", r"crate::(h1|listener|protocol|responders)\b"],
     NET / "h2": [r"crate::(h1|listener|protocol|responders)\b"],
     NET / "ws": [r"crate::(h1|h2|transfer|listener|protocol|responders)\b"],
+    NET / "placement": [r"crate::(h1|h2|ws|transfer|protocol)\b"],
     NET / "responders": [r"crate::(h1|h2|ws|transfer|stream(?!::region\b)|protocol|listener|admission)\b"],
     CORE / "app": [r"\bmio\b", r"\btokio\b", r"crate::worker\b"],
 }
@@ -40,7 +41,7 @@ POLLER_FILES = {
     "crates/net/src/runtime/reactor.rs",
     "crates/net/src/runtime/readiness.rs",
     "crates/net/src/runtime/waker.rs",
-    "crates/core/src/worker.rs",
+    "crates/core/src/sites.rs",
 }
 
 

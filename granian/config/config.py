@@ -88,7 +88,7 @@ class Config:
         30, "--blocking-threads-idle-timeout", Seconds(5, 600, is_hard=True), "Time that blocking threads stay idle"
     )
     runtime_threads: int = option(
-        1, "--runtime-threads", Number(1, is_raised=True), "Without effect: all I/O happens on the event loop's thread"
+        1, "--runtime-threads", Number(1, is_raised=True), "Threads of a worker's connections, with --runtime-mode mt"
     )
     runtime_blocking_threads: int | None = option(
         None,
@@ -101,7 +101,7 @@ class Config:
         RuntimeModes.auto,
         "--runtime-mode",
         Choice(RuntimeModes),
-        "Without effect: all I/O happens on the event loop's thread",
+        "Threads that connections live on: the event loop's (st), or their own (mt)",
     )
     loop: Loops | str = option(Loops.auto, "--loop", Choice(Loops, is_open=True), "Event loop")
     task_impl: TaskImpl = option(
@@ -540,6 +540,11 @@ class Config:
             rest = max(self.workers_kill_timeout - 1, 0)
             return min(rest, RELOAD_DRAIN_TIMEOUT) if self.reload else rest
         return RELOAD_DRAIN_TIMEOUT if self.reload else DRAIN_TIMEOUT
+
+    @property
+    def io_threads(self) -> int:
+        """Threads of a worker's connections; 0 if they live on the event loop's."""
+        return self.runtime_threads if self.runtime_mode == RuntimeModes.mt else 0
 
     @property
     def runtime_blocking_threads_effective(self) -> int:

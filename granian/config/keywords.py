@@ -44,11 +44,13 @@ class EmbeddedKeywords(TypedDict, total=False):
     `--blocking-threads-idle-timeout`
     """
     runtime_threads: int | None
-    """Without effect: all I/O happens on the event loop's thread (from 1; default 1). `--runtime-threads`"""
+    """Threads of a worker's connections, with --runtime-mode mt (from 1; default 1). `--runtime-threads`"""
     runtime_blocking_threads: int | None
     """Without effect: all I/O happens on the event loop's thread (from 1; default 512). `--runtime-blocking-
     threads`
     """
+    runtime_mode: RuntimeModes | str | None
+    """Threads that connections live on: the event loop's (st), or their own (mt) (default auto). `--runtime-mode`"""
     task_impl: TaskImpl | str | None
     """Without effect: tasks are asyncio's own (default asyncio). `--task-impl`"""
     http: HTTPModes | str | None
@@ -270,8 +272,6 @@ class Keywords(EmbeddedKeywords, total=False):
 
     workers: int | str | None
     """Worker processes, auto for as many as there are CPUs to use (from 1; default 1). `--workers`"""
-    runtime_mode: RuntimeModes | str | None
-    """Without effect: all I/O happens on the event loop's thread (default auto). `--runtime-mode`"""
     loop: Loops | str | None
     """Event loop (default auto). `--loop`"""
     respawn_failed_workers: bool | None

@@ -82,6 +82,8 @@ def _missing(name: str, config: Config) -> str | None:
     """The reason why an option says nothing beside the others."""
     if name == "uds_permissions" and config.uds is None and not any(one.startswith("unix:") for one in config.bind):
         return "there is no Unix socket"
+    if name == "runtime_threads" and not config.io_threads:
+        return f"{_flag('runtime_mode')} is not mt"
     if name.startswith("http2_") and config.http == HTTPModes.http1:
         return "HTTP/2 is off"
     for word, needed in NEEDS.items():

@@ -42,7 +42,8 @@ def _named(word: str, names: list[str]) -> list[str]:
 SECTIONS = {
     "Addresses": "address port uds uds_permissions bind fd backlog",
     "Application": "interface factory working_dir env_files url_path_prefix loop preload blocking_threads "
-    "blocking_threads_idle_timeout wsgi_spool_limit wsgi_spool_total backpressure",
+    "blocking_threads_idle_timeout runtime_mode runtime_threads wsgi_spool_limit wsgi_spool_total "
+    "backpressure",
     "Workers": "workers workers_max_rss rss_* workers_lifetime workers_lifetime_jitter max_requests "
     "max_requests_jitter respawn_* hang_timeout startup_timeout drain_timeout shutdown_delay background_timeout "
     "workers_kill_timeout process_name pid_file",

@@ -37,6 +37,8 @@ class WorkerOptions:
     # Threads that call a WSGI application; 1: it is called on the event loop's thread.
     blocking_threads: int
     blocking_threads_idle_timeout: timedelta
+    # Threads of connections; 0: they live on the event loop's thread.
+    io_threads: int
     # Calls of the application at once.
     backpressure: int
     # Bytes of a request's body that waits in a file for the call of a WSGI application.
@@ -87,6 +89,7 @@ class WorkerOptions:
             state=state,
             blocking_threads=config.blocking_threads_for(interface),
             blocking_threads_idle_timeout=duration(config.blocking_threads_idle_timeout),
+            io_threads=config.io_threads,
             backpressure=config.backpressure_for(interface),
             # A body that is larger than the total never fits.
             wsgi_spool_limit=min(config.wsgi_spool_limit, config.wsgi_spool_total or config.wsgi_spool_limit),

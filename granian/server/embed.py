@@ -269,7 +269,7 @@ BY_NAME = (
     *("max_connections_per_client", "max_queued_requests", "queue_timeout", "overload", "overload_target"),
     *("overload_interval", "compress", "log_format", "access_log_file", "access_log_exclude"),
     *("access_log_sample", "request_id_header", "slow_request", "loop_lag", "forwarded_allow_ips"),
-    *("forwarded_headers", "proxy_protocol", "sendfile_map"),
+    *("forwarded_headers", "proxy_protocol", "sendfile_map", "runtime_mode"),
 )
 # Connections that wait in a listening socket of one worker.
 BACKLOG = 128

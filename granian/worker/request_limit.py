@@ -10,6 +10,7 @@ from .._granian import Worker
 def counted_turn(worker: Worker, limit: int, tell_spent: Callable[[], None]) -> Callable[[], None]:
     """The core's turn, which calls `tell_spent` once, after `limit` responses."""
     told = False
+    worker.tell_after(limit)
 
     def turn() -> None:
         nonlocal told

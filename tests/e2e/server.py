@@ -28,6 +28,9 @@ APPS = Path(__file__).parent.parent / "apps"
 COMMAND = shlex.split(os.environ.get("GRANIAN_E2E_COMMAND", "")) or [sys.executable, "-m", "granian"]
 # For a server that does not say which port it got when asked for port 0.
 PICK_PORT = bool(os.environ.get("GRANIAN_E2E_PICK_PORT"))
+# The placement that servers are started in, unless a test asks for one: `mt`, else the default.
+PLACEMENT = os.environ.get("GRANIAN_TEST_PLACEMENT", "")
+PLACED = ["--runtime-mode", "mt", "--runtime-threads", "2"] if PLACEMENT == "mt" else []
 # Probe applications of all interfaces: target, interface and options.
 TARGETS = {
     "asgi": ("asgi_probe:app", "asginl"),
@@ -89,7 +92,7 @@ class Server:
             arguments += ["--uds", f"{self._folder.name}/socket"]
         else:
             arguments += ["--host", "127.0.0.1", "--port", str(free_port() if PICK_PORT else 0)]
-        return [*arguments, *self.spec.options]
+        return [*arguments, *PLACED, *self.spec.options]
 
     def _environment(self) -> dict[str, str]:
         own = {name: value for name, value in os.environ.items() if not name.startswith("GRANIAN_")}

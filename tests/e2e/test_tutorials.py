@@ -22,7 +22,11 @@ ASGI, WSGI, RSGI = "tutorial:app", "tutorial:wsgi", "tutorial:rsgi"
 LINES = {
     "guide": (ASGI, "asgi", "--workers 2 --threads 2 --opt --backlog 2048 --backpressure 512 --log-level info"),
     "wsgi": (WSGI, "wsgi", "--threads 4 --opt --workers 1 --blocking-threads 4 --blocking-threads-idle-timeout 1m"),
-    "rsgi": (RSGI, "rsgi", "--opt --runtime-mode mt --runtime-threads 2 --task-impl asyncio --http 1"),
+    "rsgi": (
+        RSGI,
+        "rsgi",
+        "--opt --runtime-mode mt --runtime-threads 2 --runtime-blocking-threads 2 --task-impl asyncio --http 1",
+    ),
     "factory": (
         "tutorial:create_app",
         "asginl",
@@ -63,7 +67,7 @@ def test_command_lines(line, name):
 
 def test_options_without_effect_are_told_once(line):
     lines = [text for text in line("rsgi").lines() if "without effect" in text]
-    assert [text.split()[1] for text in lines] == ["--runtime-threads", "--runtime-mode"]
+    assert [text.split()[1] for text in lines] == ["--runtime-blocking-threads"]
 
 
 def test_static_files_and_the_access_log(line):

@@ -37,9 +37,9 @@ TABLE = """
 --workers || workers | 2 2 | 0 | 1 | start
 --blocking-threads || blocking_threads | 2 2 | 0 | None | wsgi_threads
 --blocking-threads-idle-timeout || blocking_threads_idle_timeout | 1m 60 | 4 601 | 30 | wsgi_threads
---runtime-threads || runtime_threads | 2 2 | 0 | 1 | idle
+--runtime-threads || runtime_threads | 2 2 | 0 | 1 | placement
 --runtime-blocking-threads || runtime_blocking_threads | 2 2 | 0 | None | idle
---runtime-mode || runtime_mode | mt 'mt' | both | 'auto' | idle
+--runtime-mode || runtime_mode | mt 'mt' | both | 'auto' | placement
 --loop || loop | uvloop 'uvloop' | custom | 'auto' | awaitables
 --task-impl || task_impl | rust 'rust' | c | 'asyncio' | idle
 --backlog || backlog | 128 128 | 127 | 1024 | sockets

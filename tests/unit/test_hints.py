@@ -98,11 +98,15 @@ def remarks(caplog):
 def test_options_without_effect_are_told(caplog):
     """By the name of Python code, if they differ from their defaults."""
     caplog.set_level("INFO", "_granian")
-    options = {"runtime_mode": "mt", "respawn_interval": 5, "http1_settings": HTTP1Settings(pipeline_flush=True)}
+    options = {
+        "runtime_blocking_threads": 2,
+        "respawn_interval": 5,
+        "http1_settings": HTTP1Settings(pipeline_flush=True),
+    }
     Config.from_kwargs(target="main:app", runtime_threads=1, **options)
     said = remarks(caplog)
     assert [line.partition(" ")[0] for line in said] == [
-        "runtime_mode",
+        "runtime_blocking_threads",
         "respawn_interval",
         "HTTP1Settings.pipeline_flush",
     ]
@@ -125,16 +129,17 @@ def test_options_without_effect_are_told_by_the_name_that_was_given(caplog, monk
     (tmp_path / "pyproject.toml").write_text("[tool.granian]\nrespawn-interval = 4\n")
     result = CliRunner().invoke(cli.cli, ["main:app", "--runtime-threads", "2"], env={"GRANIAN_TASK_IMPL": "rust"})
     assert result.exit_code == 0, result.output
-    io = "all I/O happens on the event loop's thread"
     assert remarks(caplog) == [
-        f"--runtime-threads is without effect: {io}",
+        "--runtime-threads is without effect: --runtime-mode is not mt",
         "GRANIAN_TASK_IMPL is without effect: tasks are asyncio's own",
         "pyproject.toml: respawn-interval is without effect: a worker is replaced once the new one is ready, "
         "after a crash at once",
     ]
     # Nothing is left of it.
-    Config.from_kwargs(target="main:app", runtime_mode="mt")
-    assert remarks(caplog) == [f"runtime_mode is without effect: {io}"]
+    Config.from_kwargs(target="main:app", runtime_threads=2)
+    assert remarks(caplog) == ["runtime_threads is without effect: runtime_mode is not mt"]
+    Config.from_kwargs(target="main:app", runtime_threads=2, runtime_mode="mt")
+    assert remarks(caplog) == []
 
 
 @pytest.mark.parametrize(

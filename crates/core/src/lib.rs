@@ -1,14 +1,17 @@
 //! `granian._granian`: the server as a Python module. Layers, from the top: `worker` and `options` (the border with
-//! Python), `app` (interfaces) and `python` (the event loop). Connections are granian-net's, the rules of HTTP
+//! Python), `sites` (the threads of connections), `app` (interfaces) and `python` (the event loop). Connections are granian-net's, the rules of HTTP
 //! granian-proto's; neither knows Python.
 
 mod allocator;
 mod app;
+mod errands;
 mod mechanisms;
 mod options;
 mod python;
 mod responders;
 mod role;
+mod server_log;
+mod sites;
 mod worker;
 
 use pyo3::prelude::*;

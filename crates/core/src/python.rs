@@ -3,7 +3,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::task::Wake;
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
+use crate::errands::Errands;
 use granian_net::runtime::reactor::Reactor;
 use granian_net::runtime::waker::{lock, thread_token};
 
@@ -32,6 +33,8 @@ pub(crate) struct EventLoop {
     /// inherit that task's context and hand it on to the requests that it starts.
     context: Py<PyAny>,
     home: usize,
+    /// For threads of connections, if they are not the loop's own.
+    errands: OnceLock<Arc<Errands>>,
 }
 
 impl EventLoop {
@@ -63,12 +66,30 @@ impl EventLoop {
                 .call_method0("copy_context")?
                 .unbind(),
             home: thread_token(),
+            errands: OnceLock::new(),
         })
     }
 
     /// The loop itself.
     pub(crate) fn object<'py>(&self, py: Python<'py>) -> &Bound<'py, PyAny> {
         self.object.bind(py)
+    }
+
+    /// Threads of connections leave to `errands` what needs the interpreter.
+    pub(crate) fn set_errands(&self, errands: Arc<Errands>) {
+        // A worker is made once.
+        let _ = self.errands.set(errands);
+    }
+
+    /// The errands to leave work to: those of a loop whose connections have threads of their own, on any other thread
+    /// than the loop's.
+    pub(crate) fn errands_elsewhere(&self) -> Option<&Arc<Errands>> {
+        self.errands.get().filter(|_| self.home != thread_token())
+    }
+
+    /// The loop's thread, see `thread_token`.
+    pub(crate) fn home(&self) -> usize {
+        self.home
     }
 
     /// A new future of this loop.
@@ -149,9 +170,13 @@ impl Wake for FutureWaker {
         let Some(future) = lock(&self.future).take() else {
             return;
         };
+        let is_home = self.event_loop.home == thread_token();
+        if !is_home && let Some(errands) = self.event_loop.errands.get() {
+            return errands.add(Box::new(move |py| report(py, resolve(future.bind(py)))));
+        }
         Python::attach(|py| {
             let future = future.bind(py);
-            let result = if self.event_loop.home == thread_token() {
+            let result = if is_home {
                 resolve(future)
             } else {
                 let arguments = (self.event_loop.resolve.bind(py), future);

@@ -12,15 +12,16 @@ use granian_net::responders::compress::Compress;
 use granian_net::responders::files::{Files, HandOff};
 use granian_net::runtime::reactor::Reactor;
 
-/// `app` behind compression, files that its responses name, and static files.
+/// `app`, which the thread `caller` calls, behind compression, files that its responses name, and static files.
 pub(crate) fn behind_responders(
     app: Rc<dyn App>,
     options: &Options,
     reactor: &Reactor,
     page: Option<&Arc<Page>>,
+    caller: usize,
 ) -> PyResult<Rc<dyn App>> {
     let app = match options.compress {
-        true => Rc::new(Compress::new(app, reactor)?),
+        true => Rc::new(Compress::new(app, reactor, caller)?),
         false => app,
     };
     let app = with_hand_off(app, options, reactor)?;

@@ -1,19 +1,21 @@
 //! `Complaint`: a line of the log about a state that lasts; it does not fill the log.
 
-use std::cell::Cell;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// The time of the last line.
-#[derive(Default)]
-pub(crate) struct Complaint(Cell<Option<Instant>>);
+use crate::runtime::waker::lock;
+
+/// The time of the last line. Clones are the same complaint, of several threads.
+#[derive(Clone, Default)]
+pub(crate) struct Complaint(Arc<Mutex<Option<Instant>>>);
 
 impl Complaint {
     /// True if the state, which is found at `now`, is to be told of: once a minute at most.
     pub(crate) fn is_due(&self, now: Instant) -> bool {
-        let last = self.0.get();
+        let mut last = lock(&self.0);
         let is_due = last.is_none_or(|last| now.saturating_duration_since(last) > EVERY);
         if is_due {
-            self.0.set(Some(now));
+            *last = Some(now);
         }
         is_due
     }

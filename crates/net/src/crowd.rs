@@ -2,29 +2,43 @@
 //! are as many as there may be, the one that has been idle for the longest time makes room, and accepting waits for
 //! its end.
 
-use std::cell::{Cell, RefCell};
+use std::cell::RefCell;
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::exchange::peer::Address;
 use crate::limits::ConnectionLimits;
 use crate::metrics::Metrics;
-use crate::runtime::waker::{register, wake_all};
+use crate::runtime::waker::{lock, register, wake_all};
 
-/// See the module's documentation. Connections are known by the keys of their tasks.
+/// See the module's documentation: the connections of one thread. They are known by the keys of their tasks.
 pub(crate) struct Crowd {
     limits: ConnectionLimits,
-    open: Cell<usize>,
+    total: Arc<Total>,
     idle: RefCell<Idle>,
-    /// Connections of each client, if they are bounded.
-    clients: RefCell<HashMap<IpAddr, usize>>,
-    /// Accept loops that wait for a connection to end.
-    acceptors: RefCell<Vec<Waker>>,
 }
+
+/// What the crowds of all threads of a worker come to. A lock is taken where the numbers are bounded, once for each
+/// connection.
+#[derive(Default)]
+pub(crate) struct Total {
+    open: AtomicUsize,
+    /// Connections that were asked to make room.
+    asked: AtomicUsize,
+    /// Connections of each client, if they are bounded.
+    clients: Mutex<HashMap<IpAddr, usize>>,
+    /// Accept loops that wait for a connection to end.
+    acceptors: Mutex<Vec<Waker>>,
+}
+
+/// The place of one connection, from before it is accepted to its end.
+pub(crate) struct Room(Rc<Crowd>);
 
 #[derive(Default)]
 struct Idle {
@@ -37,42 +51,40 @@ struct Idle {
 }
 
 impl Crowd {
-    /// Nobody, within `limits`.
-    pub(crate) fn new(limits: ConnectionLimits) -> Self {
+    /// Nobody, within `limits` for all that count in `total`.
+    pub(crate) fn new(limits: ConnectionLimits, total: Arc<Total>) -> Self {
         Self {
             limits,
-            open: Cell::new(0),
+            total,
             idle: RefCell::default(),
-            clients: RefCell::default(),
-            acceptors: RefCell::default(),
         }
-    }
-
-    /// Open connections.
-    pub(crate) fn open(&self) -> usize {
-        self.open.get()
     }
 
     /// Ready while another connection may be accepted; otherwise `cx` is woken when one has ended.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.limits.max.is_none_or(|max| self.open.get() < max) {
-            return Poll::Ready(());
+    pub(crate) fn poll_room(self: &Rc<Self>, cx: &mut Context<'_>) -> Poll<Room> {
+        let max = self.limits.max;
+        if !self.total.enter(max) {
+            register(&mut lock(&self.total.acceptors), cx);
+            // Another thread's may have ended meanwhile.
+            if !self.total.enter(max) {
+                return Poll::Pending;
+            }
         }
-        register(&mut self.acceptors.borrow_mut(), cx);
-        Poll::Pending
+        Poll::Ready(Room(Rc::clone(self)))
     }
 
     /// Asks the connection that has been idle for the longest time to make room, unless one was asked already.
     /// Returns its key, for its task to be woken.
     pub(crate) fn ask_for_room(&self) -> Option<usize> {
         let idle = &mut *self.idle.borrow_mut();
-        if !idle.asked.is_empty() {
+        if self.total.asked.load(Ordering::Relaxed) > 0 {
             return None;
         }
         while let Some((key, at)) = idle.line.pop_front() {
             if idle.since.get(&key) == Some(&at) {
                 idle.since.remove(&key);
                 idle.asked.insert(key);
+                self.total.asked.fetch_add(1, Ordering::Relaxed);
                 return Some(key);
             }
         }
@@ -92,8 +104,8 @@ impl Crowd {
                 return true;
             }
             // A request has come meanwhile; another one is asked.
-            idle.asked.remove(&key);
-            self.wake_acceptors();
+            self.take_back(idle, key);
+            self.total.wake_acceptors();
         }
         if !is_idle {
             idle.since.remove(&key);
@@ -105,9 +117,16 @@ impl Crowd {
                 line.retain(|(key, at)| since.get(key) == Some(at));
             }
             // Accept loops that found nobody idle ask again.
-            self.wake_acceptors();
+            self.total.wake_acceptors();
         }
         false
+    }
+
+    /// The connection is asked no longer.
+    fn take_back(&self, idle: &mut Idle, key: usize) {
+        if idle.asked.remove(&key) {
+            self.total.asked.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// True if `address` may open one more connection, which is counted then.
@@ -118,7 +137,7 @@ impl Crowd {
         let Some(client) = client_of(address) else {
             return Some(None);
         };
-        let mut clients = self.clients.borrow_mut();
+        let mut clients = lock(&self.total.clients);
         let count = clients.entry(client).or_default();
         if *count >= most {
             return None;
@@ -128,9 +147,8 @@ impl Crowd {
     }
 
     fn leave(&self, key: usize, client: Option<IpAddr>) {
-        self.open.set(self.open.get() - 1);
         if let Some(client) = client {
-            let mut clients = self.clients.borrow_mut();
+            let mut clients = lock(&self.total.clients);
             if let Some(count) = clients.get_mut(&client) {
                 *count -= 1;
                 if *count == 0 {
@@ -141,45 +159,70 @@ impl Crowd {
         if self.limits.max.is_some() {
             let mut idle = self.idle.borrow_mut();
             idle.since.remove(&key);
-            idle.asked.remove(&key);
-            drop(idle);
-            self.wake_acceptors();
+            self.take_back(&mut idle, key);
         }
+    }
+}
+
+impl Total {
+    /// Open connections, and places for those that are about to be accepted.
+    pub(crate) fn open(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Counts one more, if there are fewer than `max`.
+    fn enter(&self, max: Option<usize>) -> bool {
+        let Some(max) = max else {
+            self.open.fetch_add(1, Ordering::SeqCst);
+            return true;
+        };
+        let more = |open: usize| (open < max).then_some(open + 1);
+        let order = Ordering::SeqCst;
+        self.open.fetch_update(order, order, more).is_ok()
     }
 
     fn wake_acceptors(&self) {
-        let waiting = std::mem::take(&mut *self.acceptors.borrow_mut());
+        let waiting = std::mem::take(&mut *lock(&self.acceptors));
         wake_all(waiting);
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        let Self(crowd) = self;
+        crowd.total.open.fetch_sub(1, Ordering::SeqCst);
+        if crowd.limits.max.is_some() {
+            crowd.total.wake_acceptors();
+        }
     }
 }
 
 /// One open connection, counted until this is dropped.
 pub(crate) struct Member {
-    crowd: Rc<Crowd>,
+    room: Room,
     client: Option<IpAddr>,
     key: usize,
     metrics: Option<Rc<Metrics>>,
 }
 
 impl Member {
-    /// Counts a connection of `address`, in `metrics` too. `None` if its client has as many as it may have. Without an
+    /// Counts a connection of `address` in `room`, in `metrics` too. `None` if its client has as many as it may have. Without an
     /// address it is nobody's: that of a proxy, whose client is not known yet.
     pub(crate) fn join(
-        crowd: &Rc<Crowd>,
+        room: Room,
         address: Option<&Address>,
         metrics: Option<&Rc<Metrics>>,
     ) -> Option<Self> {
         let client = match address {
-            Some(address) => crowd.admit(address)?,
+            Some(address) => room.0.admit(address)?,
             None => None,
         };
-        crowd.open.set(crowd.open.get() + 1);
         if let Some(metrics) = metrics {
             metrics.enter();
         }
         Some(Self {
             metrics: metrics.cloned(),
-            crowd: Rc::clone(crowd),
+            room,
             client,
             key: usize::MAX,
         })
@@ -188,7 +231,7 @@ impl Member {
     /// Counts it for the client at `address` as well, of which a proxy has told. False if that one has as many as it may
     /// have.
     pub(crate) fn count_for(&mut self, address: &Address) -> bool {
-        let client = self.crowd.admit(address);
+        let client = self.room.0.admit(address);
         let is_admitted = client.is_some();
         self.client = client.flatten();
         is_admitted
@@ -202,7 +245,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.crowd.leave(self.key, self.client);
+        self.room.0.leave(self.key, self.client);
         if let Some(metrics) = &self.metrics {
             metrics.leave();
         }
@@ -233,8 +276,12 @@ mod tests {
 
     use super::*;
 
-    fn crowd(max: usize) -> Crowd {
-        Crowd::new(ConnectionLimits {
+    fn crowd_of(limits: ConnectionLimits) -> Rc<Crowd> {
+        Rc::new(Crowd::new(limits, Arc::default()))
+    }
+
+    fn crowd(max: usize) -> Rc<Crowd> {
+        crowd_of(ConnectionLimits {
             max: Some(max),
             ..ConnectionLimits::default()
         })
@@ -255,7 +302,6 @@ mod tests {
         assert_eq!(crowd.ask_for_room(), None, "one is on its way out");
         assert!(!crowd.note_idle(3, true, at(6)));
         assert!(crowd.note_idle(2, true, at(6)));
-        crowd.open.set(3);
         crowd.leave(2, None);
         assert_eq!(crowd.ask_for_room(), Some(3));
         assert!(!crowd.note_idle(3, false, at(7)), "it has a request");
@@ -276,8 +322,34 @@ mod tests {
     }
 
     #[test]
+    fn two_threads_have_one_bound() {
+        let limits = ConnectionLimits {
+            max: Some(2),
+            ..ConnectionLimits::default()
+        };
+        let total = Arc::<Total>::default();
+        let crowd = || Rc::new(Crowd::new(limits, Arc::clone(&total)));
+        let (one, other) = (crowd(), crowd());
+        let mut cx = Context::from_waker(Waker::noop());
+        let Poll::Ready(room) = one.poll_room(&mut cx) else {
+            panic!("there is room");
+        };
+        assert!(other.poll_room(&mut cx).is_ready(), "and given back");
+        let Poll::Ready(last) = other.poll_room(&mut cx) else {
+            panic!("there is room");
+        };
+        assert!(one.poll_room(&mut cx).is_pending());
+        assert_eq!((total.open(), lock(&total.acceptors).len()), (2, 1));
+        drop(room);
+        assert!(lock(&total.acceptors).is_empty(), "called");
+        assert!(one.poll_room(&mut cx).is_ready());
+        drop(last);
+        assert_eq!(total.open(), 0);
+    }
+
+    #[test]
     fn clients_are_addresses_and_networks() {
-        let crowd = Crowd::new(ConnectionLimits {
+        let crowd = crowd_of(ConnectionLimits {
             per_client: Some(2),
             ..ConnectionLimits::default()
         });
@@ -289,7 +361,6 @@ mod tests {
         assert!(admits("[2001:db8::1]:1") && admits("[2001:db8::2]:1"));
         assert!(!admits("[2001:db8::3]:1") && admits("[2001:db8:0:1::1]:1"));
         assert!((0..9).all(|_| crowd.admit(&Address::Unix(None)).is_some()));
-        crowd.open.set(1);
         crowd.leave(0, client_of(&address("10.0.0.1:1")));
         assert!(admits("10.0.0.1:4") && !admits("10.0.0.1:5"));
     }

@@ -16,6 +16,7 @@ pub mod limits;
 pub mod listener;
 pub mod log;
 pub mod metrics;
+pub mod placement;
 mod protocol;
 pub mod proxies;
 pub mod responders;

@@ -13,8 +13,7 @@ use mio::event::Source;
 use mio::net::{TcpListener, UnixListener};
 
 use crate::close::Limit;
-use crate::complaint::Complaint;
-use crate::crowd::Member;
+use crate::crowd::{Member, Room};
 use crate::exchange::app::{Address, Peer};
 use crate::protocol;
 use crate::runtime::reactor::{Reactor, TaskHandle};
@@ -72,7 +71,6 @@ pub fn listen(
             service,
             handle,
             is_over,
-            complained: Complaint::default(),
         };
         Ok(async move { poll_fn(|cx| acceptor.poll(cx)).await })
     })?;
@@ -85,8 +83,6 @@ struct Acceptor {
     service: Rc<Service>,
     handle: TaskHandle,
     is_over: Rc<Cell<bool>>,
-    /// About a failing accept.
-    complained: Complaint,
 }
 
 impl Acceptor {
@@ -99,11 +95,11 @@ impl Acceptor {
             if count == 1 && !self.listener.has_queue() {
                 return self.wait();
             }
-            if self.service.crowd.poll_room(cx).is_pending() {
+            let Poll::Ready(room) = self.service.crowd.poll_room(cx) else {
                 return self.make_room();
-            }
+            };
             match self.listener.accept() {
-                Ok((socket, remote)) => self.start(socket, remote),
+                Ok((socket, remote)) => self.start(socket, remote, room),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return self.wait(),
                 Err(error) if is_transient(&error) => {}
                 Err(error) => {
@@ -135,9 +131,7 @@ impl Acceptor {
 
     /// Logs a shortage once in a while, so that it does not fill the log.
     fn complain(&self, error: &io::Error) {
-        if self.complained.is_due(self.handle.now()) {
-            self.service.app.journal().accept_failed(error);
-        }
+        self.service.complain_of_accept(self.handle.now(), error);
     }
 
     /// A draining worker has accepted the queue by now.
@@ -149,7 +143,7 @@ impl Acceptor {
         }
     }
 
-    fn start(&self, socket: Socket, remote: Address) {
+    fn start(&self, socket: Socket, remote: Address, room: Room) {
         if let Socket::Tcp(stream) = &socket
             && !INHERITS_NODELAY
         {
@@ -167,7 +161,7 @@ impl Acceptor {
         };
         let service = Rc::clone(&self.service);
         let client = (!service.is_proxy(&peer)).then_some(&peer.remote);
-        let Some(mut member) = Member::join(&service.crowd, client, service.metrics()) else {
+        let Some(mut member) = Member::join(room, client, service.metrics()) else {
             service.note_limit(&peer, Limit::MaxConnectionsPerClient);
             return;
         };

@@ -1,15 +1,15 @@
-//! `Service`: the state that all connections of a worker share: limits, counters, the date, the
-//! drain.
+//! `Service`: the state that all connections of a thread share: limits, counters, the date, the
+//! drain. `placement::shared` has the part that threads of one worker share.
 
 use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use granian_proto::{PeerError, RequestHead, Version, ws};
 
-use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::line::Line;
 use crate::admission::queue::{Permit, Queue};
 use crate::budget::Budget;
@@ -25,13 +25,13 @@ use crate::exchange::{Exchange, spool};
 use crate::expansion::Expansion;
 use crate::limits::Limits;
 use crate::metrics::{Meter, Metrics};
+use crate::placement::shared::Shared;
 use crate::proxies::Proxies;
-use crate::runtime::load::Load;
 use crate::stream::buffers::Buffers;
 use crate::stream::early::EarlyWriter;
 use crate::tls::config::TlsConfig;
 
-/// One per worker and role, on the reactor's thread.
+/// One per reactor and role, on the reactor's thread.
 pub struct Service {
     /// Answers the requests.
     pub app: Rc<dyn App>,
@@ -74,7 +74,7 @@ pub struct Service {
     /// The requests that wait.
     pub flights: Arc<Flights>,
     /// Requests that have come.
-    received: Cell<u64>,
+    received: Arc<AtomicU64>,
     /// Gives requests their names, if they are to have any.
     request_ids: Option<RequestIds>,
     draining_since: Cell<Option<Instant>>,
@@ -82,6 +82,8 @@ pub struct Service {
     unspooled: Complaint,
     /// About the PROXY protocol.
     refused: Complaint,
+    /// About a failing accept.
+    unaccepted: Complaint,
     date: Cell<(Option<Instant>, [u8; 29])>,
     pub(crate) buffers: Buffers,
 }
@@ -109,7 +111,11 @@ pub enum AfterDrain {
 impl Service {
     /// Serves `app` within `limits`.
     pub fn new(app: Rc<dyn App>, limits: Limits) -> Self {
-        let is_adaptive = limits.has_gil && limits.mechanisms.adaptive_limit;
+        Self::sharing(app, limits, &Shared::new(&limits))
+    }
+
+    /// Serves `app` within `limits`, those that `shared` counts for all services that have it.
+    pub fn sharing(app: Rc<dyn App>, limits: Limits, shared: &Shared) -> Self {
         Self {
             interest: app.journal().interest(),
             app,
@@ -117,29 +123,27 @@ impl Service {
             proxies: None,
             early: EarlyWriter::new(),
             codecs: Rc::default(),
-            inflated: Budget::new(limits.websocket.max_inflated()),
+            inflated: shared.inflated.clone(),
             expansion: Expansion::default(),
-            heads: Budget::new(MAX_HEADS),
-            spools: Budget::new(usize::try_from(limits.wsgi_spool_total).unwrap_or(usize::MAX)),
+            heads: shared.heads.clone(),
+            spools: shared.spools.clone(),
             stage: Cell::new(Stage::Serving),
             after_drain: Cell::new(AfterDrain::Nothing),
             tls: RefCell::new(None),
-            crowd: Rc::new(Crowd::new(limits.connections)),
+            crowd: Rc::new(Crowd::new(limits.connections, Arc::clone(&shared.total))),
             closed: CloseCounts::default(),
             limited: LimitCounts::default(),
-            queue: Queue::new(
-                limits.backpressure,
-                AdaptiveLimit::new(is_adaptive.then(Load::default)),
-            ),
+            queue: shared.queue.clone(),
             line: Line::new(limits.line),
             handled: Cell::new(0),
             metrics: None,
-            flights: Arc::default(),
-            received: Cell::new(0),
+            flights: Arc::clone(&shared.flights),
+            received: Arc::clone(&shared.received),
             request_ids: None,
             draining_since: Cell::new(None),
-            unspooled: Complaint::default(),
-            refused: Complaint::default(),
+            unspooled: shared.unspooled.clone(),
+            refused: shared.refused.clone(),
+            unaccepted: shared.unaccepted.clone(),
             date: Cell::new((None, [b' '; 29])),
             buffers: Buffers::default(),
         }
@@ -171,11 +175,6 @@ impl Service {
         Meter::begin(self.metrics(), exchange.origin())
     }
 
-    /// Open connections.
-    pub fn connections(&self) -> usize {
-        self.crowd.open()
-    }
-
     /// The same behind these proxies.
     #[must_use]
     pub fn behind(mut self, proxies: Option<Rc<Proxies>>) -> Self {
@@ -201,8 +200,7 @@ impl Service {
         let mut peer = Arc::clone(peer);
         let proxies = self.proxies.as_ref();
         let prefix = proxies.and_then(|proxies| proxies.apply(&mut head, &mut peer));
-        let number = self.received.get();
-        self.received.set(number + 1);
+        let number = self.received.fetch_add(1, Ordering::Relaxed);
         let origin = Origin {
             number,
             head: Arc::new(head),
@@ -256,6 +254,13 @@ impl Service {
     pub(crate) fn complain_of_spool(&self, now: Instant, error: &io::Error) {
         if self.unspooled.is_due(now) {
             self.app.journal().unspooled(&spool::folder(), error);
+        }
+    }
+
+    /// Tells of connections that cannot be accepted, a line a minute.
+    pub(crate) fn complain_of_accept(&self, now: Instant, error: &io::Error) {
+        if self.unaccepted.is_due(now) {
+            self.app.journal().accept_failed(error);
         }
     }
 
@@ -345,8 +350,6 @@ impl Service {
     }
 }
 
-/// Bytes of large heads that a worker's streams hold, beside one head for each connection.
-const MAX_HEADS: usize = 32 * 1024 * 1024;
 /// Longer than any round trip between a request and the connection that was opened for it.
 const DUE_GRACE: Duration = Duration::from_secs(1);
 /// A busy client's next request comes within it and is answered with `connection: close`; closing

@@ -15,6 +15,7 @@ use super::forked::Home;
 use super::routes::NamedRoutes;
 use crate::options::{Options, WatchOptions};
 use crate::python::EventLoop;
+use crate::server_log::say;
 use granian_net::close::{CloseCause, Limit};
 use granian_net::exchange::Exchange;
 use granian_net::exchange::app::{Address, Journal, Peer};
@@ -249,12 +250,12 @@ impl Calls {
 
     /// Says something at level INFO of the server's log.
     pub(crate) fn inform(&self, py: Python<'_>, message: &str) {
-        self.say(py, "info", message);
+        say(py, "info", message);
     }
 
     /// Says something at level WARNING of the server's log.
     pub(crate) fn warn(&self, py: Python<'_>, message: &str) {
-        self.say(py, "warning", message);
+        say(py, "warning", message);
     }
 
     /// Says something that may be said for every request: at level WARNING once, at DEBUG from then on.
@@ -264,17 +265,14 @@ impl Calls {
         } else {
             "warning"
         };
-        self.say(py, level, message);
+        say(py, level, message);
     }
 
-    fn say(&self, py: Python<'_>, level: &str, message: &str) {
-        let said = py.import("granian.log").and_then(|log| {
-            // A path, or what a peer has sent, may be part of it.
-            let escaped = log.getattr("escaped")?.call1((message,))?;
-            log.getattr("logger")?.call_method1(level, ("%s", escaped))
-        });
-        if let Err(error) = said {
-            error.write_unraisable(py, None);
+    /// Says something from the thread of a connection: at once, or by the loop's thread.
+    fn tell(&self, level: &'static str, message: String) {
+        match self.event_loop.errands_elsewhere() {
+            Some(errands) => errands.say(level, message),
+            None => Python::attach(|py| say(py, level, &message)),
         }
     }
 
@@ -315,7 +313,7 @@ impl Journal for Calls {
     /// At level WARNING: the application or the map is wrong.
     fn unsent(&self, name: &str) {
         let message = format!("No file to send for {name}");
-        Python::attach(|py| self.warn(py, &message));
+        self.tell("warning", message);
     }
 
     /// At level DEBUG: anyone can make as many as they like.
@@ -324,7 +322,7 @@ impl Journal for Calls {
             Address::Ip(addr) => format!("TLS handshake with {addr} failed: {error}"),
             Address::Unix(_) => format!("TLS handshake failed: {error}"),
         };
-        Python::attach(|py| self.say(py, "debug", &message));
+        self.tell("debug", message);
     }
 
     /// At level DEBUG, which is seldom on: nothing of Python's is called where it is not.
@@ -337,7 +335,7 @@ impl Journal for Calls {
             Address::Ip(addr) => format!("Connection from {addr} closed: {cause}"),
             Address::Unix(_) => format!("Connection closed: {cause}"),
         };
-        Python::attach(|py| self.say(py, "debug", &message));
+        self.tell("debug", message);
     }
 
     /// At level DEBUG: anyone can make as many as they like.
@@ -349,7 +347,7 @@ impl Journal for Calls {
             Address::Ip(addr) => format!("{addr} has reached the limit of {limit}"),
             Address::Unix(_) => format!("A client has reached the limit of {limit}"),
         };
-        Python::attach(|py| self.say(py, "debug", &message));
+        self.tell("debug", message);
     }
 
     /// At level WARNING.
@@ -360,7 +358,7 @@ impl Journal for Calls {
             }
             Address::Unix(_) => format!("Connection refused (proxy_protocol): {reason}"),
         };
-        Python::attach(|py| self.say(py, "warning", &message));
+        self.tell("warning", message);
     }
 
     /// At level ERROR.
@@ -369,13 +367,13 @@ impl Journal for Calls {
             "Cannot keep a request's body in the temporary folder {}: {error}. Set TMPDIR to a writable folder with room",
             folder.display()
         );
-        Python::attach(|py| self.say(py, "error", &message));
+        self.tell("error", message);
     }
 
     /// At level WARNING.
     fn accept_failed(&self, error: &io::Error) {
         let message = format!("Cannot accept connections for now: {error}");
-        Python::attach(|py| self.say(py, "warning", &message));
+        self.tell("warning", message);
     }
 }
 

@@ -37,13 +37,17 @@ impl Wake for Watch {
 
 impl Watch {
     /// The exchange is over, in the middle of a turn: Python code runs after it.
-    fn tell(&self, over: Over) {
+    fn tell(self: &Arc<Self>, over: Over) {
         let Some(call) = self.0.upgrade() else {
             return;
         };
         // An application that works on behind its response is done with the request.
         if call.progress() == Progress::Whole {
             return;
+        }
+        if let Some(errands) = call.calls.event_loop.errands_elsewhere() {
+            let this = Arc::clone(self);
+            return errands.add(Box::new(move |_| this.tell(over)));
         }
         let options = &call.calls.watch;
         let is_overdue = matches!(over, Over::Overdue(_));

@@ -24,6 +24,11 @@ pub(crate) struct MetricsOptions {
 }
 
 impl MetricsOptions {
+    /// The time from which on a request is slow.
+    pub(crate) fn slow(&self) -> Duration {
+        self.slow
+    }
+
     /// The numbers, on the page.
     ///
     /// # Errors

@@ -38,6 +38,8 @@ pub(crate) struct Options {
     pub(crate) blocking_threads: usize,
     /// A thread without work ends after this time.
     pub(crate) blocking_threads_idle_timeout: Duration,
+    /// Threads of connections; 0: they live on the event loop's thread.
+    pub(crate) io_threads: usize,
     /// Calls of the application at once.
     pub(crate) backpressure: usize,
     /// Bytes of a request's body that waits in a file for the call of a WSGI application.

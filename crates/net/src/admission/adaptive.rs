@@ -41,6 +41,11 @@ impl AdaptiveLimit {
         }
     }
 
+    /// False where the limit never applies.
+    pub(crate) fn has_load(&self) -> bool {
+        self.load.is_some()
+    }
+
     /// Follows the load up to `now`; false if the limit applies. `is_awaited` says that a request
     /// waits for it already.
     #[must_use]

@@ -28,9 +28,10 @@ use std::time::{Duration, Instant};
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::counts::{Counts, Holder};
 use crate::budget::Budget;
-use crate::runtime::waker::{lock, thread_token};
+use crate::runtime::waker::{lock, thread_token, wake};
 
-/// One worker's permits, and the requests that wait for them.
+/// One worker's permits, and the requests that wait for them. Clones are the same queue.
+#[derive(Clone)]
 pub struct Queue(Arc<Shared>);
 
 struct Shared {
@@ -40,11 +41,11 @@ struct Shared {
     share: usize,
     /// Calls at most, those included whose permits are lent.
     calls: usize,
-    /// The thread of the connections, see `thread_token`. Only it gives permits: it has the load that these depend on.
-    home: usize,
+    /// The thread of the connections, see `thread_token`, where permits depend on its load: only it gives them then.
+    home: Option<usize>,
     /// For bytes that wait for the peers of calls whose permits are lent, or given back.
     waiting: Budget,
-    /// The lock is for the connections' thread and those that calls end on; it is held for a few moves.
+    /// The lock is for the connections' threads and those that calls end on; it is held for a few moves.
     state: Mutex<State>,
 }
 
@@ -88,11 +89,12 @@ impl Queue {
     /// `limit` permits, as far as the adaptive limit lets them be taken.
     pub(crate) fn new(limit: usize, adaptive: AdaptiveLimit) -> Self {
         let now = Instant::now();
+        let home = adaptive.has_load().then(thread_token);
         Self(Arc::new(Shared {
             limit,
             share: limit.saturating_sub((limit / RESERVED).max(1)).max(1),
             calls: limit.saturating_mul(CALLS_PER_PERMIT).max(LEAST_CALLS),
-            home: thread_token(),
+            home,
             waiting: Budget::new(MAX_WAITING),
             state: Mutex::new(State {
                 adaptive,
@@ -155,7 +157,7 @@ impl Queue {
         let patrol = queue.push(&mut state, &waiting);
         drop(state);
         call(called);
-        call(patrol);
+        wake(patrol);
         place.0 = Some(waiting);
         Poll::Pending
     }
@@ -246,9 +248,10 @@ impl Shared {
         patrol
     }
 
-    /// Gives permits to the first in the queue, as far as there are any. Returns the wakers of these requests.
+    /// Gives permits to the first in the queue, as far as there are any. Returns these requests, to be called when the
+    /// lock is free: one may have left by then, and its permit is given back.
     #[must_use]
-    fn advance(self: &Arc<Self>, state: &mut State) -> Vec<Waker> {
+    fn advance(self: &Arc<Self>, state: &mut State) -> Vec<Arc<Waiting>> {
         let mut called = Vec::new();
         while state.present > 0
             && self.has_permit(state)
@@ -259,7 +262,7 @@ impl Shared {
             state.leave(&first);
             first.is_called.store(true, Ordering::Relaxed);
             *lock(&first.permit) = Some(self.take(state, first.share.as_ref()));
-            called.push(first.waker.clone());
+            called.push(first);
         }
         called
     }
@@ -357,17 +360,17 @@ impl Permit {
             return;
         }
         state.returned = state.now;
-        if queue.home == thread_token() {
+        if queue.home.is_none_or(|home| home == thread_token()) {
             let called = queue.advance(&mut state);
             let patrol = queue.call_patrol(&mut state);
             drop(state);
             call(called);
-            call(patrol);
+            wake(patrol);
         } else {
             state.is_patrolled = true;
             let patrol = state.patrol.clone();
             drop(state);
-            call(patrol);
+            wake(patrol);
         }
     }
 }
@@ -391,15 +394,17 @@ fn enough_for(gave_way: bool) -> usize {
     }
 }
 
-fn call(wakers: impl IntoIterator<Item = Waker>) {
-    wakers.into_iter().for_each(Waker::wake);
+fn call(called: Vec<Arc<Waiting>>) {
+    for waiting in called {
+        waiting.waker.wake_by_ref();
+    }
 }
 
 /// A place in the queue; its drop gives it up.
 #[derive(Default)]
 pub(crate) struct Place(Option<Arc<Waiting>>);
 
-/// Only the connections' thread uses it.
+/// A place has it, and for a moment whoever gives permits: under the lock unless it is called.
 struct Waiting {
     waker: Waker,
     /// The place has left the queue with a permit, which is kept for it.
@@ -419,10 +424,18 @@ impl Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for Place {
     fn drop(&mut self) {
-        if !self.is_called.load(Ordering::Relaxed) {
-            lock(&self.queue.state).leave(self);
+        let Some(waiting) = self.0.take() else { return };
+        let queue = Arc::clone(&waiting.queue);
+        let mut state = lock(&queue.state);
+        if waiting.is_called.load(Ordering::Relaxed) {
+            // Its permit, which is given back, needs the lock.
+            drop(state);
+        } else {
+            state.leave(&waiting);
+            // Under the lock, so that nobody finds it in the line any more.
+            drop(waiting);
         }
     }
 }
@@ -802,8 +815,23 @@ mod tests {
     }
 
     #[test]
+    fn without_a_load_to_follow_any_thread_gives_permits() {
+        let (queue, [mut first, second, mut third]) = full();
+        let permit = first.permit.take();
+        std::thread::spawn(move || drop(permit)).join().unwrap();
+        assert_eq!((second.wakes(), third.wakes()), (1, 0));
+        // Gone before it came: the permit is the next one's.
+        std::thread::spawn(move || drop(second)).join().unwrap();
+        assert_eq!(third.wakes(), 1);
+        assert!(!first.gets(&queue));
+        assert!(third.gets(&queue));
+    }
+
+    #[test]
     fn a_permit_that_another_thread_gives_back_is_the_first_ones() {
-        let (queue, [mut first, mut second, mut third]) = full();
+        let queue = Queue::new(1, limit());
+        let [mut first, mut second, mut third] = <[Peer; 3]>::default();
+        assert!(first.gets(&queue) && !second.gets(&queue) && !third.gets(&queue));
         let (calls, patrol) = counted();
         patrol_after(&queue, Duration::ZERO, &patrol);
         let permit = first.permit.take();

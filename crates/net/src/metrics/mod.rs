@@ -12,6 +12,9 @@ mod row;
 pub mod ticker;
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeSet;
+use std::io;
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,9 +28,16 @@ pub use self::page::Page;
 pub use self::routes::Routes;
 use crate::close::{CloseCause, Limit};
 
-/// See the module's documentation. One per worker, on the reactor's thread.
+/// See the module's documentation. One per thread of connections, which uses it alone.
 pub struct Metrics {
+    /// The worker's.
     page: Arc<Page>,
+    /// The page that this thread counts on: the worker's, or one of its own where others count as well.
+    counters: Arc<Page>,
+    /// The numbers of a page of its own as far as they are on the worker's.
+    published: RefCell<Vec<u64>>,
+    /// Routes that were counted there since.
+    routed: RefCell<BTreeSet<u16>>,
     /// One moment on two clocks: the second is the system's monotonic one, in nanoseconds.
     origin: (Instant, u64),
     /// An exchange that took at least so many nanoseconds is kept in the ring.
@@ -42,13 +52,57 @@ impl Metrics {
     /// Writes to `page`, on which nobody has written yet. Exchanges that take `slow` are kept in its ring.
     pub fn new(page: Arc<Page>, slow: Duration) -> Self {
         page.word(at::MAGIC).store(layout::MAGIC, Ordering::Relaxed);
+        let counters = Arc::clone(&page);
+        Self::with((page, counters), slow, 0..layout::ROWS)
+    }
+
+    /// Those of the `index`-th of `count` threads that write to one page. They get there by [`Metrics::publish`].
+    ///
+    /// # Errors
+    /// When the system gives no memory for a page.
+    pub fn of_thread(
+        page: Arc<Page>,
+        slow: Duration,
+        (index, count): (usize, usize),
+    ) -> io::Result<Self> {
+        let counters = Arc::new(Page::own()?);
+        let rows = index * layout::ROWS / count..(index + 1) * layout::ROWS / count;
+        Ok(Self::with((page, counters), slow, rows))
+    }
+
+    fn with((page, counters): (Arc<Page>, Arc<Page>), slow: Duration, rows: Range<usize>) -> Self {
         let origin = (Instant::now(), monotonic());
         Self {
             page,
+            counters,
+            published: RefCell::default(),
+            routed: RefCell::default(),
             origin,
             turn: Cell::new(origin),
             slow: nanoseconds(slow),
-            free: RefCell::new((0..layout::ROWS as u16).rev().collect()),
+            free: RefCell::new(rows.map(|row| row as u16).rev().collect()),
+        }
+    }
+
+    /// Adds what has changed on a page of its own to the worker's.
+    pub(crate) fn publish(&self) {
+        self.publish_words(at::CONNECTIONS..at::ROWS);
+        for route in self.routed.take() {
+            let first = routes::row_of(route);
+            self.publish_words(first..first + route::WORDS);
+        }
+    }
+
+    fn publish_words(&self, words: Range<usize>) {
+        let mut published = self.published.borrow_mut();
+        published.resize(at::END, 0);
+        let published = published.iter_mut().enumerate();
+        for (at, before) in published.skip(words.start).take(words.len()) {
+            let now = self.counters.word(at).load(Ordering::Relaxed);
+            if now != *before {
+                self.page.add(at, now.wrapping_sub(*before));
+                *before = now;
+            }
         }
     }
 
@@ -74,9 +128,9 @@ impl Metrics {
         time
     }
 
-    /// Adds to a word that only this thread writes: no locked instruction.
+    /// Adds to a counter of this thread's: no locked instruction.
     fn add(&self, at: usize, count: u64) {
-        let word = self.page.word(at);
+        let word = self.counters.word(at);
         let sum = word.load(Ordering::Relaxed).wrapping_add(count);
         word.store(sum, Ordering::Relaxed);
     }
@@ -106,6 +160,9 @@ impl Metrics {
         let first = routes::row_of(route);
         self.add(first + route::STATUSES + layout::class(status), 1);
         self.observe(&layout::route_duration(first), duration);
+        if !Arc::ptr_eq(&self.page, &self.counters) {
+            self.routed.borrow_mut().insert(route);
+        }
     }
 
     /// The connection itself has answered, in the place of the application.

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use std::ptr::{NonNull, null_mut};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
+use rustix::mm::{MapFlags, ProtFlags, mmap, mmap_anonymous, munmap};
 
 use super::layout::{self, row};
 
@@ -31,6 +31,20 @@ impl Page {
         let access = ProtFlags::READ | ProtFlags::WRITE;
         // SAFETY: a new mapping at an address of the kernel's choice, of which nobody else knows.
         let memory = unsafe { mmap(null_mut(), layout::BYTES, access, MapFlags::SHARED, file, 0)? };
+        NonNull::new(memory.cast())
+            .map(Self)
+            .ok_or(io::ErrorKind::OutOfMemory.into())
+    }
+
+    /// A page that nobody else has, with zeros on it.
+    ///
+    /// # Errors
+    /// When there is no memory.
+    pub(super) fn own() -> io::Result<Self> {
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: as in `map`.
+        let memory =
+            unsafe { mmap_anonymous(null_mut(), layout::BYTES, access, MapFlags::PRIVATE)? };
         NonNull::new(memory.cast())
             .map(Self)
             .ok_or(io::ErrorKind::OutOfMemory.into())

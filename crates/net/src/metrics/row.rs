@@ -87,7 +87,8 @@ impl Row {
     /// Keeps the exchange, which ended at `ended`, in the ring.
     pub(super) fn keep(&self, metrics: &Metrics, ended: u64, is_cut: bool) {
         let page = &metrics.page;
-        let count = page.word(at::RING_COUNT).load(Ordering::Relaxed);
+        // Its place is nobody else's: several threads may keep theirs.
+        let count = page.word(at::RING_COUNT).fetch_add(1, Ordering::AcqRel);
         let entry = at::RING + (count as usize % layout::RING) * ring::WORDS;
         page.word(entry + ring::NUMBER).store(0, Ordering::Release);
         page.word(entry + ring::ENDED)
@@ -99,8 +100,6 @@ impl Row {
                 .store(value.load(Ordering::Relaxed), Ordering::Relaxed);
         }
         page.word(entry + ring::NUMBER)
-            .store(count + 1, Ordering::Release);
-        page.word(at::RING_COUNT)
             .store(count + 1, Ordering::Release);
     }
 

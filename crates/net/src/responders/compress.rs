@@ -20,13 +20,14 @@ pub struct Compress {
 }
 
 impl Compress {
-    /// Compresses the responses of `inner`, for the connections of `reactor`.
+    /// Compresses the responses of `inner`, for the connections of `reactor`. Large pieces that the thread `busy` sends
+    /// (see `thread_token`), which has other work, are compressed by threads.
     ///
     /// # Errors
     /// When the reactor has no room for a task.
-    pub fn new(inner: Rc<dyn App>, reactor: &Reactor) -> io::Result<Self> {
+    pub fn new(inner: Rc<dyn App>, reactor: &Reactor, busy: usize) -> io::Result<Self> {
         let threads = Pool::working("granian-compress", THREADS, IDLE_TIMEOUT, Job::run);
-        let workshop = Arc::new(Workshop::new(threads));
+        let workshop = Arc::new(Workshop::new(threads, busy));
         let (this, app) = (Arc::clone(&workshop), Rc::clone(&inner));
         reactor.spawn(|_| {
             Ok(poll_fn(move |cx| {

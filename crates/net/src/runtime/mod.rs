@@ -10,7 +10,7 @@ pub(crate) mod model;
 pub mod pool;
 pub mod reactor;
 mod readiness;
-pub(crate) mod ready;
+pub mod ready;
 pub(crate) mod slice;
 pub(crate) mod sync;
 pub mod timers;

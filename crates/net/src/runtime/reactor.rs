@@ -1,7 +1,7 @@
 //! The reactor: a poller, the tasks that own its sockets, and their deadlines, all on one thread.
 //!
 //! A *turn* takes the poller's events, runs every ready task once, and returns. The owner of the
-//! thread, a Python event loop, decides when turns happen. A task that has used its slice and has more to do gives way:
+//! thread, a Python event loop or `placement::io_thread`, decides when turns happen. A task that has used its slice and has more to do gives way:
 //! it runs behind the others, for a while that all such tasks of a turn share. So the wait of those that ask for little
 //! does not grow with what greedy ones send.
 //!
@@ -200,6 +200,16 @@ impl Reactor {
     /// A turn that takes further events, and runs the tasks that they wake, as long as there are some and `gathers`
     /// says so.
     pub fn turn_while(&self, gathers: impl Fn() -> bool) -> bool {
+        self.run_turn(Some(Duration::ZERO), gathers)
+    }
+
+    /// A turn that waits for its events for so long at most; without a time it waits for any. For a thread that has
+    /// nothing else to do.
+    pub fn turn_within(&self, time: Option<Duration>) -> bool {
+        self.run_turn(time, || false)
+    }
+
+    fn run_turn(&self, time: Option<Duration>, gathers: impl Fn() -> bool) -> bool {
         self.0.in_turn.set(true);
         self.0.mailbox.set_polled(true);
         if !self.0.deferred.is_empty() {
@@ -207,11 +217,11 @@ impl Reactor {
             self.0.deferred.end_gathering(self.0.now.get());
             self.run_deferred();
         }
-        self.take_events();
+        self.take_events(time);
         self.ring_alarms();
         self.run_ready();
         self.run_patient();
-        while gathers() && self.take_events() {
+        while gathers() && self.take_events(Some(Duration::ZERO)) {
             self.run_ready();
         }
         self.0.mailbox.set_polled(false);
@@ -252,13 +262,9 @@ impl Reactor {
     }
 
     /// Wakes the tasks that the system has events for. False if it has none.
-    fn take_events(&self) -> bool {
+    fn take_events(&self, time: Option<Duration>) -> bool {
         let mut events = self.0.events.borrow_mut();
-        let polled = self
-            .0
-            .poll
-            .borrow_mut()
-            .poll(&mut events, Some(Duration::ZERO));
+        let polled = self.0.poll.borrow_mut().poll(&mut events, time);
         if let Err(error) = polled {
             // Only an interrupted call fails here; the next turn gets its events.
             debug_assert_eq!(error.kind(), io::ErrorKind::Interrupted);

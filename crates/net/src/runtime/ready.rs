@@ -6,7 +6,7 @@ use super::sync::Mutex;
 use super::waker::{lock, wake};
 
 /// A queue from threads to one task. It is bounded by the number of exchanges that a worker admits.
-pub(crate) struct Ready<T> {
+pub struct Ready<T> {
     /// A finishing thread and the task meet here for a push or a swap.
     state: Mutex<State<T>>,
 }
@@ -16,8 +16,15 @@ struct State<T> {
     task: Option<Waker>,
 }
 
+impl<T> Default for Ready<T> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl<T> Ready<T> {
-    pub(crate) fn new() -> Self {
+    /// An empty queue, whose task has not asked yet.
+    pub fn new() -> Self {
         Self {
             state: Mutex::new(State {
                 finished: Vec::new(),
@@ -27,7 +34,7 @@ impl<T> Ready<T> {
     }
 
     /// Hands `item` to the task.
-    pub(crate) fn push(&self, item: T) {
+    pub fn push(&self, item: T) {
         let task = {
             let mut state = lock(&self.state);
             state.finished.push(item);
@@ -37,7 +44,7 @@ impl<T> Ready<T> {
     }
 
     /// Every item that was pushed since; the task of `cx` is woken for the next one.
-    pub(crate) fn take(&self, cx: &mut Context<'_>) -> Vec<T> {
+    pub fn take(&self, cx: &mut Context<'_>) -> Vec<T> {
         let mut state = lock(&self.state);
         state.task = Some(cx.waker().clone());
         std::mem::take(&mut state.finished)

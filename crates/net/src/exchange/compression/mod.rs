@@ -70,12 +70,12 @@ pub(super) enum Way {
 }
 
 impl Workshop {
-    /// For the connections of the calling thread.
-    pub(crate) fn new(threads: Arc<Pool<Job>>) -> Self {
+    /// Relieves the thread `home`, see `thread_token`.
+    pub(crate) fn new(threads: Arc<Pool<Job>>, home: usize) -> Self {
         Self {
             threads,
             ended: Ready::new(),
-            home: thread_token(),
+            home,
         }
     }
 

@@ -1,0 +1,58 @@
+//! `Shared`: what the services of several threads count together, so that a worker's bounds hold for all of its threads.
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+
+use crate::admission::adaptive::AdaptiveLimit;
+use crate::admission::queue::Queue;
+use crate::budget::Budget;
+use crate::complaint::Complaint;
+use crate::crowd::Total;
+use crate::exchange::flights::Flights;
+use crate::limits::Limits;
+use crate::runtime::load::Load;
+
+/// See the module's documentation. Clones are the same.
+#[derive(Clone)]
+pub struct Shared {
+    pub(crate) total: Arc<Total>,
+    pub(crate) queue: Queue,
+    pub(crate) inflated: Budget,
+    pub(crate) heads: Budget,
+    pub(crate) spools: Budget,
+    pub(crate) unspooled: Complaint,
+    pub(crate) refused: Complaint,
+    pub(crate) unaccepted: Complaint,
+    /// Requests that have come.
+    pub(crate) received: Arc<AtomicU64>,
+    /// The requests in flight.
+    pub flights: Arc<Flights>,
+}
+
+impl Shared {
+    /// Nothing yet, within these limits.
+    pub fn new(limits: &Limits) -> Self {
+        let is_adaptive = limits.has_gil && limits.mechanisms.adaptive_limit;
+        let adaptive = AdaptiveLimit::new(is_adaptive.then(Load::default));
+        Self {
+            total: Arc::default(),
+            queue: Queue::new(limits.backpressure, adaptive),
+            inflated: Budget::new(limits.websocket.max_inflated()),
+            heads: Budget::new(MAX_HEADS),
+            spools: Budget::new(usize::try_from(limits.wsgi_spool_total).unwrap_or(usize::MAX)),
+            unspooled: Complaint::default(),
+            refused: Complaint::default(),
+            unaccepted: Complaint::default(),
+            received: Arc::default(),
+            flights: Arc::default(),
+        }
+    }
+
+    /// Open connections.
+    pub fn connections(&self) -> usize {
+        self.total.open()
+    }
+}
+
+/// Bytes of large heads that a worker's streams hold, beside one head for each connection.
+const MAX_HEADS: usize = 32 * 1024 * 1024;
