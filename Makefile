@@ -138,7 +138,7 @@ sanitize: need-cargo ## models of what threads share (loom), and the tests of gr
 lifecycle-50: $(VENV)/.stamp-deps $(VENV)/.stamp-build $(VENV)/.stamp-plugins ## every test of the life cycle 50 times (ARGS="-k hup")
 	@LIFECYCLE_REPEAT=50 $(BIN)/python -m pytest -q tests/lifecycle $(ARGS)
 
-soak: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## mixed load for SECONDS= while workers are replaced and killed (ARGS="--seed 1")
+soak: $(VENV)/.stamp-deps $(VENV)/.stamp-build ## mixed load for SECONDS= while workers are replaced and killed (ARGS="--seed 1 --placement mt")
 	@PYTHONPATH=tests $(BIN)/python -m soak --seconds $(SECONDS) $(ARGS)
 
 conformance: conformance-http2 conformance-websockets ## the public conformance suites; writes docs/conformance/

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 HELLO = b"Hello, world!"
 TEN_KIB = b"x" * 10240
 FILE = os.environ.get("BENCH_FILE", "")
+BLOCKED = 2.0
 CHUNK = b"x" * 1024
 PIECE, PIECES = bytes(64 * 1024), 1600
 
@@ -125,3 +127,15 @@ async def crowd(scope: Scope, receive: Receive, send: Send) -> None:
         for other in list(_crowd):
             await other({"type": "websocket.send", "text": message["text"]})
     _crowd.discard(send)
+
+
+async def placed(scope: Scope, receive: Receive, send: Send) -> None:
+    """Hello, and requests that keep the loop or count their bodies."""
+    path = scope.get("path", "")
+    if path == "/sleeps":
+        time.sleep(BLOCKED)
+    elif path == "/computes":
+        end = time.monotonic() + BLOCKED
+        while time.monotonic() < end:
+            sum(range(1000))
+    await (count if path == "/sum" else hello)(scope, receive, send)

@@ -1,4 +1,4 @@
-"""One run of a soak and its verdict: `python -m soak --seconds 600 --seed 1 --report FILE`."""
+"""One run of a soak and its verdict: `python -m soak --seconds 600 --seed 1 --placement mt --report FILE`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ MAX_REQUESTS = 2000
 class Service:
     """The server, and what its log tells."""
 
-    def __init__(self) -> None:
+    def __init__(self, placement: str) -> None:
         self.lines: list[str] = []
         self._changed = threading.Condition()
-        command = [sys.executable, "-m", "soak.service", str(WORKERS), str(MAX_REQUESTS)]
+        command = [sys.executable, "-m", "soak.service", str(WORKERS), str(MAX_REQUESTS), placement]
         self.process = subprocess.Popen(
             command,
             env=ENVIRONMENT,
@@ -76,9 +76,9 @@ class Service:
 class Soak:
     """One run."""
 
-    def __init__(self, seconds: float, seed: int) -> None:
-        self.seconds, self.seed = seconds, seed
-        self.service = Service()
+    def __init__(self, seconds: float, seed: int, placement: str) -> None:
+        self.seconds, self.seed, self.placement = seconds, seed, placement
+        self.service = Service(placement)
         self.service.wait(r"Started worker-", WORKERS)
         address = re.search(r"http://(.+):(\d+)", self.service.wait("Listening at"))
         assert address is not None
@@ -207,8 +207,8 @@ class Soak:
         spawned, begun, killed = self.workers
         return "\n".join(
             [
-                f"- {self.seconds:.0f} s, seed {self.seed}, {WORKERS} workers, CPython {platform.python_version()},"
-                f" {platform.system()}, {os.cpu_count()} CPUs",
+                f"- {self.seconds:.0f} s, seed {self.seed}, {WORKERS} workers, {self.placement},"
+                f" CPython {platform.python_version()}, {platform.system()}, {os.cpu_count()} CPUs",
                 f"- answered: {sum(self.done.values())} ("
                 + ", ".join(f"{name}: {count}" for name, count in sorted(self.done.items()))
                 + ")",
@@ -248,10 +248,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="soak")
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
+    parser.add_argument("--placement", choices=("st", "mt"), default="st", help="--runtime-mode of the server")
     parser.add_argument("--report", type=Path)
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    soak = Soak(options.seconds, options.seed)
+    soak = Soak(options.seconds, options.seed, options.placement)
     try:
         soak.run()
     finally:
@@ -264,7 +265,8 @@ def main() -> None:
         print(*soak.service.lines[-300:], sep="\n", file=sys.stderr)
         sys.exit(1)
     if options.report is not None:
-        command = f'make soak SECONDS={options.seconds:.0f} ARGS="--seed {options.seed}"'
+        arguments = f"--seed {options.seed} --placement {options.placement}"
+        command = f'make soak SECONDS={options.seconds:.0f} ARGS="{arguments}"'
         options.report.write_text(f"{HEADING}\n`{command}`\n\n{text}")
 
 

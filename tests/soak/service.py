@@ -88,6 +88,8 @@ def main() -> None:
         max_requests=int(sys.argv[2]),
         max_requests_jitter=int(sys.argv[2]) // 2,
         drain_timeout=20,
+        runtime_mode=sys.argv[3],
+        runtime_threads=2 if sys.argv[3] == "mt" else 1,
     )
     # Shorter than the options allow, so that lifetimes end often in a run of some minutes.
     server.config = dataclasses.replace(server.config, workers_lifetime=20, workers_lifetime_jitter=20)
