@@ -167,9 +167,9 @@ class InFlight:
     """The requests in flight, from their heads to the last bytes of their answers. For any thread."""
 
     def older_than(self, /, seconds: float, first: int, limit: int) -> tuple[list[tuple[Any, ...]], int]:
-        """The requests that have lasted for so many seconds and whose number is `first` or a later one.
+        """The requests that have lasted for so many seconds and came at `first` or later, in nanoseconds.
 
-        The oldest `limit` of them: number, age in seconds, place (`body`, `queue`, `application`, `send`), method,
+        The oldest `limit` of them: when it came, age in seconds, place (`body`, `queue`, `application`, `send`), method,
         decoded path, client, name, task, number of the thread that runs the application. And the number of all.
         """
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 class Request(NamedTuple):
     """A request in flight, as the core tells of it."""
 
-    number: int
+    # Nanoseconds of a clock of the core's.
+    came: int
     age: float
     # `body`, `queue`, `application` or `send`
     place: str
@@ -59,7 +60,7 @@ class Watch:
         # Threads of a pool call the application.
         self._is_threaded = is_threaded
         self._home = threading.get_ident()
-        # The first request that was not told of.
+        # Requests that came before it were told of.
         self._next = 0
         self._over = threading.Event()
         spans = [span for span in (slow_request, loop_lag) if span is not None]
@@ -99,12 +100,12 @@ class Watch:
             return
         found, count = self._find(self._slow, self._next, MOST_AT_ONCE)
         for request in found:
-            self._next = request.number + 1
+            self._next = request.came + 1
             self._tell("Slow request", request)
         if count > len(found):
             logger.warning("%d further requests are slow", count - len(found))
             rest, _ = self._find(self._slow, self._next, count)
-            self._next = max((request.number + 1 for request in rest), default=self._next)
+            self._next = max((request.came + 1 for request in rest), default=self._next)
 
     def _find(self, seconds: float, first: int, limit: int) -> tuple[list[Request], int]:
         found, count = self._requests.older_than(seconds, first, limit)

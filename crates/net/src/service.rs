@@ -5,7 +5,6 @@ use std::cell::{Cell, RefCell};
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
 use granian_proto::{PeerError, RequestHead, Version, ws};
@@ -73,8 +72,6 @@ pub struct Service {
     metrics: Option<Rc<Metrics>>,
     /// The requests that wait.
     pub flights: Arc<Flights>,
-    /// Requests that have come.
-    received: Arc<AtomicU64>,
     /// Gives requests their names, if they are to have any.
     request_ids: Option<RequestIds>,
     draining_since: Cell<Option<Instant>>,
@@ -138,7 +135,6 @@ impl Service {
             handled: Cell::new(0),
             metrics: None,
             flights: Arc::clone(&shared.flights),
-            received: Arc::clone(&shared.received),
             request_ids: None,
             draining_since: Cell::new(None),
             unspooled: shared.unspooled.clone(),
@@ -200,9 +196,7 @@ impl Service {
         let mut peer = Arc::clone(peer);
         let proxies = self.proxies.as_ref();
         let prefix = proxies.and_then(|proxies| proxies.apply(&mut head, &mut peer));
-        let number = self.received.fetch_add(1, Ordering::Relaxed);
         let origin = Origin {
-            number,
             head: Arc::new(head),
             peer,
             prefix,

@@ -18,18 +18,25 @@ use granian_proto::percent;
 pub(crate) struct InFlight {
     flights: Arc<Flights>,
     calls: Arc<Calls>,
+    /// The times at which requests came are told from here on.
+    origin: Instant,
 }
 
 impl InFlight {
     pub(crate) fn new(flights: Arc<Flights>, calls: Arc<Calls>) -> Self {
-        Self { flights, calls }
+        let origin = Instant::now();
+        Self {
+            flights,
+            calls,
+            origin,
+        }
     }
 }
 
 #[pymethods]
 impl InFlight {
-    /// The facts of requests that have lasted for so many seconds and whose number is `first` or a later one, the
-    /// oldest first and `limit` at most: number, age in seconds, place, method, path, client, name, task, number of the
+    /// The facts of requests that have lasted for so many seconds and came at `first` or later, the oldest first and
+    /// `limit` at most: when it came, in nanoseconds; age in seconds, place, method, path, client, name, task, number of the
     /// thread. And the number of all such requests.
     fn older_than<'py>(
         &self,
@@ -41,10 +48,10 @@ impl InFlight {
         let now = Instant::now();
         let age = Duration::try_from_secs_f64(seconds).unwrap_or(Duration::MAX);
         let mut found = self.flights.older_than(age, now, self.calls.exchanges());
-        found.retain(|exchange| exchange.origin().number >= first);
+        found.retain(|exchange| self.came(exchange) >= first);
         let list = PyList::empty(py);
         for exchange in found.iter().take(limit) {
-            list.append(facts(py, exchange, &self.calls, now)?)?;
+            list.append(self.facts(py, exchange, now)?)?;
         }
         Ok((list, found.len()))
     }
@@ -54,36 +61,47 @@ impl InFlight {
     }
 }
 
-fn facts<'py>(
-    py: Python<'py>,
-    exchange: &Arc<Exchange>,
-    calls: &Calls,
-    now: Instant,
-) -> PyResult<Bound<'py, PyTuple>> {
-    let origin = exchange.origin();
-    let age = now.saturating_duration_since(origin.since).as_secs_f64();
-    let place = match exchange.place() {
-        Place::Body => "body",
-        Place::Queue => "queue",
-        Place::Application => "application",
-        Place::Send => "send",
-    };
-    let client = match &origin.peer.remote {
-        // A proxy does not always tell the port.
-        Address::Ip(address) if address.port() == 0 => address.ip().to_string(),
-        Address::Ip(address) => address.to_string(),
-        Address::Unix(_) => String::new(),
-    };
-    let facts = (
-        origin.number,
-        age,
-        place,
-        origin.head.method(),
-        percent::decode_lossy(origin.head.path()),
-        client,
-        exchange.request_id(),
-        calls.task_of(py, exchange),
-        exchange.thread(),
-    );
-    facts.into_pyobject(py)
+impl InFlight {
+    /// When its head was there, in nanoseconds.
+    fn came(&self, exchange: &Exchange) -> u64 {
+        let came = exchange
+            .origin()
+            .since
+            .saturating_duration_since(self.origin);
+        u64::try_from(came.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn facts<'py>(
+        &self,
+        py: Python<'py>,
+        exchange: &Arc<Exchange>,
+        now: Instant,
+    ) -> PyResult<Bound<'py, PyTuple>> {
+        let origin = exchange.origin();
+        let age = now.saturating_duration_since(origin.since).as_secs_f64();
+        let place = match exchange.place() {
+            Place::Body => "body",
+            Place::Queue => "queue",
+            Place::Application => "application",
+            Place::Send => "send",
+        };
+        let client = match &origin.peer.remote {
+            // A proxy does not always tell the port.
+            Address::Ip(address) if address.port() == 0 => address.ip().to_string(),
+            Address::Ip(address) => address.to_string(),
+            Address::Unix(_) => String::new(),
+        };
+        let facts = (
+            self.came(exchange),
+            age,
+            place,
+            origin.head.method(),
+            percent::decode_lossy(origin.head.path()),
+            client,
+            exchange.request_id(),
+            self.calls.task_of(py, exchange),
+            exchange.thread(),
+        );
+        facts.into_pyobject(py)
+    }
 }

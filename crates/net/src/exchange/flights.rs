@@ -64,8 +64,8 @@ impl Flights {
             let exchanges = waiting.iter().map(|(_, exchange)| exchange);
             found.extend(exchanges.filter(|exchange| is_old(exchange)).cloned());
         }
-        found.sort_unstable_by_key(|exchange| exchange.origin().number);
-        found.dedup_by_key(|exchange| exchange.origin().number);
+        found.sort_unstable_by_key(|exchange| (exchange.origin().since, Arc::as_ptr(exchange)));
+        found.dedup_by(|one, other| Arc::ptr_eq(one, other));
         found
     }
 
@@ -93,12 +93,10 @@ mod tests {
     use crate::exchange::Over;
     use crate::testing::origin;
 
-    fn exchange(number: u64, since: Instant) -> Arc<Exchange> {
-        let origin = origin("GET", b"/");
+    fn exchange(since: Instant) -> Arc<Exchange> {
         let origin = super::super::origin::Origin {
-            number,
             since,
-            ..origin
+            ..origin("GET", b"/")
         };
         Arc::new(Exchange::new(origin, false, 1000))
     }
@@ -107,35 +105,36 @@ mod tests {
     fn the_old_ones_are_found() {
         let flights: Arc<Flights> = Arc::default();
         let now = Instant::now();
-        let first = exchange(0, now);
-        let second = exchange(1, now + Duration::from_secs(3));
+        let seconds = Duration::from_secs;
+        let [first, second] = [0, 3].map(|after| exchange(now + seconds(after)));
         let entries = [flights.enter(&second), flights.enter(&first)];
-        let numbers = |age, now| {
-            let found = flights.older_than(Duration::from_secs(age), now, Vec::new());
-            let numbers = found.iter().map(|exchange| exchange.origin().number);
-            numbers.collect::<Vec<_>>()
+        let ages = |age, now: Instant| {
+            let found = flights.older_than(seconds(age), now, Vec::new());
+            let ages = found.iter().map(|it| (now - it.origin().since).as_secs());
+            ages.collect::<Vec<_>>()
         };
-        let later = now + Duration::from_secs(5);
-        assert_eq!(numbers(0, later), [0, 1]);
-        assert_eq!(numbers(5, later), [0]);
-        assert_eq!(numbers(6, later), [0; 0]);
+        let later = now + seconds(5);
+        assert_eq!(ages(0, later), [5, 2]);
+        assert_eq!(ages(5, later), [5]);
+        assert_eq!(ages(6, later), [0; 0]);
         drop(entries);
-        assert_eq!(numbers(0, later), [0; 0]);
+        assert_eq!(ages(0, later), [0; 0]);
     }
 
     #[test]
     fn listed_ones_are_found_once_and_while_they_are_open() {
         let flights: Arc<Flights> = Arc::default();
         let now = Instant::now();
-        let [waits, works, ended] = [0, 1, 2].map(|number| exchange(number, now));
+        let [waits, works, ended] =
+            [0, 1, 1].map(|after| exchange(now + Duration::from_secs(after)));
         let _entry = flights.enter(&waits);
         ended.finish(Over::Answered);
         let listed = vec![ended, Arc::clone(&works), Arc::clone(&waits)];
         works.list(0);
         waits.list(1);
         assert_eq!(flights.count(&listed), 2);
-        let found = flights.older_than(Duration::ZERO, now, listed);
-        let numbers = found.iter().map(|exchange| exchange.origin().number);
-        assert_eq!(numbers.collect::<Vec<_>>(), [0, 1]);
+        let found = flights.older_than(Duration::ZERO, now + Duration::from_secs(1), listed);
+        let found: Vec<_> = found.iter().map(Arc::as_ptr).collect();
+        assert_eq!(found, [Arc::as_ptr(&waits), Arc::as_ptr(&works)]);
     }
 }

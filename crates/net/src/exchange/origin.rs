@@ -11,8 +11,6 @@ use super::request_ids::RequestId;
 
 /// See the module's documentation. Where trusted proxies tell of the client, this is the request that it has sent them.
 pub struct Origin {
-    /// Its number among all of the worker.
-    pub number: u64,
     /// The request line and the fields.
     pub head: Arc<RequestHead>,
     /// The connection that it came on.

@@ -1,7 +1,6 @@
 //! `Shared`: what the services of several threads count together, so that a worker's bounds hold for all of its threads.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
 
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::queue::Queue;
@@ -23,8 +22,6 @@ pub struct Shared {
     pub(crate) unspooled: Complaint,
     pub(crate) refused: Complaint,
     pub(crate) unaccepted: Complaint,
-    /// Requests that have come.
-    pub(crate) received: Arc<AtomicU64>,
     /// The requests in flight.
     pub flights: Arc<Flights>,
 }
@@ -43,7 +40,6 @@ impl Shared {
             unspooled: Complaint::default(),
             refused: Complaint::default(),
             unaccepted: Complaint::default(),
-            received: Arc::default(),
             flights: Arc::default(),
         }
     }

@@ -143,7 +143,6 @@ pub(crate) fn peer() -> Arc<Peer> {
 /// A request of HTTP/1.1 without fields, that has come now.
 pub(crate) fn origin(method: &str, target: &[u8]) -> Origin {
     Origin {
-        number: 0,
         head: Arc::new(RequestHeadBuilder::new(Version::Http11, method, target).build()),
         peer: peer(),
         prefix: None,
