@@ -57,17 +57,17 @@ def test_head_first(fresh: Server) -> None:
 
 def test_request_that_is_not_safe_is_not_repeated(fresh: Server) -> None:
     assert fresh.request("POST", "/file", body=b"x").status == 500
-    fresh.mark()  # all that was written has been read
+    fresh.wait_line("Application returned without completing its response")
     assert WITHDRAWN not in fresh.log()
-    assert "Application returned without completing its response" in fresh.log()
 
 
 def test_fault_of_the_application_is_still_one(fresh: Server) -> None:
     """Who answers nothing is called once more, once in a worker's life, and the 500 comes."""
     mark = fresh.mark()
     for _ in range(2):
+        last = fresh.mark()
         assert fresh.get("/nothing").status == 500
-    fresh.mark()  # all that was written has been read
+        fresh.wait_line("Application returned without completing its response", last)
     assert fresh.log(mark).count('@called ["GET", "http.request"]') == 3
     assert fresh.log(mark).count("Application returned without completing its response") == 2
 
