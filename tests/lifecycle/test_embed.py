@@ -151,7 +151,7 @@ def test_unknown_option_is_refused():
 
 
 REFUSED = (
-    "workers runtime_mode loop respawn_failed_workers respawn_interval rss_sample_interval rss_samples "
+    "workers loop respawn_failed_workers respawn_interval rss_sample_interval rss_samples "
     "workers_lifetime workers_max_rss workers_kill_timeout working_dir env_files shutdown_delay reload "
     "reload_paths reload_tick process_name pid_file max_requests max_requests_jitter workers_lifetime_jitter "
     "hang_timeout preload"
