@@ -169,8 +169,8 @@ class InFlight:
     def older_than(self, /, seconds: float, first: int, limit: int) -> tuple[list[tuple[Any, ...]], int]:
         """The requests that have lasted for so many seconds and came at `first` or later, in nanoseconds.
 
-        The oldest `limit` of them: when it came, age in seconds, place (`body`, `queue`, `application`, `send`), method,
-        decoded path, client, name, task, number of the thread that runs the application. And the number of all.
+        The oldest `limit` of them: when it came, age in seconds, place (`body`, `queue`, `application`, `send`),
+        method, decoded path, client, name, task, number of the thread that runs the application. And the number of all.
         """
 
     def __len__(self, /) -> int: ...
