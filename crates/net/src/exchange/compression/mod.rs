@@ -38,6 +38,8 @@ enum Stage {
     /// The head has not been made, or may still be changed.
     Undecided,
     Plain,
+    /// A response to HEAD that has no body to compress: nobody knows how long that would be.
+    Withheld,
     Encoding(Encoder),
     /// The encoder is at work; these wait for it.
     Away(VecDeque<Reply>),
@@ -93,19 +95,17 @@ impl Compression {
             Reply::Head(head) => Some(head),
             _ => None,
         });
-        let encoder = head.and_then(|head| self.decide_on(head, len));
-        self.stage = encoder.map_or(Stage::Plain, Stage::Encoding);
+        self.stage = head.map_or(Stage::Plain, |head| self.decide_on(head, len));
     }
 
-    fn decide_on(&self, head: &mut ResponseHead, len: Option<u64>) -> Option<Encoder> {
+    fn decide_on(&self, head: &mut ResponseHead, len: Option<u64>) -> Stage {
         let len = head.content_length().or(len);
         let verdict = Verdict::of(head, len, self.coding);
         verdict.rewrite(head);
         match verdict {
-            Verdict::Encoded(coding, effort) if !self.is_head_request => {
-                Some(Encoder::new(coding, effort, len))
-            }
-            _ => None,
+            Verdict::Encoded(..) if self.is_head_request => Stage::Withheld,
+            Verdict::Encoded(coding, effort) => Stage::Encoding(Encoder::new(coding, effort, len)),
+            Verdict::Plain | Verdict::Varies => Stage::Plain,
         }
     }
 }
@@ -192,6 +192,13 @@ impl State {
                     exchange,
                 };
                 Way::Encode(Box::new(job), workshop)
+            }
+            // > a server MAY omit header fields for which a value is determined only while generating the content
+            // > — RFC 9110, 9.3.2 <https://www.rfc-editor.org/rfc/rfc9110#section-9.3.2>
+            //
+            // That is the length: the plain body's would be another one.
+            Stage::Withheld if matches!(reply, Reply::Data { last: true, .. }) => {
+                Way::Queue(Reply::End(None))
             }
             // The head of an encoded response has announced no file.
             Stage::Encoding(_) if matches!(reply, Reply::File { .. }) => Way::Queue(Reply::Abort),
