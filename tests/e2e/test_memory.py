@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import resource
+import time
+from contextlib import ExitStack
+from pathlib import Path
 
+import h2.settings
 import pytest
 
+from .h2wire import H2Wire
 from .server import TARGETS, Server
+from .tls import Files, context
 from .wire import request_bytes
 
 MIB = 1 << 20
@@ -87,3 +93,47 @@ def test_running_out_of_descriptors_is_survived(server):
         wire.close()
     assert probe.get("/").body == b"hello"
     assert len(probe.lines(mark)) < 20
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+def test_slow_downloads_over_http2_are_small(server, tmp_path, secure):
+    """What the socket of a client that reads nothing has no room for stays on the disk."""
+    with (tmp_path / "large.bin").open("wb") as file:
+        file.truncate(64 * MIB)
+    files = Files.make(tmp_path) if secure else None
+    identity = ("--ssl-certificate", str(files.certificate), "--ssl-keyfile", str(files.key)) if files else ()
+    mount = ("--static-path-mount", str(tmp_path))
+    probe: Server = server(*TARGETS["asgi"], *mount, *identity, fresh=True)
+    count = 30
+    with ExitStack() as wires:
+
+        def download() -> None:
+            wire = H2Wire(
+                probe.address,
+                context=context(files.authority, alpn=("h2",)) if files else None,
+                settings={h2.settings.SettingCodes.INITIAL_WINDOW_SIZE: 64 * MIB},
+                greedy=False,
+                receive_buffer=4096,
+            )
+            wires.enter_context(wire)
+            wire.h2.increment_flow_control_window(64 * MIB)
+            number = wire.start("GET", "/static/large.bin")
+            while not wire.answers[number].headers:
+                assert wire.step()
+
+        for _ in range(5):
+            download()
+        before = settled(probe)
+        for _ in range(count):
+            download()
+        assert settled(probe) - before < count * 64 * 1024 + 2 * MIB
+
+
+def settled(probe: Server) -> int:
+    """Resident bytes of the worker once it has nothing more to do."""
+    stat = Path(f"/proc/{probe.worker}/stat")
+    times: list[list[str]] = []
+    while len(times) < 6 or times[-1] != times[-6]:
+        times.append(stat.read_text().rpartition(")")[2].split()[11:13])
+        time.sleep(0.05)
+    return probe.memory()

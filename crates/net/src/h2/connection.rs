@@ -88,6 +88,7 @@ impl<S: Stream> Connection<S> {
     fn new(opened: Opened<S>, shared: Rc<Shared>) -> Self {
         let timeout = shared.service.limits.timeouts.write;
         let pipe = Pipe::new(opened, shared.handle.clone(), timeout);
+        shared.room.ask(pipe.room());
         Self {
             phase: Phase::Preface(builder(&shared.service).handshake(pipe.share())),
             pipe,
@@ -140,6 +141,11 @@ impl<S: Stream> Connection<S> {
                 self.poll_protocol(cx);
             }
             self.poll_pings(cx);
+            if self.shared.room.is_awaited() {
+                self.flush(cx);
+            }
+            let transfers = self.transfers.len();
+            self.shared.room.open(self.pipe.waiting(), transfers);
             self.poll_transfers(cx);
             if self.shared.is_held() {
                 self.push(cx);
@@ -154,9 +160,16 @@ impl<S: Stream> Connection<S> {
             Waker::wake_by_ref(cx.waker());
         }
         self.close_if_crowded(cx);
+        if self.shared.room.is_used() {
+            // The slice is over. What was handed over would be in memory until the next one.
+            self.poll_protocol(cx);
+        }
         match self.may_put_off() {
             true => self.shared.handle.defer(),
-            false => self.flush(cx),
+            false => {
+                self.flush(cx);
+                self.pipe.release(self.transfers.is_empty());
+            }
         }
     }
 
@@ -274,8 +287,8 @@ impl<S: Stream> Connection<S> {
             return self.close(CloseCause::PeerLost);
         }
         self.shared.set_clogged(self.pipe.is_clogged());
-        if self.transfers.is_empty() {
-            self.pipe.release();
+        if !self.pipe.is_blocked() {
+            self.shared.room.wake();
         }
     }
 }

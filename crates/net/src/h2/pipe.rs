@@ -4,8 +4,10 @@
 //! leave in one write. A stream that queues output itself (TLS) gets full records of large frames at once. The input
 //! passes `FrameWatch`.
 
+mod output;
+
 use std::cell::RefCell;
-use std::io::{self, IoSlice};
+use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
@@ -13,8 +15,9 @@ use std::time::{Duration, Instant};
 
 use bytes::BytesMut;
 use granian_proto::h2::{Flood, FrameWatch};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, ReadBuf};
 
+use self::output::OUTPUT_LIMIT;
 use super::Opened;
 use crate::runtime::reactor::TaskHandle;
 use crate::runtime::slice::Slice;
@@ -147,6 +150,18 @@ impl<S: Stream> Pipe<S> {
         inner.wire.is_blocked() && inner.wire.output.len() >= OUTPUT_LIMIT / 2
     }
 
+    /// The output that waits for `io`; `None` while that takes nothing.
+    pub(super) fn waiting(&self) -> Option<usize> {
+        let inner = self.0.borrow();
+        (!inner.wire.is_blocked()).then(|| inner.wire.output.len())
+    }
+
+    /// Tells how many bytes `io` takes behind the output.
+    pub(super) fn room(&self) -> impl Fn() -> usize + 'static {
+        let inner = Rc::downgrade(&self.0);
+        move || inner.upgrade().map_or(0, |inner| inner.borrow().room())
+    }
+
     /// True if there is output, and little enough to wait for that of others.
     pub(super) fn may_put_off(&self) -> bool {
         let inner = self.0.borrow();
@@ -196,9 +211,13 @@ impl<S: Stream> Pipe<S> {
         self.0.borrow_mut().wire.io.reset_on_close();
     }
 
-    /// Frees the output buffer of a connection that goes idle.
-    pub(super) fn release(&self) {
-        self.0.borrow_mut().wire.output.release();
+    /// Frees the output buffer of a connection that goes idle, or what is not used of it.
+    pub(super) fn release(&self, is_idle: bool) {
+        let output = &mut self.0.borrow_mut().wire.output;
+        match is_idle {
+            true => output.release(),
+            false => output.shrink(),
+        }
     }
 }
 
@@ -216,36 +235,6 @@ impl<S: Stream> Inner<S> {
             true => Poll::Ready(Ok(())),
             false => Poll::Pending,
         }
-    }
-
-    fn poll_gather(&mut self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        if self.wire.output.len() >= OUTPUT_LIMIT && !self.is_writing {
-            ready!(self.poll_flush(cx))?;
-        }
-        if self.is_broken {
-            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
-        }
-        let room = match self.is_writing {
-            true => bytes.len(),
-            false => OUTPUT_LIMIT.saturating_sub(self.wire.output.len()),
-        };
-        let taken = bytes.get(..room).unwrap_or(bytes);
-        self.wire.output.tail().extend_from_slice(taken);
-        Poll::Ready(Ok(taken.len()))
-    }
-
-    /// [`Output::pass`], for large frames. Returns the bytes of `slices` that were taken.
-    fn pass(&mut self, cx: &mut Context<'_>, slices: &[IoSlice<'_>]) -> usize {
-        if self.is_writing || self.is_broken {
-            return 0;
-        }
-        let before = self.wire.output.len();
-        let passed = self.wire.pass(cx, slices);
-        self.is_broken = passed.is_err();
-        let passed = passed.unwrap_or(0);
-        self.watch
-            .handle_output(before - self.wire.output.len() + passed);
-        passed
     }
 
     /// Inserts the request of the upgrade, once the first frame is read.
@@ -295,6 +284,9 @@ impl<S: Stream> AsyncRead for Pipe<S> {
         if !inner.wire.input.is_empty() {
             let count = inner.wire.input.len().min(wanted);
             let part = inner.wire.input.split_to(count);
+            if inner.wire.input.is_empty() {
+                inner.wire.input = BytesMut::new(); // the last part is the buffer's owner
+            }
             buf.put_slice(&part);
             inner.note(&part);
             return Poll::Ready(Ok(()));
@@ -320,60 +312,6 @@ impl<S: Stream> AsyncRead for Pipe<S> {
     }
 }
 
-impl<S: Stream> AsyncWrite for Pipe<S> {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        self.0.borrow_mut().poll_gather(cx, bytes)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        slices: &[IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        let mut inner = self.0.borrow_mut();
-        let passed = inner.pass(cx, slices);
-        let mut count = passed;
-        let mut skip = passed;
-        for slice in slices {
-            let rest = slice.get(skip..).unwrap_or_default();
-            skip = skip.saturating_sub(slice.len());
-            match inner.poll_gather(cx, rest) {
-                Poll::Ready(Ok(taken)) => {
-                    count += taken;
-                    if taken < rest.len() {
-                        break;
-                    }
-                }
-                _ if count > 0 => break,
-                other => return other,
-            }
-        }
-        Poll::Ready(Ok(count))
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        true
-    }
-
-    /// Does nothing: the connection flushes when its turn is over.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut inner = self.0.borrow_mut();
-        ready!(inner.poll_flush(cx))?;
-        let now = inner.handle.now();
-        inner.wire.poll_end(cx, now).map(Ok)
-    }
-}
-
-/// Gathered bytes that are written before the turn is over.
-const OUTPUT_LIMIT: usize = 64 * 1024;
 /// Most bytes that leave together with those of other connections.
 const PUT_OFF: usize = 16 * 1024;
 /// Bytes of one read before the upgrade's request is inserted: the preface and a few settings.

@@ -7,6 +7,7 @@ pub(crate) mod early;
 pub(crate) mod output;
 pub mod reading;
 pub mod region;
+mod room;
 #[cfg(target_os = "linux")]
 mod silence;
 pub(crate) mod socket;

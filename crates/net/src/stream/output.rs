@@ -115,6 +115,16 @@ impl Output {
         }
     }
 
+    /// Gives back what the tail does not need while the peer is waited for. The rest is copied: cut short where it is, it
+    /// would lie in the middle of memory that large pieces need.
+    pub(crate) fn shrink(&mut self) {
+        let rest = &self.tail[self.tail_sent..];
+        if self.tail.capacity() > KEPT.max(2 * rest.len()) {
+            self.tail = rest.to_vec();
+            self.tail_sent = 0;
+        }
+    }
+
     /// Writes until nothing is left or the stream takes no more. `last` bytes may stay in the
     /// stream, since its shutdown follows.
     ///
@@ -279,12 +289,14 @@ fn poll_file<S: Stream>(
         .unwrap_or(usize::MAX)
         .min(FILE_STEP);
     if region.is_remote() {
-        return region.poll_read(cx, wanted.min(REMOTE_STEP)).map_ok(Some);
+        let step = ready!(poll_room(io, cx, wanted.min(REMOTE_STEP)))?;
+        return region.poll_read(cx, step).map_ok(Some);
     }
     ready!(region.poll_warm(cx, wanted));
     let sent = match io.poll_send_file(cx, &region.file, region.offset, wanted) {
         Poll::Ready(Err(error)) if is_unsupported(&error) => {
-            let bytes = region.read(wanted.min(READ_STEP))?;
+            let step = ready!(poll_room(io, cx, wanted.min(READ_STEP)))?;
+            let bytes = region.read(step)?;
             return Poll::Ready(Ok(Some(bytes)));
         }
         other => ready!(other)?,
@@ -295,6 +307,23 @@ fn poll_file<S: Stream>(
     region.offset += sent as u64;
     region.len -= sent as u64;
     Poll::Ready(Ok(None))
+}
+
+/// How many of `wanted` bytes are to be read for the stream: more than it takes now would wait in memory.
+fn poll_room<S: Stream>(
+    io: &mut S,
+    cx: &mut Context<'_>,
+    wanted: usize,
+) -> Poll<io::Result<usize>> {
+    let mut room = io.room();
+    if io.queues() && room.is_some_and(|room| room < wanted) {
+        // What is queued goes first, and may need that room.
+        ready!(Pin::new(&mut *io).poll_flush(cx))?;
+        room = io.room();
+    }
+    // News of room comes only behind a write that has found none.
+    let room = room.map_or(wanted, |room| room.max(LEAST_READ));
+    Poll::Ready(Ok(room.min(wanted)))
 }
 
 /// The kernel returns `EINVAL` for files that cannot be mapped, such as those of /proc.
@@ -312,15 +341,18 @@ const GATHER_LIMIT: usize = 16 * 1024;
 const SLICES: usize = 16;
 /// Sent bytes of the tail that are kept until more is queued.
 const SENT_LIMIT: usize = 64 * 1024;
+/// Capacity of the tail that a connection keeps which waits for its peer.
+const KEPT: usize = 1024;
 /// Bytes that a TLS record holds at most (RFC 8446, 5.1). A stream that queues gets multiples of it.
 const RECORD: usize = 16 * 1024;
 /// Slices of one write to a stream that queues: the tail, and the head and data of a frame.
 const PARTS: usize = 3;
 /// Most bytes of one file that a single call sends.
 const FILE_STEP: usize = 512 * 1024;
+const LEAST_READ: usize = 4 * 1024;
 /// Most bytes of one file in memory at a time.
 const READ_STEP: usize = 128 * 1024;
-/// It waits in memory for a slow client.
+/// A client may become slow meanwhile.
 const REMOTE_STEP: usize = 64 * 1024;
 
 #[cfg(test)]

@@ -181,6 +181,11 @@ impl FileRegion {
         Poll::Ready(())
     }
 
+    /// True while a thread reads what was asked for last; the waker of then is woken.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(&self.warmth, Warmth::Awaited(reading) if !reading.is_over())
+    }
+
     fn begin_reading(&self, cx: &Context<'_>, len: usize) -> Arc<Reading> {
         let file = (&self.file, self.disk);
         Reading::begin(file, self.offset, len, cx.waker())

@@ -21,7 +21,7 @@ use crate::bounds::READ_SIZE;
 use crate::runtime::reactor::TaskHandle;
 
 /// A byte stream that a connection runs over.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + 'static {
     /// The peer has ended its sending side or is gone, whether or not it was read to its end.
     fn is_hung_up(&self) -> bool;
 
@@ -55,6 +55,11 @@ pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin {
 
     /// Written bytes that the peer has not acknowledged, if the system can tell.
     fn unacknowledged(&self) -> Option<usize> {
+        None
+    }
+
+    /// How many bytes may be written before the stream is full, if the system can tell.
+    fn room(&self) -> Option<usize> {
         None
     }
 
@@ -290,6 +295,10 @@ impl Stream for Io {
             )
         };
         (result == 0).then(|| usize::try_from(held).ok()).flatten()
+    }
+
+    fn room(&self) -> Option<usize> {
+        super::room::room_of(self.socket.as_fd())
     }
 
     #[cfg(target_os = "linux")]

@@ -5,6 +5,8 @@
 //! the next flush, if that comes first. One write for each would cost a system call and a wake-up of the peer: a tenth
 //! of a connection for one request (`make bench`, rows `tls-handshake-…`).
 
+mod non_blocking;
+
 use std::future::poll_fn;
 use std::io::{self, BufRead, IoSlice, Read, Write};
 use std::pin::Pin;
@@ -15,6 +17,7 @@ use rustls::ServerConnection;
 use rustls::server::{AcceptedAlert, Acceptor};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use self::non_blocking::NonBlocking;
 use super::config::{Entry, TlsConfig};
 use super::info::TlsInfo;
 use crate::stream::socket::{Stream, len_of};
@@ -212,6 +215,10 @@ impl<S: Stream> Stream for Session<S> {
         Some(self.io.unacknowledged()? + self.queued)
     }
 
+    fn room(&self) -> Option<usize> {
+        Some(self.io.room()?.saturating_sub(self.queued))
+    }
+
     fn silence(&self) -> Option<std::time::Duration> {
         self.io.silence()
     }
@@ -328,41 +335,6 @@ impl<R: Read> Read for Noting<'_, R> {
             *self.first = bytes[..count].first().copied();
         }
         Ok(count)
-    }
-}
-
-/// The socket in the form that rustls takes: `WouldBlock` where it is pending.
-struct NonBlocking<'a, 'b, S> {
-    io: &'a mut S,
-    cx: &'a mut Context<'b>,
-}
-
-impl<S: Stream> Read for NonBlocking<'_, '_, S> {
-    fn read(&mut self, bytes: &mut [u8]) -> io::Result<usize> {
-        let mut buf = ReadBuf::new(bytes);
-        let read = Pin::new(&mut *self.io).poll_read(self.cx, &mut buf);
-        or_would_block(read).map(|()| buf.filled().len())
-    }
-}
-
-impl<S: Stream> Write for NonBlocking<'_, '_, S> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        or_would_block(Pin::new(&mut *self.io).poll_write(self.cx, bytes))
-    }
-
-    fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        or_would_block(Pin::new(&mut *self.io).poll_write_vectored(self.cx, slices))
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        or_would_block(Pin::new(&mut *self.io).poll_flush(self.cx))
-    }
-}
-
-fn or_would_block<T>(result: Poll<io::Result<T>>) -> io::Result<T> {
-    match result {
-        Poll::Ready(result) => result,
-        Poll::Pending => Err(io::ErrorKind::WouldBlock.into()),
     }
 }
 

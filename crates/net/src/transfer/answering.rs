@@ -127,7 +127,7 @@ impl<S: StreamIo> Answering<S> {
             meter,
             incoming,
             awaits_continue,
-            outgoing: Outgoing::new(is_head_request),
+            outgoing: Outgoing::new(is_head_request, Rc::clone(&shared)),
             phase: Phase::Held(held),
             ends: Ends { exchange, opening },
             io,
@@ -180,7 +180,8 @@ impl<S: StreamIo> Answering<S> {
         if let Some(expired) = self.expired() {
             return self.end_expired(cx, expired);
         }
-        let is_stuck = self.blocked_since.is_some() || self.shared.is_clogged();
+        let is_stuck =
+            self.blocked_since.is_some() || self.shared.is_clogged() || !self.replies.is_empty();
         let flights = &self.shared.service.flights;
         flights.note_waiting(&mut self.flight, &self.ends.exchange, is_stuck);
         let deadline = self.deadline();
@@ -295,6 +296,11 @@ impl<S: StreamIo> Answering<S> {
                     return self.finish(Over::Refused(status), moment);
                 }
                 Sent::Blocked(rest) => return self.block(rest, before),
+                Sent::Crowded(rest) => {
+                    // The connection's own deadline watches over that.
+                    self.blocked_since = None;
+                    return self.put_back(rest);
+                }
                 Sent::Opened => return Step::Opened,
                 Sent::Cut => return Step::Over,
             }
@@ -308,9 +314,17 @@ impl<S: StreamIo> Answering<S> {
         if self.blocked_since.is_none() || left_of(&rest) < before {
             self.blocked_since = Some(self.shared.now());
         }
+        self.put_back(rest)
+    }
+
+    /// The rest of a reply waits for the peer.
+    fn put_back(&mut self, rest: Reply) -> Step {
         self.meter.take_back(&rest);
         self.replies.push_front(rest);
         self.report_unsent();
+        if self.blocked_since.is_none() {
+            self.ends.exchange.set_stuck();
+        }
         self.pause_source();
         Step::Wait
     }

@@ -10,6 +10,7 @@ mod coalescing;
 pub(crate) mod head;
 mod incoming;
 mod outgoing;
+mod room;
 mod shared;
 mod stream_io;
 pub(crate) mod tunnel;

@@ -1,6 +1,7 @@
 //! `Outgoing`: a response on its way from the replies of an application to the stream, no faster
 //! than the peer's windows open.
 
+use std::rc::Rc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -8,12 +9,14 @@ use granian_proto::h2::Promise;
 use granian_proto::{ResponseHead, ResponsePlan, Trailers};
 
 use super::head;
+use super::shared::Shared;
 use super::stream_io::{ResetReason, StreamIo};
 use crate::exchange::reply::Reply;
 use crate::stream::region::FileRegion;
 
 /// See the module's documentation.
 pub(super) struct Outgoing {
+    shared: Rc<Shared>,
     state: State,
     is_head_request: bool,
     /// Something of the body is with the protocol, and may wait there for the peer's window.
@@ -50,15 +53,29 @@ pub(super) enum Sent {
     Refused(u16),
     /// The peer's window is shut; this is left.
     Blocked(Reply),
+    /// The connection's socket takes no more for now; this is left.
+    Crowded(Reply),
     /// The stream is the WebSocket protocol's now.
     Opened,
     /// The response can't be completed; the stream was reset.
     Cut,
 }
 
+/// What may be handed over of a body.
+enum Allowed {
+    Bytes(usize),
+    /// The peer's window is shut.
+    NotByPeer,
+    /// The connection's socket has no room.
+    NotBySocket,
+    /// The stream is closed.
+    Never,
+}
+
 impl Outgoing {
-    pub(super) fn new(is_head_request: bool) -> Self {
+    pub(super) fn new(is_head_request: bool, shared: Rc<Shared>) -> Self {
         Self {
+            shared,
             state: State::Head,
             is_head_request,
             has_sent_data: false,
@@ -203,7 +220,7 @@ impl Outgoing {
         mut data: Bytes,
         last: bool,
     ) -> Sent {
-        let State::Body { left } = &mut self.state else {
+        let State::Body { left } = self.state else {
             return self.swallow(io, last);
         };
         if left
@@ -211,14 +228,17 @@ impl Outgoing {
         {
             return self.cut(io, ResetReason::Internal);
         }
+        let whole = data.len();
         while !data.is_empty() {
-            let capacity = match io.poll_capacity(cx, data.len()) {
-                Poll::Pending => return Sent::Blocked(Reply::Data { data, last }),
-                Poll::Ready(Ok(capacity)) => capacity,
-                Poll::Ready(Err(_)) => return self.cut(io, ResetReason::Internal),
+            let had = whole - data.len();
+            let count = match self.allowed(cx, io, data.len(), had) {
+                Allowed::Bytes(count) => count,
+                Allowed::NotByPeer => return Sent::Blocked(Reply::Data { data, last }),
+                Allowed::NotBySocket => return Sent::Crowded(Reply::Data { data, last }),
+                Allowed::Never => return self.cut(io, ResetReason::Internal),
             };
-            let piece = data.split_to(capacity.min(data.len()));
-            if let Some(left) = left {
+            let piece = data.split_to(count);
+            if let State::Body { left: Some(left) } = &mut self.state {
                 *left -= piece.len() as u64;
             }
             let ends = last && data.is_empty();
@@ -243,17 +263,24 @@ impl Outgoing {
         if !matches!(self.state, State::Body { .. }) {
             return self.swallow(io, last);
         }
+        if file.is_awaited() {
+            // To reserve a window and to give it back would wake the transfer, again and again.
+            return Sent::Blocked(Reply::File { file, last });
+        }
+        let whole = file.len;
         while file.len > 0 {
-            let step = usize::try_from(file.len)
-                .unwrap_or(FILE_STEP)
-                .min(FILE_STEP);
+            let had = usize::try_from(whole - file.len).unwrap_or(usize::MAX);
+            let wanted = usize::try_from(file.len).unwrap_or(FILE_STEP);
             // No more than may leave: it is in memory until then.
-            let step = match io.poll_capacity(cx, step) {
-                Poll::Pending => return Sent::Blocked(Reply::File { file, last }),
-                Poll::Ready(Ok(capacity)) => capacity.min(step),
-                Poll::Ready(Err(_)) => return self.cut(io, ResetReason::Internal),
+            let count = match self.allowed(cx, io, wanted.min(FILE_STEP), had) {
+                Allowed::Bytes(count) => count,
+                Allowed::NotByPeer => return Sent::Blocked(Reply::File { file, last }),
+                Allowed::NotBySocket => return Sent::Crowded(Reply::File { file, last }),
+                Allowed::Never => return self.cut(io, ResetReason::Internal),
             };
-            let data = match file.poll_read(cx, step) {
+            let read = file.poll_read(cx, count);
+            self.shared.room.give(count);
+            let data = match read {
                 Poll::Ready(Ok(data)) => data,
                 Poll::Ready(Err(_)) => return self.cut(io, ResetReason::Internal),
                 Poll::Pending => {
@@ -262,18 +289,48 @@ impl Outgoing {
                     return Sent::Blocked(Reply::File { file, last });
                 }
             };
-            match self.send_data(cx, io, data, last && file.len == 0) {
-                Sent::All => {}
+            let (is_blocked, data) = match self.send_data(cx, io, data, last && file.len == 0) {
+                Sent::All => continue,
                 // At most one step is in memory, and the rest waits behind it.
-                Sent::Blocked(Reply::Data { data, .. }) => {
-                    file.offset -= data.len() as u64;
-                    file.len += data.len() as u64;
-                    return Sent::Blocked(Reply::File { file, last });
-                }
+                Sent::Blocked(Reply::Data { data, .. }) => (true, data),
+                Sent::Crowded(Reply::Data { data, .. }) => (false, data),
                 other => return other,
-            }
+            };
+            file.offset -= data.len() as u64;
+            file.len += data.len() as u64;
+            return match is_blocked {
+                true => Sent::Blocked(Reply::File { file, last }),
+                false => Sent::Crowded(Reply::File { file, last }),
+            };
         }
         if last { self.end(io, None) } else { Sent::All }
+    }
+
+    /// How many of `wanted` bytes may be handed over, behind those that were (`had`) since the transfer was polled.
+    fn allowed<S: StreamIo>(
+        &self,
+        cx: &mut Context<'_>,
+        io: &mut S,
+        wanted: usize,
+        had: usize,
+    ) -> Allowed {
+        let room = &self.shared.room;
+        // The room comes first: the codec wakes a stream for each window that it reserves.
+        let taken = match room.take(cx, wanted, had) {
+            0 => return Allowed::NotBySocket,
+            taken => taken,
+        };
+        match io.poll_capacity(cx, taken) {
+            Poll::Pending => {
+                room.give(taken);
+                Allowed::NotByPeer
+            }
+            Poll::Ready(Ok(capacity)) => {
+                room.give(taken - capacity.min(taken));
+                Allowed::Bytes(capacity.min(taken))
+            }
+            Poll::Ready(Err(_)) => Allowed::Never,
+        }
     }
 
     fn end<S: StreamIo>(&mut self, io: &mut S, trailers: Option<&Trailers>) -> Sent {

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use super::room::Room;
 use crate::admission::queue::Share;
 use crate::budget::{Budget, Loan};
 use crate::exchange::app::Peer;
@@ -31,6 +32,7 @@ pub(crate) struct Shared {
     /// The connection's socket takes less than the transfers make for it.
     is_clogged: Cell<bool>,
     clogged: RefCell<Vec<Waker>>,
+    pub(crate) room: Room,
     /// Output that was handed to the protocol has to leave before any transfer goes on.
     is_held: Cell<bool>,
     /// A source was pulled from: its replies are written before any source is asked again.
@@ -51,6 +53,7 @@ impl Shared {
             unread: Cell::default(),
             is_clogged: Cell::new(false),
             clogged: RefCell::new(Vec::new()),
+            room: Room::default(),
             is_held: Cell::new(false),
             has_pulled: Cell::new(false),
             alarms: RefCell::new(Slab::new()),

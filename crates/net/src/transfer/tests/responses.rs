@@ -341,6 +341,28 @@ fn nothing_is_made_for_a_connection_that_is_clogged() {
     assert!(case.poll());
 }
 
+#[test]
+fn what_the_socket_has_no_room_for_stays_where_it_is() {
+    let carrier = Carrier::new();
+    carrier.shared.room.ask(|| 3);
+    let (mut case, exchange) = carrier.called("GET", &Fake::bodiless(100));
+    exchange.start(200);
+    exchange.piece(b"hello".to_vec(), true);
+    carrier.shared.room.open(Some(100_000), 1);
+    assert_eq!(case.sends(), [head(200, Some(5), false), data(b"hel")]);
+    assert!(carrier.shared.room.is_awaited());
+    // The socket is full. The clock of the stream does not run: its peer is not asked.
+    carrier.shared.room.open(None, 1);
+    carrier.pass(secs(600));
+    assert!(!case.poll());
+    case.was_woken();
+    carrier.shared.room.open(Some(0), 1);
+    carrier.shared.room.wake();
+    assert!(case.was_woken());
+    assert!(case.poll());
+    assert_eq!(case.stream.take_sent(), [end(b"lo")]);
+}
+
 /// The clock of one stream does not run while the connection itself takes nothing: that has its own.
 #[test]
 fn a_clogged_connection_is_not_the_streams_fault() {
