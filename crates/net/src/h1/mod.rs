@@ -185,7 +185,7 @@ impl<S: Stream> Connection<S> {
     fn drive(&mut self, cx: &mut Context<'_>) {
         self.handle_stage();
         self.handle_deadlines();
-        let mut slice = Slice::default();
+        let slice = Slice::default();
         for number in 1..=STEPS_PER_TURN {
             self.take_replies(cx);
             self.step_gathering();

@@ -23,7 +23,7 @@ use super::pings::{Pings, Verdict};
 use super::pipe::Pipe;
 use super::push::Pushes;
 use super::stream::Http2Stream;
-use crate::bounds::STEPS_PER_TURN;
+use crate::bounds::{CALLS_PER_LOOK, STEPS_PER_TURN};
 use crate::close::CloseCause;
 use crate::exchange::app::Peer;
 use crate::metrics::Present;
@@ -87,7 +87,7 @@ enum Course {
 impl<S: Stream> Connection<S> {
     fn new(opened: Opened<S>, shared: Rc<Shared>) -> Self {
         let timeout = shared.service.limits.timeouts.write;
-        let pipe = Pipe::new(opened, shared.handle.clone(), timeout);
+        let pipe = Pipe::new(opened, &shared, timeout);
         shared.room.ask(pipe.room());
         Self {
             phase: Phase::Preface(builder(&shared.service).handshake(pipe.share())),
@@ -110,6 +110,7 @@ impl<S: Stream> Connection<S> {
             (coalescing, waker)
         });
         coalescing.begin();
+        self.shared.begin_poll();
         self.pipe.begin_turn();
         self.drive(&mut Context::from_waker(&waker), &coalescing);
         coalescing.end();
@@ -178,7 +179,7 @@ impl<S: Stream> Connection<S> {
         let mut over = 0;
         while let Poll::Ready(Some(())) = Pin::new(&mut self.transfers).poll_next(cx) {
             over += 1;
-            if over % PER_LOOK == 0 && self.pipe.is_slice_over() {
+            if over % CALLS_PER_LOOK == 0 && self.pipe.is_slice_over() {
                 return;
             }
         }
@@ -197,7 +198,7 @@ impl<S: Stream> Connection<S> {
     fn poll_protocol(&mut self, cx: &mut Context<'_>) {
         let mut started = 0;
         loop {
-            if started == PER_LOOK {
+            if started == CALLS_PER_LOOK {
                 started = 0;
                 if self.pipe.is_slice_over() {
                     return;
@@ -292,9 +293,6 @@ impl<S: Stream> Connection<S> {
         }
     }
 }
-
-/// Requests between two looks at the clock.
-const PER_LOOK: u32 = 16;
 
 fn builder(service: &Service) -> Builder {
     let options = &service.limits.http2;

@@ -1,9 +1,10 @@
 //! HTTP/2 over any stream: the `h2` crate's codec and flow control, driven as one task of the
 //! reactor. Every stream is an exchange: a `Transfer` among those of its connection.
 //!
-//! `connection` drives, `pipe` is the byte stream under the codec, `stream` and `respond` are one stream for its
-//! transfer, `pings` keeps alive and measures, `push` makes requests in the client's place.
+//! `connection` drives, `pipe` is the byte stream under the codec, `appetite` bounds its reads, `stream` and `respond`
+//! are one stream for its transfer, `pings` keeps alive and measures, `push` makes requests in the client's place.
 
+mod appetite;
 mod connection;
 mod pings;
 mod pipe;

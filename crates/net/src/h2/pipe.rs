@@ -19,11 +19,13 @@ use tokio::io::{AsyncRead, ReadBuf};
 
 use self::output::OUTPUT_LIMIT;
 use super::Opened;
+use super::appetite::Appetite;
 use crate::runtime::reactor::TaskHandle;
 use crate::runtime::slice::Slice;
 use crate::stream::output::Output;
 use crate::stream::socket::{Stream, poll_read_buf};
 use crate::stream::wire::Wire;
+use crate::transfer::Shared;
 
 /// See the module's documentation. The codec and the connection own one handle each.
 pub(super) struct Pipe<S>(Rc<RefCell<Inner<S>>>);
@@ -44,8 +46,9 @@ struct Inner<S> {
     received: usize,
     /// Reads left in this turn.
     reads: u32,
+    appetite: Appetite,
     is_starved: bool,
-    slice: Slice,
+    slice: Rc<Slice>,
     /// Set while a push promise is flushed: reads return `Pending`, writes are gathered without a bound.
     is_writing: bool,
     /// Reads left for `poll_discard`.
@@ -54,7 +57,8 @@ struct Inner<S> {
 }
 
 impl<S: Stream> Pipe<S> {
-    pub(super) fn new(opened: Opened<S>, handle: TaskHandle, write_timeout: Duration) -> Self {
+    pub(super) fn new(opened: Opened<S>, shared: &Shared, write_timeout: Duration) -> Self {
+        let (handle, slice) = (shared.handle.clone(), Rc::clone(&shared.slice));
         let now = handle.now();
         let (response, request) = match opened.upgrade {
             Some(upgrade) => (upgrade.response, Some(upgrade.request)),
@@ -72,7 +76,8 @@ impl<S: Stream> Pipe<S> {
             received: 0,
             reads: READS_PER_TURN,
             is_starved: false,
-            slice: Slice::default(),
+            appetite: Appetite::default(),
+            slice,
             is_writing: false,
             discards: DISCARDS,
             handle,
@@ -88,13 +93,12 @@ impl<S: Stream> Pipe<S> {
         let mut inner = self.0.borrow_mut();
         inner.reads = READS_PER_TURN;
         inner.is_starved = false;
-        inner.slice = Slice::default();
+        inner.appetite.begin();
     }
 
     /// True if the connection has had its share of this turn; then it is as if there were more to read.
     pub(super) fn is_slice_over(&self) -> bool {
         let mut inner = self.0.borrow_mut();
-        let inner = &mut *inner;
         if inner.slice.is_over(&inner.handle) {
             inner.reads = 0;
             inner.is_starved = true;
@@ -297,13 +301,17 @@ impl<S: Stream> AsyncRead for Pipe<S> {
             inner.is_starved = true;
             return Poll::Pending;
         }
+        if !is_first {
+            inner.appetite.note(inner.slice.used());
+        }
         inner.reads -= 1;
         let before = buf.filled().len();
+        let wanted = inner.appetite.limit(wanted);
         if wanted < buf.remaining() {
-            let mut part = [0; REQUEST_STEP];
-            let mut part = ReadBuf::new(part.get_mut(..wanted).unwrap_or_default());
+            let mut part = ReadBuf::new(buf.initialize_unfilled_to(wanted));
             ready!(Pin::new(&mut inner.wire.io).poll_read(cx, &mut part))?;
-            buf.put_slice(part.filled());
+            let count = part.filled().len();
+            buf.advance(count);
         } else {
             ready!(Pin::new(&mut inner.wire.io).poll_read(cx, buf))?;
         }

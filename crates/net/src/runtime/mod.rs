@@ -11,6 +11,7 @@ pub mod pool;
 pub mod reactor;
 mod readiness;
 pub mod ready;
+mod shares;
 pub(crate) mod slice;
 pub(crate) mod sync;
 pub mod timers;

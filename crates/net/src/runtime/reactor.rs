@@ -28,6 +28,7 @@ use super::clock::Clock;
 use super::deferred::DeferredWrites;
 use super::forks::ForkWatch;
 use super::readiness::Readiness;
+use super::shares::Shares;
 use super::timers::{Deadline, Timers};
 use super::waker::{Mailbox, TaskWaker};
 
@@ -52,12 +53,15 @@ struct Inner {
     mailbox: Arc<Mailbox>,
     clock: Clock,
     now: Cell<Instant>,
+    /// Turns so far.
+    turns: Cell<u64>,
     in_turn: Cell<bool>,
     /// A task has ended since the last turn or `settle` began.
     has_ended: Cell<bool>,
     /// Tasks that run after the current one before the thread goes back to its owner.
     left: Cell<usize>,
     deferred: DeferredWrites,
+    shares: Shares,
 }
 
 struct Slot {
@@ -68,8 +72,25 @@ struct Slot {
     deadline: Deadline,
     readiness: Rc<Readiness>,
     token: Token,
-    /// When it used its slice last: it runs with those that have, until it has needed less for a while.
-    gave_way: Option<Instant>,
+    /// It has used its slice: it runs with those that have, until it has needed less for a while.
+    gave_way: Option<GaveWay>,
+}
+
+/// When a task used its slice last, and how often it has run since.
+#[derive(Clone, Copy)]
+struct GaveWay {
+    since: Instant,
+    runs: u32,
+}
+
+impl GaveWay {
+    /// A run is over. `None` if the task is one of the others again. Where many have given way, their turns are rare: so
+    /// not the time alone counts.
+    fn after_run(self, now: Instant) -> Option<Self> {
+        let runs = self.runs.saturating_add(1);
+        let stays = runs < STAYS_RUNS || now < self.since + STAYS;
+        stays.then_some(Self { runs, ..self })
+    }
 }
 
 impl Reactor {
@@ -95,11 +116,13 @@ impl Reactor {
             timers: RefCell::new(Timers::default()),
             mailbox: Arc::new(Mailbox::new(waker)),
             now: Cell::new(clock.now()),
+            turns: Cell::new(0),
             clock,
             in_turn: Cell::new(false),
             has_ended: Cell::new(false),
             left: Cell::new(0),
             deferred: DeferredWrites::default(),
+            shares: Shares::default(),
         })))
     }
 
@@ -211,6 +234,7 @@ impl Reactor {
 
     fn run_turn(&self, time: Option<Duration>, gathers: impl Fn() -> bool) -> bool {
         self.0.in_turn.set(true);
+        self.0.turns.set(self.0.turns.get().wrapping_add(1));
         self.0.mailbox.set_polled(true);
         if !self.0.deferred.is_empty() {
             self.0.now.set(self.0.clock.now());
@@ -316,6 +340,7 @@ impl Reactor {
         self.0.mailbox.collect(&mut self.0.ready.borrow_mut());
         // Tasks woken from here on wait for the next turn, so that Python code gets its share.
         let count = self.0.ready.borrow().len();
+        self.0.shares.begin();
         let gathers = !self.is_in_turn() && self.0.deferred.begin_gathering();
         for left in (0..count).rev() {
             let Some(key) = self.0.ready.borrow_mut().pop_front() else {
@@ -351,7 +376,7 @@ impl Reactor {
             self.poll_task(key, Class::Patient);
             let now = self.0.clock.now();
             if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
-                slot.gave_way = slot.gave_way.filter(|since| now < *since + STAYS);
+                slot.gave_way = slot.gave_way.and_then(|gave_way| gave_way.after_run(now));
             }
             if now >= until {
                 break;
@@ -381,6 +406,9 @@ impl Reactor {
             let Some(future) = slot.future.take() else {
                 return;
             };
+            if slot.gave_way.is_none() {
+                self.0.shares.note_other();
+            }
             (future, slot.waker.clone())
         };
         // A panic costs its task only. To unwind further would end the turn, and other ready tasks
@@ -433,6 +461,15 @@ impl TaskHandle {
         self.reactor.0.now.get()
     }
 
+    /// The number of the last turn that has begun.
+    pub(crate) fn turn(&self) -> u64 {
+        self.reactor.0.turns.get()
+    }
+
+    pub(super) fn shares(&self) -> &Shares {
+        &self.reactor.0.shares
+    }
+
     /// The time now, later in a turn that goes on.
     pub(crate) fn time(&self) -> Instant {
         self.reactor.0.clock.now()
@@ -451,7 +488,10 @@ impl TaskHandle {
     /// Runs the task again, behind those that have not used their slice. It stays there for a while.
     pub(crate) fn give_way(&self) {
         if let Some(slot) = self.reactor.0.tasks.borrow_mut().get_mut(self.key) {
-            slot.gave_way = Some(self.now());
+            slot.gave_way = Some(GaveWay {
+                since: self.now(),
+                runs: 0,
+            });
         }
         self.reactor.wake(self.key);
     }
@@ -529,6 +569,8 @@ const EVENTS_PER_TURN: usize = 256;
 const PATIENT_TIME: Duration = Duration::from_micros(250);
 /// Time that a task stays with those that have given way. One that takes what it gets in bursts comes back sooner.
 const STAYS: Duration = Duration::from_millis(50);
+/// Runs for which it stays there at least.
+const STAYS_RUNS: u32 = 4;
 
 #[cfg(test)]
 mod tests {

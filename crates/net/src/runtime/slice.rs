@@ -1,25 +1,62 @@
 //! `Slice`: the time that a task uses before others get their turn.
 
+use std::cell::Cell;
 use std::time::{Duration, Instant};
 
 use super::reactor::TaskHandle;
 
-/// One poll's share of the thread. The clock is read when it is asked for the first time, so that a poll of one step
-/// does without.
+/// One poll's share of the thread. It begins when the clock is read for the first time: a poll of one step does without.
 #[derive(Default)]
-pub(crate) struct Slice(Option<Instant>);
+pub(crate) struct Slice(Cell<Option<Share>>);
+
+#[derive(Clone, Copy)]
+struct Share {
+    began: Instant,
+    length: Duration,
+    /// The time that was used, as of the last look.
+    used: Duration,
+}
 
 impl Slice {
+    /// Begins a poll's slice, now.
+    pub(crate) fn begin(&self, handle: &TaskHandle) {
+        self.0.set(Some(Share::new(handle, handle.time())));
+    }
+
     /// True once the task has run for long enough. It then calls [`TaskHandle::give_way`], if there is more to do.
-    pub(crate) fn is_over(&mut self, handle: &TaskHandle) -> bool {
+    pub(crate) fn is_over(&self, handle: &TaskHandle) -> bool {
         let now = handle.time();
-        let began = *self.0.get_or_insert(now);
-        now.saturating_duration_since(began) >= SLICE
+        let mut share = self.0.get().unwrap_or_else(|| Share::new(handle, now));
+        let was_over = share.used >= share.length;
+        share.used = now.saturating_duration_since(share.began);
+        let is_over = share.used >= share.length;
+        if is_over && !was_over {
+            handle.shares().note_used(share.used);
+        }
+        self.0.set(Some(share));
+        is_over
+    }
+
+    /// True if the task had run for long enough at the last look at the clock.
+    pub(crate) fn was_over(&self) -> bool {
+        self.0.get().is_some_and(|share| share.used >= share.length)
+    }
+
+    /// The time that was used, as of the last look at the clock.
+    pub(crate) fn used(&self) -> Duration {
+        self.0.get().map_or(Duration::ZERO, |share| share.used)
     }
 }
 
-/// Long enough for fifty small requests on one connection.
-const SLICE: Duration = Duration::from_micros(500);
+impl Share {
+    fn new(handle: &TaskHandle, now: Instant) -> Self {
+        Self {
+            began: now,
+            length: handle.shares().next(handle.has_given_way()),
+            used: Duration::ZERO,
+        }
+    }
+}
 
 #[cfg(test)]
 mod tests {
@@ -30,24 +67,87 @@ mod tests {
 
     use super::*;
     use crate::runtime::reactor::Reactor;
+    use crate::runtime::shares::{LEAST, SLICE};
 
-    #[test]
-    fn a_slice_begins_with_the_first_look() {
+    /// Lets a slice that has begun take so long; true if it is over then, and not a nanosecond before.
+    fn is_over_after(slice: &Slice, handle: &TaskHandle, time: Duration) -> bool {
+        let clock = handle.reactor().clone();
+        clock.clock().advance(time - Duration::from_nanos(1));
+        let was_over = slice.is_over(handle);
+        clock.clock().advance(Duration::from_nanos(1));
+        !was_over && slice.is_over(handle)
+    }
+
+    fn in_task(test: impl FnOnce(TaskHandle)) {
         let reactor = Reactor::new().unwrap();
         reactor.clock().advance(Duration::ZERO);
         reactor
             .spawn(|handle| {
-                let clock = handle.reactor().clone();
-                let mut slice = Slice::default();
-                clock.clock().advance(SLICE);
-                assert!(!slice.is_over(&handle));
-                clock.clock().advance(SLICE - Duration::from_nanos(1));
-                assert!(!slice.is_over(&handle));
-                clock.clock().advance(Duration::from_nanos(1));
-                assert!(slice.is_over(&handle));
+                test(handle);
                 Ok(async {})
             })
             .unwrap();
+    }
+
+    #[test]
+    fn a_slice_begins_with_the_first_look() {
+        in_task(|handle| {
+            let slice = Slice::default();
+            handle.reactor().clock().advance(SLICE);
+            assert!(!slice.is_over(&handle));
+            assert!(is_over_after(&slice, &handle, SLICE / 2));
+            assert_eq!(slice.used(), SLICE / 2);
+        });
+    }
+
+    #[test]
+    fn tasks_that_want_more_than_a_slice_in_a_turn_have_one_together() {
+        in_task(|handle| {
+            for expected in [SLICE / 2, LEAST, LEAST] {
+                let slice = Slice::default();
+                slice.begin(&handle);
+                assert!(is_over_after(&slice, &handle, expected));
+            }
+            handle.shares().begin();
+            handle.give_way();
+            for (has_others, expected) in [(false, SLICE), (true, SLICE / 2)] {
+                if has_others {
+                    handle.shares().note_other();
+                }
+                let slice = Slice::default();
+                slice.begin(&handle);
+                assert!(is_over_after(&slice, &handle, expected));
+            }
+        });
+    }
+
+    /// A task that has given way is with the others again when that is long ago and it has run a few times since.
+    #[test]
+    fn a_task_that_needs_less_comes_back() {
+        let reactor = Reactor::new().unwrap();
+        reactor.clock().advance(Duration::ZERO);
+        let gave_way: Rc<RefCell<Vec<bool>>> = Rc::default();
+        let seen = Rc::clone(&gave_way);
+        let mut is_first = true;
+        let task = move |handle: TaskHandle| {
+            Ok(poll_fn(move |cx| {
+                seen.borrow_mut().push(handle.has_given_way());
+                match std::mem::take(&mut is_first) {
+                    true => handle.give_way(),
+                    false => cx.waker().wake_by_ref(),
+                }
+                Poll::<()>::Pending
+            }))
+        };
+        reactor.spawn(task).unwrap();
+        for _ in 0..2 {
+            for _ in 0..4 {
+                assert!(reactor.turn());
+            }
+            reactor.clock().advance(Duration::from_millis(50));
+        }
+        let expected = [false, true, true, true, true, false, false, false];
+        assert_eq!(*gave_way.borrow(), expected);
     }
 
     /// Greedy tasks, whose slices are over, and polite ones, which are woken by them: in each turn the polite ones run

@@ -23,6 +23,8 @@ pub(crate) struct TestApp {
     pub(crate) speaks_websocket: Cell<bool>,
     /// Makes the source that the next call gives.
     source: RefCell<Option<MakeSource>>,
+    /// What each call does before it returns.
+    work: RefCell<Option<Box<dyn Fn()>>>,
     /// Status, method, path and bytes of all answers, in order.
     pub(crate) answered: RefCell<Vec<(u16, String, String, u64)>>,
     /// The causes of all ends, in order.
@@ -39,6 +41,7 @@ impl Default for TestApp {
             may_start: Cell::new(true),
             speaks_websocket: Cell::new(false),
             source: RefCell::default(),
+            work: RefCell::default(),
             answered: RefCell::default(),
             closed: RefCell::default(),
         }
@@ -58,6 +61,16 @@ impl TestApp {
     /// The next call makes the rest of its response piece by piece.
     pub(crate) fn set_source(&self, make: impl Fn(Arc<Exchange>) -> Box<dyn Source> + 'static) {
         self.source.replace(Some(Box::new(make)));
+    }
+
+    /// Each call does this before it returns.
+    pub(crate) fn set_work(&self, work: impl Fn() + 'static) {
+        self.work.replace(Some(Box::new(work)));
+    }
+
+    /// Requests that were started and that `request` has not given.
+    pub(crate) fn calls(&self) -> usize {
+        self.requests.borrow().len()
     }
 
     /// True if a request was started that `request` has not given.
@@ -121,6 +134,9 @@ impl App for TestApp {
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
         let exchange = Arc::clone(&request.exchange);
         self.requests.borrow_mut().push_back(request);
+        if let Some(work) = &*self.work.borrow() {
+            work();
+        }
         self.source.take().map(|make| make(exchange))
     }
 

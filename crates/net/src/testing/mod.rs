@@ -51,9 +51,10 @@ impl Bench {
         reactor.clock().advance(Duration::ZERO);
         let metrics = metrics();
         let service = Service::new(Rc::clone(&app) as Rc<_>, limits);
+        let service = Rc::new(service.measured(Some(Rc::clone(&metrics))));
         Self {
             reactor,
-            service: Rc::new(service.measured(Some(Rc::clone(&metrics)))),
+            service,
             app,
             metrics,
             quiet: Rc::default(),
@@ -86,6 +87,16 @@ impl Bench {
             self.quiet.set(if self.reactor.turn() { 0 } else { quiet });
             assert!(quiet < PATIENCE, "the script waits for what never happens");
         }
+    }
+
+    /// Lets one turn pass.
+    pub(crate) async fn turn(&self) {
+        let mut has_passed = false;
+        poll_fn(|_| match std::mem::replace(&mut has_passed, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
     }
 
     /// Lets everything happen that can without time passing.

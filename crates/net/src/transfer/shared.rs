@@ -10,9 +10,11 @@ use slab::Slab;
 
 use super::room::Room;
 use crate::admission::queue::Share;
+use crate::bounds::CALLS_PER_LOOK;
 use crate::budget::{Budget, Loan};
 use crate::exchange::app::Peer;
 use crate::runtime::reactor::TaskHandle;
+use crate::runtime::slice::Slice;
 use crate::runtime::waker::{register, wake_all};
 use crate::service::Service;
 
@@ -21,6 +23,10 @@ pub(crate) struct Shared {
     pub(crate) peer: Arc<Peer>,
     pub(crate) service: Rc<Service>,
     pub(crate) handle: TaskHandle,
+    /// The connection's share of the present poll.
+    pub(crate) slice: Rc<Slice>,
+    /// Calls of the application in it.
+    calls: Cell<u32>,
     /// The permits that the transfers' calls hold.
     pub(crate) share: Arc<Share>,
     /// The connection's part of `Service::inflated`.
@@ -49,6 +55,8 @@ impl Shared {
             peer,
             service,
             handle,
+            slice: Rc::default(),
+            calls: Cell::default(),
             share: Arc::default(),
             unread: Cell::default(),
             is_clogged: Cell::new(false),
@@ -76,6 +84,25 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Instant {
         self.handle.now()
+    }
+
+    /// The connection's share of a turn begins.
+    pub(crate) fn begin_poll(&self) {
+        self.slice.begin(&self.handle);
+        self.calls.set(0);
+    }
+
+    /// True if the application may be called for one more request before others get their turn. One call is allowed in
+    /// any case.
+    pub(crate) fn may_call(&self) -> bool {
+        let calls = self.calls.get();
+        let is_look = calls.is_multiple_of(CALLS_PER_LOOK);
+        let is_over = is_look && self.slice.is_over(&self.handle);
+        if calls > 0 && (is_over || self.slice.was_over()) {
+            return false;
+        }
+        self.calls.set(calls + 1);
+        true
     }
 
     /// Ready while the protocol may be handed more; otherwise `cx` is woken when it may.

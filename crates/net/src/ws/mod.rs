@@ -164,7 +164,7 @@ impl<S: Stream> Connection<S> {
         self.handle_deadlines();
         self.gives_way = false;
         self.delivered = 0;
-        let mut slice = Slice::default();
+        let slice = Slice::default();
         for number in 0..STEPS_PER_TURN {
             self.take_outgoing(cx);
             self.write(cx);

@@ -50,6 +50,27 @@ fn streams_are_answered_in_any_order() {
     });
 }
 
+/// The calls wait for something, so that none of the streams is over: the connection's slice ends all the same.
+#[test]
+fn calls_of_one_connection_are_spread_over_turns() {
+    Client::play(limits(), |mut client| async move {
+        let bench = client.bench.clone();
+        let clock = bench.reactor.clone();
+        bench.settle().await;
+        bench
+            .app
+            .set_work(move || clock.clock().advance(Duration::from_micros(100)));
+        let _answers: Vec<_> = (0..40).map(|_| client.get("/")).collect();
+        let (mut calls, mut most) = (0, 0);
+        while calls < 40 {
+            bench.turn().await;
+            most = most.max(bench.app.calls() - calls);
+            calls = bench.app.calls();
+        }
+        assert!((4..=8).contains(&most), "{most} calls in a turn of 500 µs");
+    });
+}
+
 #[test]
 fn hints_and_trailers_surround_the_body() {
     Client::play(limits(), |mut client| async move {
