@@ -66,6 +66,7 @@ impl Sites {
         match plan.options.io_threads {
             0 => {
                 let common = Common::new(&plan.limits);
+                common.app.pace(&plan.limits);
                 let site = plan.site(reactor.clone(), app, metrics, (&common, 0))?;
                 let app = Rc::clone(&site.service.app);
                 let place = Place::Here(Box::new(site));

@@ -2,9 +2,11 @@
 //! drain. `placement::shared` has the part that threads of one worker share.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
 use std::io;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use granian_proto::{PeerError, RequestHead, Version, ws};
@@ -26,6 +28,7 @@ use crate::limits::Limits;
 use crate::metrics::{Meter, Metrics};
 use crate::placement::shared::Shared;
 use crate::proxies::Proxies;
+use crate::runtime::reactor::Reactor;
 use crate::stream::buffers::Buffers;
 use crate::stream::early::EarlyWriter;
 use crate::tls::config::TlsConfig;
@@ -108,7 +111,9 @@ pub enum AfterDrain {
 impl Service {
     /// Serves `app` within `limits`.
     pub fn new(app: Rc<dyn App>, limits: Limits) -> Self {
-        Self::sharing(app, limits, &Shared::new(&limits))
+        let shared = Shared::new(&limits);
+        shared.pace(&limits);
+        Self::sharing(app, limits, &shared)
     }
 
     /// Serves `app` within `limits`, those that `shared` counts for all services that have it.
@@ -176,6 +181,23 @@ impl Service {
     pub fn behind(mut self, proxies: Option<Rc<Proxies>>) -> Self {
         self.proxies = proxies;
         self
+    }
+
+    /// Starts the task that looks after the requests that wait to start.
+    ///
+    /// # Errors
+    /// When `reactor` has no room for a task.
+    pub fn patrol(self: &Rc<Self>, reactor: &Reactor) -> io::Result<()> {
+        let service = Rc::clone(self);
+        reactor.spawn(|handle| {
+            Ok(poll_fn(move |cx| {
+                if service.line.asks_unread() {
+                    service.queue.begin_turn(handle.turn(), handle.now());
+                }
+                handle.set_deadline(service.queue.patrol(cx, handle.now()));
+                Poll::<()>::Pending
+            }))
+        })
     }
 
     /// Begins the exchange of a request that has come at `now`.

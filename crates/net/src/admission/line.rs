@@ -3,8 +3,10 @@
 //! Against overload the line has two patiences (B. Maurer, "Fail at Scale", ACM Queue 13(8), "Controlled Delay"; after
 //! CoDel, RFC 8289). A line that is empty now and then takes up bursts, and each request in it may wait for the
 //! `interval`. One that has not been empty for that long is a standing queue: to wait in it delays everybody and
-//! serves nobody, so new requests wait for the `target` only and are told at once. Requests wait in the socket and
-//! in the turn as well, behind calls that keep the thread busy; that counts like the line.
+//! serves nobody, so new requests wait for the `target` only and are told at once, until the line has been empty without
+//! any that were told for an `interval`. Requests wait in the socket and
+//! in the turn as well, behind calls that keep the thread busy; that counts like the line. So that those wait in the line
+//! which can be told, the calls of a turn take half of the target (`admission/pace.rs`).
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -26,6 +28,13 @@ pub struct LineLimits {
     pub overload: Option<OverloadLimits>,
 }
 
+impl LineLimits {
+    /// The time that the calls of a turn should take at most.
+    pub(crate) fn longest_turn(&self) -> Option<Duration> {
+        self.overload.map(|overload| overload.target / 2)
+    }
+}
+
 /// See the module's documentation.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct OverloadLimits {
@@ -40,6 +49,8 @@ pub(crate) struct Line {
     limits: LineLimits,
     /// The last time at which nobody had to wait for long.
     emptied: Cell<Option<Instant>>,
+    /// The last time at which a request was turned away because of the overload.
+    refused: Cell<Option<Instant>>,
     /// The last turn in which requests came, by its begin, and the longest time that one of them waited in it.
     turn: Cell<Option<(Instant, Duration)>>,
 }
@@ -100,6 +111,7 @@ impl Line {
         Self {
             limits,
             emptied: Cell::new(None),
+            refused: Cell::new(None),
             turn: Cell::new(None),
         }
     }
@@ -117,14 +129,30 @@ impl Line {
         queue: &Queue,
         handle: &TaskHandle,
     ) -> Poll<Result<Permit, Limit>> {
-        let is_new = matches!(wait.patience, Patience::Untold);
-        if is_new
-            && let Some(overload) = &self.limits.overload
-            && !self.takes(overload, queue, handle, wait.unread)
-        {
-            return Poll::Ready(Err(Limit::Overload));
+        let polled = self.poll_permit(cx, wait, queue, handle);
+        if let Poll::Ready(Err(Limit::Overload)) = polled {
+            self.refused.set(Some(handle.now()));
         }
+        polled
+    }
+
+    fn poll_permit(
+        &self,
+        cx: &mut Context<'_>,
+        wait: &mut Wait,
+        queue: &Queue,
+        handle: &TaskHandle,
+    ) -> Poll<Result<Permit, Limit>> {
+        let is_new = matches!(wait.patience, Patience::Untold);
         let now = handle.now();
+        let mut came = now;
+        if is_new && let Some(overload) = &self.limits.overload {
+            queue.begin_turn(handle.turn(), now);
+            match self.waited(overload, queue, handle, wait.unread) {
+                Some(waited) => came = handle.time().checked_sub(waited).unwrap_or(now),
+                None => return Poll::Ready(Err(Limit::Overload)),
+            }
+        }
         let share = wait.share.as_ref();
         if let Poll::Ready(permit) = queue.poll_acquire(cx, &mut wait.place, now, share) {
             // This thread may have been busy past the deadline.
@@ -137,7 +165,7 @@ impl Line {
             {
                 return Poll::Ready(Err(Limit::MaxQueuedRequests));
             }
-            wait.patience = self.patience(now);
+            wait.patience = self.patience(came);
         }
         match wait.expired(|| now) {
             Some(limit) => Poll::Ready(Err(limit)),
@@ -145,28 +173,32 @@ impl Line {
         }
     }
 
-    /// A request has come. False if it has waited for too long already, behind calls that keep this thread busy.
-    fn takes(
+    /// The time that a request which has come has waited by now, behind calls that keep this thread busy; `None` if that
+    /// was too long already.
+    fn waited(
         &self,
         overload: &OverloadLimits,
         queue: &Queue,
         handle: &TaskHandle,
         unread: Duration,
-    ) -> bool {
+    ) -> Option<Duration> {
         let (begun, now) = (handle.now(), handle.time());
         let waited = now.saturating_duration_since(begun).max(unread);
         let longest = match self.turn.get() {
             Some((turn, longest)) if turn == begun => longest.max(waited),
             before => {
                 let was_short = before.is_none_or(|(_, longest)| longest < overload.target);
-                if was_short && !queue.has_line() {
+                // A line that is empty because requests were turned away says nothing.
+                let refused = self.refused.get();
+                let is_over = refused.is_none_or(|at| at + overload.interval < now);
+                if was_short && is_over && !queue.has_line() {
                     self.emptied.set(Some(now));
                 }
                 waited
             }
         };
         self.turn.set(Some((begun, longest)));
-        waited <= self.patience_against(overload, now)
+        (waited <= self.patience_against(overload, now)).then_some(waited)
     }
 
     fn patience_against(&self, overload: &OverloadLimits, now: Instant) -> Duration {
@@ -178,18 +210,19 @@ impl Line {
         }
     }
 
-    fn patience(&self, now: Instant) -> Patience {
+    /// That of a request that came at `came`.
+    fn patience(&self, came: Instant) -> Patience {
         let limits = &self.limits;
         let timeout = limits.timeout.map(|time| (time, Limit::QueueTimeout));
         let overload = limits
             .overload
-            .map(|overload| (self.patience_against(&overload, now), Limit::Overload));
+            .map(|overload| (self.patience_against(&overload, came), Limit::Overload));
         let shortest = [timeout, overload]
             .into_iter()
             .flatten()
             .min_by_key(|(time, _)| *time);
         shortest
-            .and_then(|(time, limit)| Some(Patience::Until(now.checked_add(time)?, limit)))
+            .and_then(|(time, limit)| Some(Patience::Until(came.checked_add(time)?, limit)))
             .unwrap_or(Patience::Endless)
     }
 }

@@ -3,4 +3,5 @@
 pub(crate) mod adaptive;
 mod counts;
 pub mod line;
+mod pace;
 pub mod queue;

@@ -27,6 +27,7 @@ use std::time::{Duration, Instant};
 
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::counts::{Counts, Holder};
+use crate::admission::pace::Pace;
 use crate::budget::Budget;
 use crate::runtime::waker::{lock, thread_token, wake};
 
@@ -51,6 +52,8 @@ struct Shared {
 
 struct State {
     adaptive: AdaptiveLimit,
+    /// Bounds the calls of a turn, if anything does.
+    pace: Option<Pace>,
     counts: Counts,
     /// The last return of a permit while a request waited.
     returned: Instant,
@@ -98,6 +101,7 @@ impl Queue {
             waiting: Budget::new(MAX_WAITING),
             state: Mutex::new(State {
                 adaptive,
+                pace: None,
                 counts: Counts::new(now),
                 returned: now,
                 now,
@@ -107,6 +111,12 @@ impl Queue {
                 is_patrolled: false,
             }),
         }))
+    }
+
+    /// No more calls begin in a turn than fill this time.
+    pub(crate) fn pace(&self, longest: Option<Duration>) {
+        let mut state = lock(&self.0.state);
+        state.pace = longest.map(|longest| Pace::new(longest, state.now));
     }
 
     /// A permit beyond the limit.
@@ -162,6 +172,13 @@ impl Queue {
         Poll::Pending
     }
 
+    /// Begins a turn of the reactor, for the bound on its calls, unless it is the present one.
+    pub(crate) fn begin_turn(&self, turn: u64, now: Instant) {
+        if let Some(pace) = &mut lock(&self.0.state).pace {
+            pace.begin(turn, now);
+        }
+    }
+
     /// True if a request waits.
     pub(crate) fn has_line(&self) -> bool {
         lock(&self.0.state).present > 0
@@ -184,6 +201,9 @@ impl Queue {
             state.now = now;
             let called = queue.advance(&mut state);
             state.is_patrolled = queue.needs_patrol(&state);
+            if state.is_patrolled && state.is_turn_full() {
+                cx.waker().wake_by_ref();
+            }
             (called, state.is_patrolled)
         };
         call(called);
@@ -202,8 +222,13 @@ impl Shared {
         young < enough_for(gave_way) || state.adaptive.follow(state.now, state.present > 0)
     }
 
-    /// True while there is a permit that is not taken.
+    /// True while there is a permit that is not taken, and a call may begin in this turn.
     fn has_permit(&self, state: &State) -> bool {
+        self.has_free(state) && !state.is_turn_full()
+    }
+
+    /// True while there is a permit that is not taken.
+    fn has_free(&self, state: &State) -> bool {
         state.counts.taken < self.limit && state.counts.calls < self.calls
     }
 
@@ -212,6 +237,9 @@ impl Shared {
     }
 
     fn take(self: &Arc<Self>, state: &mut State, share: Option<&Arc<Share>>) -> Permit {
+        if let Some(pace) = &mut state.pace {
+            pace.note();
+        }
         Permit {
             queue: Arc::clone(self),
             holder: state.counts.take(share.map(|share| &share.held)),
@@ -236,11 +264,13 @@ impl Shared {
     /// A request that waits because all permits are taken gets the next one that is given back;
     /// any other needs the time to be looked at.
     fn needs_patrol(&self, state: &State) -> bool {
-        state.present > 0 && self.has_permit(state)
+        state.present > 0 && self.has_free(state)
     }
 
     fn call_patrol(&self, state: &mut State) -> Option<Waker> {
-        if !self.needs_patrol(state) || state.is_patrolled {
+        // The next turn lets calls begin, whenever the patrol was to come.
+        let is_expected = state.is_patrolled && !state.is_turn_full();
+        if !self.needs_patrol(state) || is_expected {
             return None;
         }
         let patrol = state.patrol.clone();
@@ -310,6 +340,11 @@ fn append(list: &mut VecDeque<Weak<Waiting>>, count: usize, waiting: &Arc<Waitin
 }
 
 impl State {
+    /// No more calls begin in this turn.
+    fn is_turn_full(&self) -> bool {
+        self.pace.as_ref().is_some_and(Pace::is_spent)
+    }
+
     /// A request waits no more. The next one of its connection comes to the line, unless one is there.
     fn leave(&mut self, waiting: &Waiting) {
         self.present -= 1;

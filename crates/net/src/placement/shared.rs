@@ -44,6 +44,12 @@ impl Shared {
         }
     }
 
+    /// The application is called on the one thread of the connections: its calls begin so many in a turn, where it
+    /// matters for how long requests wait.
+    pub fn pace(&self, limits: &Limits) {
+        self.queue.pace(limits.line.longest_turn());
+    }
+
     /// Open connections.
     pub fn connections(&self) -> usize {
         self.total.open()

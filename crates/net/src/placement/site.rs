@@ -1,12 +1,10 @@
 //! `Site`: one thread's part of a worker: its listeners, services and connections.
 
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::io;
 use std::os::fd::RawFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Instant;
 
 use crate::exchange::app::{App, Journal};
@@ -109,7 +107,7 @@ impl Site {
         let service = service.measured(parts.metrics.clone()).naming(request_id);
         let service = Rc::new(service.behind(parts.proxies.clone()));
         if is_first {
-            patrol_queue(&reactor, &service)?;
+            service.patrol(&reactor)?;
         }
         Ok(Self {
             reactor,
@@ -208,15 +206,4 @@ impl Site {
         others.push((role, Rc::clone(&service)));
         service
     }
-}
-
-/// Starts the task that looks after the requests that wait to start.
-fn patrol_queue(reactor: &Reactor, service: &Rc<Service>) -> io::Result<()> {
-    let service = Rc::clone(service);
-    reactor.spawn(|handle| {
-        Ok(poll_fn(move |cx| {
-            handle.set_deadline(service.queue.patrol(cx, handle.now()));
-            Poll::<()>::Pending
-        }))
-    })
 }

@@ -52,6 +52,7 @@ impl Bench {
         let metrics = metrics();
         let service = Service::new(Rc::clone(&app) as Rc<_>, limits);
         let service = Rc::new(service.measured(Some(Rc::clone(&metrics))));
+        service.patrol(&reactor).unwrap();
         Self {
             reactor,
             service,

@@ -407,6 +407,30 @@ fn who_comes_to_a_standing_line_waits_for_the_target_only() {
     });
 }
 
+/// Requests that are turned away leave the line empty, and the overload goes on.
+#[test]
+fn a_line_stands_until_nobody_has_been_turned_away_for_a_while() {
+    play(standing_line, |mut wire| async move {
+        let bench = wire.bench.clone();
+        let mut second = occupy(&mut wire).await;
+        bench.pass(100 * TICK).await;
+        assert!(second.hear().await.starts_with("HTTP/1.1 503 "), "100 ms");
+        for (passed, patience) in [(1, 5), (100, 5), (101, 100)] {
+            bench.pass(passed * TICK).await;
+            bench.app.request().await.exchange.answer(200, b"hello");
+            let mut next = wire.another(ROOM);
+            next.say(GET).await;
+            assert!(bench.app.was_called(), "the permit is free");
+            let mut waiting = wire.another(ROOM);
+            waiting.say(GET).await;
+            bench.pass((patience - 1) * TICK).await;
+            assert_eq!(waiting.hear().await, "", "{patience} ms");
+            bench.pass(TICK).await;
+            assert!(waiting.hear().await.starts_with("HTTP/1.1 503 "));
+        }
+    });
+}
+
 /// The rest of a response that is whole already.
 struct Nothing;
 
@@ -426,7 +450,8 @@ fn who_waits_in_the_turn_behind_a_long_call_waits_as_in_the_line() {
             });
         }
     };
-    for (interval, answers) in [(150, 2), (149, 1)] {
+    // The second call begins in the next turn, if it begins.
+    for (interval, answers) in [(151, 2), (150, 1), (149, 1)] {
         play(target(interval), |mut wire| async move {
             let mut second = wire.another(ROOM);
             wire.bench.settle().await;
