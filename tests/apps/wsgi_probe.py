@@ -147,6 +147,18 @@ def stream(environ: Environ, start_response: Start) -> Iterable[bytes]:
     return Closing(name, chunks())
 
 
+@route("/write")
+def write(environ: Environ, start_response: Start) -> Iterable[bytes]:
+    """Pushes its body for as long as there is a client, and notes the exception that tells of its end."""
+    push = start_response("200 OK", [("Content-Type", "text/plain")])
+    try:
+        while True:
+            push(b"x" * 65536)
+    except Exception as error:
+        note(query(environ)["name"], [type(error).__name__, str(error)])
+        raise
+
+
 @route("/progress")
 def show_progress(environ: Environ, start_response: Start) -> Iterable[bytes]:
     return respond(start_response, str(progress.get(query(environ)["name"], 0)).encode())

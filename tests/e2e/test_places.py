@@ -163,6 +163,38 @@ def test_a_call_keeps_its_place_when_its_stream_is_reset(server, tmp_path, inter
         assert wire.request("GET", "/").body == b"hello"
 
 
+ENDLESS = "/stream?n=1000000000&size=65536&name=left"
+
+
+@pytest.mark.parametrize("protocol", ["http/1", "http/2"])
+@pytest.mark.parametrize(
+    ("interface", "path"),
+    [("asgi", ENDLESS), ("rsgi", "/endless?name=left"), ("wsgi-pool", ENDLESS), ("wsgi-pool", "/write?name=left")],
+)
+def test_a_call_that_writes_on_for_nobody_ends(server, protocol, interface, path):
+    """RSGI and `write` of WSGI raise, an iterable is closed, a task of ASGI is cancelled: its `send` does neither."""
+    options = ["--cancel-on-disconnect"] if interface == "asgi" else []
+    probe = server(*TARGETS[interface], "--backpressure", "1", *options)
+    mark = probe.mark()
+    if protocol == "http/1":
+        with probe.connect() as wire:
+            assert wire.request("GET", path).head().status == 200
+            wire.reset()
+    else:
+        with H2Wire(probe.address, greedy=False) as multiplexed:
+            number = multiplexed.start("GET", path)
+            while not multiplexed.answers[number].headers:
+                assert multiplexed.step()
+            multiplexed.h2.reset_stream(number)
+            multiplexed.flush()
+            # The connection stays.
+            assert bytes(multiplexed.request("GET", "/").body) == b"hello"
+    assert probe.get("/").body == b"hello"
+    assert "Traceback" not in probe.log(mark)
+    if path.startswith("/write"):
+        assert probe.note("left", mark) == ["BrokenPipeError", "the client left before its response was complete"]
+
+
 @pytest.mark.parametrize("interface", SUSPENDING)
 def test_one_connection_does_not_get_all_places(server, tmp_path, interface):
     probe = probe_of(server, interface)

@@ -219,3 +219,53 @@ async fn in_time<T>(
 const UNTRUSTED: &str = "it is none of forwarded_allow_ips";
 /// The ALPN name of HTTP/2 (RFC 9113, 3.2).
 const ALPN_HTTP2: &[u8] = b"h2";
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::future::{pending, ready};
+    use std::time::Duration;
+
+    use super::*;
+    use crate::testing::Bench;
+
+    /// The outcome of a handshake after a second: of one that never ends, or of one that ends with the deadline.
+    fn outcome(deadline: Duration, ends: bool) -> Option<bool> {
+        let bench = Bench::new();
+        let result = Rc::new(RefCell::new(None));
+        let (service, found) = (Rc::clone(&bench.service), Rc::clone(&result));
+        bench.run(async {
+            let until = bench.reactor.clock().now() + deadline;
+            bench.spawn(|handle| async move {
+                let late = poll_fn(|_| match ends && until <= handle.now() {
+                    true => Poll::Ready(()),
+                    false => Poll::Pending,
+                });
+                let handshake = async {
+                    match ends {
+                        true => late.await,
+                        false => pending().await,
+                    }
+                    ready(Ok(())).await
+                };
+                let ended = in_time(handshake, until, &service, &handle).await;
+                found.replace(Some(ended.is_ok()));
+            });
+            bench.pass(Duration::from_secs(1)).await;
+        });
+        result.take()
+    }
+
+    #[test]
+    fn a_handshake_has_its_time() {
+        let (second, step) = (Duration::from_secs(1), Duration::from_nanos(1));
+        assert_eq!(outcome(second + step, false), None);
+        assert_eq!(outcome(second, false), Some(false));
+        assert_eq!(outcome(second - step, false), Some(false));
+        assert_eq!(
+            outcome(second, true),
+            Some(true),
+            "its bytes have come in time"
+        );
+    }
+}

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use granian_proto::h2::Promise;
 use granian_proto::ws::code;
 use granian_proto::{ResponseHead, Trailers};
-use pyo3::exceptions::PyRuntimeError;
+use pyo3::exceptions::{PyBrokenPipeError, PyRuntimeError};
 use pyo3::prelude::*;
 
 use super::calls::Calls;
@@ -21,7 +21,7 @@ use granian_net::exchange::hand_off::is_handed_off;
 use granian_net::exchange::messages::Opening;
 use granian_net::exchange::record::Reason;
 use granian_net::exchange::reply::Reply;
-use granian_net::exchange::{BodyRead, Exchange};
+use granian_net::exchange::{BodyRead, Exchange, Over};
 use granian_net::runtime::waker::lock;
 use granian_net::stream::region::FileRegion;
 
@@ -278,6 +278,12 @@ impl Call {
             Outcome::Returned | Outcome::Cancelled => None,
             // Its answer was whole with the head, and so it was told to stop.
             Outcome::Raised(error) if self.is_bodiless() && is_protocol_closed(py, &error) => None,
+            // `write` has told it that nobody reads any more.
+            Outcome::Raised(error)
+                if error.is_instance_of::<PyBrokenPipeError>(py) && self.is_abandoned() =>
+            {
+                None
+            }
             Outcome::Raised(error) => Some(error),
         };
         if progress != Progress::Whole {
@@ -327,6 +333,12 @@ impl Call {
         } else if matches!(outcome, Outcome::Returned) && self.progress() == Progress::Nothing {
             self.plain(403, "");
         }
+    }
+
+    /// True if nobody reads the response any more, and it was not whole.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        let over = self.exchange.over();
+        over.is_some_and(|over| !matches!(over, Over::Answered))
     }
 
     fn answer_for_app(&self, progress: Progress) {

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use granian_proto::ResponseHead;
-use pyo3::exceptions::{PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyBrokenPipeError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -100,7 +100,7 @@ impl StartResponse {
         Ok(slf.clone())
     }
 
-    /// `write(data)`, for applications that push their body.
+    /// `write(data)`, for applications that push their body: `BrokenPipeError` if nobody reads it any more.
     fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
         let data = bytes_of(data.as_any())?;
         self.send_head()?;
@@ -108,7 +108,12 @@ impl StartResponse {
         if self.may_block && !self.call.exchange.has_room() {
             wait_for_client(py, |cx| self.call.exchange.poll_room(cx));
         }
-        Ok(())
+        match self.call.is_abandoned() {
+            true => Err(PyBrokenPipeError::new_err(
+                "the client left before its response was complete",
+            )),
+            false => Ok(()),
+        }
     }
 }
 

@@ -7,8 +7,8 @@ use crate::close::CloseCause;
 use crate::service::{AfterDrain, Stage};
 use crate::testing::{Bench, limits};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
 
 fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)

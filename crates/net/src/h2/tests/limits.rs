@@ -1,6 +1,6 @@
 //! Limits and clocks over HTTP/2, each at its edge, on a clock that the test moves.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::num::NonZeroU64;
 use std::time::Duration;
 
@@ -9,11 +9,12 @@ use h2::Reason;
 use http::Request;
 
 use super::Client;
+use super::connection::{PREFACE, SETTINGS};
 use crate::close::{CloseCause, Limit};
 use crate::exchange::Over;
 use crate::exchange::app::BodyWish;
 use crate::limits::Limits;
-use crate::testing::{limits, standing_line};
+use crate::testing::{Bench, limits, standing_line};
 
 const TICK: Duration = Duration::from_millis(1);
 
@@ -66,6 +67,100 @@ fn heads_and_targets_have_their_sizes() {
                 assert_eq!(client.status(get(&path, 0)).await, status, "{len}");
             }
             assert_eq!(client.reached(Limit::MaxTargetSize), 1);
+        },
+    );
+}
+
+/// Each field counts 32 bytes more (RFC 9113, 6.5.2). The `h2` crate refuses a section of the limit's size as well.
+#[test]
+fn a_header_section_has_its_size() {
+    const PSEUDO: usize = (7 + 3) + (7 + 4) + (10 + 9) + (5 + 1) + 4 * 32;
+    play(
+        |limits| limits.http2.max_headers_size = 500,
+        |mut client| async move {
+            for (size, status) in [(499, 200), (500, 431), (501, 431), (499, 200)] {
+                let value = "v".repeat(size - PSEUDO - 1 - 32);
+                let mut request = get("/", 0);
+                request.headers_mut().insert("x", value.parse().unwrap());
+                assert_eq!(client.status(request).await, status, "{size}");
+            }
+        },
+    );
+}
+
+/// A request that refuses to wait for its turn: the client of the `h2` crate obeys the limit, this one does not.
+#[test]
+fn a_connection_has_so_many_streams() {
+    const RST_STREAM: u8 = 3;
+    let mut limits = limits();
+    limits.http2.max_concurrent_streams = 3;
+    let bench = Bench::with(limits);
+    let mut client = Client::serve(&bench, 1 << 20);
+    let request = |stream: u8| {
+        [
+            b"\0\0\x06\x01\x05\0\0\0",
+            &[stream][..],
+            b"\x82\x86\x84\x41\x01h",
+        ]
+        .concat()
+    };
+    bench.run(async {
+        client.send(&[PREFACE, SETTINGS].concat());
+        bench.settle().await;
+        client.recv().await;
+        let mut calls = Vec::new();
+        for (stream, is_taken) in [(1, true), (3, true), (5, true), (7, false), (9, false)] {
+            client.send(&request(stream));
+            bench.settle().await;
+            assert_eq!(bench.app.was_called(), is_taken, "{stream}");
+            if is_taken {
+                calls.push(bench.app.request().await.exchange);
+            } else {
+                let refused = client.recv().await;
+                let reset = &refused[refused.len() - 13..];
+                let code = Reason::REFUSED_STREAM;
+                let expected = [
+                    &[0, 0, 4, RST_STREAM, 0, 0, 0, 0, stream, 0, 0, 0][..],
+                    &[7],
+                ]
+                .concat();
+                assert_eq!(reset, expected, "{code:?}");
+            }
+        }
+        calls[0].answer(200, b"");
+        bench.settle().await;
+        client.send(&request(11));
+        bench.settle().await;
+        assert!(bench.app.was_called(), "there is room for one again");
+    });
+}
+
+#[test]
+fn a_response_has_a_time_for_each_step_of_its_client() {
+    play(
+        |limits| limits.timeouts.write = secs(10),
+        |mut client| async move {
+            let response = client.get("/");
+            let exchange = client.bench.app.request().await.exchange;
+            exchange.start(200);
+            exchange.piece(vec![b'x'; 200_000], false);
+            let mut body = response.await.unwrap().into_body();
+            client.bench.pass(secs(10) - TICK).await;
+            let mut taken = 0;
+            while taken < 40_000 {
+                taken += poll_fn(|cx| body.poll_data(cx))
+                    .await
+                    .unwrap()
+                    .unwrap()
+                    .len();
+            }
+            body.flow_control().release_capacity(taken).unwrap();
+            client.bench.pass(secs(10) - TICK).await;
+            assert_eq!(exchange.over(), None, "it has taken something");
+            client.bench.pass(TICK).await;
+            assert_eq!(exchange.over(), Some(Over::Disconnected));
+            assert_eq!(client.reached(Limit::WriteTimeout), 1);
+            assert_eq!(client.status(get("/", 0)).await, 200, "the others go on");
         },
     );
 }
