@@ -1,5 +1,7 @@
 //! `Template`: the format of a line, Python's `%` with names, or an object of JSON with a member for each name.
 
+use std::ops::Range;
+
 use super::atom::{Atom, Context};
 use super::clock::Second;
 use super::escape::push_json;
@@ -9,6 +11,8 @@ use crate::exchange::record::{Interest, Record};
 /// See the module's documentation.
 pub struct Template {
     parts: Vec<Part>,
+    /// What is between the values.
+    literals: Vec<u8>,
     style: Style,
     /// Each atom once, as a member of the object: what is in front of its value, and the atom.
     members: Vec<(Box<[u8]>, Atom)>,
@@ -23,41 +27,38 @@ pub enum Style {
     Json,
 }
 
+/// A step of a line of text. Small, as every line goes through all of them.
 enum Part {
-    Literal(Box<[u8]>),
-    Atom(Atom, Spec),
-    /// One whose value is written as it is.
+    /// A piece of `Template::literals`.
+    Literal(Range<u32>),
+    /// An atom whose value is written as it is.
     Plain(Atom),
+    Shaped(Box<(Atom, Spec)>),
 }
 
 impl Template {
     /// The template of a `format`; `None` for one that only Python understands.
     pub fn parse(format: &str, style: Style) -> Option<Self> {
-        let mut parts = Vec::new();
+        let mut parts = Parts::default();
         let mut rest = format;
-        let mut literal = String::new();
         while let Some((before, behind)) = rest.split_once('%') {
-            literal.push_str(before);
+            parts.push_literal(before);
             if let Some(behind) = behind.strip_prefix('%') {
-                literal.push('%');
+                parts.push_literal("%");
                 rest = behind;
                 continue;
             }
             let (name, behind) = behind.strip_prefix('(')?.split_once(')')?;
             let (spec, behind) = Spec::parse(behind)?;
-            if !literal.is_empty() {
-                parts.push(Part::literal(std::mem::take(&mut literal)));
-            }
-            parts.push(Part::atom(Atom::parse(name)?, spec));
+            parts.push_atom(Atom::parse(name)?, spec);
             rest = behind;
         }
-        literal.push_str(rest);
-        if !literal.is_empty() {
-            parts.push(Part::literal(literal));
-        }
+        parts.push_literal(rest);
+        let Parts { parts, literals } = parts;
         let members = members(&parts);
         Some(Self {
             parts,
+            literals,
             style,
             members,
         })
@@ -110,9 +111,13 @@ impl Template {
     ) {
         for part in &self.parts {
             match part {
-                Part::Literal(text) => out.extend_from_slice(text),
+                Part::Literal(piece) => {
+                    let piece = piece.start as usize..piece.end as usize;
+                    out.extend_from_slice(self.literals.get(piece).unwrap_or_default());
+                }
                 Part::Plain(atom) => atom.write(&mut Plain(out), record, context, second),
-                Part::Atom(atom, spec) => {
+                Part::Shaped(of) => {
+                    let (atom, spec) = &**of;
                     let mut shaped = Shaped::new(out, *spec);
                     atom.write(&mut shaped, record, context, second);
                     shaped.finish();
@@ -144,16 +149,41 @@ impl Template {
     }
 }
 
-impl Part {
-    fn literal(text: String) -> Self {
-        Self::Literal(text.into_bytes().into())
+/// A format on its way to a template.
+#[derive(Default)]
+struct Parts {
+    parts: Vec<Part>,
+    literals: Vec<u8>,
+}
+
+impl Parts {
+    fn push_literal(&mut self, text: &str) {
+        // A format has the length of an argument of a process at most.
+        let start = self.literals.len() as u32;
+        self.literals.extend_from_slice(text.as_bytes());
+        let end = self.literals.len() as u32;
+        match self.parts.last_mut() {
+            _ if text.is_empty() => {}
+            Some(Part::Literal(piece)) => piece.end = end,
+            _ => self.parts.push(Part::Literal(start..end)),
+        }
     }
 
-    fn atom(atom: Atom, spec: Spec) -> Self {
+    fn push_atom(&mut self, atom: Atom, spec: Spec) {
         let is_time = matches!(atom, Atom::DtMs | Atom::TtfbMs | Atom::WaitMs);
-        match spec.is_plain(is_time) {
-            true => Self::Plain(atom),
-            false => Self::Atom(atom, spec),
+        self.parts.push(match spec.is_plain(is_time) {
+            true => Part::Plain(atom),
+            false => Part::Shaped(Box::new((atom, spec))),
+        });
+    }
+}
+
+impl Part {
+    fn atom(&self) -> Option<&Atom> {
+        match self {
+            Self::Literal(_) => None,
+            Self::Plain(atom) => Some(atom),
+            Self::Shaped(shaped) => Some(&shaped.0),
         }
     }
 }
@@ -163,9 +193,7 @@ fn members(parts: &[Part]) -> Vec<(Box<[u8]>, Atom)> {
     let mut plain: Vec<(Box<[u8]>, Atom)> = Vec::new();
     let mut headers: [Vec<Atom>; 2] = Default::default();
     for part in parts {
-        let (Part::Atom(atom, _) | Part::Plain(atom)) = part else {
-            continue;
-        };
+        let Some(atom) = part.atom() else { continue };
         match atom {
             Atom::Time | Atom::Worker | Atom::Pid => {}
             Atom::Header(_) => headers[0].push(atom.clone()),
