@@ -1,14 +1,14 @@
 //! `Lines`: lines on their way to a file, a pipe or a terminal, which a thread writes.
 //!
-//! Who has a line appends it to a buffer, and never waits for the disk or for a reader. The thread gathers for a few
-//! milliseconds, so that a busy server wakes it a few hundred times a second and not once a line. The buffer is bounded:
+//! Who has a line appends it to a buffer, and never waits for the disk or for a reader. The thread gathers for some
+//! milliseconds, so that it writes a hundred times a second on a busy server and not once a line. The buffer is bounded:
 //! lines that find no room, or no reader for a second, are counted, and their number is written once there is room.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -123,6 +123,12 @@ impl Lines {
     }
 }
 
+impl State {
+    fn has_work(&self) -> bool {
+        !self.buffer.is_empty() || self.reopened.is_some() || self.is_over
+    }
+}
+
 impl Drop for Lines {
     fn drop(&mut self) {
         lock(&self.shared.state).is_over = true;
@@ -135,8 +141,8 @@ impl Shared {
         let mut lines = Vec::new();
         let mut lost = 0;
         loop {
-            let is_over = self.wait().is_over;
-            if !is_over {
+            let (is_over, is_busy) = self.wait();
+            if !is_over && !is_busy {
                 std::thread::sleep(GATHER);
             }
             {
@@ -160,19 +166,23 @@ impl Shared {
             if is_over && state.buffer.is_empty() {
                 return;
             }
+            drop(state);
+            // Most likely more lines come, of which nobody has to tell.
+            std::thread::sleep(GATHER);
         }
     }
 
-    /// Waits for something to do.
-    fn wait(&self) -> MutexGuard<'_, State> {
+    /// Waits for something to do. True if the lines are over, and if there was something at once.
+    fn wait(&self) -> (bool, bool) {
         let mut state = lock(&self.state);
-        while state.buffer.is_empty() && state.reopened.is_none() && !state.is_over {
+        let is_busy = state.has_work();
+        while !state.has_work() {
             state.is_waiting = true;
             let waited = self.has_lines.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
         state.is_waiting = false;
-        state
+        (state.is_over, is_busy)
     }
 
     fn remark(&self, lost: u64) -> String {
@@ -288,7 +298,7 @@ fn open(path: &Path) -> io::Result<File> {
 }
 
 /// Time for which the thread gathers lines.
-const GATHER: Duration = Duration::from_millis(5);
+const GATHER: Duration = Duration::from_millis(10);
 /// Time that a line waits for a reader, once.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes of lines that wait.
