@@ -43,8 +43,9 @@ def remark(config: Config) -> None:
             logger.log(number, message, *arguments)
 
     cores = whole_cpus()
-    if config.workers > cores:
-        say(LogLevels.warning, "%d workers are more than the %d CPUs that this process may use", config.workers, cores)
+    for count, what in ((config.workers, "workers"), (config.io_threads, "threads of connections")):
+        if count > cores:
+            say(LogLevels.warning, "%d %s are more than the %d CPUs that this process may use", count, what, cores)
     allowed = config.max_connections or config.backpressure or 0
     descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     if allowed and resource.RLIM_INFINITY != descriptors < allowed + OWN_DESCRIPTORS:

@@ -71,10 +71,11 @@ async def get(url: str | None, path: str = "/") -> bytes:
     return answer
 
 
-def test_serve_and_stop():
+@pytest.mark.parametrize("placement", [{}, {"runtime_mode": "mt", "runtime_threads": 2}])
+def test_serve_and_stop(placement):
     async def main() -> None:
         app = App()
-        async with Server(app, port=0, interface="asgi") as server:
+        async with Server(app, port=0, interface="asgi", **placement) as server:
             assert (await get(server.url)).endswith(b"hello")
             slow = asyncio.create_task(get(server.url, "/slow"))
             await asyncio.sleep(0.1)

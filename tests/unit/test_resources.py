@@ -129,3 +129,5 @@ def test_a_warning_for_more_workers_than_cpus(container, caplog):
     assert caplog.text == ""
     Config.from_kwargs(target="main:app", workers=3)
     assert "3 workers are more than the 2 CPUs that this process may use" in caplog.text
+    Config.from_kwargs(target="main:app", runtime_mode="mt", runtime_threads=3)
+    assert "3 threads of connections are more than the 2 CPUs that this process may use" in caplog.text

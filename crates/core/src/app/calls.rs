@@ -291,9 +291,13 @@ impl Calls {
         }
     }
 
+    /// Calls it once more if it fails: a signal handler of the application's may have raised there.
     fn notify(&self, py: Python<'_>, callback: &Py<PyAny>) {
-        if let Err(error) = callback.call0(py) {
-            self.report(py, error);
+        for _ in 0..2 {
+            match callback.call0(py) {
+                Ok(_) => return,
+                Err(error) => self.report(py, error),
+            }
         }
     }
 }
