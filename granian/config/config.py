@@ -329,7 +329,11 @@ class Config:
         0.005, "--overload-target", Seconds(0), "Time that a request waits in a standing queue", default_text="5ms"
     )
     overload_interval: float = option(
-        0.1, "--overload-interval", Seconds(0), "Time after which a queue is a standing one", default_text="100ms"
+        0.1,
+        "--overload-interval",
+        Seconds(0),
+        "Time that a request waits in another queue; after half of it that is a standing one",
+        default_text="100ms",
     )
     drain_timeout: float | None = option(
         None,

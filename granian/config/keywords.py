@@ -190,8 +190,8 @@ class EmbeddedKeywords(TypedDict, total=False):
     `--overload-target`
     """
     overload_interval: float | str | None
-    """Time after which a queue is a standing one (seconds, or a text such as `1m30s`; from 0; default 100ms).
-    `--overload-interval`
+    """Time that a request waits in another queue; after half of it that is a standing one (seconds, or a text such
+    as `1m30s`; from 0; default 100ms). `--overload-interval`
     """
     drain_timeout: float | str | None
     """Time for requests to end when a worker stops (seconds, or a text such as `1m30s`; from 0; default 30, with

@@ -2,11 +2,13 @@
 //!
 //! Against overload the line has two patiences (B. Maurer, "Fail at Scale", ACM Queue 13(8), "Controlled Delay"; after
 //! CoDel, RFC 8289). A line that is empty now and then takes up bursts, and each request in it may wait for the
-//! `interval`. One that has not been empty for that long is a standing queue: to wait in it delays everybody and
-//! serves nobody, so new requests wait for the `target` only and are told at once, until the line has been empty without
-//! any that were told for an `interval`. Requests wait in the socket and
-//! in the turn as well, behind calls that keep the thread busy; that counts like the line. So that those wait in the line
-//! which can be told, the calls of a turn take half of the target (`admission/pace.rs`).
+//! `interval`. One that has not been empty for half of that is a standing queue: to wait in it delays everybody and
+//! serves nobody, so new requests wait for the `target` only and are told at once. Those that came before are served in
+//! their time even if three times too many come. It stands until it has been empty and nobody was told for an `interval`.
+//!
+//! Requests wait in the socket and in the turn as well, behind calls that keep the thread busy; that counts like the
+//! line. So that they wait in the line, where they can be told, the calls of a turn take half of the target
+//! (`admission/pace.rs`).
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -40,7 +42,7 @@ impl LineLimits {
 pub struct OverloadLimits {
     /// The time that a request waits in a standing queue.
     pub target: Duration,
-    /// The time after which a line is one, and that a request waits in any other.
+    /// The time that a request waits in any other. A line that has stood for half of it is a standing queue.
     pub interval: Duration,
 }
 
@@ -198,12 +200,13 @@ impl Line {
             }
         };
         self.turn.set(Some((begun, longest)));
-        (waited <= self.patience_against(overload, now)).then_some(waited)
+        let came = now.checked_sub(waited).unwrap_or(begun);
+        (waited <= self.patience_against(overload, came)).then_some(waited)
     }
 
     fn patience_against(&self, overload: &OverloadLimits, now: Instant) -> Duration {
         let emptied = self.emptied.get().unwrap_or(now);
-        let stands = now.saturating_duration_since(emptied) > overload.interval;
+        let stands = now.saturating_duration_since(emptied) > overload.interval / 2;
         match stands {
             true => overload.target,
             false => overload.interval,

@@ -168,7 +168,7 @@ pub(crate) fn exchange(has_body: bool, window: usize) -> Exchange {
     Exchange::new(origin("GET", b"/"), has_body, window)
 }
 
-/// One request at once, and a line that stands after 100 ms: a request waits in it for 5 ms then.
+/// One request at once. One that waits has 100 ms; those that come when the line has stood for 50 ms have 5 ms.
 pub(crate) fn standing_line(limits: &mut Limits) {
     limits.backpressure = 1;
     limits.line.overload = Some(OverloadLimits {

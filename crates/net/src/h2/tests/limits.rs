@@ -330,22 +330,26 @@ fn who_comes_to_a_standing_line_waits_for_the_target_only() {
         client.bench.settle().await;
         let second = client.get("/2");
         client.bench.settle().await;
-        client.bench.pass(60 * TICK).await;
+        client.bench.pass(50 * TICK).await;
         let _third = client.get("/3");
         client.bench.settle().await;
-        client.bench.pass(39 * TICK).await;
-        assert_eq!(client.reached(Limit::Overload), 0);
-        client.bench.pass(TICK).await;
-        assert_eq!(second.await.unwrap().status(), 503);
         client.bench.pass(TICK).await;
         // The line has not been empty since the second came.
         let fourth = client.get("/4");
         client.bench.settle().await;
         client.bench.pass(4 * TICK).await;
-        assert_eq!(client.reached(Limit::Overload), 1);
+        assert_eq!(client.reached(Limit::Overload), 0);
         client.bench.pass(TICK).await;
         assert_eq!(fourth.await.unwrap().status(), 503);
-        assert_eq!(client.reached(Limit::Overload), 2);
+        client.bench.pass(43 * TICK).await;
+        assert_eq!(client.reached(Limit::Overload), 1);
+        client.bench.pass(TICK).await;
+        assert_eq!(second.await.unwrap().status(), 503);
+        assert_eq!(
+            client.reached(Limit::Overload),
+            2,
+            "the third one has 100 ms"
+        );
     });
 }
 
