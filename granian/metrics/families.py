@@ -205,6 +205,7 @@ FORMER: tuple[tuple[str, str, str, Callable[[Words], int]], ...] = (
     ),
     ("requests_handled", "counter", "Requests that were answered whole, static files too", _value("handled")),
     ("static_requests_handled", "counter", "Requests for static files", _value("static_handled")),
+    ("static_requests_busy", "counter", "Requests for files that got 503: too many waited", _value("static_busy")),
     ("static_requests_err", "counter", "Requests for static files that there are not", _value("static_missed")),
     ("blocking_threads", "gauge", "Threads that call a WSGI application", _value("threads")),
     ("blocking_queue", "gauge", "Calls that wait for such a thread", _value("threads_queue")),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -129,6 +130,39 @@ def test_files_that_applications_send(app, quick, slow, kind):
         assert app.get("/quick/large.bin").body == LARGE
         slow.release()
         assert wire.response().body == LARGE
+
+
+@pytest.mark.parametrize("way", ["x-accel-redirect", "pathsend"])
+def test_files_that_too_many_wait_for(server, quick, slow, way):
+    """Eight threads wait for the slow disk and 512 requests behind them; the next ones are refused, others go on."""
+    maps = ("--sendfile-map", f"/slow={slow.path}", "--sendfile-map", f"/quick={quick}")
+    app = server(*TARGETS["asgi"], *maps)
+
+    def named(folder: Path, name: str) -> tuple[str, str]:
+        send = f"await send({{'type': 'http.response.pathsend', 'path': {str(folder / name)!r}}})"
+        field = [(b"x-accel-redirect", f"/{'slow' if folder == slow.path else 'quick'}/{name}".encode())]
+        steps = script("await start()", send)
+        if way != "pathsend":
+            steps = script(f"await start(200, {field!r})", "await body(b'')")
+        header, value = steps.split(": ", 1)
+        return header, value
+
+    with ExitStack() as stack:
+        wires = [stack.enter_context(H2Wire(app.address)) for _ in range(5)]
+        # The disk of the folder is known from now on.
+        assert wires[0].request("GET", "/script", named(slow.path, "0-0")).body == b"0-0"
+        assert wires[0].request("GET", "/script", named(quick, "0.txt")).body == b"quick 0"
+        slow.hold(OPEN)
+        asked = [(wire, wire.start("GET", "/script", named(slow.path, "0-1"))) for wire in wires for _ in range(120)]
+        while not any(number in wire.answers and wire.answers[number].ended for wire, number in asked):
+            assert wires[-1].step()
+        assert app.get("/script", ": ".join(named(quick, "1.txt"))).body == b"quick 1"
+        slow.release()
+        answers = [wire.answer(number) for wire, number in asked]
+        refused = [answer for answer in answers if answer.status == 503]
+        assert 80 <= len(refused) <= 88
+        assert all(answer.header("retry-after") for answer in refused)
+        assert sum((answer.status, answer.body) == (200, b"0-1") for answer in answers) == 600 - len(refused)
 
 
 def test_a_folder_that_vanishes_while_it_is_read(app, quick, slow):

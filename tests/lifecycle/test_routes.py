@@ -158,3 +158,16 @@ def test_off_by_default(serve):
     service = serve(RSGI, *METRICS, "--interface", "rsgi")
     assert get(service, "/a") == (200, "hello")
     assert "granian_route" not in fetch(service, "/metrics")[2]
+
+
+def test_files_that_responses_name(serve, tmp_path):
+    (tmp_path / "a.txt").write_bytes(b"Hello, file!")
+    source = f"""
+        def app(environ, start_response):
+            environ["granian.route"] = "/file"
+            start_response("200 OK", [("x-sendfile", "{tmp_path}/a.txt")])
+            return []
+    """
+    service = serve(source, *ROUTES, "--interface", "wsgi", "--sendfile-map", f"/protected={tmp_path}")
+    assert get(service) == (200, "Hello, file!")
+    assert counted(wait_for(service, 1, "requests_total")) == {("/file", "2xx"): 1}

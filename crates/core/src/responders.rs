@@ -24,17 +24,27 @@ pub(crate) fn behind_responders(
         true => Rc::new(Compress::new(app, reactor, caller)?),
         false => app,
     };
-    let app = with_hand_off(app, options, reactor)?;
+    let app = with_hand_off(app, options, reactor, page)?;
     with_files(app, options, reactor, page)
 }
 
 /// `app`, whose responses may name files, if there are folders for that.
-fn with_hand_off(app: Rc<dyn App>, options: &Options, reactor: &Reactor) -> PyResult<Rc<dyn App>> {
+fn with_hand_off(
+    app: Rc<dyn App>,
+    options: &Options,
+    reactor: &Reactor,
+    page: Option<&Arc<Page>>,
+) -> PyResult<Rc<dyn App>> {
     if options.sendfile_map.is_empty() {
         return Ok(app);
     }
     let mounts = sendfile_mounts(&options.sendfile_map)?;
-    Ok(Rc::new(HandOff::new(mounts, app, reactor)?))
+    Ok(Rc::new(HandOff::new(
+        mounts,
+        app,
+        reactor,
+        page.map(Arc::clone),
+    )?))
 }
 
 /// `app` behind the static files, if there are any.

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use bytes::Bytes;
 use granian_proto::h2::Promise;
 use granian_proto::ws::code;
-use granian_proto::{ResponseHead, Trailers};
+use granian_proto::{ResponseHead, Trailers, retry_after};
 use pyo3::exceptions::{PyBrokenPipeError, PyRuntimeError};
 use pyo3::prelude::*;
 
@@ -195,7 +195,11 @@ impl Call {
 
     /// A whole response without fields of the application's.
     pub(crate) fn plain(&self, status: u16, body: &'static str) {
-        if let Ok(head) = ResponseHead::new(status) {
+        if let Ok(mut head) = ResponseHead::new(status) {
+            if let Some(seconds) = retry_after(status) {
+                // The field is a valid one.
+                let _ = head.append(b"retry-after", seconds.as_bytes());
+            }
             // Out of order only if the response was made meanwhile, which is just as well.
             let _ = self.whole(head, Bytes::from_static(body.as_bytes()));
         }

@@ -15,7 +15,7 @@ use super::call::Call;
 use super::file_opening::FileOpening;
 use super::response::OrderError;
 use granian_net::runtime::waker::lock;
-use granian_net::stream::reading;
+use granian_net::stream::reading::Lane;
 use granian_net::stream::region::FileRegion;
 
 impl Call {
@@ -29,10 +29,16 @@ impl Call {
         match FileRegion::open_now(&path) {
             Ok(Some(region)) => self.send_part(region, part),
             Ok(None) => {
+                let lane = Lane::of_path(&path);
+                if lane.is_full() {
+                    lock(&self.response).check_file()?;
+                    self.replace_head(503, "Service unavailable");
+                    return Ok(());
+                }
                 lock(&self.response).pause()?;
                 *lock(&self.opening) = FileOpening::Running;
                 let call = Arc::clone(self);
-                reading::run(Box::new(move || call.open(&path, part)));
+                lane.run(Box::new(move || call.open(&path, part)));
                 Ok(())
             }
             Err(_) => {

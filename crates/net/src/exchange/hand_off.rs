@@ -9,7 +9,7 @@ use super::app::Request;
 use super::reply::Reply;
 use super::{Exchange, State};
 use crate::runtime::waker::{lock, thread_token};
-use crate::stream::reading;
+pub(crate) use crate::stream::reading::Lane;
 
 /// See the module's documentation.
 pub(super) struct HandOff {
@@ -17,6 +17,8 @@ pub(super) struct HandOff {
     sender: Arc<dyn FileSender>,
     /// The call has ended, and its record waits for the file.
     has_ended: bool,
+    /// That of the application's head.
+    route: u16,
 }
 
 enum Stage {
@@ -34,6 +36,12 @@ enum Stage {
 
 /// Sends the files that applications name.
 pub(crate) trait FileSender: Send + Sync {
+    /// The threads for the file that a response of this head names.
+    fn lane(&self, head: &ResponseHead) -> Lane;
+
+    /// Answers in place of the file, for which too many wait.
+    fn refuse(&self, errand: &Errand);
+
     /// Answers with the file, on a thread that may wait for a disk.
     fn send(&self, errand: &Errand);
 
@@ -74,7 +82,12 @@ impl State {
         };
         match (&hand_off.stage, reply) {
             (Stage::Watching(_), Reply::Head(head)) => hand_off.watch(head),
-            (Stage::Sending(thread), reply) if *thread == thread_token() => Diverted::Not(reply),
+            (Stage::Sending(thread), mut reply) if *thread == thread_token() => {
+                if let Reply::Head(head) = &mut reply {
+                    head.set_route(hand_off.route);
+                }
+                Diverted::Not(reply)
+            }
             (Stage::Begun | Stage::Sending(_) | Stage::Sent, _) => Diverted::Dropped,
             (Stage::Watching(_) | Stage::Passing, reply) => Diverted::Not(reply),
         }
@@ -93,6 +106,7 @@ impl State {
 impl HandOff {
     fn watch(&mut self, head: ResponseHead) -> Diverted {
         let is_handed_off = is_handed_off(&head);
+        self.route = head.route();
         let stage = match is_handed_off {
             true => Stage::Begun,
             false => Stage::Passing,
@@ -119,14 +133,22 @@ impl HandOff {
 impl Errand {
     /// Has a thread send the file.
     pub(super) fn begin(self) {
-        reading::run(Box::new(move || {
-            let exchange = &self.request.exchange;
-            exchange.set_stage(Stage::Sending(thread_token()));
-            self.sender.send(&self);
-            if exchange.set_stage(Stage::Sent) {
-                self.sender.end_late(Arc::clone(exchange));
-            }
-        }));
+        let lane = self.sender.lane(&self.head);
+        match lane.is_full() {
+            true => self.answer(|sender, errand| sender.refuse(errand)),
+            false => lane.run(Box::new(move || {
+                self.answer(|sender, errand| sender.send(errand));
+            })),
+        }
+    }
+
+    fn answer(&self, answer: impl FnOnce(&dyn FileSender, &Self)) {
+        let exchange = &self.request.exchange;
+        exchange.set_stage(Stage::Sending(thread_token()));
+        answer(&*self.sender, self);
+        if exchange.set_stage(Stage::Sent) {
+            self.sender.end_late(Arc::clone(exchange));
+        }
     }
 }
 
@@ -137,6 +159,7 @@ impl Exchange {
             stage: Stage::Watching(Arc::downgrade(self)),
             sender: Arc::clone(sender),
             has_ended: false,
+            route: 0,
         };
         lock(&self.state).hand_off = Some(Box::new(hand_off));
     }

@@ -88,8 +88,10 @@ pub mod at {
     pub const WEBSOCKET_CONNECTIONS: usize = 22;
     /// Requests whose body is waited for before the application is called.
     pub const READING: usize = 23;
+    /// Requests for files that were refused, since too many others waited for the disk.
+    pub const STATIC_BUSY: usize = 24;
     /// Answers by protocol and class of status.
-    pub const REQUESTS: usize = 24;
+    pub const REQUESTS: usize = 25;
     /// Ends of connections by cause.
     pub const CLOSED: usize = REQUESTS + PROTOCOLS.len() * CLASSES.len();
     /// Limits that were reached.
@@ -207,7 +209,7 @@ pub const RING: usize = 100;
 /// Bytes of a page.
 pub const BYTES: usize = at::END * 8;
 /// Written by a worker on its page. It changes with the places.
-pub const MAGIC: u64 = 0x6772_616e_6961_0005;
+pub const MAGIC: u64 = 0x6772_616e_6961_0006;
 
 /// Names of [`Version`]s.
 pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "http/2"];
@@ -364,6 +366,7 @@ pub fn fields() -> Vec<Field> {
         counter("websockets_opened", at::WEBSOCKETS_OPENED),
         counter("static_handled", at::STATIC_HANDLED),
         counter("static_missed", at::STATIC_MISSED),
+        counter("static_busy", at::STATIC_BUSY),
         counter("threads_busy", at::THREADS_BUSY),
         counter("threads_idle", at::THREADS_IDLE),
         counter("python_wait", at::PYTHON_WAIT),

@@ -1,7 +1,7 @@
 //! `Disk`: where the bytes of a file come from. On a remote file system (a network's, or a process's by FUSE) any
 //! call may wait for another machine, and the kernel does not tell beforehand.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 use std::collections::hash_map::RandomState;
 use std::fs::{File, Metadata};
 use std::hash::BuildHasher;
@@ -23,8 +23,8 @@ pub(super) struct Disk {
 #[derive(Default)]
 struct Seen {
     disks: Vec<Disk>,
-    /// Folders with files on local disks, by the hashes of their paths.
-    local: HashSet<u64>,
+    /// The disks of files, by the hashes of their folders' paths.
+    folders: HashMap<u64, Disk>,
 }
 
 static SEEN: LazyLock<(Mutex<Seen>, RandomState)> = LazyLock::new(Default::default);
@@ -49,21 +49,23 @@ impl Disk {
 
     /// Notes that the file at `path` is on this disk, as others in the same folder are.
     pub(super) fn note_path(self, path: &Path) {
-        if self.is_remote {
-            return;
-        }
         let hash = hash(path);
         let mut seen = lock(&SEEN.0);
-        if seen.local.len() == MOST_FOLDERS {
-            seen.local.clear();
+        if seen.folders.len() == MOST_FOLDERS {
+            seen.folders.clear();
         }
-        seen.local.insert(hash);
+        seen.folders.insert(hash, self);
     }
 }
 
 /// True if a file in the same folder was on a local disk.
 pub(super) fn is_known_local(path: &Path) -> bool {
-    lock(&SEEN.0).local.contains(&hash(path))
+    of_folder(path).is_some_and(|disk| !disk.is_remote)
+}
+
+/// The disk of the last file that was opened in the same folder.
+pub(super) fn of_folder(path: &Path) -> Option<Disk> {
+    lock(&SEEN.0).folders.get(&hash(path)).copied()
 }
 
 fn hash(path: &Path) -> u64 {
@@ -126,6 +128,7 @@ mod tests {
         }
         .note_path(&path);
         assert!(!is_known_local(&path));
+        assert!(of_folder(&path).is_some_and(|disk| disk.is_remote));
         Disk {
             is_remote: false,
             ..disk

@@ -3,9 +3,11 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock, Mutex};
 use std::task::Waker;
@@ -13,7 +15,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::disk::Disk;
+use super::disk::{self, Disk};
 use crate::runtime::pool::Pool;
 use crate::runtime::waker::lock;
 
@@ -27,12 +29,42 @@ pub(crate) struct Reading {
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The disk that work waits for.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-enum Lane {
+/// The disk that work waits for. Each has threads of its own.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Lane {
     /// Only the open will tell.
     Unknown,
-    Device(u64),
+    /// Files of this device are opened.
+    Opening(u64),
+    /// Files below the folder of this hash are opened.
+    Below(u64),
+    /// Files of this device are read.
+    Reading(u64),
+}
+
+impl Lane {
+    /// For opening the file at `path`, by what the last file of its folder was on.
+    pub fn of_path(path: &Path) -> Self {
+        disk::of_folder(path).map_or(Self::Unknown, |disk| Self::Opening(disk.device))
+    }
+
+    /// For opening files below `folder`.
+    pub(crate) fn below(folder: &Path) -> Self {
+        let mut hasher = DefaultHasher::new();
+        folder.hash(&mut hasher);
+        Self::Below(hasher.finish())
+    }
+
+    /// True if so much work waits that more of it is to be refused: the disk does not answer.
+    pub fn is_full(self) -> bool {
+        let pool = lock(&POOLS).get(&self).map(Arc::clone);
+        pool.is_some_and(|pool| pool.waiting() >= MOST_WAITING)
+    }
+
+    /// Does `work`, which opens a file, on a thread that may wait for a disk.
+    pub fn run(self, work: Box<dyn FnOnce() + Send>) {
+        submit(self, work);
+    }
 }
 
 impl Reading {
@@ -65,7 +97,7 @@ impl Reading {
             this.is_over.store(true, Ordering::Release);
             waker.wake();
         };
-        submit(Lane::Device(disk.device), Box::new(read));
+        submit(Lane::Reading(disk.device), Box::new(read));
         reading
     }
 
@@ -108,21 +140,16 @@ pub(super) fn read_some(file: &File, offset: u64, len: usize) -> io::Result<Byte
     Ok(Bytes::from(buf))
 }
 
-/// Does `work`, which opens a file, on a thread that may wait for a disk.
-pub fn run(work: Box<dyn FnOnce() + Send>) {
-    submit(Lane::Unknown, work);
-}
+static POOLS: LazyLock<Mutex<HashMap<Lane, Arc<Pool<Work>>>>> = LazyLock::new(Mutex::default);
 
 /// Each disk has threads of its own: one that does not answer holds up only its own files.
 fn submit(lane: Lane, work: Work) {
-    static POOLS: LazyLock<Mutex<HashMap<Lane, Arc<Pool<Work>>>>> = LazyLock::new(Mutex::default);
     let pool = {
         let mut pools = lock(&POOLS);
         let lane = match lane {
-            Lane::Device(_) if pools.len() >= MOST_POOLS && !pools.contains_key(&lane) => {
-                Lane::Device(0)
-            }
-            lane => lane,
+            lane if pools.len() < MOST_POOLS || pools.contains_key(&lane) => lane,
+            Lane::Reading(_) => Lane::Reading(0),
+            _ => Lane::Unknown,
         };
         Arc::clone(pools.entry(lane).or_insert_with(|| pool(lane)))
     };
@@ -136,7 +163,7 @@ fn submit(lane: Lane, work: Work) {
 fn pool(lane: Lane) -> Arc<Pool<Work>> {
     let threads = match lane {
         Lane::Unknown => OPENING_THREADS,
-        Lane::Device(_) => THREADS,
+        _ => THREADS,
     };
     Pool::working("granian-read", threads, IDLE_TIMEOUT, |work: Work| work())
 }
@@ -145,6 +172,8 @@ fn pool(lane: Lane) -> Arc<Pool<Work>> {
 const THREADS: usize = 8;
 /// More: some of the disks behind them may not answer.
 const OPENING_THREADS: usize = 32;
-const MOST_POOLS: usize = 32;
+const MOST_POOLS: usize = 64;
+/// Opens that wait for threads of one disk.
+const MOST_WAITING: usize = 512;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const STEP: usize = 128 * 1024;

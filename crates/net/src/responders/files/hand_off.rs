@@ -21,8 +21,10 @@ use super::respond;
 use super::stored::Stored;
 use crate::exchange::Exchange;
 use crate::exchange::app::{App, Request, Source};
-use crate::exchange::hand_off::{Errand, FileSender, names_file};
+use crate::exchange::hand_off::{Errand, FileSender, Lane, names_file};
 use crate::exchange::reply::Reply;
+use crate::metrics::Page;
+use crate::metrics::layout::at;
 use crate::responders::layer::Layer;
 use crate::runtime::reactor::Reactor;
 use crate::runtime::ready::Ready;
@@ -37,6 +39,8 @@ pub struct HandOff {
 struct Sender {
     mounts: Vec<Mount>,
     ready: Ready<News>,
+    /// Where refusals are counted.
+    page: Option<Arc<Page>>,
 }
 
 /// What the connections' thread is told.
@@ -49,14 +53,20 @@ enum News {
 
 impl HandOff {
     /// Sends the files that responses of `inner` name below `mounts`, whose routes are the prefixes of
-    /// `x-accel-redirect`.
+    /// `x-accel-redirect`. Requests that too many others wait before are counted on `page`.
     ///
     /// # Errors
     /// When the reactor has no room for a task.
-    pub fn new(mounts: Vec<Mount>, inner: Rc<dyn App>, reactor: &Reactor) -> io::Result<Self> {
+    pub fn new(
+        mounts: Vec<Mount>,
+        inner: Rc<dyn App>,
+        reactor: &Reactor,
+        page: Option<Arc<Page>>,
+    ) -> io::Result<Self> {
         let sender = Arc::new(Sender {
             mounts,
             ready: Ready::new(),
+            page,
         });
         let (this, app) = (Arc::clone(&sender), Rc::clone(&inner));
         reactor.spawn(|_| {
@@ -88,6 +98,21 @@ impl Layer for HandOff {
 }
 
 impl FileSender for Sender {
+    fn lane(&self, head: &ResponseHead) -> Lane {
+        let mut named = head.fields().filter(|(name, _)| names_file(name));
+        let mount = named
+            .next()
+            .and_then(|(name, value)| self.mount(name, value));
+        mount.map_or(Lane::Unknown, |mount| Lane::below(&mount.options.folder))
+    }
+
+    fn refuse(&self, errand: &Errand) {
+        if let Some(page) = &self.page {
+            page.add(at::STATIC_BUSY, 1);
+        }
+        respond::refuse_busy(&errand.request.exchange);
+    }
+
     fn send(&self, errand: &Errand) {
         let Some((name, value)) = errand.head.fields().find(|(name, _)| names_file(name)) else {
             return;
@@ -113,22 +138,31 @@ impl FileSender for Sender {
 }
 
 impl Sender {
-    /// The file of a path of the system (`x-sendfile`), or of the path of a URI (`x-accel-redirect`).
-    fn find(&self, name: &[u8], value: &[u8], head: &RequestHead) -> Found {
-        if name == b"x-sendfile" {
-            let path = Path::new(OsStr::from_bytes(value));
-            let mut mounts = self.mounts.iter();
-            return mounts
-                .find_map(|mount| mount.file_named(path, head))
-                .unwrap_or(Found::Refused);
-        }
-        let end = value.iter().position(|byte| *byte == b'?');
-        let path = &value[..end.unwrap_or(value.len())];
-        let mut mounts = self.mounts.iter();
-        mounts
-            .find(|mount| mount.is_below(path))
-            .map_or(Found::Refused, |mount| mount.file_at(path, head))
+    /// The mount of a path of the system (`x-sendfile`), or of the path of a URI (`x-accel-redirect`).
+    fn mount(&self, name: &[u8], value: &[u8]) -> Option<&Mount> {
+        let path = Path::new(OsStr::from_bytes(value));
+        let is_its = |mount: &&Mount| match name {
+            b"x-sendfile" => mount.place_of(path).is_some(),
+            _ => mount.is_below(without_query(value)),
+        };
+        self.mounts.iter().find(is_its)
     }
+
+    fn find(&self, name: &[u8], value: &[u8], head: &RequestHead) -> Found {
+        let Some(mount) = self.mount(name, value) else {
+            return Found::Refused;
+        };
+        if name != b"x-sendfile" {
+            return mount.file_at(without_query(value), head);
+        }
+        let place = mount.place_of(Path::new(OsStr::from_bytes(value)));
+        place.map_or(Found::Refused, |place| mount.file_in_place(place, head))
+    }
+}
+
+fn without_query(target: &[u8]) -> &[u8] {
+    let end = target.iter().position(|byte| *byte == b'?');
+    &target[..end.unwrap_or(target.len())]
 }
 
 /// Answers with the file, and with the application's fields in place of the server's.

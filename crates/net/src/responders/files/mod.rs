@@ -180,6 +180,7 @@ impl Desk {
         let threads = self.threads.get(index)?;
         let waiting = self.threads.iter().map(|threads| threads.waiting());
         if waiting.sum::<usize>() >= MOST_WAITING {
+            self.count(at::STATIC_BUSY);
             respond::refuse_busy(&request.exchange);
             request.exchange.end_call(self.inner.journal());
             return None;

@@ -21,6 +21,8 @@ pub struct Mount {
     pub(super) options: MountOptions,
     route: Vec<Vec<u8>>,
     folder: Folder,
+    /// The folder's path without links, if it could be asked for at start.
+    resolved: Option<PathBuf>,
 }
 
 /// The thing at a path.
@@ -56,6 +58,7 @@ impl Mount {
             .map_err(|error| invalid(format!("a header cannot be sent: {error}")))?;
         Ok(Self {
             folder: Folder::open(&options.folder, options.follows_links)?,
+            resolved: options.folder.canonicalize().ok(),
             route,
             options,
         })
@@ -110,17 +113,14 @@ impl Mount {
         }
     }
 
-    /// The file at `path`, a path of the system. `None` if that is not below the folder.
-    pub(super) fn file_named(&self, path: &Path, head: &RequestHead) -> Option<Found> {
-        let folder = &self.options.folder;
-        let place = match path.strip_prefix(folder) {
-            Ok(place) => place,
-            // An application may have resolved the folder's links.
-            Err(_) => path.strip_prefix(folder.canonicalize().ok()?).ok()?,
-        };
+    /// The place below the folder that `path` stands for, a path of the system. `None` if that is elsewhere.
+    pub(super) fn place_of<'a>(&self, path: &'a Path) -> Option<&'a Path> {
+        // An application may have resolved the folder's links.
+        let roots = [Some(&self.options.folder), self.resolved.as_ref()];
+        let mut places = roots.into_iter().flatten();
+        let place = places.find_map(|root| path.strip_prefix(root).ok())?;
         let is_plain = |part| matches!(part, Component::Normal(_));
-        let is_below = place.components().all(is_plain);
-        is_below.then(|| self.file_in_place(place, head))
+        place.components().all(is_plain).then_some(place)
     }
 
     /// The file at `path`, which is percent-encoded and begins with the route.
@@ -136,7 +136,8 @@ impl Mount {
         self.file_in_place(&place, head)
     }
 
-    fn file_in_place(&self, place: &Path, head: &RequestHead) -> Found {
+    /// The file at `place` below the folder.
+    pub(super) fn file_in_place(&self, place: &Path, head: &RequestHead) -> Found {
         if place.as_os_str().is_empty() {
             return Found::Missing;
         }
