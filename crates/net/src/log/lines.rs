@@ -229,45 +229,50 @@ impl Sink {
     fn write(&mut self, lines: &[u8]) -> u64 {
         let mut rest = lines;
         if self.is_cut && !rest.is_empty() {
-            match self.write_piece(b"\n") {
-                Ok(()) => self.is_cut = false,
-                Err(_) => return count(rest),
+            if self.write_piece(b"\n").is_err() {
+                return count(rest);
             }
+            self.is_cut = false;
         }
         while !rest.is_empty() {
             let (piece, behind) = rest.split_at(piece_of(rest, self.waits));
-            match self.write_piece(piece) {
-                Ok(()) => self.is_cut = !piece.ends_with(b"\n"),
-                Err(error) if error.kind() == io::ErrorKind::BrokenPipe => return 0,
-                Err(_) => return count(rest),
+            let written = match self.write_piece(piece) {
+                Ok(()) => piece.len(),
+                Err((error, _)) if error.kind() == io::ErrorKind::BrokenPipe => return 0,
+                Err((_, written)) => written,
+            };
+            if let Some(last) = piece[..written].last() {
+                self.is_cut = *last != b'\n';
+            }
+            if written < piece.len() {
+                return count(&rest[written..]);
             }
             rest = behind;
         }
         0
     }
 
-    fn write_piece(&mut self, piece: &[u8]) -> io::Result<()> {
-        if !self.waits {
-            return self.file.write_all(piece);
-        }
-        let mut rest = piece;
-        while !rest.is_empty() {
+    /// # Errors
+    /// That of the write, with the number of bytes that were written before.
+    fn write_piece(&mut self, piece: &[u8]) -> Result<(), (io::Error, usize)> {
+        let mut done = 0;
+        while done < piece.len() {
             let patience = if self.is_full {
                 Duration::ZERO
             } else {
                 PATIENCE
             };
-            self.is_full = !has_room(self.file.as_fd(), patience);
+            self.is_full = self.waits && !has_room(self.file.as_fd(), patience);
             if self.is_full {
-                self.is_cut |= rest.len() < piece.len();
-                return Err(io::ErrorKind::TimedOut.into());
+                return Err((io::ErrorKind::TimedOut.into(), done));
             }
-            match self.file.write(rest) {
-                Ok(written) => rest = &rest[written..],
+            match self.file.write(&piece[done..]) {
+                Ok(0) => return Err((io::ErrorKind::WriteZero.into(), done)),
+                Ok(written) => done += written,
                 // Somebody who shares the pipe has made it non-blocking, and others have filled it meanwhile.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
+                Err(error) => return Err((error, done)),
             }
         }
         Ok(())
