@@ -87,10 +87,19 @@ impl Body {
         (self.is_some && self.end == End::Complete).then_some(self.received)
     }
 
+    /// Bytes that have come, those included that found no room.
+    pub(crate) fn received(&self) -> u64 {
+        self.received
+    }
+
     /// Adds a received piece.
     pub(crate) fn push(&mut self, data: Bytes) {
-        self.bytes += data.len();
         self.received += data.len() as u64;
+        self.keep(data);
+    }
+
+    fn keep(&mut self, data: Bytes) {
+        self.bytes += data.len();
         push(&mut self.pieces, data);
     }
 
@@ -101,11 +110,12 @@ impl Body {
     /// When the body has more than `limit` bytes, when `all` has not so many left, or when that file cannot be made or
     /// written.
     pub(crate) fn spool(&mut self, data: Bytes, limit: u64, all: &Budget) -> Result<(), Unspooled> {
-        if self.received + data.len() as u64 > limit {
+        self.received += data.len() as u64;
+        if self.received > limit {
             return Err(Unspooled::TooLarge);
         }
         if self.spool.is_none() && self.bytes + data.len() <= SPOOL_THRESHOLD {
-            self.push(data);
+            self.keep(data);
             return Ok(());
         }
         if data.len() > all.left() {
@@ -117,9 +127,7 @@ impl Body {
                 .spool
                 .insert(Spool::new(all).map_err(Unspooled::Storage)?),
         };
-        spool.append(&data).map_err(Unspooled::Storage)?;
-        self.received += data.len() as u64;
-        Ok(())
+        spool.append(&data).map_err(Unspooled::Storage)
     }
 
     /// Marks the body as complete. False if it was before.
@@ -216,7 +224,6 @@ impl Exchange {
         all: &Budget,
     ) -> Result<(), Unspooled> {
         let mut state = lock(&self.state);
-        state.received += data.len() as u64;
         state.body.spool(data, limit, all)
     }
 

@@ -75,8 +75,6 @@ struct State {
     left: bool,
     /// No reply goes out any more: the peer is gone, or the response has left.
     over: Option<Over>,
-    /// Bytes of the body that have come.
-    received: u64,
     /// Of the answer, if the journal reads records.
     notes: Option<Notes>,
     permit: CallPermit,
@@ -101,7 +99,6 @@ impl Exchange {
                 answered: false,
                 left: false,
                 over: None,
-                received: 0,
                 notes: None,
                 permit: CallPermit::default(),
                 connection: None,
@@ -290,7 +287,6 @@ impl Exchange {
     pub fn push_body(&self, data: Bytes) {
         let waiters = {
             let mut state = lock(&self.state);
-            state.received += data.len() as u64;
             state.body.push(data);
             state.take_body_waiters()
         };

@@ -297,7 +297,7 @@ impl State {
     /// The answer of the call, which has ended; `None` if nothing was noted, or it was given before.
     pub(super) fn end_notes(&mut self) -> Option<Answer> {
         let notes = self.notes.take()?;
-        Some(notes.end(self.received, self.over))
+        Some(notes.end(self.body.received(), self.over))
     }
 
     /// True if `reply`, to the request of `origin`, goes out.
