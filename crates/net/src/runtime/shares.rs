@@ -43,5 +43,5 @@ impl Shares {
 
 /// Long enough for fifty small requests on one connection.
 pub(super) const SLICE: Duration = Duration::from_micros(500);
-/// What a task has in any case: a few small requests.
-pub(super) const LEAST: Duration = Duration::from_micros(20);
+/// What a task has in any case: ten small requests, as many as a page asks for at once.
+pub(super) const LEAST: Duration = Duration::from_micros(125);
