@@ -152,7 +152,7 @@ def test_a_peer_that_reads_nothing_costs_bounded_memory(server: ServerFactory) -
     with H2Wire(probe.address, settings=settings, greedy=False) as wire:
         wire.h2.increment_flow_control_window(2**31 - 1 - 65_535)
         for number in range(100):
-            wire.start("GET", f"/stream?n=1000&size=100000&name=hoard{number}")
+            wire.start("GET", f"/stream?n=50&size=100000&name=hoard{number}")
         assert settled(lambda: int(probe.get("/progress?name=hoard0").text)) > 0
         assert probe.memory() - before < 80 * MIB
 
