@@ -123,7 +123,7 @@ class Worker:
     def handled(self, /) -> int:
         """Responses of the application's listeners that have left, since the worker was made."""
 
-    def tell_after(self, handled: int, /) -> None:
+    def tell_after(self, handled: int) -> None:
         """Has a turn run once so many responses have left."""
 
 def check_tls(options: Any) -> None:
