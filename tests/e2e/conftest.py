@@ -13,6 +13,8 @@ from .server import STOP_WITHIN, Server, Spec
 
 HERE = Path(__file__).parent
 TEST_TIMEOUT = 60
+MOST_SERVERS = 32
+"""Shared servers that stand at once, 40 MB each; more than any one test asks for."""
 
 ServerFactory = Callable[..., Server]
 
@@ -36,29 +38,65 @@ def loop(request: pytest.FixtureRequest) -> str:
     return name
 
 
-@pytest.fixture(scope="session")
-def fleet() -> Iterator[dict[Spec, Server]]:
-    """The shared servers. All must stop at SIGTERM with exit code 0."""
-    servers: dict[Spec, Server] = {}
-    yield servers
-    for running in servers.values():
+class Fleet:
+    """The shared servers, the one that was used last at the end. All must stop at SIGTERM with exit code 0."""
+
+    def __init__(self) -> None:
+        self._servers: dict[Spec, Server] = {}
+        self._leaving: list[Server] = []
+        self._faults: list[str] = []
+
+    def get(self, spec: Spec) -> Server:
+        """The server of these arguments; others, unused for the longest time, are stopped where there are too many."""
+        running = self._servers.pop(spec, None) or Server(spec).wait_ready()
+        self._servers[spec] = running
+        while len(self._servers) > MOST_SERVERS:
+            self._end_leaving()
+            self._dismiss(next(iter(self._servers)))
+        return running
+
+    def lose(self, running: Server) -> None:
+        """Ends a server that is not well."""
+        self._servers.pop(running.spec, None)
+        running.kill()
+
+    def stop(self) -> None:
+        """Stops all of them; says what went wrong with any."""
+        for spec in list(self._servers):
+            self._dismiss(spec)
+        self._end_leaving()
+        assert not self._faults, "\n\n".join(self._faults)
+
+    def _dismiss(self, spec: Spec) -> None:
+        running = self._servers.pop(spec)
         running.terminate()
-    faults = []
-    for running in servers.values():
-        try:
-            # Dozens of them end at the same time.
-            running.finish(4 * STOP_WITHIN)
-        except AssertionError as error:
-            faults.append(f"{running.spec}: {error}")
-    assert not faults, "\n\n".join(faults)
+        self._leaving.append(running)
+
+    def _end_leaving(self) -> None:
+        for running in self._leaving:
+            try:
+                # Dozens of them end at the same time.
+                running.finish(4 * STOP_WITHIN)
+            except AssertionError as error:
+                self._faults.append(f"{running.spec}: {error}")
+                running.kill()
+        self._leaving.clear()
+
+
+@pytest.fixture(scope="session")
+def fleet() -> Iterator[Fleet]:
+    """The shared servers of the session."""
+    servers = Fleet()
+    yield servers
+    servers.stop()
 
 
 @pytest.fixture
-def server(fleet: dict[Spec, Server]) -> Iterator[ServerFactory]:
+def server(fleet: Fleet) -> Iterator[ServerFactory]:
     """Gives a running server: `server(target, interface, *options, loop=…, uds=…, env=…)`.
 
-    Equal arguments give the same server all through the session, unless `fresh` asks for one of
-    the test's own. After each test the servers it used must be well.
+    Equal arguments give the same server from test to test, unless `fresh` asks for one of the
+    test's own. After each test the servers it used must be well.
     """
     used: list[Server] = []
     own: list[Server] = []
@@ -70,10 +108,8 @@ def server(fleet: dict[Spec, Server]) -> Iterator[ServerFactory]:
             running = Server(spec)
             own.append(running)
             return running.wait_ready()
-        if spec not in fleet:
-            fleet[spec] = Server(spec).wait_ready()
-        used.append(fleet[spec])
-        return fleet[spec]
+        used.append(fleet.get(spec))
+        return used[-1]
 
     yield get
     faults = []
@@ -88,8 +124,7 @@ def server(fleet: dict[Spec, Server]) -> Iterator[ServerFactory]:
         try:
             running.check()
         except AssertionError as error:
-            fleet.pop(running.spec, None)
-            running.kill()
+            fleet.lose(running)
             faults.append(str(error))
     assert not faults, "\n\n".join(faults)
 
