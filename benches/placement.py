@@ -81,7 +81,6 @@ def _get(connection: HTTPConnection, path: str) -> bytes:
 
 def _blocked(arguments: argparse.Namespace) -> bool:
     print("| a handler keeps the loop for 2 s | visits | median ms | longest ms |\n| --- | --- | --- | --- |")
-    longest = 0.0
     beside = ("--static-path-mount", str(files.folder()), "--static-path-route", "/static", "--health-path", "/up")
     for name, placement in (("st", ()), ("mt", (*MT, "1"))):
         for kind in ("sleeps", "computes"):
@@ -116,28 +115,20 @@ def _visits(port: int, kind: str) -> list[float]:
 def _cost(arguments: argparse.Namespace) -> bool:
     """The servers run side by side, and are loaded one after the other."""
     settings = {"granian": (REFERENCE, ()), "st": (OURS, ()), "mt, 1 thread": (OURS, (*MT, "1"))}
-    spent: dict[str, list[float]] = {name: [] for name in settings}
     with ExitStack() as stack:
         servers = {
             name: stack.enter_context(_server(arguments, options, name=peer))
             for name, (peer, options) in settings.items()
         }
-        for turn in range(arguments.turns + 1):
-            for name, server in servers.items():
-                sample = run_interval(server, _workload(), arguments.seconds)
-                if turn:
-                    spent[name].append(sample.cpu_us)
+        spent = _in_turns(
+            servers, arguments.turns, lambda server: run_interval(server, _workload(), arguments.seconds).cpu_us
+        )
     print("| ASGI hello | µs of CPU per request | over granian |\n| --- | --- | --- |")
-    over = {}
-    for name, found in spent.items():
-        over[name] = median(one / other for one, other in zip(found, spent["granian"], strict=True))
-        print(f"| {name} | {median(found):.1f} | {over[name]:.2f} |", flush=True)
-    return over["mt, 1 thread"] <= COST
+    return _compare(spent, "granian", "{:.1f}")["mt, 1 thread"] <= COST
 
 
 def _upload(arguments: argparse.Namespace) -> bool:
     settings: dict[str, tuple[str, ...]] = {"st": (), "mt, 2 threads": (*MT, "2")}
-    took: dict[str, list[float]] = {name: [] for name in settings}
     body = bytes(UPLOAD)
     with ExitStack() as stack:
         servers = {
@@ -147,17 +138,31 @@ def _upload(arguments: argparse.Namespace) -> bool:
             for pid in server.processes():
                 for task in os.listdir(f"/proc/{pid}/task"):
                     os.sched_setaffinity(int(task), range(os.cpu_count() or 1))
-        for turn in range(arguments.turns + 1):
-            for name, server in servers.items():
-                seconds = _send(server.port, body)
-                if turn:
-                    took[name].append(seconds)
+        took = _in_turns(servers, arguments.turns, lambda server: _send(server.port, body) * 1e3)
     print("| TLS upload of 100 MiB | ms | over st |\n| --- | --- | --- |")
+    return _compare(took, "st", "{:.0f}")["mt, 2 threads"] <= WALL
+
+
+def _in_turns(
+    servers: dict[str, ServerProcess], turns: int, measure: Callable[[ServerProcess], float]
+) -> dict[str, list[float]]:
+    """The figures of each server, one of each turn; a turn before them warms up."""
+    found: dict[str, list[float]] = {name: [] for name in servers}
+    for turn in range(turns + 1):
+        for name, server in servers.items():
+            figure = measure(server)
+            if turn:
+                found[name].append(figure)
+    return found
+
+
+def _compare(found: dict[str, list[float]], base: str, shown: str) -> dict[str, float]:
+    """Prints a row for each server; its ratio to `base`, the median over turns."""
     over = {}
-    for name, found in took.items():
-        over[name] = median(one / other for one, other in zip(found, took["st"], strict=True))
-        print(f"| {name} | {median(found) * 1e3:.0f} | {over[name]:.2f} |", flush=True)
-    return over["mt, 2 threads"] <= WALL
+    for name, figures in found.items():
+        over[name] = median(one / other for one, other in zip(figures, found[base], strict=True))
+        print(f"| {name} | {shown.format(median(figures))} | {over[name]:.2f} |", flush=True)
+    return over
 
 
 def _send(port: int, body: bytes) -> float:
