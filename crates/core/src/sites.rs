@@ -12,6 +12,7 @@ use pyo3::prelude::*;
 
 use crate::app::access_log::duplicate;
 use crate::app::calls::Calls;
+use crate::app::wsgi::{body_wish, has_pool};
 use crate::errands::Errands;
 use crate::options::{Interface, Options};
 use crate::responders::behind_responders;
@@ -248,10 +249,9 @@ impl Plan {
     fn traits(&self) -> AppTraits {
         let is_wsgi = self.options.interface == Interface::Wsgi;
         AppTraits {
-            wish: match self.options.blocking_threads {
-                _ if !is_wsgi => BodyWish::Nothing,
-                1 => BodyWish::Whole,
-                _ => BodyWish::Small,
+            wish: match is_wsgi {
+                false => BodyWish::Nothing,
+                true => body_wish(has_pool(&self.options)),
             },
             speaks_websocket: !is_wsgi,
         }

@@ -35,7 +35,7 @@ impl EnvironTemplate {
         template.set_item("wsgi.version", (1, 0))?;
         template.set_item("wsgi.url_scheme", "http")?;
         template.set_item("wsgi.errors", py.import("sys")?.getattr("stderr")?)?;
-        template.set_item("wsgi.multithread", options.blocking_threads > 1)?;
+        template.set_item("wsgi.multithread", super::has_pool(options))?;
         template.set_item("wsgi.multiprocess", options.multiprocess)?;
         template.set_item("wsgi.run_once", false)?;
         template.set_item("wsgi.input_terminated", true)?;

@@ -56,7 +56,7 @@ impl Wsgi {
             environ: EnvironTemplate::new(py, options)?,
             callable: callable.unbind(),
         });
-        let pool = (options.blocking_threads > 1).then(|| {
+        let pool = has_pool(options).then(|| {
             Threads::new(
                 Arc::clone(&target),
                 Arc::clone(&calls),
@@ -92,13 +92,8 @@ impl App for Wsgi {
         self.reactor.is_in_turn()
     }
 
-    /// Inline, nobody could wait for the rest of a body: the thread that waits is the one that
-    /// reads it. A thread of the pool that reads a body waits for its peer; slow peers would soon have all threads.
     fn wants(&self, _head: &RequestHead) -> BodyWish {
-        match self.pool {
-            None => BodyWish::Whole,
-            Some(_) => BodyWish::Small,
-        }
+        body_wish(self.pool.is_some())
     }
 
     fn call(&self, request: Request) -> Option<Box<dyn Source>> {
@@ -138,6 +133,22 @@ impl Drop for Wsgi {
 
 /// Calls of one turn that are worth a look for more.
 const MOST_GATHERED: usize = 64;
+
+/// True if threads of a pool call the application.
+pub(crate) fn has_pool(options: &Options) -> bool {
+    options.blocking_threads > 1
+}
+
+/// What a WSGI application wants of each body first.
+///
+/// Inline, nobody could wait for the rest of a body: the thread that waits is the one that reads it. A thread of the pool
+/// that reads a body waits for its peer; slow peers would soon have all threads.
+pub(crate) fn body_wish(has_pool: bool) -> BodyWish {
+    match has_pool {
+        false => BodyWish::Whole,
+        true => BodyWish::Small,
+    }
+}
 
 /// What is called, and with what.
 struct Target {
