@@ -58,6 +58,28 @@ def test_heads_are_bounded(small: Server) -> None:
         assert wire.request("GET", "/").status == 200
 
 
+@pytest.mark.parametrize("secure", [False, True], ids=["plain", "tls"])
+@pytest.mark.parametrize("app", INTERFACES, ids=NAMES)
+def test_header_sections_are_bounded(
+    server: ServerFactory, app: tuple[str, ...], secure: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """A section of HTTP/2 counts each field with 32 bytes more (RFC 9113, 6.5.2)."""
+    size, trusted, tls = 2000, None, ()
+    if secure:
+        files = Files.make(tmp_path_factory.mktemp("tls"))
+        trusted, tls = context(files.authority, ("h2",)), files.options
+    running = server(*app, *tls, "--http2-max-headers-size", str(size), *DEBUG, "--access-log")
+    mark = running.mark()
+    with H2Wire(running.address, context=trusted) as wire:
+        pseudo = [(":method", "GET"), (":scheme", "http"), (":authority", "h"), (":path", "/"), ("x", "")]
+        filled = size - sum(len(name) + len(value) + 32 for name, value in pseudo)
+        for length, status in ((filled - 1, 200), (filled, 200), (filled + 1, 431), (filled, 200)):
+            assert wire.request("GET", "/", ("x", "v" * length)).status == status, length
+        assert wire.h2.remote_settings.max_header_list_size == size
+    reached(running, "--http2-max-headers-size", mark)
+    running.wait_line(r'"GET / HTTP/2" 431', mark)
+
+
 def test_bodies_are_bounded(small: Server) -> None:
     assert small.request("POST", "/echo", body=b"x" * 1000).body == b"x" * 1000
     mark = small.mark()

@@ -10,6 +10,8 @@ use granian_proto::PeerError;
 pub enum Limit {
     /// Bytes of a head over HTTP/1.
     Http1BufferSize,
+    /// Bytes of a decoded header section over HTTP/2.
+    Http2MaxHeadersSize,
     /// Fields of a head or of trailers.
     MaxHeaders,
     /// Bytes of a request target.
@@ -52,8 +54,9 @@ pub enum Limit {
 
 impl Limit {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Http1BufferSize,
+        Self::Http2MaxHeadersSize,
         Self::MaxHeaders,
         Self::MaxTargetSize,
         Self::MaxBodySize,
@@ -79,6 +82,7 @@ impl Limit {
     pub fn option(self) -> &'static str {
         match self {
             Self::Http1BufferSize => "--http1-buffer-size",
+            Self::Http2MaxHeadersSize => "--http2-max-headers-size",
             Self::MaxHeaders => "--max-headers",
             Self::MaxTargetSize => "--max-target-size",
             Self::MaxBodySize => "--max-body-size",
@@ -111,6 +115,7 @@ impl Limit {
     pub(crate) fn of_error(error: PeerError, is_body: bool) -> Option<Self> {
         Some(match error {
             PeerError::HeadTooLarge => Self::Http1BufferSize,
+            PeerError::SectionTooLarge => Self::Http2MaxHeadersSize,
             PeerError::TooManyFields => Self::MaxHeaders,
             PeerError::TargetTooLong => Self::MaxTargetSize,
             PeerError::BodyTooLarge => Self::MaxBodySize,

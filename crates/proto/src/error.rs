@@ -63,6 +63,9 @@ pub enum PeerError {
     /// Head or trailers are larger than the limit.
     #[error("header fields too large")]
     HeadTooLarge,
+    /// A decoded header section of HTTP/2 is larger than the limit.
+    #[error("header section too large")]
+    SectionTooLarge,
     /// Head or trailers have more fields than the limit.
     #[error("too many header fields")]
     TooManyFields,
@@ -105,7 +108,7 @@ impl PeerError {
             Self::TargetTooLong => 414,
             Self::Expectation => 417,
             Self::WebSocketVersion => 426,
-            Self::HeadTooLarge | Self::TooManyFields => 431,
+            Self::HeadTooLarge | Self::SectionTooLarge | Self::TooManyFields => 431,
             Self::Method | Self::Coding => 501,
             Self::Overloaded | Self::SpoolsTooLarge => 503,
             Self::Overdue => 504,

@@ -302,7 +302,9 @@ fn builder(service: &Service) -> Builder {
         .initial_connection_window_size(options.initial_connection_window_size)
         .max_concurrent_streams(options.max_concurrent_streams)
         .max_frame_size(options.max_frame_size)
-        .max_header_list_size(options.max_headers_size)
+        // A larger section is refused in `Connection::start`, where it has a line in the logs and is counted. The
+        // codec answers without a word, so its own bound is one for the memory.
+        .max_header_list_size(options.max_headers_size.saturating_mul(2))
         // A closed tab of a browser takes all its requests back, before the server has looked at
         // them. `FrameWatch` knows a flood of them.
         .max_pending_accept_reset_streams(options.max_concurrent_streams as usize)

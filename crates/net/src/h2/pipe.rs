@@ -37,6 +37,8 @@ struct Inner<S> {
     /// The request of an upgrade. It is inserted behind the first frame, the client's SETTINGS: the response must
     /// obey them.
     request: Option<Vec<u8>>,
+    /// What the server's SETTINGS say of the size of header sections, until they are written.
+    section_size: Option<u32>,
     /// A write has failed.
     is_broken: bool,
     watch: FrameWatch,
@@ -69,6 +71,7 @@ impl<S: Stream> Pipe<S> {
         Self(Rc::new(RefCell::new(Inner {
             wire: Wire::new(opened.io, opened.input, output, write_timeout),
             request,
+            section_size: Some(shared.service.limits.http2.max_headers_size),
             is_broken: false,
             watch: FrameWatch::new(now),
             flood: None,

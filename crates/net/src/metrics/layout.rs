@@ -209,7 +209,7 @@ pub const RING: usize = 100;
 /// Bytes of a page.
 pub const BYTES: usize = at::END * 8;
 /// Written by a worker on its page. It changes with the places.
-pub const MAGIC: u64 = 0x6772_616e_6961_0006;
+pub const MAGIC: u64 = 0x6772_616e_6961_0007;
 
 /// Names of [`Version`]s.
 pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "http/2"];
@@ -217,8 +217,9 @@ pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "http/2"];
 pub const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other", "none"];
 
 /// Names of [`Limit`](crate::close::Limit)s.
-pub const LIMITS: [&str; 20] = [
+pub const LIMITS: [&str; 21] = [
     "http1_buffer_size",
+    "http2_max_headers_size",
     "max_headers",
     "max_target_size",
     "max_body_size",

@@ -5,14 +5,17 @@ use std::task::Context;
 
 use bytes::Bytes;
 use granian_proto::{PeerError, RequestHead, Version};
+use h2::ext::Protocol;
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream};
 use http::request::Parts;
+use http::uri::{Authority, PathAndQuery};
 use http::{Method, Request, StatusCode};
 
 use super::{Connection, Course, Phase};
 use crate::close::{CloseCause, Limit};
 use crate::h2::stream::Http2Stream;
+use crate::limits::Limits;
 use crate::stream::socket::Stream;
 use crate::transfer::head::Malformed;
 use crate::transfer::{Shared, Transfer, head, tunnel};
@@ -82,12 +85,15 @@ impl<S: Stream> Connection<S> {
 
     /// The limit of a request's head that this one exceeds, as the error of its peer.
     fn excess(&self, parts: &Parts) -> Option<PeerError> {
-        let limits = &self.shared.service.limits.request;
+        let Limits { request, http2, .. } = &self.shared.service.limits;
         let target = parts.uri.path_and_query();
-        if target.is_some_and(|target| target.as_str().len() > limits.max_target_size) {
+        if target.is_some_and(|target| target.as_str().len() > request.max_target_size) {
             return Some(PeerError::TargetTooLong);
         }
-        (parts.headers.len() > limits.max_headers).then_some(PeerError::TooManyFields)
+        if section_size(parts) > http2.max_headers_size as usize {
+            return Some(PeerError::SectionTooLarge);
+        }
+        (parts.headers.len() > request.max_headers).then_some(PeerError::TooManyFields)
     }
 
     /// Answers a request that exceeds a limit of heads with a status.
@@ -180,6 +186,25 @@ impl<S: Stream> Connection<S> {
     }
 }
 
+/// > The value is based on the uncompressed size of header fields, including the length of the name and value in units
+/// > of octets plus an overhead of 32 octets for each header field.
+/// > — RFC 9113, 6.5.2 <https://www.rfc-editor.org/rfc/rfc9113#section-6.5.2>
+fn section_size(parts: &Parts) -> usize {
+    let size = |name: &str, value: usize| name.len() + value + 32;
+    let pseudo = |name, value: Option<&str>| value.map_or(0, |value| size(name, value.len()));
+    let uri = &parts.uri;
+    let protocol = parts.extensions.get::<Protocol>().map(Protocol::as_str);
+    let fields = parts.headers.iter();
+    pseudo(":method", Some(parts.method.as_str()))
+        + pseudo(":scheme", uri.scheme_str())
+        + pseudo(":authority", uri.authority().map(Authority::as_str))
+        + pseudo(":path", uri.path_and_query().map(PathAndQuery::as_str))
+        + pseudo(":protocol", protocol)
+        + fields
+            .map(|(name, value)| size(name.as_str(), value.len()))
+            .sum::<usize>()
+}
+
 /// > The :protocol pseudo-header field MUST be included in the CONNECT request, and it MUST have a
 /// > value of "websocket" to initiate a WebSocket connection on an HTTP/2 stream.
 /// > — RFC 8441, 5 <https://www.rfc-editor.org/rfc/rfc8441#section-5>
@@ -187,6 +212,6 @@ fn asks_for_websocket(parts: &Parts) -> bool {
     parts.method == Method::CONNECT
         && parts
             .extensions
-            .get::<h2::ext::Protocol>()
+            .get::<Protocol>()
             .is_some_and(|protocol| protocol.as_str().eq_ignore_ascii_case("websocket"))
 }

@@ -40,7 +40,11 @@ impl<S: Stream> Inner<S> {
         if taken.len() > LEAST_WRITE && taken.len() > tail.capacity() - tail.len() {
             tail.reserve(OUTPUT_LIMIT.saturating_sub(tail.len()).max(taken.len()));
         }
+        let before = tail.len();
         tail.extend_from_slice(taken);
+        if let Some(size) = self.section_size.take() {
+            announce(&mut tail[before..], size);
+        }
         Poll::Ready(Ok(taken.len()))
     }
 
@@ -108,6 +112,19 @@ impl<S: Stream> AsyncWrite for Pipe<S> {
         ready!(inner.poll_flush(cx))?;
         let now = inner.handle.now();
         inner.wire.poll_end(cx, now).map(Ok)
+    }
+}
+
+/// Says in a SETTINGS frame that header sections may have `size` bytes. The codec writes its own bound there, which
+/// is a larger one. Its first frame is the SETTINGS, written at once.
+fn announce(settings: &mut [u8], size: u32) {
+    const HEAD_LEN: usize = 9;
+    const MAX_HEADER_LIST_SIZE: u8 = 6;
+    let payload = settings.get_mut(HEAD_LEN..).unwrap_or_default();
+    for setting in payload.chunks_exact_mut(6) {
+        if let [0, MAX_HEADER_LIST_SIZE, value @ ..] = setting {
+            value.copy_from_slice(&size.to_be_bytes());
+        }
     }
 }
 

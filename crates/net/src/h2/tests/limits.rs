@@ -71,19 +71,35 @@ fn heads_and_targets_have_their_sizes() {
     );
 }
 
-/// Each field counts 32 bytes more (RFC 9113, 6.5.2). The `h2` crate refuses a section of the limit's size as well.
+/// Each field counts 32 bytes more (RFC 9113, 6.5.2). A section of twice the limit is the codec's to refuse, one of
+/// more than eight times ends the connection.
 #[test]
 fn a_header_section_has_its_size() {
     const PSEUDO: usize = (7 + 3) + (7 + 4) + (10 + 9) + (5 + 1) + 4 * 32;
     play(
         |limits| limits.http2.max_headers_size = 500,
         |mut client| async move {
-            for (size, status) in [(499, 200), (500, 431), (501, 431), (499, 200)] {
+            let sized = |size: usize| {
                 let value = "v".repeat(size - PSEUDO - 1 - 32);
                 let mut request = get("/", 0);
                 request.headers_mut().insert("x", value.parse().unwrap());
-                assert_eq!(client.status(request).await, status, "{size}");
+                request
+            };
+            for (size, status) in [
+                (499, 200),
+                (500, 200),
+                (501, 431),
+                (999, 431),
+                (4000, 431),
+                (500, 200),
+            ] {
+                assert_eq!(client.status(sized(size)).await, status, "{size}");
             }
+            assert_eq!(client.reached(Limit::Http2MaxHeadersSize), 2);
+            let (response, _) = client.sender.send_request(sized(4001), true).unwrap();
+            client.bench.settle().await;
+            assert!(response.await.is_err());
+            assert_eq!(client.end(), Some(Some(Reason::ENHANCE_YOUR_CALM)));
         },
     );
 }
