@@ -66,7 +66,7 @@ impl Sites {
     ) -> PyResult<Self> {
         match plan.options.io_threads {
             0 => {
-                let common = Common::new(&plan.limits);
+                let common = Common::new(&plan.limits).spooling_in(&plan.calls.spools);
                 common.app.pace(&plan.limits);
                 let site = plan.site(reactor.clone(), app, metrics, (&common, 0))?;
                 let app = Rc::clone(&site.service.app);
@@ -80,7 +80,7 @@ impl Sites {
     fn on_threads(mut plan: Plan, app: Rc<dyn App>, reactor: &Reactor) -> PyResult<Self> {
         // No thread is busy with both, connections and the interpreter.
         plan.limits.has_gil = false;
-        let common = Common::new(&plan.limits);
+        let common = Common::new(&plan.limits).spooling_in(&plan.calls.spools);
         let errands = Errands::start(reactor)?;
         plan.calls.event_loop.set_errands(errands);
         let inbox = Arc::<Inbox>::default();

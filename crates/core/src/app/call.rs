@@ -162,6 +162,11 @@ impl Call {
         Ok(())
     }
 
+    /// Counts a piece of the body that is sent later, or never.
+    pub(crate) fn count(&self, len: usize) -> Result<(), OrderError> {
+        lock(&self.response).advance(len as u64, false).map(drop)
+    }
+
     /// Sends a whole response.
     pub(crate) fn whole(&self, head: ResponseHead, data: Bytes) -> Result<(), OrderError> {
         self.check_home();

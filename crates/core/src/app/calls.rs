@@ -20,6 +20,7 @@ use granian_net::close::{CloseCause, Limit};
 use granian_net::exchange::Exchange;
 use granian_net::exchange::app::{Address, Journal, Peer};
 use granian_net::exchange::record::{Interest, Record};
+use granian_net::exchange::spool::Spools;
 use granian_net::metrics::Page;
 use granian_net::runtime::waker::lock;
 
@@ -43,6 +44,7 @@ pub(crate) struct Calls {
     pub(crate) watch: WatchOptions,
     /// Responses may name files in place of their bodies.
     pub(crate) hands_off: bool,
+    pub(crate) spools: Spools,
     /// Where the application is mounted.
     pub(crate) root_path: String,
     /// Responses are counted by the routes that the application names.
@@ -90,6 +92,7 @@ impl Calls {
             announces_files: AtomicBool::new(true),
             watch: options.watch(),
             hands_off: !options.sendfile_map.is_empty(),
+            spools: options.spools(),
             root_path: options.url_path_prefix.clone(),
             routes: page.map(|page| NamedRoutes::new(py, page)).transpose()?,
         })

@@ -25,6 +25,7 @@ pub(crate) use self::static_files::{check_pattern, sendfile_mounts};
 pub(crate) use self::tls::{Tls, configuration_error};
 use self::websocket::WebSocket;
 use crate::app::access_log::AccessLogOptions;
+use granian_net::exchange::spool::Spools;
 use granian_net::limits::{Http1Limits, Limits, Mechanisms};
 
 /// The attributes of `granian.config.WorkerOptions` that the core uses.
@@ -104,6 +105,11 @@ impl Options {
     /// The ends of requests that the application's calls are told of.
     pub(crate) fn watch(&self) -> WatchOptions {
         self.limits.watch()
+    }
+
+    /// The bounds of temporary files of WSGI.
+    pub(crate) fn spools(&self) -> Spools {
+        Spools::new(self.wsgi_spool_limit, self.wsgi_spool_total)
     }
 
     /// The bounds that connections work within.

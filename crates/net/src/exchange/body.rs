@@ -8,7 +8,7 @@ use bytes::{Bytes, BytesMut};
 
 use super::Exchange;
 use crate::budget::Budget;
-use crate::exchange::spool::Spool;
+use crate::exchange::spool::{self, SPOOL_THRESHOLD, Spool, Unspooled};
 use crate::runtime::waker::lock;
 
 /// The result of a read of the request's body.
@@ -25,17 +25,6 @@ pub enum BodyRead {
     Gone,
     /// The temporary file that the body is in cannot be read.
     Unreadable(io::Error),
-}
-
-/// The reason why no more of a body can be kept until it is whole.
-#[derive(Debug)]
-pub(crate) enum Unspooled {
-    /// It is larger than bodies may be.
-    TooLarge,
-    /// The files of all bodies together would be larger than they may be.
-    Crowded,
-    /// The temporary file cannot be made or written.
-    Storage(io::Error),
 }
 
 /// See the module's documentation.
@@ -118,16 +107,7 @@ impl Body {
             self.keep(data);
             return Ok(());
         }
-        if data.len() > all.left() {
-            return Err(Unspooled::Crowded);
-        }
-        let spool = match &mut self.spool {
-            Some(spool) => spool,
-            None => self
-                .spool
-                .insert(Spool::new(all).map_err(Unspooled::Storage)?),
-        };
-        spool.append(&data).map_err(Unspooled::Storage)
+        spool::append(&mut self.spool, &data, all)
     }
 
     /// Marks the body as complete. False if it was before.
@@ -156,7 +136,7 @@ impl Body {
             && let Some(spool) = &mut self.spool
             && spool.is_unread()
         {
-            let data = match spool.next() {
+            let data = match spool.next_piece() {
                 Ok(data) => data,
                 Err(error) => return Some(BodyRead::Unreadable(error)),
             };
@@ -204,8 +184,6 @@ fn push(queue: &mut VecDeque<Bytes>, piece: Bytes) {
 
 /// A quarter of a read buffer: the most that a queue holds beyond its bytes.
 const SMALL: usize = 4 * 1024;
-/// Bytes of a body that stay in memory, if it is wanted whole, or small and its length is not declared.
-pub(crate) const SPOOL_THRESHOLD: usize = 1024 * 1024;
 
 impl Exchange {
     /// Makes the application's reads of the body wake the connection from now on.

@@ -22,7 +22,7 @@ pub mod record;
 pub mod reply;
 pub mod request_ids;
 pub mod room;
-pub(crate) mod spool;
+pub mod spool;
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
@@ -32,7 +32,6 @@ use granian_proto::ResponseHead;
 
 use self::body::Body;
 pub use self::body::BodyRead;
-pub(crate) use self::body::{SPOOL_THRESHOLD, Unspooled};
 use self::compression::{Compression, Way};
 use self::hand_off::{Diverted, HandOff};
 use self::origin::Origin;
@@ -43,6 +42,7 @@ use self::record::Notes;
 use self::reply::Reply;
 pub use self::room::Outlet;
 use self::room::SendRoom;
+pub(crate) use self::spool::{SPOOL_THRESHOLD, Unspooled};
 use crate::runtime::sync::Mutex;
 use crate::runtime::waker::{lock, register, wake, wake_all};
 

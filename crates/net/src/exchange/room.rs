@@ -145,6 +145,11 @@ impl Exchange {
         }
     }
 
+    /// Bytes of the response that have not left.
+    pub fn waiting(&self) -> usize {
+        lock(&self.state).room.bytes()
+    }
+
     /// True when so many replies wait that the application can't be waiting for room.
     pub fn is_overrun(&self) -> bool {
         lock(&self.state).room.is_overrun()

@@ -1,4 +1,4 @@
-//! `Spool`: the part of a request's body that is in an unlinked temporary file.
+//! `Spool`: the part of a request's body, or of a response, that is in an unlinked temporary file.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -9,7 +9,7 @@ use bytes::Bytes;
 use crate::budget::{Budget, Loan};
 
 /// A file that is written to its end first, and then read once.
-pub(crate) struct Spool {
+pub struct Spool {
     file: File,
     written: u64,
     read: u64,
@@ -32,7 +32,7 @@ impl Spool {
     }
 
     /// True while there is something to read.
-    pub(crate) fn is_unread(&self) -> bool {
+    pub fn is_unread(&self) -> bool {
         self.read < self.written
     }
 
@@ -51,7 +51,7 @@ impl Spool {
     ///
     /// # Errors
     /// The error of the read; `UnexpectedEof` at the end of the file.
-    pub(crate) fn next(&mut self) -> io::Result<Bytes> {
+    pub fn next_piece(&mut self) -> io::Result<Bytes> {
         if self.read == 0 {
             self.file.rewind()?;
         }
@@ -65,10 +65,94 @@ impl Spool {
     }
 }
 
+/// The bounds of a worker's spools. Clones are the same.
+#[derive(Clone)]
+pub struct Spools {
+    /// Bytes of one.
+    limit: u64,
+    /// Bytes of all.
+    pub(crate) all: Budget,
+}
+
+/// The reason why no more can be kept.
+#[derive(Debug)]
+pub enum Unspooled {
+    /// One would be larger than it may be.
+    TooLarge,
+    /// All together would be larger than they may be.
+    Crowded,
+    /// The temporary file cannot be made or written.
+    Storage(io::Error),
+}
+
+impl Spools {
+    /// Nothing yet: `limit` bytes of each, `total` of all.
+    pub fn new(limit: u64, total: u64) -> Self {
+        Self {
+            limit,
+            all: Budget::new(usize::try_from(total).unwrap_or(usize::MAX)),
+        }
+    }
+
+    /// Writes a piece at the end of `spool`, which is made for the first one.
+    ///
+    /// # Errors
+    /// When a bound is reached, or the file can't be made or written.
+    pub fn append(&self, spool: &mut Option<Spool>, data: &[u8]) -> Result<(), Unspooled> {
+        let written = spool.as_ref().map_or(0, |spool| spool.written);
+        if written + data.len() as u64 > self.limit {
+            return Err(Unspooled::TooLarge);
+        }
+        append(spool, data, &self.all)
+    }
+}
+
+/// The same, as far as `all` have room.
+pub(crate) fn append(
+    spool: &mut Option<Spool>,
+    data: &[u8],
+    all: &Budget,
+) -> Result<(), Unspooled> {
+    if data.len() > all.left() {
+        return Err(Unspooled::Crowded);
+    }
+    let spool = match spool {
+        Some(spool) => spool,
+        None => spool.insert(Spool::new(all).map_err(Unspooled::Storage)?),
+    };
+    spool.append(data).map_err(Unspooled::Storage)
+}
+
 /// The folder of spools: `TMPDIR`, or `/tmp`.
 pub(crate) fn folder() -> PathBuf {
     std::env::temp_dir()
 }
 
+/// Bytes that stay in memory: of a body that is wanted whole, or small and its length is not declared; of a response
+/// that nobody takes yet.
+pub const SPOOL_THRESHOLD: usize = 1024 * 1024;
 /// Most bytes that are read at a time.
 const STEP: u64 = 256 * 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_and_all_have_their_bytes() {
+        let spools = Spools::new(100, 150);
+        let (mut one, mut other) = (None, None);
+        spools.append(&mut one, &[1; 99]).unwrap();
+        spools.append(&mut one, &[2; 1]).unwrap();
+        let more = spools.append(&mut one, &[3; 1]);
+        assert!(matches!(more, Err(Unspooled::TooLarge)));
+        spools.append(&mut other, &[4; 49]).unwrap();
+        spools.append(&mut other, &[4; 1]).unwrap();
+        let more = spools.append(&mut other, &[4; 1]);
+        assert!(matches!(more, Err(Unspooled::Crowded)));
+        let read = one.as_mut().map(|spool| spool.next_piece().unwrap());
+        assert_eq!(read.unwrap(), [&[1; 99][..], &[2]].concat());
+        drop(one);
+        spools.append(&mut other, &[5; 50]).unwrap();
+    }
+}

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::exchange::app::{App, Journal};
+use crate::exchange::spool::Spools;
 use crate::limits::Limits;
 use crate::listener::{Listener, Listening, listen};
 use crate::metrics::Metrics;
@@ -82,6 +83,13 @@ impl Common {
             app: Shared::new(limits),
             redirect: Shared::new(&of_redirects),
         }
+    }
+
+    /// The same, with the bodies of requests in these temporary files.
+    #[must_use]
+    pub fn spooling_in(mut self, spools: &Spools) -> Self {
+        self.app.spools = spools.all.clone();
+        self
     }
 
     /// Open connections.

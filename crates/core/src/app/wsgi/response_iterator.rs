@@ -13,6 +13,7 @@ use pyo3::types::{PyIterator, PyList, PyTuple, PyType};
 use super::start_response::{FileWrapper, StartResponse, order_error, piece};
 use crate::app::call::{Call, Outcome};
 use crate::app::response::Progress;
+use granian_net::exchange::reply::Reply;
 use granian_net::stream::region::FileRegion;
 
 /// A response that is being iterated over.
@@ -46,7 +47,11 @@ impl ResponseIterator {
                 return None;
             }
         };
-        let body = match send_at_once(&call, start.get(), &returned) {
+        let sent = match start.get().is_spooled() {
+            true => Ok(false), // bytes of `write` come before
+            false => send_at_once(&call, start.get(), &returned),
+        };
+        let body = match sent {
             Ok(true) => Ok(None),
             Ok(false) => returned.try_iter().map(Some),
             Err(error) => Err(error),
@@ -92,6 +97,10 @@ impl ResponseIterator {
     }
 
     fn try_step(&self, py: Python<'_>) -> PyResult<bool> {
+        if let Some(data) = self.start.get().next_spooled()? {
+            self.call.exchange.send(Reply::Data { data, last: false });
+            return Ok(true);
+        }
         let Some(object) = self.iterator.bind(py).clone().next() else {
             self.start.get().send_head()?;
             self.call.end().map_err(order_error)?;

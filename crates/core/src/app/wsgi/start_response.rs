@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use granian_proto::ResponseHead;
-use pyo3::exceptions::{PyBrokenPipeError, PyRuntimeError, PyTypeError, PyValueError};
+use pyo3::exceptions::{PyBrokenPipeError, PyOSError, PyRuntimeError, PyTypeError, PyValueError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString, PyTuple};
@@ -13,7 +13,10 @@ use super::seat::wait_for_client;
 use crate::app::call::Call;
 use crate::app::fields;
 use crate::app::payload::bytes_of;
+use granian_net::exchange::record::Reason;
+use granian_net::exchange::reply::Reply;
 use granian_net::exchange::room::HasRoom;
+use granian_net::exchange::spool::{SPOOL_THRESHOLD, Spool, Unspooled};
 use granian_net::runtime::waker::lock;
 
 /// One request's `start_response`, a method, and the `write` that it returns: the object itself.
@@ -25,8 +28,10 @@ use granian_net::runtime::waker::lock;
 )]
 pub(crate) struct StartResponse {
     call: Arc<Call>,
-    /// `write` waits for the peer; inline there is nobody to wait for.
+    /// `write` waits for the peer. Inline it cannot: this thread is the one that the peer's room comes from.
     may_block: bool,
+    /// The bytes of `write` that wait inline, beyond those in memory.
+    spool: Mutex<Option<Spool>>,
     /// An application may call from a thread of its own.
     state: Mutex<State>,
 }
@@ -43,6 +48,7 @@ impl StartResponse {
         Self {
             call,
             may_block,
+            spool: Mutex::default(),
             state: Mutex::new(State::NotCalled),
         }
     }
@@ -70,6 +76,61 @@ impl StartResponse {
             }
         }
     }
+
+    /// Sends bytes that nobody can take yet. Beyond a megabyte they wait in a temporary file.
+    ///
+    /// # Errors
+    /// `OSError` if that file has no room for them; the response is cut then.
+    fn keep(&self, data: Bytes) -> PyResult<()> {
+        let exchange = &self.call.exchange;
+        let mut spool = lock(&self.spool);
+        if spool.is_none() && exchange.waiting() < SPOOL_THRESHOLD {
+            return self.call.data(data, false).map_err(order_error);
+        }
+        self.call.count(data.len()).map_err(order_error)?;
+        if self.call.is_bodiless() || exchange.is_closed() {
+            return Ok(());
+        }
+        let kept = self.call.calls.spools.append(&mut spool, &data);
+        kept.map_err(|error| {
+            // An application that catches the exception must not end a body that lacks bytes.
+            exchange.explain(Reason::Other("no room for what write() was given"));
+            exchange.send(Reply::Abort);
+            no_room(error)
+        })
+    }
+
+    /// True if bytes of `write` wait in the temporary file.
+    pub(crate) fn is_spooled(&self) -> bool {
+        lock(&self.spool).is_some()
+    }
+
+    /// The next of them.
+    ///
+    /// # Errors
+    /// `OSError` if the file cannot be read.
+    pub(crate) fn next_spooled(&self) -> PyResult<Option<Bytes>> {
+        let mut spool = lock(&self.spool);
+        let data = spool.as_mut().map(Spool::next_piece).transpose()?;
+        if spool.as_ref().is_some_and(|spool| !spool.is_unread()) {
+            *spool = None;
+        }
+        Ok(data)
+    }
+}
+
+fn no_room(error: Unspooled) -> PyErr {
+    let (number, option) = match error {
+        Unspooled::Storage(error) => return error.into(),
+        Unspooled::TooLarge => (libc::EFBIG, "--wsgi-spool-limit"),
+        Unspooled::Crowded => (libc::ENOSPC, "--wsgi-spool-total"),
+    };
+    PyOSError::new_err((
+        number,
+        format!(
+            "what write() was given waits until the application returns, and has reached {option}: return an iterable"
+        ),
+    ))
 }
 
 #[pymethods]
@@ -104,9 +165,13 @@ impl StartResponse {
     fn __call__(&self, py: Python<'_>, data: &Bound<'_, PyBytes>) -> PyResult<()> {
         let data = bytes_of(data.as_any())?;
         self.send_head()?;
-        self.call.data(data, false).map_err(order_error)?;
-        if self.may_block && !self.call.exchange.has_room() {
-            wait_for_client(py, |cx| self.call.exchange.poll_room(cx));
+        if self.may_block {
+            self.call.data(data, false).map_err(order_error)?;
+            if !self.call.exchange.has_room() {
+                wait_for_client(py, |cx| self.call.exchange.poll_room(cx));
+            }
+        } else {
+            self.keep(data)?;
         }
         match self.call.is_abandoned() {
             true => Err(PyBrokenPipeError::new_err(
