@@ -135,7 +135,8 @@ def test_patch_pypath(project):
 
 def test_env_files(project, monkeypatch):
     monkeypatch.setenv("GRANIAN_TEST_GIVEN", "given")
-    monkeypatch.delenv("GRANIAN_TEST_NEW", raising=False)
+    monkeypatch.setenv("GRANIAN_TEST_NEW", "1")
+    monkeypatch.delenv("GRANIAN_TEST_NEW")
     write(project / "one.env", "GRANIAN_TEST_GIVEN=x\nGRANIAN_TEST_NEW=1\nGRANIAN_TEST_BARE\n")
     write(project / "two.env", "GRANIAN_TEST_NEW=2\n")
     load = build_env_loader()
@@ -144,7 +145,6 @@ def test_env_files(project, monkeypatch):
     write(project / "two.env", "GRANIAN_TEST_NEW=3\n")
     load([project / "two.env"])
     assert os.environ["GRANIAN_TEST_NEW"] == "3"
-    monkeypatch.delenv("GRANIAN_TEST_NEW")
     assert load(None) == {}
 
 
