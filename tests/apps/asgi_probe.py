@@ -98,11 +98,48 @@ async def dump_scope(scope: Scope, receive: Receive, send: Send) -> None:
 
 @route("/scope/spoil")
 async def spoil_scope(scope: Scope, receive: Receive, send: Send) -> None:
-    """Changes everything that could be shared with another request."""
-    for each in [scope["asgi"], scope["state"], *scope["extensions"].values(), scope["extensions"]]:
-        each["spoilt"] = True
+    """Changes everything that could be shared with another request, in one way of several."""
+    SPOILS[query(scope).get("how", "writes")](scope)
     scope["headers"].append((b"spoilt", b"1"))
     await respond(send, b"spoilt")
+
+
+def _write(scope: Scope) -> None:
+    for each in [scope["asgi"], scope["state"], *scope["extensions"].values(), scope["extensions"]]:
+        each["spoilt"] = True
+
+
+def _rename(scope: Scope) -> None:
+    """Other keys, as many, with the same values."""
+    for each in [scope["asgi"], scope["extensions"]]:
+        each["spoilt"] = each.pop(next(iter(each)))
+
+
+def _replace(scope: Scope) -> None:
+    for each in [scope["asgi"], scope["extensions"]]:
+        each[next(iter(each))] = {"spoilt": True}
+
+
+def _reorder(scope: Scope) -> None:
+    for each in [scope["asgi"], scope["extensions"]]:
+        first = next(iter(each))
+        each[first] = each.pop(first)
+
+
+SPOILS = {"writes": _write, "renames": _rename, "replaces": _replace, "reorders": _reorder}
+
+
+@route("/scope/apart")
+async def apart(scope: Scope, receive: Receive, send: Send) -> None:
+    """Whether no mutable object is that of a scope that was kept before, which this one is kept in place of."""
+    own = [scope, *(scope[name] for name in ("asgi", "state", "extensions", "headers"))]
+    own += scope["extensions"].values()
+    shared = [one for one in own for other in _KEPT if one is other]
+    _KEPT[:] = own
+    await respond(send, b"shared" if shared else b"apart")
+
+
+_KEPT: list[Any] = []
 
 
 @route("/status")

@@ -120,12 +120,18 @@ def test_path_is_decoded_as_utf8(server, target, path):
         assert probe.get(target).text == path
 
 
-def test_asgi_scope_is_fresh(asgi):
+@pytest.mark.parametrize("how", ["writes", "renames", "replaces", "reorders"])
+def test_asgi_scope_is_fresh(asgi, how):
     plain = scope_of(asgi, request("Host: a"))
-    assert asgi.get("/scope/spoil").body == b"spoilt"
+    assert asgi.get(f"/scope/spoil?how={how}").body == b"spoilt"
     again = scope_of(asgi, request("Host: a"))
     for name in ("asgi", "extensions", "state", "headers"):
+        assert list(again[name]) == list(plain[name])
         assert again[name] == plain[name]
+
+
+def test_asgi_scopes_that_exist_share_nothing(asgi):
+    assert [asgi.get("/scope/apart").body for _ in range(3)] == [b"apart"] * 3
 
 
 def test_asgi_unix_socket(server):

@@ -3,6 +3,7 @@
 
 mod http;
 mod message;
+mod own_dict;
 mod scope;
 mod ws;
 mod ws_message;

@@ -9,6 +9,7 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyDict, PyList, PyString, PyTuple};
 
+use super::own_dict::{Depth, OwnDict};
 use crate::app::{fields, target, tls};
 use crate::options::Options;
 use granian_net::exchange::app::{Address, Peer, Request};
@@ -19,12 +20,15 @@ pub(crate) struct ScopeTemplate {
     http: Py<PyDict>,
     /// The same for WebSocket connections, which keep theirs for long: smaller.
     websocket: Py<PyDict>,
-    version: Py<PyDict>,
-    /// The names of what scopes announce.
+    version: OwnDict,
     /// The path that the application is mounted on.
     root_path: String,
-    extensions: [Py<PyString>; EXTENSIONS.len()],
-    state: Option<Py<PyDict>>,
+    /// An empty dict under the name of each extension.
+    extensions: OwnDict,
+    /// The same without those that send files.
+    fileless_extensions: OwnDict,
+    /// Copies of the lifespan's.
+    state: OwnDict,
     /// The `server` of the connection seen last; there are as many as there are listeners.
     server: RefCell<Option<(Address, Py<PyAny>)>>,
 }
@@ -60,13 +64,20 @@ impl ScopeTemplate {
         let version = PyDict::new(py);
         version.set_item("version", "3.0")?;
         version.set_item("spec_version", "2.3")?;
+        let extensions = named(py, &EXTENSIONS)?;
+        let fileless = named(py, &EXTENSIONS[FILES..])?;
+        let state = match &options.state {
+            Some(state) => state.bind(py).clone(),
+            None => PyDict::new(py),
+        };
         Ok(Self {
             http: template.unbind(),
             websocket: websocket.unbind(),
-            version: version.unbind(),
+            version: OwnDict::new(version, Depth::Shallow),
             root_path: options.url_path_prefix.clone(),
-            extensions: EXTENSIONS.map(|name| PyString::intern(py, name).unbind()),
-            state: options.state.as_ref().map(|state| state.clone_ref(py)),
+            extensions: OwnDict::new(extensions, Depth::EmptyDicts),
+            fileless_extensions: OwnDict::new(fileless, Depth::EmptyDicts),
+            state: OwnDict::new(state, Depth::Shallow),
             server: RefCell::new(None),
         })
     }
@@ -88,11 +99,10 @@ impl ScopeTemplate {
         if request.peer().scheme != "http" {
             scope.set_item(intern!(py, "scheme"), request.peer().scheme)?;
         }
-        let extensions = self.extensions(py)?;
-        if !announces_files {
-            extensions.del_item(PATHSEND)?;
-            extensions.del_item(ZERO_COPY)?;
-        }
+        let extensions = match announces_files {
+            true => self.extensions.get(py)?,
+            false => self.fileless_extensions.get(py)?,
+        };
         if request.accepts_push {
             extensions.set_item(intern!(py, "http.response.push"), PyDict::new(py))?;
         }
@@ -129,7 +139,7 @@ impl ScopeTemplate {
     fn set_common(&self, scope: &Bound<'_, PyDict>, request: &Request) -> PyResult<()> {
         let py = scope.py();
         let head = request.head();
-        scope.set_item(intern!(py, "asgi"), self.version.bind(py).copy()?)?;
+        scope.set_item(intern!(py, "asgi"), self.version.get(py)?)?;
         match head.version() {
             Version::Http11 => {}
             Version::Http10 => scope.set_item(intern!(py, "http_version"), intern!(py, "1.0"))?,
@@ -149,23 +159,11 @@ impl ScopeTemplate {
         scope.set_item(intern!(py, "headers"), headers(py, request)?)?;
         scope.set_item(intern!(py, "client"), client(py, request.peer())?)?;
         scope.set_item(intern!(py, "server"), self.server(py, request.peer())?)?;
-        let state = match &self.state {
-            Some(state) => state.bind(py).copy()?,
-            None => PyDict::new(py),
-        };
+        let state = self.state.get(py)?;
         if let Some(id) = request.exchange.request_id() {
             state.set_item(intern!(py, "request_id"), id)?;
         }
         scope.set_item(intern!(py, "state"), state)
-    }
-
-    /// A fresh `extensions`, down to the empty dict of each extension.
-    fn extensions<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyDict>> {
-        let extensions = PyDict::new(py);
-        for name in &self.extensions {
-            extensions.set_item(name, PyDict::new(py))?;
-        }
-        Ok(extensions)
     }
 
     fn server<'py>(&self, py: Python<'py>, peer: &Peer) -> PyResult<Bound<'py, PyAny>> {
@@ -200,7 +198,7 @@ pub(super) fn renewed<'py>(
     renewed.set_item("root_path", root_path)?;
     if let Some(extensions) = scope.get_item("extensions")? {
         let extensions = extensions.cast_into::<PyDict>()?.copy()?;
-        for name in [PATHSEND, ZERO_COPY] {
+        for name in &EXTENSIONS[..FILES] {
             if extensions.contains(name)? {
                 extensions.del_item(name)?;
             }
@@ -208,6 +206,15 @@ pub(super) fn renewed<'py>(
         renewed.set_item("extensions", extensions)?;
     }
     Ok(renewed)
+}
+
+/// An empty dict under each of `names`.
+fn named<'py>(py: Python<'py>, names: &[&str]) -> PyResult<Bound<'py, PyDict>> {
+    let dict = PyDict::new(py);
+    for name in names {
+        dict.set_item(PyString::intern(py, name), PyDict::new(py))?;
+    }
+    Ok(dict)
 }
 
 fn set_path(scope: &Bound<'_, PyDict>, raw_path: &[u8]) -> PyResult<()> {
@@ -286,8 +293,6 @@ fn pair<'py>(
     (fields::name_bytes(py, name), PyBytes::new(py, value))
 }
 
-const PATHSEND: &str = "http.response.pathsend";
-const ZERO_COPY: &str = "http.response.zerocopysend";
 /// The keys of a scope of HTTP, by the specification.
 const KEYS: [&str; 14] = [
     "type",
@@ -305,10 +310,12 @@ const KEYS: [&str; 14] = [
     "state",
     "extensions",
 ];
-/// Each is an empty dict of its own in every scope.
+/// Each is an empty dict of its own in every scope. The first `FILES` of them offer to send files by their path or
+/// descriptor.
 const EXTENSIONS: [&str; 4] = [
-    PATHSEND,
-    ZERO_COPY,
+    "http.response.pathsend",
+    "http.response.zerocopysend",
     "http.response.trailers",
     "http.response.early_hint",
 ];
+const FILES: usize = 2;
