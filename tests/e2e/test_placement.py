@@ -5,6 +5,7 @@ The other tests run in this placement with `GRANIAN_TEST_PLACEMENT=mt` (`make te
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ from urllib.parse import quote
 import pytest
 
 from .h2wire import H2Wire, frame
-from .server import TARGETS, Server
+from .server import TARGETS, Server, script
 from .tls import Files, TlsWire, context
 from .websocket import FIN, close_frame, open_websocket
 from .websocket import frame as ws_frame
@@ -136,6 +137,32 @@ def test_refusals_and_uploads_go_on(plain, tmp_path):
             upload.send(b"POST / HTTP/1.1\r\nhost: h\r\ncontent-length: 50000\r\n\r\n" + b"x" * 20_000)
             upload.send(b"x" * 30_000)
         assert upload.response().body == b"50000 bytes"
+
+
+@pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi"])
+def test_requests_behind_a_busy_loop_wait_in_the_line(server, tmp_path, interface):
+    """`--overload` bounds the wait: one or two requests are on their way to the loop, the others are told meanwhile."""
+    gate = tmp_path / "gate"
+    os.mkfifo(gate)
+    probe: Server = server(*TARGETS[interface], *MT, "--overload", "auto", "--log-level", "debug")
+    steps = script("note('busy')", f"open({str(gate)!r}).read()")
+    mark = probe.mark()
+    # No GET: one without an answer may be called again.
+    busy = probe.connect().request("POST", "/script", steps)
+    probe.wait_line("@busy", mark)
+    wires = [probe.connect().request("GET", "/") for _ in range(6)]
+    with H2Wire(probe.address) as multiplexed:
+        told = [multiplexed.request("GET", "/").status for _ in range(2)]
+        assert told == [503, 503]
+        gate.write_text("on")
+        answers = [wire.response().status for wire in wires]
+        assert 1 <= answers.count(200) <= 2
+        assert answers.count(503) == 6 - answers.count(200)
+        busy.response()  # which the steps have not made
+        probe.wait_line("has reached the limit of --overload$", mark)
+        assert eventually(lambda: multiplexed.request("GET", "/").status == 200)
+    for wire in (busy, *wires):
+        wire.close()
 
 
 def test_a_request_that_waits_for_the_loop_times_out(server, tmp_path):

@@ -84,7 +84,8 @@ impl Sites {
         let errands = Errands::start(reactor)?;
         plan.calls.event_loop.set_errands(errands);
         let inbox = Arc::<Inbox>::default();
-        receive(reactor, Arc::clone(&inbox), Rc::clone(&app))?;
+        common.app.pace_rounds(&plan.limits);
+        receive(reactor, Arc::clone(&inbox), Rc::clone(&app), &common.app)?;
         let telling = Arc::new(Telling::new(Arc::clone(reactor.mailbox())));
         let plan = Arc::new(plan);
         let start = |index| {

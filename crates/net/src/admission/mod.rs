@@ -3,5 +3,5 @@
 pub(crate) mod adaptive;
 mod counts;
 pub mod line;
-mod pace;
+pub(crate) mod pace;
 pub mod queue;

@@ -27,7 +27,7 @@ use std::time::{Duration, Instant};
 
 use crate::admission::adaptive::AdaptiveLimit;
 use crate::admission::counts::{Counts, Holder};
-use crate::admission::pace::Pace;
+use crate::admission::pace::{By, Pace};
 use crate::budget::Budget;
 use crate::runtime::waker::{lock, thread_token, wake};
 
@@ -86,6 +86,8 @@ pub(crate) struct Permit {
     queue: Arc<Shared>,
     holder: Holder,
     is_lent: bool,
+    /// Its call counts among those that the pace lets begin.
+    is_paced: bool,
 }
 
 impl Queue {
@@ -113,10 +115,25 @@ impl Queue {
         }))
     }
 
-    /// No more calls begin in a turn than fill this time.
-    pub(crate) fn pace(&self, longest: Option<Duration>) {
+    /// No more calls begin in a turn than fill this time, or in a round of the application's thread.
+    pub(crate) fn pace(&self, longest: Option<Duration>, by: By) {
         let mut state = lock(&self.0.state);
-        state.pace = longest.map(|longest| Pace::new(longest, state.now));
+        state.pace = longest.map(|longest| Pace::new(longest, by, state.now));
+    }
+
+    /// True if [`Queue::end_round`] is to be called.
+    pub(crate) fn asks_rounds(&self) -> bool {
+        let state = lock(&self.0.state);
+        state.pace.as_ref().is_some_and(Pace::is_by_rounds)
+    }
+
+    /// The application's thread has come back `time` after it began so many calls.
+    pub(crate) fn end_round(&self, began: usize, time: Duration) {
+        let mut state = lock(&self.0.state);
+        if let Some(pace) = &mut state.pace {
+            pace.follow(began, time);
+        }
+        self.0.call_next(state);
     }
 
     /// A permit beyond the limit.
@@ -201,7 +218,7 @@ impl Queue {
             state.now = now;
             let called = queue.advance(&mut state);
             state.is_patrolled = queue.needs_patrol(&state);
-            if state.is_patrolled && state.is_turn_full() {
+            if state.is_patrolled && state.is_next_turn_awaited() {
                 cx.waker().wake_by_ref();
             }
             (called, state.is_patrolled)
@@ -237,13 +254,13 @@ impl Shared {
     }
 
     fn take(self: &Arc<Self>, state: &mut State, share: Option<&Arc<Share>>) -> Permit {
-        if let Some(pace) = &mut state.pace {
-            pace.note();
-        }
+        let pace = state.pace.as_mut();
+        let is_paced = pace.is_some_and(Pace::note);
         Permit {
             queue: Arc::clone(self),
             holder: state.counts.take(share.map(|share| &share.held)),
             is_lent: false,
+            is_paced,
         }
     }
 
@@ -269,7 +286,7 @@ impl Shared {
 
     fn call_patrol(&self, state: &mut State) -> Option<Waker> {
         // The next turn lets calls begin, whenever the patrol was to come.
-        let is_expected = state.is_patrolled && !state.is_turn_full();
+        let is_expected = state.is_patrolled && !state.is_next_turn_awaited();
         if !self.needs_patrol(state) || is_expected {
             return None;
         }
@@ -295,6 +312,26 @@ impl Shared {
             called.push(first);
         }
         called
+    }
+
+    /// Gives what was given back to those that wait.
+    fn call_next(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
+        if state.present == 0 {
+            return;
+        }
+        state.returned = state.now;
+        if self.home.is_none_or(|home| home == thread_token()) {
+            let called = self.advance(&mut state);
+            let patrol = self.call_patrol(&mut state);
+            drop(state);
+            call(called);
+            wake(patrol);
+        } else {
+            state.is_patrolled = true;
+            let patrol = state.patrol.clone();
+            drop(state);
+            wake(patrol);
+        }
     }
 
     /// The first entry of the queue that has not given up, whose connection has not all of its share, and has not given
@@ -345,6 +382,19 @@ impl State {
         self.pace.as_ref().is_some_and(Pace::is_spent)
     }
 
+    /// The same, and the next turn lets calls begin.
+    fn is_next_turn_awaited(&self) -> bool {
+        let pace = self.pace.as_ref();
+        pace.is_some_and(|pace| pace.is_spent() && !pace.is_by_rounds())
+    }
+
+    /// A call that the pace lets begin has begun, or never will.
+    fn settle_pace(&mut self) {
+        if let Some(pace) = &mut self.pace {
+            pace.settle();
+        }
+    }
+
     /// A request waits no more. The next one of its connection comes to the line, unless one is there.
     fn leave(&mut self, waiting: &Waiting) {
         self.present -= 1;
@@ -372,7 +422,7 @@ impl Permit {
         if !std::mem::replace(&mut self.is_lent, true) {
             let mut state = lock(&self.queue.state);
             state.counts.lend(&self.holder);
-            self.call_next(state);
+            self.queue.call_next(state);
         }
     }
 
@@ -383,30 +433,18 @@ impl Permit {
         }
     }
 
+    /// The application's thread begins the call.
+    pub(crate) fn note_begun(&mut self) {
+        if std::mem::take(&mut self.is_paced) {
+            let mut state = lock(&self.queue.state);
+            state.settle_pace();
+            self.queue.call_next(state);
+        }
+    }
+
     /// The bound on bytes that wait for peers, see there.
     pub(crate) fn waiting(&self) -> &Budget {
         &self.queue.waiting
-    }
-
-    /// Gives what was given back to those that wait.
-    fn call_next(&self, mut state: MutexGuard<'_, State>) {
-        let queue = &self.queue;
-        if state.present == 0 {
-            return;
-        }
-        state.returned = state.now;
-        if queue.home.is_none_or(|home| home == thread_token()) {
-            let called = queue.advance(&mut state);
-            let patrol = queue.call_patrol(&mut state);
-            drop(state);
-            call(called);
-            wake(patrol);
-        } else {
-            state.is_patrolled = true;
-            let patrol = state.patrol.clone();
-            drop(state);
-            wake(patrol);
-        }
     }
 }
 
@@ -417,7 +455,10 @@ impl Drop for Permit {
             state.counts.lend(&self.holder);
         }
         state.counts.give_back();
-        self.call_next(state);
+        if self.is_paced {
+            state.settle_pace();
+        }
+        self.queue.call_next(state);
     }
 }
 
@@ -830,6 +871,30 @@ mod tests {
         assert!(first.gets(&queue));
         third.gives_back();
         assert!(!second.gets(&queue));
+    }
+
+    #[test]
+    fn as_many_calls_are_on_their_way_as_begin_in_a_round() {
+        let queue = Queue::new(8, AdaptiveLimit::new(None));
+        assert!(!queue.asks_rounds());
+        queue.pace(Some(Duration::from_millis(2)), By::Rounds);
+        assert!(queue.asks_rounds());
+        let mut peers = <[Peer; 6]>::default();
+        let got: Vec<_> = peers.iter_mut().map(|peer| peer.gets(&queue)).collect();
+        assert_eq!(got, [true, false, false, false, false, false]);
+        let now = lock(&queue.0.state).now;
+        queue.begin_turn(1, now);
+        assert!(!peers[1].gets(&queue));
+        peers[0].permit.as_mut().unwrap().note_begun();
+        assert!(peers[1].gets(&queue) && !peers[2].gets(&queue));
+        // Answered without the application.
+        peers[1].gives_back();
+        assert!(peers[2].gets(&queue) && !peers[3].gets(&queue));
+        queue.end_round(1, Duration::ZERO);
+        assert!(peers[3].gets(&queue) && !peers[4].gets(&queue));
+        peers[2].permit.as_mut().unwrap().note_begun();
+        peers[2].gives_back();
+        assert!(peers[4].gets(&queue) && !peers[5].gets(&queue));
     }
 
     #[test]

@@ -43,6 +43,13 @@ impl CallPermit {
         self.permit = Some(permit);
     }
 
+    /// The application's thread begins the call.
+    fn note_begun(&mut self) {
+        if let Some(permit) = &mut self.permit {
+            permit.note_begun();
+        }
+    }
+
     /// Notes whether the call waits for `awaited`.
     pub(super) fn set(&mut self, awaited: Awaited, is_awaited: bool) {
         let before = std::mem::replace(&mut self.awaits[awaited as usize], is_awaited);
@@ -106,6 +113,11 @@ impl CallPermit {
 }
 
 impl Exchange {
+    /// The application's thread begins the call, for which the request was handed over.
+    pub(crate) fn note_begun(&self) {
+        lock(&self.state).permit.note_begun();
+    }
+
     /// Notes whether the response waits for a thread to look for its file.
     pub(crate) fn set_file_awaited(&self, is_awaited: bool) {
         lock(&self.state).permit.set(Awaited::File, is_awaited);

@@ -20,6 +20,7 @@ use crate::exchange::Exchange;
 use crate::exchange::app::{App, BodyWish, Journal, Request, Source};
 use crate::exchange::reply::Reply;
 use crate::exchange::room::HasRoom;
+use crate::placement::shared::Shared;
 use crate::placement::site::SharedJournal;
 use crate::runtime::reactor::Reactor;
 use crate::runtime::waker::{lock, wake};
@@ -126,19 +127,38 @@ impl App for HandOver {
     }
 }
 
-/// Calls `app`, on the thread of `reactor`, with the requests that come to `inbox`.
+/// Calls `app`, on the thread of `reactor`, with the requests that come to `inbox`. The connections' services share
+/// `shared`.
 ///
 /// # Errors
 /// When the reactor has no room for a task.
-pub fn receive(reactor: &Reactor, inbox: Arc<Inbox>, app: Rc<dyn App>) -> io::Result<()> {
-    let own = reactor.clone();
-    reactor.spawn(|_| {
+pub fn receive(
+    reactor: &Reactor,
+    inbox: Arc<Inbox>,
+    app: Rc<dyn App>,
+    shared: &Shared,
+) -> io::Result<()> {
+    let (own, queue) = (reactor.clone(), shared.queue.clone());
+    let is_paced = queue.asks_rounds();
+    reactor.spawn(|handle| {
+        let mut round = None;
         Ok(poll_fn(move |cx| {
             if !app.may_start() {
                 cx.waker().wake_by_ref();
                 return Poll::<()>::Pending;
             }
-            for request in inbox.take(cx) {
+            if let Some((began, since)) = round.take() {
+                queue.end_round(began, handle.time().saturating_duration_since(since));
+            }
+            let requests = inbox.take(cx);
+            if is_paced && !requests.is_empty() {
+                round = Some((requests.len(), handle.time()));
+                cx.waker().wake_by_ref(); // when the loop comes back
+            }
+            for request in requests {
+                if is_paced {
+                    request.exchange.note_begun();
+                }
                 call(&own, &app, request);
             }
             Poll::Pending

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::admission::adaptive::AdaptiveLimit;
+use crate::admission::pace::By;
 use crate::admission::queue::Queue;
 use crate::budget::Budget;
 use crate::complaint::Complaint;
@@ -47,7 +48,12 @@ impl Shared {
     /// The application is called on the one thread of the connections: its calls begin so many in a turn, where it
     /// matters for how long requests wait.
     pub fn pace(&self, limits: &Limits) {
-        self.queue.pace(limits.line.longest_turn());
+        self.queue.pace(limits.line.longest_turn(), By::Turns);
+    }
+
+    /// The same where the application is called on another thread than those of the connections.
+    pub fn pace_rounds(&self, limits: &Limits) {
+        self.queue.pace(limits.line.longest_turn(), By::Rounds);
     }
 
     /// Open connections.
