@@ -199,6 +199,24 @@ def test_wsgi(server, interface):
     assert len(probe.get("/stream?n=32&size=65536").body) == 32 * 65536
 
 
+def test_a_body_reaches_the_application_as_it_comes(server):
+    """Pieces that are far smaller than what is handed over together."""
+    probe: Server = server(*TARGETS["asgi"], *MT)
+    pieces = (b"one", b"two", b"three")
+    with probe.connect() as wire:
+        wire.send(b"POST /echo/stream HTTP/1.1\r\nHost: h\r\nContent-Length: 100\r\n\r\n")
+        assert wire.head().status == 200
+        for piece in pieces:
+            wire.send(piece)
+            assert wire.chunk() == piece
+    with H2Wire(probe.address) as http2:
+        number = http2.start("POST", "/echo/stream", end=False)
+        for piece in pieces:
+            http2.data(number, piece)
+            while not http2.answers[number].body.endswith(piece):
+                assert http2.step()
+
+
 def test_a_stop_is_clean(server, files):
     """With an idle connection, a websocket and a request on the way."""
     probe: Server = server("placed:app", "asginl", *MT, *beside(files), fresh=True)

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use granian_proto::{PaceBounds, h1, ws};
 
+use crate::exchange::Windows;
+
 pub use crate::admission::line::{LineLimits, OverloadLimits};
 
 /// Bounds that a worker is started with.
@@ -39,9 +41,20 @@ pub struct Limits {
     pub mechanisms: Mechanisms,
     /// Bytes that an exchange holds in each direction before it pushes back.
     pub window: usize,
+    /// The same of a body, for an application that takes so much at once. More than `window` where the application is
+    /// on another thread.
+    pub most_body_window: usize,
 }
 
 impl Limits {
+    /// Of each exchange.
+    pub(crate) fn windows(&self) -> Windows {
+        Windows {
+            first: self.window,
+            most: self.most_body_window,
+        }
+    }
+
     /// The bounds of the HTTP/1 engine.
     pub(crate) fn http1_engine(&self) -> h1::Options {
         h1::Options {

@@ -225,7 +225,7 @@ impl Service {
             since: now,
             id,
         };
-        Arc::new(Exchange::new(origin, has_body, self.limits.window))
+        Arc::new(Exchange::new(origin, has_body, self.limits.windows()))
     }
 
     /// The application is about to be called for the request of `exchange`, by this permit.

@@ -1,5 +1,5 @@
 //! Bytes and text of the application as payload to send: small ones are copied, large ones kept by
-//! reference.
+//! reference. Received ones as an object of the application's.
 
 use bytes::Bytes;
 use pyo3::buffer::PyBuffer;
@@ -8,6 +8,8 @@ use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::pybacked::{PyBackedBytes, PyBackedStr};
 use pyo3::types::{PyBytes, PyMemoryView, PyString};
+
+use granian_net::exchange::Pieces;
 
 /// The bytes of a bytes-like object. Anything but `bytes` is copied, since it may change.
 ///
@@ -26,6 +28,19 @@ pub(crate) fn bytes_of(object: &Bound<'_, PyAny>) -> PyResult<Bytes> {
         return Err(PyTypeError::new_err("body must be bytes-like, not str"));
     }
     copied(object).map(Bytes::from)
+}
+
+/// The received bytes as one object.
+///
+/// # Errors
+/// `MemoryError`.
+pub(crate) fn object_of<'py>(py: Python<'py>, data: &Pieces) -> PyResult<Bound<'py, PyBytes>> {
+    match data.as_one() {
+        Some(piece) => Ok(PyBytes::new(py, piece)),
+        None => PyBytes::new_with_writer(py, data.len(), |writer| {
+            data.iter().try_for_each(|piece| writer.write_bytes(piece))
+        }),
+    }
 }
 
 /// A copy of the bytes of an object with a buffer, whatever its items are.

@@ -132,6 +132,7 @@ impl Options {
             has_gil: cfg!(not(Py_GIL_DISABLED)),
             mechanisms: Mechanisms::default(),
             window: WINDOW,
+            most_body_window: WINDOW,
         }
     }
 }

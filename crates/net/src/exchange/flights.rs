@@ -91,6 +91,7 @@ impl Drop for InFlight {
 mod tests {
     use super::*;
     use crate::exchange::Over;
+    use crate::exchange::Windows;
     use crate::testing::origin;
 
     fn exchange(since: Instant) -> Arc<Exchange> {
@@ -98,7 +99,7 @@ mod tests {
             since,
             ..origin("GET", b"/")
         };
-        Arc::new(Exchange::new(origin, false, 1000))
+        Arc::new(Exchange::new(origin, false, Windows::even(1000)))
     }
 
     #[test]

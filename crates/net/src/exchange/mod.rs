@@ -17,12 +17,14 @@ pub mod origin;
 mod over;
 pub mod peer;
 mod permit;
+mod pieces;
 pub mod place;
 pub mod record;
 pub mod reply;
 pub mod request_ids;
 pub mod room;
 pub mod spool;
+mod windows;
 
 use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
@@ -37,12 +39,14 @@ use self::hand_off::{Diverted, HandOff};
 use self::origin::Origin;
 pub use self::over::Over;
 use self::permit::{Awaited, CallPermit};
+pub use self::pieces::Pieces;
 use self::place::Progress;
 use self::record::Notes;
 use self::reply::Reply;
 pub use self::room::Outlet;
 use self::room::SendRoom;
 pub(crate) use self::spool::{SPOOL_THRESHOLD, Unspooled};
+pub use self::windows::Windows;
 use crate::runtime::sync::Mutex;
 use crate::runtime::waker::{lock, register, wake, wake_all};
 
@@ -51,7 +55,6 @@ pub struct Exchange {
     /// Two threads can meet here: the connection's and an application's (a pool thread of WSGI,
     /// or a thread that Python code starts); both hold it for a few moves only.
     state: Mutex<State>,
-    window: usize,
     origin: Origin,
     progress: Progress,
 }
@@ -84,18 +87,18 @@ struct State {
 }
 
 impl Exchange {
-    /// The exchange of that request, which has a body if `has_body`; each direction holds about `window` bytes before
+    /// The exchange of that request, which has a body if `has_body`; each direction holds about a window of bytes before
     /// it pushes back.
-    pub(crate) fn new(origin: Origin, has_body: bool, window: usize) -> Self {
+    pub(crate) fn new(origin: Origin, has_body: bool, windows: Windows) -> Self {
         Self {
             state: Mutex::new(State {
-                body: Body::new(has_body),
+                body: Body::new(has_body, windows),
                 wants_body: false,
                 tells_taking: false,
                 replies: VecDeque::new(),
                 compression: None,
                 hand_off: None,
-                room: SendRoom::new(window),
+                room: SendRoom::new(windows.first),
                 answered: false,
                 left: false,
                 over: None,
@@ -105,7 +108,6 @@ impl Exchange {
                 body_waiters: Vec::new(),
                 over_waiters: Vec::new(),
             }),
-            window,
             origin,
             progress: Progress::default(),
         }
@@ -189,15 +191,16 @@ impl Exchange {
         let (read, waker) = {
             let mut state = lock(&self.state);
             let read = state.read_body(taken);
+            let mut is_first = false;
             if read.is_none() {
-                state.wants_body = true;
+                // The connection may send 100 Continue.
+                is_first = !std::mem::replace(&mut state.wants_body, true);
                 register(&mut state.body_waiters, cx);
                 // Behind the body's end the call waits for the exchange to be over.
                 state.permit.set(Awaited::Body, !*taken);
             }
-            (read, state.connection.take())
+            (read, state.connection_for_body(is_first))
         };
-        // The connection may send 100 Continue or read on.
         wake(waker);
         read.map_or(Poll::Pending, Poll::Ready)
     }
@@ -207,13 +210,7 @@ impl Exchange {
         let (read, waker) = {
             let mut state = lock(&self.state);
             let read = state.read_body(taken)?;
-            // There is room now. A complete body leaves most connections nothing to do.
-            let waker = if state.body.is_open() || state.tells_taking {
-                state.connection.take()
-            } else {
-                None
-            };
-            (read, waker)
+            (read, state.connection_for_body(false))
         };
         wake(waker);
         Some(read)
@@ -281,16 +278,6 @@ impl Exchange {
         if state.connection.is_none() {
             state.connection = Some(cx.waker().clone());
         }
-    }
-
-    /// A piece of the request's body has come.
-    pub fn push_body(&self, data: Bytes) {
-        let waiters = {
-            let mut state = lock(&self.state);
-            state.body.push(data);
-            state.take_body_waiters()
-        };
-        wake_all(waiters);
     }
 
     /// The request's body is complete.
@@ -362,6 +349,14 @@ impl State {
     fn take_body_waiters(&mut self) -> Vec<Waker> {
         self.permit.set(Awaited::Body, false);
         std::mem::take(&mut self.body_waiters)
+    }
+
+    /// The connection, if the application's read concerns it: because `is_news`, or for the room that it has made.
+    fn connection_for_body(&mut self, is_news: bool) -> Option<Waker> {
+        match self.body.has_made_room() | is_news | self.tells_taking {
+            true => self.connection.take(),
+            false => None,
+        }
     }
 
     fn is_lone_head(&self) -> bool {

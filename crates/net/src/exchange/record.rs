@@ -321,6 +321,7 @@ mod tests {
     use granian_proto::ResponseHead;
 
     use super::*;
+    use crate::exchange::Windows;
     use crate::testing::{TestApp, origin};
 
     impl Answer {
@@ -350,7 +351,7 @@ mod tests {
     /// The exchange of a request whose answer is noted.
     fn exchange(method: &str) -> Arc<Exchange> {
         let origin = origin(method, b"/path?query");
-        let exchange = Arc::new(Exchange::new(origin, false, 1000));
+        let exchange = Arc::new(Exchange::new(origin, false, Windows::even(1000)));
         exchange.note_answer();
         exchange
     }
@@ -454,7 +455,7 @@ mod tests {
     #[test]
     fn a_journal_that_keeps_none_gets_none() {
         let app = TestApp::default();
-        let exchange = Exchange::new(origin("GET", b"/"), false, 1000);
+        let exchange = Exchange::new(origin("GET", b"/"), false, Windows::even(1000));
         exchange.end_call(&app);
         assert!(app.answered.borrow().is_empty());
     }

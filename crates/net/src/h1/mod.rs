@@ -57,6 +57,8 @@ pub(crate) struct Connection<S> {
     phase: Phase,
     /// The request whose response is complete and has not left.
     leaving: Option<InFlight>,
+    /// More of the body has come, and the application, which waits for it, has not been told.
+    is_untold: bool,
     /// The peer's sending side was read to its end.
     ended: bool,
     /// The decision about queued bytes at the end of the last turn: `PutOff` if this turn has to write them.
@@ -127,6 +129,7 @@ impl<S: Stream> Connection<S> {
                 Versions::All | Versions::Http2 => Phase::Sniffing,
             },
             leaving: None,
+            is_untold: false,
             ended: false,
             left: Write::Now,
             peer,
@@ -170,6 +173,11 @@ impl<S: Stream> Connection<S> {
             self.write(cx);
         }
         self.drive(cx);
+        if std::mem::take(&mut self.is_untold)
+            && let Some(current) = self.slot.current()
+        {
+            current.exchange.tell_body();
+        }
         if self.is_done() {
             return Poll::Ready(());
         }

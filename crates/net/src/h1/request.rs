@@ -53,14 +53,15 @@ impl<S: Stream> Connection<S> {
                 }
             }
             Slot::Held(held) => {
-                held.exchange.push_body(data);
+                // Nobody reads yet.
+                let _ = held.exchange.push_body(data);
                 // It is not small: the application reads the rest as it comes.
                 if !held.is_ready && held.exchange.body_held() > SPOOL_THRESHOLD {
                     held.is_ready = true;
                     held.meter.note_ready(self.handle.now());
                 }
             }
-            Slot::Running(current) => current.exchange.push_body(data),
+            Slot::Running(current) => self.is_untold = current.exchange.push_body(data),
             Slot::Fresh | Slot::Idle => {}
         }
     }

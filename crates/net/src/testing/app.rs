@@ -112,7 +112,7 @@ impl Exchange {
     pub(crate) async fn body(&self) -> Option<(Bytes, bool)> {
         let mut taken = false;
         match poll_fn(|cx| self.poll_body(cx, &mut taken)).await {
-            BodyRead::Data { data, last } => Some((data, last)),
+            BodyRead::Data { data, last } => Some((data.joined(), last)),
             BodyRead::Gone | BodyRead::Unreadable(_) => None,
         }
     }

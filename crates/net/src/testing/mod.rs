@@ -18,9 +18,9 @@ pub(crate) use self::pair::{End, pair};
 pub(crate) use self::wire::Wire;
 use granian_proto::{PaceBounds, RequestHeadBuilder, Version};
 
-use crate::exchange::Exchange;
 use crate::exchange::app::{Address, Peer};
 use crate::exchange::origin::Origin;
+use crate::exchange::{Exchange, Windows};
 use crate::limits::{
     ConnectionLimits, Http1Limits, Http2Limits, Limits, LineLimits, Mechanisms, OverloadLimits,
     RequestLimits, Timeouts, Versions, WebSocketLimits,
@@ -165,7 +165,7 @@ pub(crate) fn origin(method: &str, target: &[u8]) -> Origin {
 
 /// The exchange of a request that does not matter.
 pub(crate) fn exchange(has_body: bool, window: usize) -> Exchange {
-    Exchange::new(origin("GET", b"/"), has_body, window)
+    Exchange::new(origin("GET", b"/"), has_body, Windows::even(window))
 }
 
 /// One request at once. One that waits has 100 ms; those that come when the line has stood for 50 ms have 5 ms.
@@ -231,6 +231,7 @@ pub(crate) fn limits() -> Limits {
         has_gil: false,
         mechanisms: Mechanisms::default(),
         window: 65_536,
+        most_body_window: 65_536,
     }
 }
 

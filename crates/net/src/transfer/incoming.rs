@@ -75,6 +75,7 @@ impl Incoming {
         if self.is_too_large {
             return Err(Broken::TooLarge);
         }
+        let mut is_untold = false;
         while !self.is_complete && intake.takes_more(exchange) {
             match io.poll_data(cx) {
                 Poll::Pending => break,
@@ -90,7 +91,7 @@ impl Incoming {
                             .spool_body(data, limit, intake.spools)
                             .map_err(Broken::Unspooled)?;
                     } else if !data.is_empty() {
-                        exchange.push_body(data);
+                        is_untold = exchange.push_body(data);
                     }
                 }
                 Poll::Ready(None) => {
@@ -99,6 +100,9 @@ impl Incoming {
                     exchange.end_body();
                 }
             }
+        }
+        if is_untold {
+            exchange.tell_body();
         }
         self.held = exchange.body_held();
         let held = match intake.aim {

@@ -6,11 +6,12 @@ use std::task::{Context, Poll, Waker};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict};
+use pyo3::types::PyDict;
 
 use super::message::{Message, parse};
 use crate::app::awaitable::{Awaitable, Waitable};
 use crate::app::call::Call;
+use crate::app::payload::object_of;
 use crate::app::room::sent;
 use crate::python::{EventLoop, enter};
 use granian_net::exchange::BodyRead;
@@ -103,7 +104,7 @@ fn event(py: Python<'_>, read: BodyRead) -> PyResult<Py<PyAny>> {
         }
         BodyRead::Data { data, last } => {
             event.set_item(key, intern!(py, "http.request"))?;
-            event.set_item(intern!(py, "body"), PyBytes::new(py, &data))?;
+            event.set_item(intern!(py, "body"), object_of(py, &data)?)?;
             event.set_item(intern!(py, "more_body"), !last)?;
         }
     }

@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 use super::protocol_closed;
 use crate::app::awaitable::Waitable;
 use crate::app::call::Call;
+use crate::app::payload::object_of;
 use crate::python::EventLoop;
 use granian_net::exchange::BodyRead;
 use granian_net::runtime::waker::lock;
@@ -36,9 +37,10 @@ impl Whole {
         };
         let mut collected = lock(&self.collected);
         if last && collected.is_empty() {
-            return Some(Ok(PyBytes::new(py, &data).into_any().unbind()));
+            return Some(object_of(py, &data).map(|data| data.into_any().unbind()));
         }
-        collected.extend_from_slice(&data);
+        data.iter()
+            .for_each(|piece| collected.extend_from_slice(piece));
         last.then(|| Ok(PyBytes::new(py, &collected).into_any().unbind()))
     }
 }
@@ -99,7 +101,7 @@ impl Piece {
                 Iteration::Complete
             };
         }
-        Ok(PyBytes::new(py, &data).into_any().unbind())
+        Ok(object_of(py, &data)?.into_any().unbind())
     }
 
     fn after_body(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {

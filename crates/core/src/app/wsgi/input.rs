@@ -52,7 +52,9 @@ impl Input {
         };
         match read {
             BodyRead::Data { data, last } => {
-                buffer.bytes.extend_from_slice(&data);
+                for piece in data.iter() {
+                    buffer.bytes.extend_from_slice(piece);
+                }
                 buffer.complete = last;
                 Ok(())
             }

@@ -14,7 +14,7 @@ use crate::exchange::{BodyRead, Exchange, Over};
 fn read(exchange: &Arc<Exchange>) -> Option<(Vec<u8>, bool)> {
     let mut cx = Context::from_waker(Waker::noop());
     match exchange.poll_body(&mut cx, &mut false) {
-        Poll::Ready(BodyRead::Data { data, last }) => Some((data.to_vec(), last)),
+        Poll::Ready(BodyRead::Data { data, last }) => Some((data.joined().to_vec(), last)),
         Poll::Ready(_) => panic!("the body is gone"),
         Poll::Pending => None,
     }
