@@ -135,9 +135,10 @@ pub(crate) enum DecimalError {
 }
 
 /// Token characters in lower case; 0 for all others.
-static LOWER_TOKEN: [u8; 256] = lower_token();
+static LOWER_TOKEN: [u8; 256] = letters_digits_and(b"!#$%&'*+-.^_`|~");
 
-const fn lower_token() -> [u8; 256] {
+/// A table of letters, each in lower case, digits and `marks`; 0 for all others.
+pub(crate) const fn letters_digits_and(marks: &[u8]) -> [u8; 256] {
     let mut table = [0; 256];
     let mut byte = 0;
     while byte < 256 {
@@ -147,7 +148,6 @@ const fn lower_token() -> [u8; 256] {
         }
         byte += 1;
     }
-    let marks = b"!#$%&'*+-.^_`|~";
     let mut at = 0;
     while at < marks.len() {
         table[marks[at] as usize] = marks[at];

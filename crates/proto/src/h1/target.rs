@@ -3,6 +3,7 @@
 use memchr::{memchr, memchr2};
 
 use crate::error::PeerError;
+use crate::field::letters_digits_and;
 use crate::head::{Span, Target};
 
 /// Splits the target that starts at `start` of a block.
@@ -143,24 +144,10 @@ pub fn is_host(value: &[u8]) -> bool {
 ///
 /// But no comma: in a value it is where two fields were joined to one on the way.
 fn is_host_byte(byte: u8) -> bool {
-    HOST[usize::from(byte)]
+    HOST[usize::from(byte)] != 0
 }
 
-static HOST: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0;
-    while byte < 256 {
-        table[byte] = (byte as u8).is_ascii_alphanumeric();
-        byte += 1;
-    }
-    let marks = b"-._~%!$&'()*+;=";
-    let mut at = 0;
-    while at < marks.len() {
-        table[marks[at] as usize] = true;
-        at += 1;
-    }
-    table
-};
+static HOST: [u8; 256] = letters_digits_and(b"-._~%!$&'()*+;=");
 
 #[cfg(test)]
 mod tests {
