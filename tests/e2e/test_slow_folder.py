@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 from .h2wire import H2Wire
 from .server import TARGETS, Server, script
 from .slow_folder import LOOKUP, OPEN, READ, SlowFolder, slow_folder
-from .wire import Wire
+from .wire import DEADLINE, Wire
 
 LARGE = bytes(range(256)) * 1024
 # More than there are threads for one folder, and than calls that may run at once.
@@ -132,11 +134,18 @@ def test_files_that_applications_send(app, quick, slow, kind):
         assert wire.response().body == LARGE
 
 
+def refusals(app: Server) -> int:
+    url = app.wait_line(r"Metrics at: (http://\S+)")[1]
+    with urllib.request.urlopen(url, timeout=DEADLINE) as numbers:
+        found = re.findall(r'^granian_static_requests_busy{worker="1"} (\d+)$', numbers.read().decode(), re.MULTILINE)
+    return int(found[0])
+
+
 @pytest.mark.parametrize("way", ["x-accel-redirect", "pathsend"])
 def test_files_that_too_many_wait_for(server, quick, slow, way):
     """Eight threads wait for the slow disk and 512 requests behind them; the next ones are refused, others go on."""
     maps = ("--sendfile-map", f"/slow={slow.path}", "--sendfile-map", f"/quick={quick}")
-    app = server(*TARGETS["asgi"], *maps)
+    app = server(*TARGETS["asgi"], *maps, "--metrics", "--metrics-port", "0")
 
     def named(folder: Path, name: str) -> tuple[str, str]:
         send = f"await send({{'type': 'http.response.pathsend', 'path': {str(folder / name)!r}}})"
@@ -147,6 +156,7 @@ def test_files_that_too_many_wait_for(server, quick, slow, way):
         header, value = steps.split(": ", 1)
         return header, value
 
+    before = refusals(app)
     with ExitStack() as stack:
         wires = [stack.enter_context(H2Wire(app.address)) for _ in range(5)]
         # The disk of the folder is known from now on.
@@ -163,6 +173,7 @@ def test_files_that_too_many_wait_for(server, quick, slow, way):
         assert 80 <= len(refused) <= 88
         assert all(answer.header("retry-after") for answer in refused)
         assert sum((answer.status, answer.body) == (200, b"0-1") for answer in answers) == 600 - len(refused)
+    assert refusals(app) - before == len(refused)
 
 
 def test_a_folder_that_vanishes_while_it_is_read(app, quick, slow):

@@ -49,6 +49,8 @@ pub(crate) struct Calls {
     pub(crate) root_path: String,
     /// Responses are counted by the routes that the application names.
     routes: Option<NamedRoutes>,
+    /// The numbers of the worker.
+    pub(super) page: Option<Arc<Page>>,
 }
 
 #[derive(Default)]
@@ -76,15 +78,12 @@ impl Calls {
         page: Option<&Arc<Page>>,
     ) -> PyResult<Self> {
         let counts_routes = options.metrics.as_ref().is_some_and(|it| it.routes);
-        let page = page.filter(|_| counts_routes);
+        let routes = page.filter(|_| counts_routes);
+        let access_log = options.access_log.as_ref();
         Ok(Self {
             event_loop,
             on_exception: options.on_exception.clone_ref(py),
-            access_log: options
-                .access_log
-                .as_ref()
-                .map(AccessLog::new)
-                .transpose()?,
+            access_log: access_log.map(AccessLog::new).transpose()?,
             logs_debug: logs_debug(py),
             tasks: Mutex::new(Tasks::default()),
             cancels: AtomicBool::new(false),
@@ -94,7 +93,8 @@ impl Calls {
             hands_off: !options.sendfile_map.is_empty(),
             spools: options.spools(),
             root_path: options.url_path_prefix.clone(),
-            routes: page.map(|page| NamedRoutes::new(py, page)).transpose()?,
+            routes: routes.map(|page| NamedRoutes::new(py, page)).transpose()?,
+            page: page.cloned(),
         })
     }
 

@@ -14,6 +14,7 @@ use pyo3::prelude::*;
 use super::call::Call;
 use super::file_opening::FileOpening;
 use super::response::OrderError;
+use granian_net::metrics::layout::at;
 use granian_net::runtime::waker::lock;
 use granian_net::stream::reading::Lane;
 use granian_net::stream::region::FileRegion;
@@ -32,6 +33,9 @@ impl Call {
                 let lane = Lane::of_path(&path);
                 if lane.is_full() {
                     lock(&self.response).check_file()?;
+                    if let Some(page) = &self.calls.page {
+                        page.add(at::STATIC_BUSY, 1);
+                    }
                     self.replace_head(503, "Service unavailable");
                     return Ok(());
                 }
