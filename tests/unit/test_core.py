@@ -7,6 +7,7 @@ import os
 import select
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -181,3 +182,37 @@ def test_child_that_ends_its_copy_leaves_the_connections_alone(loop, listener, s
     loop.add_reader(worker.fileno(), worker.turn)
     loop.run_until_complete(asyncio.wait_for(fetch(), 10))
     loop.remove_reader(worker.fileno())
+
+
+def test_turns_that_are_asked_for_do_not_become_more(loop, start):
+    """Connections always have more to do, so that each turn asks for one, be it one that was asked for or not."""
+    asked = 0
+
+    def turn() -> None:
+        nonlocal asked
+        asked += 1
+        worker.turn()
+
+    async def most_in_a_pass(clients: list[socket.socket]) -> int:
+        most = 0
+        for _ in range(20):
+            for client in clients:
+                client.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n" * 100)
+                with suppress(BlockingIOError):
+                    client.recv(1 << 20)
+            before = asked
+            worker.turn()
+            await asyncio.sleep(0)
+            most = max(most, asked - before)
+        return most
+
+    worker = start(None)
+    worker.set_turn(turn)
+    with ExitStack() as stack:
+        plain = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        worker.listen(plain.fileno(), Role.REDIRECT.value, 443)
+        clients = [stack.enter_context(socket.create_connection(plain.getsockname())) for _ in range(8)]
+        for client in clients:
+            client.setblocking(False)
+        most = loop.run_until_complete(most_in_a_pass(clients))
+    assert most == 1

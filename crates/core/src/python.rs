@@ -197,7 +197,8 @@ pub(crate) struct Driver {
     event_loop: Arc<EventLoop>,
     /// `Worker.turn`, as the loop calls it.
     turn: RefCell<Option<Py<PyAny>>>,
-    turn_scheduled: Cell<bool>,
+    /// The turn that the loop was asked for, until the next one runs.
+    planned: RefCell<Option<Py<PyAny>>>,
     /// The time since which Python code has been served without a turn in between. Code that always
     /// finds something to do would never give the loop back.
     served_since: Cell<Option<Instant>>,
@@ -211,7 +212,7 @@ impl Driver {
             reactor,
             event_loop,
             turn: RefCell::new(None),
-            turn_scheduled: Cell::new(false),
+            planned: RefCell::new(None),
             served_since: Cell::new(None),
             alarm: RefCell::new(None),
         });
@@ -228,15 +229,18 @@ impl Driver {
     pub(crate) fn close(self: &Rc<Self>) {
         DRIVERS.with_borrow_mut(|drivers| drivers.retain(|driver| !Rc::ptr_eq(driver, self)));
         let turn = self.turn.borrow_mut().take();
-        let alarm = self.alarm.borrow_mut().take();
-        Python::attach(|py| cancel(py, alarm));
+        let alarm = self.alarm.take().map(|alarm| alarm.handle);
+        let handles = [self.planned.take(), alarm];
+        Python::attach(|py| handles.into_iter().for_each(|handle| cancel(py, handle)));
         drop(turn);
         self.reactor.clear();
     }
 
     /// One turn of the reactor.
     pub(crate) fn turn(&self, py: Python<'_>, gathers: impl Fn() -> bool) {
-        self.turn_scheduled.set(false);
+        // The loop may call for the poller or the alarm while a turn is planned. If that stayed, there would be one
+        // more from each such call on, and the tasks of the loop would run between all of them only.
+        cancel(py, self.planned.take());
         self.served_since.set(None);
         let more = self.reactor.turn_while(gathers);
         self.plan(py, more);
@@ -255,14 +259,21 @@ impl Driver {
         let turn = self.turn.borrow().as_ref().map(|turn| turn.clone_ref(py));
         if let Some(turn) = turn
             && self.reactor.mailbox().has_mail()
-            && !self.turn_scheduled.replace(true)
         {
-            // `plan` uses the server's context, not that of the calling task.
-            let planned = self
-                .event_loop
-                .plan(py, &self.event_loop.call_soon, (turn,));
-            report(py, planned);
+            self.ask_for(py, &turn);
         }
+    }
+
+    /// Asks the loop for a turn soon, unless it was.
+    fn ask_for(&self, py: Python<'_>, turn: &Py<PyAny>) {
+        if self.planned.borrow().is_some() {
+            return;
+        }
+        // `plan` uses the server's context, not that of the calling task.
+        let event_loop = &self.event_loop;
+        let planned = event_loop.plan(py, &event_loop.call_soon, (turn,));
+        let keep = |handle: Bound<'_, PyAny>| self.planned.replace(Some(handle.unbind()));
+        report(py, planned.map(keep));
     }
 
     /// Ends a [`PythonEntry`]. The order matters: if Python code ran after the last look at the
@@ -282,12 +293,8 @@ impl Driver {
     fn plan(&self, py: Python<'_>, more: bool) {
         let turn = self.turn.borrow().as_ref().map(|turn| turn.clone_ref(py));
         let Some(turn) = turn else { return };
-        if more && !self.turn_scheduled.replace(true) {
-            report(
-                py,
-                self.event_loop
-                    .plan(py, &self.event_loop.call_soon, (&turn,)),
-            );
+        if more {
+            self.ask_for(py, &turn);
         }
         let Some(next) = self.reactor.next_deadline() else {
             return;
@@ -312,7 +319,7 @@ impl Driver {
             Ok(handle) => {
                 let handle = handle.unbind();
                 let replaced = self.alarm.replace(Some(Alarm { at, handle }));
-                cancel(py, replaced);
+                cancel(py, replaced.map(|alarm| alarm.handle));
             }
             Err(error) => report::<()>(py, Err(error)),
         }
@@ -325,10 +332,10 @@ struct Alarm {
     handle: Py<PyAny>,
 }
 
-/// The loop forgets the alarm, and with it the worker that it would wake.
-fn cancel(py: Python<'_>, alarm: Option<Alarm>) {
-    if let Some(alarm) = alarm {
-        report(py, alarm.handle.call_method0(py, intern!(py, "cancel")));
+/// The loop forgets a turn that it was asked for, and with it the worker that it would call.
+fn cancel(py: Python<'_>, handle: Option<Py<PyAny>>) {
+    if let Some(handle) = handle {
+        report(py, handle.call_method0(py, intern!(py, "cancel")));
     }
 }
 
