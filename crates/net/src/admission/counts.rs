@@ -11,15 +11,33 @@ pub(super) struct Counts {
     /// All permits that are taken or promised.
     pub(super) calls: usize,
     /// Permits taken in the present epoch, and in the one before.
-    young: [usize; 2],
+    young: [Young; 2],
     epoch: u32,
     /// The start of the epoch.
     pub(super) began: Instant,
 }
 
+/// Permits of an epoch: of patient connections, and of others.
+#[derive(Clone, Copy, Default)]
+struct Young {
+    patient: usize,
+    usual: usize,
+}
+
+impl Young {
+    fn of(&mut self, is_patient: bool) -> &mut usize {
+        match is_patient {
+            true => &mut self.patient,
+            false => &mut self.usual,
+        }
+    }
+}
+
 /// The time of a permit, and the number of those that its connection holds, if that has one.
 #[derive(Clone)]
 pub(super) struct Holder {
+    /// The connection was patient when it got the permit.
+    is_patient: bool,
     held: Option<Arc<AtomicUsize>>,
     epoch: u32,
 }
@@ -29,15 +47,16 @@ impl Counts {
         Self {
             taken: 0,
             calls: 0,
-            young: [0; 2],
+            young: Default::default(),
             epoch: 0,
             began: now,
         }
     }
 
     /// A permit is taken.
-    pub(super) fn take(&mut self, held: Option<&Arc<AtomicUsize>>) -> Holder {
+    pub(super) fn take(&mut self, held: Option<&Arc<AtomicUsize>>, is_patient: bool) -> Holder {
         let holder = Holder {
+            is_patient,
             held: held.map(Arc::clone),
             epoch: self.epoch,
         };
@@ -49,7 +68,7 @@ impl Counts {
     /// A permit is lent, or about to be given back.
     pub(super) fn lend(&mut self, holder: &Holder) {
         self.taken = self.taken.saturating_sub(1);
-        if let Some(count) = self.young_of(holder.epoch) {
+        if let Some(count) = self.young_of(holder) {
             *count = count.saturating_sub(1);
         }
         if let Some(held) = &holder.held {
@@ -60,7 +79,7 @@ impl Counts {
     /// A lent permit counts again.
     pub(super) fn reclaim(&mut self, holder: &Holder) {
         self.taken += 1;
-        if let Some(count) = self.young_of(holder.epoch) {
+        if let Some(count) = self.young_of(holder) {
             *count += 1;
         }
         if let Some(held) = &holder.held {
@@ -73,27 +92,34 @@ impl Counts {
         self.calls = self.calls.saturating_sub(1);
     }
 
-    /// Begins a new epoch if one is over at `now`. Permits of this one and of the one before that count.
-    pub(super) fn turn_epoch(&mut self, now: Instant) -> usize {
+    /// Begins a new epoch if one is over at `now`. Permits of this one and of the one before that count, of patient
+    /// connections or of others.
+    pub(super) fn young(&mut self, now: Instant, is_patient: bool) -> usize {
+        self.turn_epoch(now);
+        let [mut these, mut those] = self.young;
+        *these.of(is_patient) + *those.of(is_patient)
+    }
+
+    fn turn_epoch(&mut self, now: Instant) {
         let passed = now.saturating_duration_since(self.began);
-        let [these, those] = self.young;
         if passed < EPOCH {
-            return these + those;
+            return;
         }
+        let [these, _] = self.young;
         let (step, those) = match passed < 2 * EPOCH {
             true => (1, these),
-            false => (2, 0),
+            false => (2, Young::default()),
         };
         self.began = now;
         self.epoch = self.epoch.wrapping_add(step);
-        self.young = [0, those];
-        those
+        self.young = [Young::default(), those];
     }
 
-    /// The count of the permits that were taken in `epoch`, if it is the present one or the one before.
-    fn young_of(&mut self, epoch: u32) -> Option<&mut usize> {
-        let age = self.epoch.wrapping_sub(epoch);
-        self.young.get_mut(age as usize)
+    /// The count of permits that includes the one of `holder`, if that is of the present epoch or of the one before.
+    fn young_of(&mut self, holder: &Holder) -> Option<&mut usize> {
+        let age = self.epoch.wrapping_sub(holder.epoch);
+        let young = self.young.get_mut(age as usize)?;
+        Some(young.of(holder.is_patient))
     }
 }
 

@@ -11,11 +11,11 @@
 //! pipelines would keep all others waiting.
 //!
 //! Connections take turns: one request of each waits in the line, its others behind that one. The wait of a client with
-//! one request does not grow with those that another one sends at once. A connection that has given way
-//! (`runtime/reactor.rs`) may be some time in coming for its permit, so those have half of what the adaptive limit lets
-//! start.
+//! one request does not grow with those that another one sends at once. A connection that runs behind the others
+//! (`runtime/reactor.rs`) is patient: it may be some time in coming for its permit. So the adaptive limit counts those
+//! apart, and lets half as many of them start.
 //!
-//! A permit is free while fewer than 16 requests that started in the last 20–40 ms are unfinished.
+//! A permit is free while fewer than 16 requests (8 of patient connections) that started in the last 20–40 ms are unfinished.
 //! Beyond that the adaptive limit decides: a request waits for it as long as others end, 200 ms at
 //! most, and 20–30 ms if none ends.
 
@@ -73,8 +73,8 @@ struct State {
 pub(crate) struct Share {
     /// Permits that they hold.
     held: Arc<AtomicUsize>,
-    /// The connection's task has given way to others.
-    gave_way: AtomicBool,
+    /// The connection's task runs behind others.
+    is_patient: AtomicBool,
     /// Those that wait, the one in the line included.
     waiting: AtomicUsize,
     /// Those that wait behind that one, in their order.
@@ -159,14 +159,14 @@ impl Queue {
         let queue = &self.0;
         let mut state = lock(&queue.state);
         let has_share = share.is_none_or(|share| queue.has_share(share));
-        let gave_way = share.is_some_and(|share| share.has_given_way());
-        let is_calm = state.present == 0 && state.counts.taken < enough_for(gave_way);
+        let is_patient = share.is_some_and(|share| share.is_patient());
+        let is_calm = state.present == 0 && state.counts.taken < enough_for(is_patient);
         if has_share && is_calm && queue.has_permit(&state) {
             return Poll::Ready(queue.take(&mut state, share));
         }
         state.now = now;
         let called = queue.advance(&mut state);
-        if has_share && queue.follow_load(&mut state, gave_way) {
+        if has_share && queue.follow_load(&mut state, is_patient) {
             let permit = queue.take(&mut state, share);
             drop(state);
             call(called);
@@ -230,13 +230,13 @@ impl Queue {
 
 impl Shared {
     /// Begins a new epoch if one is over, and has the adaptive limit follow the load where it
-    /// decides. True if a permit is free, to a connection that has given way, or to any.
-    fn follow_load(&self, state: &mut State, gave_way: bool) -> bool {
+    /// decides. True if a permit is free, to a connection that is patient or to one that is not.
+    fn follow_load(&self, state: &mut State, is_patient: bool) -> bool {
         if !self.has_permit(state) {
             return false;
         }
-        let young = state.counts.turn_epoch(state.now);
-        young < enough_for(gave_way) || state.adaptive.follow(state.now, state.present > 0)
+        let young = state.counts.young(state.now, is_patient);
+        young < enough_for(is_patient) || state.adaptive.follow(state.now, state.present > 0)
     }
 
     /// True while there is a permit that is not taken, and a call may begin in this turn.
@@ -258,7 +258,10 @@ impl Shared {
         let is_paced = pace.is_some_and(Pace::note);
         Permit {
             queue: Arc::clone(self),
-            holder: state.counts.take(share.map(|share| &share.held)),
+            holder: match share {
+                Some(share) => state.counts.take(Some(&share.held), share.is_patient()),
+                None => state.counts.take(None, false),
+            },
             is_lent: false,
             is_paced,
         }
@@ -303,7 +306,7 @@ impl Shared {
         while state.present > 0
             && self.has_permit(state)
             && let Some((at, first)) = self.first(state)
-            && (state.has_waited_long(&first) || self.follow_load(state, first.has_given_way()))
+            && (state.has_waited_long(&first) || self.follow_load(state, first.is_patient()))
         {
             state.waiting.remove(at);
             state.leave(&first);
@@ -334,8 +337,8 @@ impl Shared {
         }
     }
 
-    /// The first entry of the queue that has not given up, whose connection has not all of its share, and has not given
-    /// way where those may start no more; and the entry's position.
+    /// The first entry of the queue that has not given up, whose connection has not all of its share, and is not patient
+    /// where those may start no more; and the entry's position.
     fn first(&self, state: &mut State) -> Option<(usize, Arc<Waiting>)> {
         let takes_all = self.follow_load(state, true);
         while state.waiting.front()?.strong_count() == 0 {
@@ -345,20 +348,20 @@ impl Shared {
             let entry = entry.upgrade()?;
             let share = entry.share.as_ref();
             let has_share = share.is_none_or(|share| self.has_share(share));
-            let is_its_turn = takes_all || !entry.has_given_way() || state.has_waited_long(&entry);
+            let is_its_turn = takes_all || !entry.is_patient() || state.has_waited_long(&entry);
             (has_share && is_its_turn).then_some((at, entry))
         })
     }
 }
 
 impl Share {
-    /// Notes whether the connection's task has given way.
-    pub(crate) fn set_gave_way(&self, gave_way: bool) {
-        self.gave_way.store(gave_way, Ordering::Relaxed);
+    /// Notes whether the connection's task runs behind others.
+    pub(crate) fn set_patient(&self, is_patient: bool) {
+        self.is_patient.store(is_patient, Ordering::Relaxed);
     }
 
-    fn has_given_way(&self) -> bool {
-        self.gave_way.load(Ordering::Relaxed)
+    fn is_patient(&self) -> bool {
+        self.is_patient.load(Ordering::Relaxed)
     }
 
     /// A request is to wait. If others do, the list of those behind the first, and their number.
@@ -462,9 +465,9 @@ impl Drop for Permit {
     }
 }
 
-/// Young requests that are enough, for connections that have given way or for any.
-fn enough_for(gave_way: bool) -> usize {
-    match gave_way {
+/// Young requests that are enough, of patient connections or of others.
+fn enough_for(is_patient: bool) -> usize {
+    match is_patient {
         true => ENOUGH / 2,
         false => ENOUGH,
     }
@@ -494,9 +497,9 @@ struct Waiting {
 }
 
 impl Waiting {
-    fn has_given_way(&self) -> bool {
+    fn is_patient(&self) -> bool {
         let share = self.share.as_ref();
-        share.is_some_and(|share| share.has_given_way())
+        share.is_some_and(|share| share.is_patient())
     }
 }
 
@@ -641,10 +644,10 @@ mod tests {
     }
 
     #[test]
-    fn connections_that_have_given_way_leave_room() {
-        let (queue, mut peers) = crowd::<{ ENOUGH + 2 }>();
+    fn patient_connections_are_counted_apart() {
+        let (queue, mut peers) = crowd::<{ ENOUGH / 2 + ENOUGH + 2 }>();
         let share = Arc::new(Share::default());
-        share.set_gave_way(true);
+        share.set_patient(true);
         let (patient, others) = peers.split_at_mut(ENOUGH / 2 + 1);
         for peer in patient.iter_mut() {
             peer.share = Some(Arc::clone(&share));
@@ -658,7 +661,7 @@ mod tests {
         others[0].gives_back();
         assert_eq!((next.wakes(), last.wakes()), (1, 0), "it was there first");
         assert!(next.gets(&queue));
-        share.set_gave_way(false);
+        share.set_patient(false);
         others[1].gives_back();
         assert!(last.gets(&queue));
     }

@@ -39,7 +39,10 @@ pub(crate) async fn serve<S: Stream>(
     service: Rc<Service>,
     handle: TaskHandle,
 ) {
+    // The first bytes may be a thousand requests.
+    handle.begin_behind().await;
     let shared = Shared::new(peer, service, handle);
+    shared.share.set_patient(true);
     let mut connection = Connection::new(opened, Rc::clone(&shared));
     let cause = poll_fn(|cx| connection.poll(cx)).await;
     drop(connection);
@@ -122,7 +125,7 @@ impl<S: Stream> Connection<S> {
         if self.pipe.is_starved() {
             handle.give_way();
         }
-        self.shared.share.set_gave_way(handle.has_given_way());
+        self.shared.share.set_patient(handle.is_behind());
         self.set_deadline();
         Poll::Pending
     }

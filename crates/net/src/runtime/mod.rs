@@ -13,6 +13,7 @@ mod readiness;
 pub mod ready;
 mod shares;
 pub(crate) mod slice;
+mod standing;
 pub(crate) mod sync;
 pub mod timers;
 pub mod waker;

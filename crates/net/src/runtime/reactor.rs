@@ -1,23 +1,23 @@
 //! The reactor: a poller, the tasks that own its sockets, and their deadlines, all on one thread.
 //!
 //! A *turn* takes the poller's events, runs every ready task once, and returns. The owner of the
-//! thread, a Python event loop or `placement::io_thread`, decides when turns happen. A task that has used its slice and has more to do gives way:
-//! it runs behind the others, for a while that all such tasks of a turn share. So the wait of those that ask for little
-//! does not grow with what greedy ones send.
+//! thread, a Python event loop or `placement::io_thread`, decides when turns happen. A task that has used its slice and
+//! has more to do gives way: it runs behind the others, for a while that all such tasks of a turn share. A newcomer that
+//! may be greedy runs there as well. So the wait of those that ask for little does not grow with what greedy ones send.
 //!
 //! size: the poller, the task slab and the timers are one private state that every step of a turn
 //! uses.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use mio::event::Source;
@@ -29,6 +29,7 @@ use super::deferred::DeferredWrites;
 use super::forks::ForkWatch;
 use super::readiness::Readiness;
 use super::shares::Shares;
+use super::standing::{Behind, Standing};
 use super::timers::{Deadline, Timers};
 use super::waker::{Mailbox, TaskWaker};
 
@@ -47,8 +48,7 @@ struct Inner {
     /// Tasks started so far.
     spawned: Cell<usize>,
     ready: RefCell<VecDeque<usize>>,
-    /// Tasks that have given way, and the place among them of the one that runs.
-    patient: RefCell<VecDeque<usize>>,
+    behind: Behind,
     timers: RefCell<Timers>,
     mailbox: Arc<Mailbox>,
     clock: Clock,
@@ -72,25 +72,7 @@ struct Slot {
     deadline: Deadline,
     readiness: Rc<Readiness>,
     token: Token,
-    /// It has used its slice: it runs with those that have, until it has needed less for a while.
-    gave_way: Option<GaveWay>,
-}
-
-/// When a task used its slice last, and how often it has run since.
-#[derive(Clone, Copy)]
-struct GaveWay {
-    since: Instant,
-    runs: u32,
-}
-
-impl GaveWay {
-    /// A run is over. `None` if the task is one of the others again. Where many have given way, their turns are rare: so
-    /// not the time alone counts.
-    fn after_run(self, now: Instant) -> Option<Self> {
-        let runs = self.runs.saturating_add(1);
-        let stays = runs < STAYS_RUNS || now < self.since + STAYS;
-        stays.then_some(Self { runs, ..self })
-    }
+    standing: Standing,
 }
 
 impl Reactor {
@@ -112,7 +94,7 @@ impl Reactor {
             tasks: RefCell::new(Slab::new()),
             spawned: Cell::new(0),
             ready: RefCell::new(VecDeque::new()),
-            patient: RefCell::new(VecDeque::new()),
+            behind: Behind::default(),
             timers: RefCell::new(Timers::default()),
             mailbox: Arc::new(Mailbox::new(waker)),
             now: Cell::new(clock.now()),
@@ -174,7 +156,7 @@ impl Reactor {
                 deadline: Deadline::default(),
                 readiness: Rc::clone(&readiness),
                 token,
-                gave_way: None,
+                standing: Standing::default(),
             });
             (key, token)
         };
@@ -244,7 +226,7 @@ impl Reactor {
         self.take_events(time);
         self.ring_alarms();
         self.run_ready();
-        self.run_patient();
+        self.run_behind();
         while gathers() && self.take_events(Some(Duration::ZERO)) {
             self.run_ready();
         }
@@ -265,9 +247,7 @@ impl Reactor {
     }
 
     fn has_ready(&self) -> bool {
-        !self.0.ready.borrow().is_empty()
-            || !self.0.patient.borrow().is_empty()
-            || self.0.mailbox.has_mail()
+        !self.0.ready.borrow().is_empty() || self.0.behind.len() > 0 || self.0.mailbox.has_mail()
     }
 
     /// The next deadline of any task.
@@ -282,6 +262,16 @@ impl Reactor {
             && !slot.wake.mark_queued()
         {
             self.0.ready.borrow_mut().push_back(key);
+        }
+    }
+
+    /// Wakes the task with this key, which runs behind the usual ones and may do so in this turn.
+    fn wake_behind(&self, key: usize) {
+        let tasks = self.0.tasks.borrow();
+        if let Some(slot) = tasks.get(key)
+            && !slot.wake.mark_queued()
+        {
+            self.0.behind.push(key, slot.standing);
         }
     }
 
@@ -362,24 +352,24 @@ impl Reactor {
         }
     }
 
-    /// Runs tasks that have given way: one at least, and more for a while.
-    fn run_patient(&self) {
-        let count = self.0.patient.borrow().len();
+    /// Runs newcomers and tasks that have given way: one at least, and more for a while.
+    fn run_behind(&self) {
+        let count = self.0.behind.len();
         if count == 0 {
             return;
         }
-        let until = self.0.clock.now() + PATIENT_TIME;
-        for _ in 0..count {
-            let Some(key) = self.0.patient.borrow_mut().pop_front() else {
+        let until = self.0.shares.begin_behind(self.0.clock.now());
+        for left in (0..count).rev() {
+            let Some(key) = self.0.behind.pop() else {
                 break;
             };
-            self.poll_task(key, Class::Patient);
+            self.poll_task(key, Class::Any);
             let now = self.0.clock.now();
             if let Some(slot) = self.0.tasks.borrow_mut().get_mut(key) {
-                slot.gave_way = slot.gave_way.and_then(|gave_way| gave_way.after_run(now));
+                slot.standing = slot.standing.after_run(now);
             }
-            if now >= until {
-                break;
+            if now >= until || left == 0 {
+                return self.0.shares.end_behind(now);
             }
         }
     }
@@ -387,26 +377,26 @@ impl Reactor {
     fn run_deferred(&self) {
         let left = self.0.left.replace(0);
         for key in self.0.deferred.take() {
-            self.poll_task(key, Class::Patient);
+            self.poll_task(key, Class::Any);
         }
         self.0.left.set(left);
     }
 
-    /// Runs a task. One that has given way is put to those that have, unless it is their turn.
+    /// Runs a task. One that runs behind the usual ones is put there, unless it is their turn.
     fn poll_task(&self, key: usize, class: Class) {
         let (mut future, waker) = {
             let mut tasks = self.0.tasks.borrow_mut();
             let Some(slot) = tasks.get_mut(key) else {
                 return;
             };
-            if class == Class::Usual && slot.gave_way.is_some() {
-                return self.0.patient.borrow_mut().push_back(key);
+            if class == Class::Usual && slot.standing.is_behind() {
+                return self.0.behind.push(key, slot.standing);
             }
             slot.wake.clear_queued();
             let Some(future) = slot.future.take() else {
                 return;
             };
-            if slot.gave_way.is_none() {
+            if !slot.standing.is_behind() {
                 self.0.shares.note_other();
             }
             (future, slot.waker.clone())
@@ -432,8 +422,7 @@ impl Reactor {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Class {
     Usual,
-    /// All of them, also those that have given way.
-    Patient,
+    Any,
 }
 
 /// A task's own view of its reactor.
@@ -487,21 +476,34 @@ impl TaskHandle {
 
     /// Runs the task again, behind those that have not used their slice. It stays there for a while.
     pub(crate) fn give_way(&self) {
-        if let Some(slot) = self.reactor.0.tasks.borrow_mut().get_mut(self.key) {
-            slot.gave_way = Some(GaveWay {
-                since: self.now(),
-                runs: 0,
-            });
-        }
+        self.stand(Standing::gave_way(self.now()));
         self.reactor.wake(self.key);
     }
 
-    /// True while the task runs behind those that have not used their slice.
-    pub(crate) fn has_given_way(&self) -> bool {
+    /// Lets the task go on behind the usual ones, for its next few runs.
+    pub(crate) async fn begin_behind(&self) {
+        self.stand(Standing::new());
+        self.reactor.wake_behind(self.key);
+        let mut is_here = false;
+        poll_fn(|_| match std::mem::replace(&mut is_here, true) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+
+    fn stand(&self, standing: Standing) {
+        if let Some(slot) = self.reactor.0.tasks.borrow_mut().get_mut(self.key) {
+            slot.standing = standing;
+        }
+    }
+
+    /// True while the task runs behind the usual ones.
+    pub(crate) fn is_behind(&self) -> bool {
         let tasks = self.reactor.0.tasks.borrow();
         tasks
             .get(self.key)
-            .is_some_and(|slot| slot.gave_way.is_some())
+            .is_some_and(|slot| slot.standing.is_behind())
     }
 
     /// True if a write may be deferred: other tasks run now, and quickly.
@@ -564,13 +566,6 @@ const KEY_MASK: usize = (1 << KEY_BITS) - 1;
 const WAKE: Token = Token(usize::MAX);
 /// More events than this wait for the next turn, after the Python code that became ready.
 const EVENTS_PER_TURN: usize = 256;
-/// Time of a turn for tasks that have given way, beside that of the last one of them. With a slice it is the most that
-/// they add to the wait of any other one.
-const PATIENT_TIME: Duration = Duration::from_micros(250);
-/// Time that a task stays with those that have given way. One that takes what it gets in bursts comes back sooner.
-const STAYS: Duration = Duration::from_millis(50);
-/// Runs for which it stays there at least.
-const STAYS_RUNS: u32 = 4;
 
 #[cfg(test)]
 mod tests {
@@ -616,6 +611,26 @@ mod tests {
     #[test]
     fn a_turn_that_gathers_goes_on_while_something_comes() {
         assert_eq!(read_in_one_turn(b"abc", |_| true), 3);
+    }
+
+    #[test]
+    fn a_newcomer_lets_the_others_of_its_turn_go_first() {
+        let reactor = Reactor::new().unwrap();
+        let runs: Rc<RefCell<Vec<&str>>> = Rc::default();
+        let note = |name| {
+            let runs = Rc::clone(&runs);
+            move || runs.borrow_mut().push(name)
+        };
+        let (greets, begins, other) = (note("accepted"), note("served"), note("other"));
+        let newcomer = |handle: TaskHandle| async move {
+            greets();
+            handle.begin_behind().await;
+            begins();
+        };
+        reactor.spawn(|handle| Ok(newcomer(handle))).unwrap();
+        reactor.spawn(|_| Ok(async move { other() })).unwrap();
+        assert!(!reactor.turn(), "it ran in the same turn");
+        assert_eq!(*runs.borrow(), ["accepted", "other", "served"]);
     }
 
     #[test]

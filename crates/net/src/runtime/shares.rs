@@ -1,18 +1,23 @@
 //! `Shares`: the slices of a turn's tasks.
 //!
-//! Tasks that have not given way before have one together: many of them may want more than a slice in the same turn, and
-//! those that ask for little wait for all of them.
+//! Usual tasks that want more than a slice have one together: many may want that in the same turn, and those that ask
+//! for little wait for all of them. The tasks behind them have together as much of a turn as has passed since they ran
+//! last: half of the time, if others want the rest.
 
 use std::cell::Cell;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// See the module's documentation.
 #[derive(Default)]
 pub(super) struct Shares {
-    /// Time of this turn that such tasks have used which then gave way.
+    /// Time of this turn that usual tasks have used which then gave way.
     used: Cell<Duration>,
-    /// Tasks that have not given way ran in this turn.
+    /// Usual tasks ran in this turn.
     has_others: Cell<bool>,
+    /// Time of this turn for the tasks behind them.
+    behind: Cell<Duration>,
+    /// When those ended to run.
+    ended: Cell<Option<Instant>>,
 }
 
 impl Shares {
@@ -22,16 +27,29 @@ impl Shares {
         self.has_others.set(false);
     }
 
-    /// A task runs that has not given way before.
+    /// A usual task runs.
     pub(super) fn note_other(&self) {
         self.has_others.set(true);
     }
 
-    /// Time of a task of which it is known whether it has given way.
-    pub(super) fn next(&self, gave_way: bool) -> Duration {
-        match (gave_way, self.has_others.get()) {
+    /// The tasks behind the usual ones run from `now` on. Returns until when.
+    pub(super) fn begin_behind(&self, now: Instant) -> Instant {
+        let passed = self.ended.get().map(|at| now.saturating_duration_since(at));
+        let time = passed.unwrap_or(SLICE).clamp(LEAST, SLICE / 2);
+        self.behind.set(time);
+        now + time
+    }
+
+    /// They have run.
+    pub(super) fn end_behind(&self, now: Instant) {
+        self.ended.set(Some(now));
+    }
+
+    /// Time of a task that runs behind the usual ones, or of one of those.
+    pub(super) fn next(&self, is_behind: bool) -> Duration {
+        match (is_behind, self.has_others.get()) {
             (true, false) => SLICE,
-            (true, true) => SLICE / 2,
+            (true, true) => self.behind.get().max(LEAST),
             (false, _) => (SLICE / 2).saturating_sub(self.used.get()).max(LEAST),
         }
     }

@@ -52,7 +52,7 @@ impl Share {
     fn new(handle: &TaskHandle, now: Instant) -> Self {
         Self {
             began: now,
-            length: handle.shares().next(handle.has_given_way()),
+            length: handle.shares().next(handle.is_behind()),
             used: Duration::ZERO,
         }
     }
@@ -108,15 +108,30 @@ mod tests {
                 slice.begin(&handle);
                 assert!(is_over_after(&slice, &handle, expected));
             }
-            handle.shares().begin();
-            handle.give_way();
-            for (has_others, expected) in [(false, SLICE), (true, SLICE / 2)] {
-                if has_others {
-                    handle.shares().note_other();
-                }
+        });
+    }
+
+    #[test]
+    fn tasks_behind_the_others_have_as_much_time_as_those() {
+        in_task(|handle| {
+            let clock = handle.reactor().clone();
+            let is_over_after = |expected| {
                 let slice = Slice::default();
                 slice.begin(&handle);
-                assert!(is_over_after(&slice, &handle, expected));
+                is_over_after(&slice, &handle, expected)
+            };
+            handle.give_way();
+            for passed in [Duration::ZERO, LEAST, SLICE / 3, SLICE / 2, SLICE] {
+                let shares = handle.shares();
+                shares.end_behind(handle.time());
+                shares.begin();
+                clock.clock().advance(passed);
+                let expected = passed.clamp(LEAST, SLICE / 2);
+                let now = handle.time();
+                assert_eq!(shares.begin_behind(now), now + expected);
+                assert!(is_over_after(SLICE), "there are no others");
+                shares.note_other();
+                assert!(is_over_after(expected));
             }
         });
     }
@@ -131,7 +146,7 @@ mod tests {
         let mut is_first = true;
         let task = move |handle: TaskHandle| {
             Ok(poll_fn(move |cx| {
-                seen.borrow_mut().push(handle.has_given_way());
+                seen.borrow_mut().push(handle.is_behind());
                 match std::mem::take(&mut is_first) {
                     true => handle.give_way(),
                     false => cx.waker().wake_by_ref(),
