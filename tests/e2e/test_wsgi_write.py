@@ -74,20 +74,22 @@ def test_compressed(server, protocol):
 
 @pytest.fixture
 def bounded(server) -> Server:
-    """Files of two megabytes, and of three together; a megabyte of each response is in memory."""
-    limits = ("--wsgi-spool-limit", str(2 * MEGABYTE), "--wsgi-spool-total", str(3 * MEGABYTE), "--runtime-mode", "st")
+    """Files of `LIMIT`, and of half as much more together; a megabyte of each response is in memory."""
+    total = str(LIMIT * 3 // 2)
+    limits = ("--wsgi-spool-limit", str(LIMIT), "--wsgi-spool-total", total, "--runtime-mode", "st")
     return server("wsgi_probe:app", "wsgi", "--blocking-threads", "1", *limits)
 
 
-def count_of(megabytes: int) -> int:
-    # The reply around each piece counts as well, so the last one of the first megabyte is in memory, too.
-    return megabytes * MEGABYTE // PIECE
+# More than the kernel keeps for a client that does not read.
+LIMIT = 32 * MEGABYTE
+# The reply around each piece counts as well, so the last one of the first megabyte is in memory, too.
+LARGEST = (LIMIT + MEGABYTE) // PIECE
 
 
 def test_one_has_a_limit(bounded, protocol):
     """The application is told. It may catch the error: the client does not take the rest for the whole."""
-    assert get(bounded, protocol, steps(count_of(3))) == (200, written(count_of(3)))
-    line, mark = steps(count_of(3) + 1, "result = [b'end']"), bounded.mark()
+    assert get(bounded, protocol, steps(LARGEST)) == (200, written(LARGEST))
+    line, mark = steps(LARGEST + 1, "result = [b'end']"), bounded.mark()
     if protocol == "h1":
         with bounded.connect() as wire:
             wire.request("GET", "/script", line)
@@ -105,19 +107,19 @@ def test_one_has_a_limit(bounded, protocol):
 
 def test_all_have_one_together(bounded):
     """A client that does not read keeps its file until it leaves."""
-    line = steps(count_of(3))
+    line = steps(LARGEST)
     with bounded.connect() as idle:
         idle.request("GET", "/script", line)
-        wait_spooled(bounded, 2 * MEGABYTE, 2 * MEGABYTE)
+        wait_spooled(bounded, LIMIT, LIMIT)
         mark = bounded.mark()
         with bounded.connect() as second:
             second.request("GET", "/script", line)
             assert second.head().status == 200
             assert not second.rest().endswith(b"0\r\n\r\n")
         assert "reached --wsgi-spool-total" in bounded.log(mark)
-        assert get(bounded, "h1", steps(count_of(2))) == (200, written(count_of(2)))
+        assert get(bounded, "h1", steps(LARGEST // 2)) == (200, written(LARGEST // 2))
     wait_spooled(bounded, 0, 0)
-    assert get(bounded, "h1", line) == (200, written(count_of(3)))
+    assert get(bounded, "h1", line) == (200, written(LARGEST))
 
 
 @pytest.mark.alone
