@@ -59,11 +59,14 @@ impl Sites {
     /// # Errors
     /// `OSError` for folders that cannot be opened, and for what the system does not give.
     pub(crate) fn new(
-        plan: Plan,
+        mut plan: Plan,
         app: Rc<dyn App>,
         reactor: &Reactor,
         metrics: Option<Rc<Metrics>>,
     ) -> PyResult<Self> {
+        if plan.is_apart() {
+            plan.limits.most_body_window = APART_BODY_WINDOW;
+        }
         match plan.options.io_threads {
             0 => {
                 let common = Common::new(&plan.limits).spooling_in(&plan.calls.spools);
@@ -80,7 +83,6 @@ impl Sites {
     fn on_threads(mut plan: Plan, app: Rc<dyn App>, reactor: &Reactor) -> PyResult<Self> {
         // No thread is busy with both, connections and the interpreter.
         plan.limits.has_gil = false;
-        plan.limits.most_body_window = APART_BODY_WINDOW;
         let common = Common::new(&plan.limits).spooling_in(&plan.calls.spools);
         let errands = Errands::start(reactor)?;
         plan.calls.event_loop.set_errands(errands);
@@ -245,6 +247,12 @@ impl Plan {
         let place = (index, self.options.io_threads);
         let metrics = Metrics::of_thread(Arc::clone(page), options.slow(), place)?;
         Ok(Some(Rc::new(metrics)))
+    }
+
+    /// True if bodies are read on other threads than those of connections.
+    fn is_apart(&self) -> bool {
+        let has_pool = self.options.interface == Interface::Wsgi && has_pool(&self.options);
+        self.options.io_threads > 0 || has_pool
     }
 
     /// What `Coroutines` and `Wsgi` answer to connections.
