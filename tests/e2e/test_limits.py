@@ -1,6 +1,6 @@
 """Limits and clocks by their options: what clients, applications and the log see at each. docs/limits.md has them all.
 
-The edges are tested where the clock can be moved: `h1/tests/limits.rs` and `h2/tests/limits.rs` of `crates/net/src`.
+The edges are in `test_limit_edges.py`, and on a clock that the test moves in `crates/net/src/*/tests/limits.rs`.
 """
 
 from __future__ import annotations
