@@ -21,9 +21,9 @@ TRY_AGAIN_LATER = 1013
 REFUSED_STREAM = 7
 
 
-@pytest.fixture
-def app(server) -> Server:
-    return server("ws_asgi:app", "asginl")
+@pytest.fixture(params=["asgi", "rsgi"])
+def app(request, server) -> Server:
+    return server(f"ws_{request.param}:app", request.param)
 
 
 @functools.cache
@@ -96,9 +96,10 @@ def app_socket(app: Server) -> WebSocket:
     return open_plain(app, "/", "Sec-WebSocket-Extensions: permessage-deflate")
 
 
-def test_heads_of_references_are_bounded_together(server):
+@pytest.mark.parametrize("interface", ["asgi", "rsgi", "wsgi-pool"])
+def test_heads_of_references_are_bounded_together(server, interface):
     """A head of 56 KiB is a few bytes when its field was sent before. Of 60 such requests some are not taken."""
-    probe = server(*TARGETS["asgi"])
+    probe = server(*TARGETS[interface])
     field = ("x-large", "v" * 3900)
     with H2Wire(probe.address) as wire, H2Wire(probe.address) as other:
         numbers = [wire.start("POST", "/echo", *[field] * 14, end=False) for _ in range(60)]
