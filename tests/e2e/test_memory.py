@@ -49,14 +49,18 @@ def test_no_growth_under_load(server, interface):
 
 @pytest.mark.parametrize("interface", TARGETS)
 def test_no_growth_with_uploads(server, interface):
+    """A sample may have a body that is still there, or not given back to the system yet; all of them have a leak."""
     probe: Server = server(*TARGETS[interface], fresh=True)
     body = b"x" * (16 * MIB)
-    for _ in range(5):
+
+    def sample() -> int:
         assert len(probe.request("POST", "/echo", body=body).body) == len(body)
-    before = probe.memory()
-    for _ in range(5):
-        assert len(probe.request("POST", "/echo", body=body).body) == len(body)
-    assert probe.memory() - before < 8 * MIB
+        return probe.memory()
+
+    before = max(sample() for _ in range(5))
+    for _ in range(20):
+        sample()
+    assert min(sample() for _ in range(5)) - before < 8 * MIB
 
 
 def test_idle_connections_are_small(server):
