@@ -46,8 +46,10 @@ struct Inner<S> {
     last_input: Instant,
     /// Bytes that came since `take_received`.
     received: usize,
-    /// Reads left in this turn.
+    /// Reads that may give bytes in this turn.
     reads: u32,
+    /// The last one found nothing. The codec tries again for each request that it gives.
+    is_dry: bool,
     appetite: Appetite,
     is_starved: bool,
     slice: Rc<Slice>,
@@ -78,6 +80,7 @@ impl<S: Stream> Pipe<S> {
             last_input: now,
             received: 0,
             reads: READS_PER_TURN,
+            is_dry: false,
             is_starved: false,
             appetite: Appetite::default(),
             slice,
@@ -95,6 +98,7 @@ impl<S: Stream> Pipe<S> {
     pub(super) fn begin_turn(&self) {
         let mut inner = self.0.borrow_mut();
         inner.reads = READS_PER_TURN;
+        inner.is_dry = false;
         inner.is_starved = false;
         inner.appetite.begin();
     }
@@ -299,17 +303,17 @@ impl<S: Stream> AsyncRead for Pipe<S> {
             return Poll::Ready(Ok(()));
         }
         // A look at the clock before the second read and each one behind it.
-        let is_first = inner.reads == READS_PER_TURN;
-        if inner.reads == 0 || (!is_first && inner.slice.is_over(&inner.handle)) {
+        let looks = inner.reads < READS_PER_TURN && !inner.is_dry;
+        if inner.reads == 0 || (looks && inner.slice.is_over(&inner.handle)) {
             inner.is_starved = true;
             return Poll::Pending;
         }
-        if !is_first {
+        if looks {
             inner.appetite.note(inner.slice.used());
         }
-        inner.reads -= 1;
         let before = buf.filled().len();
         let wanted = inner.appetite.limit(wanted);
+        inner.is_dry = true;
         if wanted < buf.remaining() {
             let mut part = ReadBuf::new(buf.initialize_unfilled_to(wanted));
             ready!(Pin::new(&mut inner.wire.io).poll_read(cx, &mut part))?;
@@ -318,6 +322,8 @@ impl<S: Stream> AsyncRead for Pipe<S> {
         } else {
             ready!(Pin::new(&mut inner.wire.io).poll_read(cx, buf))?;
         }
+        inner.is_dry = false;
+        inner.reads -= 1;
         inner.note(buf.filled().get(before..).unwrap_or_default());
         Poll::Ready(Ok(()))
     }

@@ -1,6 +1,7 @@
 //! Requests and responses on streams: bodies both ways, windows, resets.
 
 use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -57,6 +58,13 @@ fn calls_of_one_connection_are_spread_over_turns() {
         let bench = client.bench.clone();
         let clock = bench.reactor.clone();
         bench.settle().await;
+        // Another task is always ready.
+        bench.spawn(|_| {
+            poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        });
         bench
             .app
             .set_work(move || clock.clock().advance(Duration::from_micros(100)));
@@ -68,6 +76,21 @@ fn calls_of_one_connection_are_spread_over_turns() {
             calls = bench.app.calls();
         }
         assert!((4..=8).contains(&most), "{most} calls in a turn of 500 µs");
+    });
+}
+
+/// The codec asks for more input behind each request that it gives: nothing comes of that, and it is no read.
+#[test]
+fn requests_that_have_come_together_are_called_in_one_turn() {
+    Client::play(limits(), |mut client| async move {
+        let bench = client.bench.clone();
+        bench.settle().await;
+        bench.reactor.clock().advance(Duration::ZERO);
+        let _answers: Vec<_> = (0..100).map(|_| client.get("/")).collect();
+        while bench.app.calls() == 0 {
+            bench.turn().await;
+        }
+        assert_eq!(bench.app.calls(), 100);
     });
 }
 
