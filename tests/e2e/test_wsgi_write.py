@@ -59,6 +59,46 @@ def test_all_comes_in_order(inline, protocol, count, result):
     assert spooled(inline) == 0
 
 
+LATE = {
+    "nothing more": ("", b""),
+    "a piece": ("yield b'end'", b"end"),
+    "pieces": ("yield b'one'; write(b'two'); yield b'three'", b"onetwothree"),
+}
+
+
+@pytest.mark.parametrize("more", LATE)
+def test_the_iterable_may_write(inline, protocol, more):
+    """PEP 3333 forbids it, but an application with a `yield` in its body does it."""
+    code, body = LATE[more]
+    function = f"""
+def pieces():
+    write = start_response('200 OK', [('Content-Type', 'text/plain')])
+    for number in range(60):
+        write(bytes([65 + number % 26]) * {PIECE})
+    {code}
+    yield b""
+"""
+    line = script(function, "result = pieces()")
+    assert get(inline, protocol, line) == (200, written(60) + body)
+    assert spooled(inline) == 0
+
+
+def test_an_empty_piece_is_none(inline, protocol):
+    line = script(START, f"write(b'A' * {PIECE} * 20)", "write(b'')")
+    assert get(inline, protocol, line) == (200, b"A" * PIECE * 20)
+
+
+@pytest.mark.parametrize("end", ["result = []", "raise ValueError('after all')"])
+def test_the_file_ends_with_the_response(inline, end):
+    """Though the application keeps `write`."""
+    keep = "import builtins; builtins.kept = write"
+    with inline.connect() as wire:
+        wire.request("GET", "/script", steps(60 * 16, keep, end))
+        if end.startswith("result"):
+            wait_spooled(inline, 59 * MEGABYTE, 60 * MEGABYTE)
+    wait_spooled(inline, 0, 0)
+
+
 def test_a_response_without_a_body_has_no_file(inline, protocol):
     mark = inline.mark()
     assert get(inline, protocol, steps(60, "note('left')"), method="HEAD") == (200, b"")

@@ -1,18 +1,20 @@
 //! `Spool`: the part of a request's body, or of a response, that is in an unlinked temporary file.
 
 use std::fs::File;
-use std::io::{self, Read, Seek, Write};
+use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::PathBuf;
 
 use bytes::Bytes;
 
 use crate::budget::{Budget, Loan};
 
-/// A file that is written to its end first, and then read once.
+/// A file that is written at its end and read once, from its beginning.
 pub struct Spool {
     file: File,
     written: u64,
     read: u64,
+    /// Where in the file the next call of the system would write or read.
+    position: u64,
     /// Its bytes among those of all spools of the worker.
     loan: Loan,
 }
@@ -27,6 +29,7 @@ impl Spool {
             file: tempfile::tempfile_in(folder())?,
             written: 0,
             read: 0,
+            position: 0,
             loan: all.lend(0),
         })
     }
@@ -41,27 +44,36 @@ impl Spool {
     /// # Errors
     /// When the disk is full or broken.
     pub(crate) fn append(&mut self, data: &[u8]) -> io::Result<()> {
+        self.go_to(self.written)?;
         self.file.write_all(data)?;
         self.written += data.len() as u64;
+        self.position = self.written;
         self.loan.resize(self.loan.bytes() + data.len());
         Ok(())
     }
 
-    /// The next piece from the front, once all is written.
+    /// The next piece from the front.
     ///
     /// # Errors
     /// The error of the read; `UnexpectedEof` at the end of the file.
     pub fn next_piece(&mut self) -> io::Result<Bytes> {
-        if self.read == 0 {
-            self.file.rewind()?;
-        }
+        self.go_to(self.read)?;
         let mut data = Vec::with_capacity(STEP as usize);
         (&mut self.file).take(STEP).read_to_end(&mut data)?;
         if data.is_empty() {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         self.read += data.len() as u64;
+        self.position = self.read;
         Ok(Bytes::from(data))
+    }
+
+    fn go_to(&mut self, position: u64) -> io::Result<()> {
+        if self.position != position {
+            self.file.seek(SeekFrom::Start(position))?;
+            self.position = position;
+        }
+        Ok(())
     }
 }
 
@@ -116,11 +128,13 @@ pub(crate) fn append(
     if data.len() > all.left() {
         return Err(Unspooled::Crowded);
     }
-    let spool = match spool {
-        Some(spool) => spool,
-        None => spool.insert(Spool::new(all).map_err(Unspooled::Storage)?),
-    };
-    spool.append(data).map_err(Unspooled::Storage)
+    if let Some(spool) = spool {
+        return spool.append(data).map_err(Unspooled::Storage);
+    }
+    let mut first = Spool::new(all).map_err(Unspooled::Storage)?;
+    first.append(data).map_err(Unspooled::Storage)?;
+    *spool = Some(first);
+    Ok(())
 }
 
 /// The folder of spools: `TMPDIR`, or `/tmp`.

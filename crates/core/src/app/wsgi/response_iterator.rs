@@ -22,6 +22,8 @@ pub(crate) struct ResponseIterator {
     start: Py<StartResponse>,
     iterator: Py<PyIterator>,
     returned: Py<PyAny>,
+    /// The iterator has ended, though bytes may be left in the temporary file.
+    exhausted: bool,
     ended: bool,
 }
 
@@ -35,14 +37,20 @@ impl ResponseIterator {
         may_block: bool,
     ) -> Option<Self> {
         call.exchange.set_thread(thread_number());
-        let begun =
-            Bound::new(py, StartResponse::new(Arc::clone(&call), may_block)).and_then(|start| {
-                let start_response = start.getattr(intern!(py, "start_response"))?;
-                Ok((callable.call1((environ, start_response))?, start))
-            });
-        let (returned, start) = match begun {
-            Ok(begun) => begun,
+        let start = match Bound::new(py, StartResponse::new(Arc::clone(&call), may_block)) {
+            Ok(start) => start,
             Err(error) => {
+                call.finish(py, Outcome::Raised(error));
+                return None;
+            }
+        };
+        let returned = start
+            .getattr(intern!(py, "start_response"))
+            .and_then(|start_response| callable.call1((environ, start_response)));
+        let returned = match returned {
+            Ok(returned) => returned,
+            Err(error) => {
+                start.get().discard();
                 call.finish(py, Outcome::Raised(error));
                 return None;
             }
@@ -62,6 +70,7 @@ impl ResponseIterator {
                 start: start.unbind(),
                 iterator: iterator.unbind(),
                 returned: returned.unbind(),
+                exhausted: false,
                 ended: false,
             }),
             Ok(None) => {
@@ -71,6 +80,7 @@ impl ResponseIterator {
             }
             Err(error) => {
                 close(py, &call, &returned);
+                start.get().discard();
                 call.finish(py, Outcome::Raised(error));
                 None
             }
@@ -96,20 +106,33 @@ impl ResponseIterator {
         }
     }
 
-    fn try_step(&self, py: Python<'_>) -> PyResult<bool> {
-        if let Some(data) = self.start.get().next_spooled()? {
+    fn try_step(&mut self, py: Python<'_>) -> PyResult<bool> {
+        let start = self.start.get();
+        if let Some(data) = start.next_spooled()? {
             self.call.exchange.send(Reply::Data { data, last: false });
             return Ok(true);
         }
-        let Some(object) = self.iterator.bind(py).clone().next() else {
-            self.start.get().send_head()?;
+        let object = match self.exhausted {
+            true => None,
+            false => self.iterator.bind(py).clone().next(),
+        };
+        let Some(object) = object else {
+            start.send_head()?;
+            // The iterator may have called `write`.
+            self.exhausted = true;
+            if start.is_spooled() {
+                return Ok(true);
+            }
             self.call.end().map_err(order_error)?;
             return Ok(false);
         };
         let data = piece(&object?)?;
         if !data.is_empty() {
-            self.start.get().send_head()?;
-            self.call.data(data, false).map_err(order_error)?;
+            start.send_head()?;
+            match start.is_spooled() {
+                true => start.keep(data)?,
+                false => self.call.data(data, false).map_err(order_error)?,
+            }
             if self.call.is_bodiless() {
                 // The peer has left, and the rest may be endless.
                 self.call.end().map_err(order_error)?;
@@ -122,6 +145,7 @@ impl ResponseIterator {
     fn end(&mut self, py: Python<'_>, outcome: Outcome) {
         if !std::mem::replace(&mut self.ended, true) {
             close(py, &self.call, self.returned.bind(py));
+            self.start.get().discard();
             self.call.finish(py, outcome);
         }
     }

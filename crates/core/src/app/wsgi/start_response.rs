@@ -28,9 +28,9 @@ use granian_net::runtime::waker::lock;
 )]
 pub(crate) struct StartResponse {
     call: Arc<Call>,
-    /// `write` waits for the peer. Inline it cannot: this thread is the one that the peer's room comes from.
+    /// `write` waits for the peer. Inline it cannot: the event loop runs on this thread.
     may_block: bool,
-    /// The bytes of `write` that wait inline, beyond those in memory.
+    /// The bytes that wait inline, beyond those in memory.
     spool: Mutex<Option<Spool>>,
     /// An application may call from a thread of its own.
     state: Mutex<State>,
@@ -77,18 +77,19 @@ impl StartResponse {
         }
     }
 
-    /// Sends bytes that nobody can take yet. Beyond a megabyte they wait in a temporary file.
+    /// Sends bytes without waiting for the peer. Beyond a megabyte they wait in a temporary file, and so do those that
+    /// come while it has any.
     ///
     /// # Errors
     /// `OSError` if that file has no room for them; the response is cut then.
-    fn keep(&self, data: Bytes) -> PyResult<()> {
+    pub(crate) fn keep(&self, data: Bytes) -> PyResult<()> {
         let exchange = &self.call.exchange;
         let mut spool = lock(&self.spool);
         if spool.is_none() && exchange.waiting() < SPOOL_THRESHOLD {
             return self.call.data(data, false).map_err(order_error);
         }
         self.call.count(data.len()).map_err(order_error)?;
-        if self.call.is_bodiless() || exchange.is_closed() {
+        if data.is_empty() || self.call.is_bodiless() || exchange.is_closed() {
             return Ok(());
         }
         let kept = self.call.calls.spools.append(&mut spool, &data);
@@ -100,7 +101,12 @@ impl StartResponse {
         })
     }
 
-    /// True if bytes of `write` wait in the temporary file.
+    /// Gives the temporary file back: the response is over.
+    pub(crate) fn discard(&self) {
+        drop(lock(&self.spool).take());
+    }
+
+    /// True if bytes wait in the temporary file.
     pub(crate) fn is_spooled(&self) -> bool {
         lock(&self.spool).is_some()
     }
