@@ -14,13 +14,14 @@ import pytest
 from .h2wire import H2Wire
 from .server import TARGETS, Server, script
 from .slow_folder import LOOKUP, OPEN, READ, SlowFolder, slow_folder
+from .test_placement import MT
 from .wire import DEADLINE, Wire
 
 LARGE = bytes(range(256)) * 1024
 # More than there are threads for one folder, and than calls that may run at once.
 MANY = 20
 # Each test has its own files, which the kernel knows nothing of before.
-NAMES = [f"{test}-{number}" for test in range(4) for number in range(MANY)]
+NAMES = [f"{test}-{number}" for test in range(6) for number in range(MANY)]
 FILES = {f"large-{test}": LARGE for test in range(9)} | {name: name.encode() for name in NAMES}
 
 
@@ -81,6 +82,20 @@ def test_a_folder_that_does_not_answer(app, quick, slow, test, kind):
     slow.release()
     for number, wire in enumerate(wires):
         assert wire.response().text == f"{test}-{number}"
+
+
+@pytest.mark.parametrize(("test", "placement"), [(4, ()), (5, MT)], ids=["st", "mt"])
+def test_calls_are_not_paced_by_a_folder_that_does_not_answer(server, slow, test, placement):
+    mount = ("--static-path-route", "/slow", "--static-path-mount", str(slow.path))
+    app = server(*TARGETS["asgi"], *placement, *mount, "--overload", "auto", fresh=True)
+    slow.hold(LOOKUP)
+    wires = ask(app, test)
+    slow.wait_held(1)
+    statuses = [app.get("/").status for _ in range(3)]
+    slow.release()
+    assert statuses == [200] * 3
+    for wire in wires:
+        assert wire.response().status == 200
 
 
 def test_clients_that_leave_a_folder_that_does_not_answer(app, quick, slow):

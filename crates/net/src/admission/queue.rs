@@ -425,6 +425,9 @@ impl Permit {
         if !std::mem::replace(&mut self.is_lent, true) {
             let mut state = lock(&self.queue.state);
             state.counts.lend(&self.holder);
+            if std::mem::take(&mut self.is_paced) {
+                state.settle_pace();
+            }
             self.queue.call_next(state);
         }
     }

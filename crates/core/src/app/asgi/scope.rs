@@ -27,8 +27,8 @@ pub(crate) struct ScopeTemplate {
     extensions: OwnDict,
     /// The same without those that send files.
     fileless_extensions: OwnDict,
-    /// Copies of the lifespan's.
-    state: OwnDict,
+    /// The lifespan's. Each scope has a copy, which ends with it: applications keep in it what has to end with a request.
+    state: Option<Py<PyDict>>,
     /// The `server` of the connection seen last; there are as many as there are listeners.
     server: RefCell<Option<(Address, Py<PyAny>)>>,
 }
@@ -66,10 +66,6 @@ impl ScopeTemplate {
         version.set_item("spec_version", "2.3")?;
         let extensions = named(py, &EXTENSIONS)?;
         let fileless = named(py, &EXTENSIONS[FILES..])?;
-        let state = match &options.state {
-            Some(state) => state.bind(py).clone(),
-            None => PyDict::new(py),
-        };
         Ok(Self {
             http: template.unbind(),
             websocket: websocket.unbind(),
@@ -77,7 +73,7 @@ impl ScopeTemplate {
             root_path: options.url_path_prefix.clone(),
             extensions: OwnDict::new(extensions, Depth::EmptyDicts),
             fileless_extensions: OwnDict::new(fileless, Depth::EmptyDicts),
-            state: OwnDict::new(state, Depth::Shallow),
+            state: options.state.as_ref().map(|state| state.clone_ref(py)),
             server: RefCell::new(None),
         })
     }
@@ -159,7 +155,10 @@ impl ScopeTemplate {
         scope.set_item(intern!(py, "headers"), headers(py, request)?)?;
         scope.set_item(intern!(py, "client"), client(py, request.peer())?)?;
         scope.set_item(intern!(py, "server"), self.server(py, request.peer())?)?;
-        let state = self.state.get(py)?;
+        let state = match &self.state {
+            Some(state) => state.bind(py).copy()?,
+            None => PyDict::new(py),
+        };
         if let Some(id) = request.exchange.request_id() {
             state.set_item(intern!(py, "request_id"), id)?;
         }
