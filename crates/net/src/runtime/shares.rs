@@ -2,7 +2,7 @@
 //!
 //! Usual tasks that want more than a slice have one together: many may want that in the same turn, and those that ask
 //! for little wait for all of them. The tasks behind them have together as much of a turn as has passed since they ran
-//! last: half of the time, if others want the rest.
+//! last: half of the time, if others want the rest. One of them has no more than half a slice of it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ pub(super) struct Shares {
     used: Cell<Duration>,
     /// Usual tasks ran in this turn.
     has_others: Cell<bool>,
-    /// Time of this turn for the tasks behind them.
+    /// Time of this turn for one of the tasks behind them.
     behind: Cell<Duration>,
     /// When those ended to run.
     ended: Cell<Option<Instant>>,
@@ -35,8 +35,8 @@ impl Shares {
     /// The tasks behind the usual ones run from `now` on. Returns until when.
     pub(super) fn begin_behind(&self, now: Instant) -> Instant {
         let passed = self.ended.get().map(|at| now.saturating_duration_since(at));
-        let time = passed.unwrap_or(SLICE).clamp(LEAST, SLICE / 2);
-        self.behind.set(time);
+        let time = passed.unwrap_or(SLICE).max(LEAST);
+        self.behind.set(time.min(SLICE / 2));
         now + time
     }
 
