@@ -501,13 +501,14 @@ impl TaskHandle {
     /// True if no other task is ready, after a look at the events that the system has by now.
     pub(crate) fn is_alone(&self) -> bool {
         let inner = &self.reactor.0;
-        if inner.mailbox.has_mail() || inner.behind.len() > 0 || !inner.deferred.is_empty() {
+        if inner.behind.len() > 0 || !inner.deferred.is_empty() {
             return false;
         }
         let begun = inner.now.get();
         self.reactor.take_events(Some(Duration::ZERO));
         inner.now.set(begun);
-        inner.ready.borrow().iter().all(|key| *key == self.key)
+        // Behind the events: one of them may have told of it.
+        !inner.mailbox.has_mail() && inner.ready.borrow().iter().all(|key| *key == self.key)
     }
 
     /// True while the task runs behind the usual ones.
