@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes};
 
 /// See the module's documentation.
 #[derive(Debug)]
@@ -57,15 +57,17 @@ impl Pieces {
         one.into_iter().chain(many.into_iter().flatten())
     }
 
+    /// Copies the bytes to the end of `buffer`.
+    pub fn append_to(&self, buffer: &mut impl BufMut) {
+        self.iter().for_each(|piece| buffer.put_slice(piece));
+    }
+
     /// All bytes in one piece.
-    pub fn joined(&self) -> Bytes {
-        if let Some(piece) = self.as_one() {
-            return piece.clone();
-        }
-        let mut joined = BytesMut::with_capacity(self.len);
-        self.iter()
-            .for_each(|piece| joined.extend_from_slice(piece));
-        joined.freeze()
+    #[cfg(test)]
+    pub(crate) fn joined(&self) -> Bytes {
+        let mut joined = Vec::new();
+        self.append_to(&mut joined);
+        Bytes::from(joined)
     }
 }
 

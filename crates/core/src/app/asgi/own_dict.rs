@@ -50,6 +50,7 @@ impl OwnDict {
                 }
             }
         }
+        // Without the interpreter's lock, counts of references say less.
         if cfg!(not(Py_GIL_DISABLED)) {
             // Outside the borrow: values that are freed with the former one may run Python code.
             drop(self.last.replace(Some(own.clone().unbind())));
@@ -81,11 +82,10 @@ impl OwnDict {
     }
 }
 
-/// True if the one who asks has the only reference to `object`, which has to be alive. Without the interpreter's lock
-/// a count says less.
+/// True if the one who asks has the only reference to `object`, which has to be alive.
 fn is_let_go(object: *mut ffi::PyObject) -> bool {
     // SAFETY: the object is alive, as the caller says, and the interpreter is attached.
-    cfg!(not(Py_GIL_DISABLED)) && unsafe { ffi::Py_REFCNT(object) } == 1
+    unsafe { ffi::Py_REFCNT(object) == 1 }
 }
 
 /// `object` has to be alive.

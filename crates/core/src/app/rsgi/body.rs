@@ -39,8 +39,7 @@ impl Whole {
         if last && collected.is_empty() {
             return Some(object_of(py, &data).map(|data| data.into_any().unbind()));
         }
-        data.iter()
-            .for_each(|piece| collected.extend_from_slice(piece));
+        data.append_to(&mut *collected);
         last.then(|| Ok(PyBytes::new(py, &collected).into_any().unbind()))
     }
 }

@@ -52,9 +52,7 @@ impl Input {
         };
         match read {
             BodyRead::Data { data, last } => {
-                for piece in data.iter() {
-                    buffer.bytes.extend_from_slice(piece);
-                }
+                data.append_to(&mut buffer.bytes);
                 buffer.complete = last;
                 Ok(())
             }
