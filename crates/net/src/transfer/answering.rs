@@ -18,7 +18,7 @@ use self::deadlines::left_of;
 use self::held::{Held, declared_length};
 use super::after_response::OpenWebSocket;
 use super::incoming::Incoming;
-use super::outgoing::{HeadContext, Outgoing, Sent};
+use super::outgoing::{Outgoing, Sent};
 use super::shared::{Alarm, Shared};
 use super::stream_io::{ResetReason, StreamIo};
 use crate::bounds::HEAD_HOLD;
@@ -269,7 +269,6 @@ impl<S: StreamIo> Answering<S> {
             self.blocked_since = None;
             return self.pull(cx);
         }
-        let date = self.shared.service.date(self.shared.now());
         while let Some(reply) = self.replies.pop_front() {
             let before = left_of(&reply);
             if let Reply::Push(promise) = &reply {
@@ -280,12 +279,9 @@ impl<S: StreamIo> Answering<S> {
                 }
                 continue;
             }
-            let beside = HeadContext {
-                next: self.replies.front(),
-                date: &date,
-            };
             self.meter.send(&reply, moment);
-            match self.outgoing.send(cx, &mut self.io, reply, beside) {
+            let next = self.replies.front();
+            match self.outgoing.send(cx, &mut self.io, reply, next) {
                 Sent::All if self.is_answered() => {
                     return self.finish(Over::Answered, moment);
                 }

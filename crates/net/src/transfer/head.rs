@@ -118,7 +118,7 @@ fn is_bare(value: &[u8]) -> bool {
 pub(crate) fn response(
     head: &ResponseHead,
     length: Option<u64>,
-    date: &[u8; 29],
+    date: HeaderValue,
 ) -> Option<Response<()>> {
     let mut fields = fields(head.fields(), 4)?;
     if let Some(length) = length {
@@ -129,9 +129,7 @@ pub(crate) fn response(
         let server = HeaderValue::from_static("granian");
         fields.try_insert(SERVER, server).ok()?;
     }
-    if !head.has_date()
-        && let Ok(date) = HeaderValue::from_bytes(date)
-    {
+    if !head.has_date() {
         fields.try_insert(DATE, date).ok()?;
     }
     Some(with_status(head.status(), fields))

@@ -34,15 +34,6 @@ enum State {
     Ended,
 }
 
-/// The facts that a response's head depends on besides itself.
-#[derive(Clone, Copy)]
-pub(super) struct HeadContext<'a> {
-    /// The reply behind the head, if that is there already.
-    pub(super) next: Option<&'a Reply>,
-    /// The `date` field's value.
-    pub(super) date: &'a [u8; 29],
-}
-
 /// The fate of one reply.
 pub(super) enum Sent {
     /// It is with the protocol.
@@ -82,13 +73,13 @@ impl Outgoing {
         }
     }
 
-    /// Sends one reply. `beside` is for heads only.
+    /// Sends one reply. `next` is the one behind it, if that is there already: a head depends on it.
     pub(super) fn send<S: StreamIo>(
         &mut self,
         cx: &mut Context<'_>,
         io: &mut S,
         reply: Reply,
-        beside: HeadContext<'_>,
+        next: Option<&Reply>,
     ) -> Sent {
         match reply {
             Reply::Informational(head) => {
@@ -99,11 +90,11 @@ impl Outgoing {
                 }
                 Sent::All
             }
-            Reply::Head(head) => self.start(io, &head, beside),
+            Reply::Head(head) => self.start(io, &head, next),
             Reply::Data { data, last } => self.send_data(cx, io, data, last),
             Reply::File { file, last } => self.send_file(cx, io, file, last),
             Reply::End(trailers) => self.end(io, trailers.as_ref()),
-            Reply::Upgrade(head) => self.open(io, &head, beside.date),
+            Reply::Upgrade(head) => self.open(io, &head),
             Reply::Abort => self.cut(io, ResetReason::Internal),
             Reply::Push(_) => Sent::All, // the transfer's business
         }
@@ -170,12 +161,12 @@ impl Outgoing {
         &mut self,
         io: &mut S,
         head: &ResponseHead,
-        beside: HeadContext<'_>,
+        next: Option<&Reply>,
     ) -> Sent {
         if !matches!(self.state, State::Head) {
             return self.cut(io, ResetReason::Internal);
         }
-        let whole = match beside.next {
+        let whole = match next {
             Some(Reply::Data { data, last: true }) => Some(data.len() as u64),
             Some(Reply::File { file, last: true }) => Some(file.len),
             Some(Reply::End(None)) => Some(0),
@@ -185,7 +176,7 @@ impl Outgoing {
         let plan = ResponsePlan::of(self.is_head_request, head.status(), declared, whole);
         let length = plan.content_length();
         let ends = plan.is_bodiless || (length == Some(0) && whole == Some(0));
-        let Some(response) = head::response(head, length, beside.date) else {
+        let Some(response) = head::response(head, length, self.shared.date()) else {
             return match self.refuse(io, UNSENDABLE) {
                 Ok(()) => Sent::Refused(UNSENDABLE),
                 Err(_) => self.cut(io, ResetReason::Internal),
@@ -201,9 +192,9 @@ impl Outgoing {
         Sent::All
     }
 
-    fn open<S: StreamIo>(&mut self, io: &mut S, head: &ResponseHead, date: &[u8; 29]) -> Sent {
+    fn open<S: StreamIo>(&mut self, io: &mut S, head: &ResponseHead) -> Sent {
         let is_first = matches!(self.state, State::Head);
-        let sent = head::response(head, None, date)
+        let sent = head::response(head, None, self.shared.date())
             .filter(|_| is_first)
             .is_some_and(|head| io.send_head(head, false).is_ok());
         if !sent {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
+use http::HeaderValue;
 use slab::Slab;
 
 use super::room::Room;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// A source was pulled from: its replies are written before any source is asked again.
     pub(crate) has_pulled: Cell<bool>,
     alarms: RefCell<Slab<(Option<Instant>, Waker)>>,
+    /// The `date` of the last response.
+    date: RefCell<HeaderValue>,
 }
 
 impl Shared {
@@ -65,6 +68,7 @@ impl Shared {
             is_held: Cell::new(false),
             has_pulled: Cell::new(false),
             alarms: RefCell::new(Slab::new()),
+            date: RefCell::new(HeaderValue::from_static("")),
         })
     }
 
@@ -84,6 +88,18 @@ impl Shared {
 
     pub(crate) fn now(&self) -> Instant {
         self.handle.now()
+    }
+
+    /// The `date` field's value for a response that is sent now. Responses of the same second share it.
+    pub(crate) fn date(&self) -> HeaderValue {
+        let text = self.service.date(self.now());
+        let mut date = self.date.borrow_mut();
+        if date.as_bytes() != text
+            && let Ok(value) = HeaderValue::from_bytes(&text)
+        {
+            *date = value;
+        }
+        date.clone()
     }
 
     /// The connection's share of a turn begins.
