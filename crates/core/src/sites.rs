@@ -69,7 +69,7 @@ impl Sites {
         }
         match plan.options.io_threads {
             0 => {
-                let common = Common::new(&plan.limits).spooling_in(&plan.calls.spools);
+                let common = Common::new(&plan.limits, &plan.calls.spools);
                 common.app.pace(&plan.limits);
                 let site = plan.site(reactor.clone(), app, metrics, (&common, 0))?;
                 let app = Rc::clone(&site.service.app);
@@ -83,7 +83,7 @@ impl Sites {
     fn on_threads(mut plan: Plan, app: Rc<dyn App>, reactor: &Reactor) -> PyResult<Self> {
         // No thread is busy with both, connections and the interpreter.
         plan.limits.has_gil = false;
-        let common = Common::new(&plan.limits).spooling_in(&plan.calls.spools);
+        let common = Common::new(&plan.limits, &plan.calls.spools);
         let errands = Errands::start(reactor)?;
         plan.calls.event_loop.set_errands(errands);
         let inbox = Arc::<Inbox>::default();

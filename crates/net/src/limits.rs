@@ -33,8 +33,6 @@ pub struct Limits {
     pub line: LineLimits,
     /// Bytes of a body that the application wants whole, which waits in a file meanwhile.
     pub wsgi_spool_limit: u64,
-    /// Bytes of all such files of the worker.
-    pub wsgi_spool_total: u64,
     /// The application runs under a GIL: all its calls together use about one processor.
     pub has_gil: bool,
     /// The mechanisms that save work, unless an operator turns them off.

@@ -109,15 +109,8 @@ pub enum AfterDrain {
 }
 
 impl Service {
-    /// Serves `app` within `limits`.
-    pub fn new(app: Rc<dyn App>, limits: Limits) -> Self {
-        let shared = Shared::new(&limits);
-        shared.pace(&limits);
-        Self::sharing(app, limits, &shared)
-    }
-
     /// Serves `app` within `limits`, those that `shared` counts for all services that have it.
-    pub fn sharing(app: Rc<dyn App>, limits: Limits, shared: &Shared) -> Self {
+    pub fn new(app: Rc<dyn App>, limits: Limits, shared: &Shared) -> Self {
         Self {
             interest: app.journal().interest(),
             app,

@@ -127,7 +127,6 @@ impl Options {
             connections: self.limits.connections(),
             backpressure: self.backpressure,
             wsgi_spool_limit: self.wsgi_spool_limit,
-            wsgi_spool_total: self.wsgi_spool_total,
             line: self.limits.line(),
             has_gil: cfg!(not(Py_GIL_DISABLED)),
             mechanisms: Mechanisms::default(),

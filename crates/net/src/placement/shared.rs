@@ -9,6 +9,7 @@ use crate::budget::Budget;
 use crate::complaint::Complaint;
 use crate::crowd::Total;
 use crate::exchange::flights::Flights;
+use crate::exchange::spool::Spools;
 use crate::limits::Limits;
 use crate::runtime::load::Load;
 
@@ -28,8 +29,8 @@ pub struct Shared {
 }
 
 impl Shared {
-    /// Nothing yet, within these limits.
-    pub fn new(limits: &Limits) -> Self {
+    /// Nothing yet, within these limits. Bodies that wait in temporary files count in `spools`.
+    pub fn new(limits: &Limits, spools: &Spools) -> Self {
         let is_adaptive = limits.has_gil && limits.mechanisms.adaptive_limit;
         let adaptive = AdaptiveLimit::new(is_adaptive.then(Load::default));
         Self {
@@ -37,7 +38,7 @@ impl Shared {
             queue: Queue::new(limits.backpressure, adaptive),
             inflated: Budget::new(limits.websocket.max_inflated()),
             heads: Budget::new(MAX_HEADS),
-            spools: Budget::new(usize::try_from(limits.wsgi_spool_total).unwrap_or(usize::MAX)),
+            spools: spools.all.clone(),
             unspooled: Complaint::default(),
             refused: Complaint::default(),
             unaccepted: Complaint::default(),

@@ -73,23 +73,16 @@ pub struct Common {
 }
 
 impl Common {
-    /// Nothing yet, within these limits.
-    pub fn new(limits: &Limits) -> Self {
+    /// Nothing yet, within these limits. Bodies that wait in temporary files count in `spools`.
+    pub fn new(limits: &Limits, spools: &Spools) -> Self {
         let of_redirects = Limits {
             has_gil: false,
             ..*limits
         };
         Self {
-            app: Shared::new(limits),
-            redirect: Shared::new(&of_redirects),
+            app: Shared::new(limits, spools),
+            redirect: Shared::new(&of_redirects, spools),
         }
-    }
-
-    /// The same, with the bodies of requests in these temporary files.
-    #[must_use]
-    pub fn spooling_in(mut self, spools: &Spools) -> Self {
-        self.app.spools = spools.all.clone();
-        self
     }
 
     /// Open connections.
@@ -111,7 +104,7 @@ impl Site {
         request_id: Option<&str>,
         is_first: bool,
     ) -> io::Result<Self> {
-        let service = Service::sharing(app, parts.limits, &parts.shared.app);
+        let service = Service::new(app, parts.limits, &parts.shared.app);
         let service = service.measured(parts.metrics.clone()).naming(request_id);
         let service = Rc::new(service.behind(parts.proxies.clone()));
         if is_first {
@@ -208,7 +201,7 @@ impl Site {
             return Rc::clone(service);
         }
         let parts = &self.parts;
-        let service = Service::sharing(app, parts.limits, &parts.shared.redirect);
+        let service = Service::new(app, parts.limits, &parts.shared.redirect);
         let service = service.measured(parts.metrics.clone());
         let service = Rc::new(service.behind(parts.proxies.clone()));
         others.push((role, Rc::clone(&service)));

@@ -20,12 +20,14 @@ use granian_proto::{PaceBounds, RequestHeadBuilder, Version};
 
 use crate::exchange::app::{Address, Peer};
 use crate::exchange::origin::Origin;
+use crate::exchange::spool::Spools;
 use crate::exchange::{Exchange, Windows};
 use crate::limits::{
     ConnectionLimits, Http1Limits, Http2Limits, Limits, LineLimits, Mechanisms, OverloadLimits,
     RequestLimits, Timeouts, Versions, WebSocketLimits,
 };
 use crate::metrics::{Metrics, Page, layout};
+use crate::placement::shared::Shared;
 use crate::runtime::reactor::{Reactor, TaskHandle};
 use crate::service::{AfterDrain, Service, Stage};
 
@@ -50,7 +52,10 @@ impl Bench {
         let reactor = Reactor::new().unwrap();
         reactor.clock().advance(Duration::ZERO);
         let metrics = metrics();
-        let service = Service::new(Rc::clone(&app) as Rc<_>, limits);
+        let spools = Spools::new(limits.wsgi_spool_limit, MOST_SPOOLED);
+        let shared = Shared::new(&limits, &spools);
+        shared.pace(&limits);
+        let service = Service::new(Rc::clone(&app) as Rc<_>, limits, &shared);
         let service = Rc::new(service.measured(Some(Rc::clone(&metrics))));
         service.patrol(&reactor).unwrap();
         Self {
@@ -226,7 +231,6 @@ pub(crate) fn limits() -> Limits {
         connections: ConnectionLimits::default(),
         backpressure: 1000,
         wsgi_spool_limit: 4 << 20,
-        wsgi_spool_total: 16 << 20,
         line: LineLimits::default(),
         has_gil: false,
         mechanisms: Mechanisms::default(),
@@ -235,6 +239,8 @@ pub(crate) fn limits() -> Limits {
     }
 }
 
+/// Bytes of all temporary files.
+const MOST_SPOOLED: u64 = 16 << 20;
 /// Turns in a row without anything to do, after which nothing happens by itself, and after which a
 /// script that still waits has failed.
 const SETTLED: usize = 3;

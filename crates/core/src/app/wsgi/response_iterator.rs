@@ -37,54 +37,61 @@ impl ResponseIterator {
         may_block: bool,
     ) -> Option<Self> {
         call.exchange.set_thread(thread_number());
-        let start = match Bound::new(py, StartResponse::new(Arc::clone(&call), may_block)) {
-            Ok(start) => start,
-            Err(error) => {
-                call.finish(py, Outcome::Raised(error));
-                return None;
-            }
+        let outcome = match Self::try_begin(callable, environ, &call, may_block) {
+            Ok(Some(rest)) => return Some(rest),
+            Ok(None) => Outcome::Returned,
+            Err(error) => Outcome::Raised(error),
         };
-        let returned = start
+        call.finish(py, outcome);
+        None
+    }
+
+    /// The same without the call's end. `None` if the response is whole.
+    fn try_begin<'py>(
+        callable: &Bound<'py, PyAny>,
+        environ: Bound<'py, PyAny>,
+        call: &Arc<Call>,
+        may_block: bool,
+    ) -> PyResult<Option<Self>> {
+        let py = callable.py();
+        let start = Bound::new(py, StartResponse::new(Arc::clone(call), may_block))?;
+        let begun = start
             .getattr(intern!(py, "start_response"))
-            .and_then(|start_response| callable.call1((environ, start_response)));
-        let returned = match returned {
-            Ok(returned) => returned,
-            Err(error) => {
-                start.get().discard();
-                call.finish(py, Outcome::Raised(error));
-                return None;
-            }
-        };
+            .and_then(|start_response| callable.call1((environ, start_response)))
+            .and_then(|returned| Self::of_returned(call, &start, returned));
+        if begun.is_err() {
+            start.get().discard();
+        }
+        begun
+    }
+
+    /// The rest of the response that the application has `returned`; `None` if there is none.
+    fn of_returned(
+        call: &Arc<Call>,
+        start: &Bound<'_, StartResponse>,
+        returned: Bound<'_, PyAny>,
+    ) -> PyResult<Option<Self>> {
         let sent = match start.get().is_spooled() {
             true => Ok(false), // bytes of `write` come before
-            false => send_at_once(&call, start.get(), &returned),
+            false => send_at_once(call, start.get(), &returned),
         };
-        let body = match sent {
+        let iterator = match sent {
             Ok(true) => Ok(None),
             Ok(false) => returned.try_iter().map(Some),
             Err(error) => Err(error),
         };
-        match body {
-            Ok(Some(iterator)) => Some(Self {
-                call,
-                start: start.unbind(),
-                iterator: iterator.unbind(),
-                returned: returned.unbind(),
-                exhausted: false,
-                ended: false,
-            }),
-            Ok(None) => {
-                close(py, &call, &returned);
-                call.finish(py, Outcome::Returned);
-                None
-            }
-            Err(error) => {
-                close(py, &call, &returned);
-                start.get().discard();
-                call.finish(py, Outcome::Raised(error));
-                None
-            }
-        }
+        let Ok(Some(iterator)) = iterator else {
+            close(returned.py(), call, &returned);
+            return iterator.map(|_| None);
+        };
+        Ok(Some(Self {
+            call: Arc::clone(call),
+            start: start.clone().unbind(),
+            iterator: iterator.unbind(),
+            returned: returned.unbind(),
+            exhausted: false,
+            ended: false,
+        }))
     }
 
     /// Sends the next piece. False if the response is complete, has failed, or the peer has left.
