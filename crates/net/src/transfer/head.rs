@@ -76,7 +76,7 @@ pub(crate) fn promised(promise: &Promise, scheme: &str, authority: &str) -> Opti
         .ok()?;
     let mut request = Request::new(());
     *request.uri_mut() = uri;
-    *request.headers_mut() = fields(promise.fields(), 0)?;
+    *request.headers_mut() = fields(promise.fields(), promise.fields().count())?;
     Some(request)
 }
 
@@ -120,9 +120,10 @@ pub(crate) fn response(
     length: Option<u64>,
     date: HeaderValue,
 ) -> Option<Response<()>> {
-    let mut fields = fields(head.fields(), 4)?;
+    let mut fields = fields(head.fields(), head.fields().count() + OWN_FIELDS)?;
     if let Some(length) = length {
-        let length = HeaderValue::from(length);
+        // The crate's own conversion of numbers makes two allocations.
+        let length = HeaderValue::from_str(itoa::Buffer::new().format(length)).ok()?;
         fields.try_insert(CONTENT_LENGTH, length).ok()?;
     }
     if !head.has_server() {
@@ -137,12 +138,15 @@ pub(crate) fn response(
 
 /// `None` for more fields than a `HeaderMap` holds.
 pub(crate) fn informational(head: &ResponseHead) -> Option<Response<()>> {
-    Some(with_status(head.status(), fields(head.fields(), 0)?))
+    Some(with_status(
+        head.status(),
+        fields(head.fields(), head.fields().count())?,
+    ))
 }
 
 /// `None` for more fields than a `HeaderMap` holds.
 pub(crate) fn trailers(trailers: &Trailers) -> Option<HeaderMap> {
-    fields(trailers.fields(), 0)
+    fields(trailers.fields(), trailers.fields().count())
 }
 
 /// A response without a body, in place of the application's.
@@ -163,9 +167,13 @@ fn with_status(status: u16, fields: HeaderMap) -> Response<()> {
     response
 }
 
-/// A map of the `lines` with room for some `more`. `None` if it cannot hold them: it ends at 24,576 names.
-fn fields<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, more: usize) -> Option<HeaderMap> {
-    let mut fields = HeaderMap::with_capacity(more + 4);
+/// A map of the `lines`, which with others are `count`. `None` if it cannot hold them: it ends at 24,576 names.
+fn fields<'a>(
+    lines: impl Iterator<Item = (&'a [u8], &'a [u8])>,
+    count: usize,
+) -> Option<HeaderMap> {
+    // Room for more than is used would be an allocation that the system's allocator keeps no list of.
+    let mut fields = HeaderMap::with_capacity(count.min(FORESEEN));
     for (name, value) in lines {
         // > TE [...] MUST NOT contain any value other than "trailers" — and says nothing in a
         // > response. RFC 9113, 8.2.2
@@ -180,3 +188,8 @@ fn fields<'a>(lines: impl Iterator<Item = (&'a [u8], &'a [u8])>, more: usize) ->
     }
     Some(fields)
 }
+
+/// Fields that `response` may add: `content-length`, `server` and `date`.
+const OWN_FIELDS: usize = 3;
+/// Most fields that a map has room for before they are there.
+const FORESEEN: usize = 64;
