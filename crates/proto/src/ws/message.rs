@@ -21,6 +21,8 @@ struct Partial {
     data: Vec<u8>,
     utf8: Utf8,
     inflater: Option<Inflater>,
+    /// Bytes of compressed payload that are inflated at a time.
+    step: usize,
     frame: Option<Payload>,
 }
 
@@ -117,6 +119,7 @@ impl Assembly {
                 data: Vec::new(),
                 utf8: Utf8::default(),
                 inflater: header.compressed.then(|| codecs.inflater()),
+                step: FIRST_STEP,
                 frame: None,
             })
         });
@@ -162,13 +165,17 @@ impl Partial {
         };
         let left = usize::try_from(frame.len - frame.done).unwrap_or(usize::MAX);
         let len = match self.inflater {
-            Some(_) => left.min(input.len()).min(INFLATE_STEP),
+            Some(_) => left.min(input.len()).min(self.step),
             None => left.min(input.len()),
         };
         unmask(&mut input[..len], frame.mask, frame.done);
         let checked = self.data.len();
         match &mut self.inflater {
-            Some(inflater) => inflater.push(&input[..len], &mut self.data, bounds)?,
+            Some(inflater) => {
+                inflater.push(&input[..len], &mut self.data, bounds)?;
+                let is_usual = (self.data.len() - checked) / FACTOR <= len;
+                self.step = if is_usual { STEP } else { SMALL_STEP };
+            }
             None => self.data.extend_from_slice(&input[..len]),
         }
         input.advance(len);
@@ -225,7 +232,12 @@ pub(super) fn control(
 }
 
 const NOT_UTF8: Failure = (code::INVALID_DATA, "text is not UTF-8");
-/// Bytes of compressed payload that are inflated at a time, to a thousand times as many at most.
-const INFLATE_STEP: usize = 1024;
+/// Bytes of compressed payload that are inflated at a time, most often to less than `FACTOR` times as many.
+const STEP: usize = 1024;
+/// The same for those that become more, up to a thousand times as many.
+const SMALL_STEP: usize = 128;
+/// The same for the first ones.
+const FIRST_STEP: usize = 512;
+const FACTOR: usize = 50;
 /// Up to here a copy costs less than keeping the receive buffer.
 const COPY_LIMIT: usize = 4 * 1024;

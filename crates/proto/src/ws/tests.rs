@@ -202,9 +202,22 @@ fn a_message_is_inflated_in_steps() {
     assert_eq!(event, Event::Binary(message.into()));
     assert!(!receiver.has_more(&input));
     // What has not come is waited for.
-    let mut part = BytesMut::from(&frame(0xc2, &wire[4..])[..900]);
+    let mut part = BytesMut::from(&frame(0xc2, &wire[4..])[..400]);
     assert_eq!(receiver.poll_event(now, &mut part), None);
     assert!(!receiver.has_more(&part));
+    // Behind the first step, zeros are inflated in smaller ones.
+    let message = vec![0; options.max_message_size];
+    wire.clear();
+    assert!(opened().send_binary(now, &message, &mut wire));
+    let mut input = BytesMut::from(&frame(0xc2, &wire[4..])[..]);
+    let mut receiver = opened().in_steps();
+    let mut inflated = Vec::new();
+    while receiver.poll_event(now, &mut input).is_none() {
+        inflated.push(receiver.take_inflated());
+    }
+    assert!(inflated.len() > 8);
+    let steps = inflated.windows(2).map(|step| step[1] - step[0]);
+    assert!(steps.max() < Some(128 * 1032));
 }
 
 #[test]
