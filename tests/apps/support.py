@@ -10,6 +10,7 @@ import os
 import threading
 import time
 import types
+from collections.abc import Generator
 from typing import Any
 from urllib.parse import unquote
 
@@ -31,6 +32,31 @@ class Gates:
         if name not in self._events:
             self._events[name] = self._kind()
         return self._events[name]
+
+
+class Stepped:
+    """An awaitable that counts the passes of the loop which it gives way to others."""
+
+    def __init__(self, inner: Any) -> None:
+        self.passes = 0
+        self._inner = inner
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        steps = self._inner.__await__()
+        while True:
+            try:
+                waits_for = next(steps)
+            except StopIteration as end:
+                return end.value
+            self.passes += waits_for is None
+            yield waits_for
+
+
+async def step_until_a_pass(awaitable: Any) -> None:
+    """Goes on with `awaitable` until it first gives way to others, and leaves it there."""
+    steps = awaitable.__await__()
+    while (waits_for := next(steps)) is not None:
+        await waits_for
 
 
 async def work_until(path: str) -> None:

@@ -27,6 +27,12 @@ pub(crate) trait Waitable: Send + Sync {
     /// The value, if it exists without waiting.
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
 
+    /// True if `try_now` has given nothing because it makes the value in parts: it is to be called again in the loop's
+    /// next pass.
+    fn is_making(&self) -> bool {
+        false
+    }
+
     /// True if tasks that `try_now` has woken may wait until Python code gives the loop back.
     fn defers(&self) -> bool {
         false
@@ -118,6 +124,8 @@ impl Awaitable {
                 }
                 result
             }
+            // A task takes this for `asyncio.sleep(0)`.
+            None if self.waitable.is_making() => return Ok(py.None()),
             None => {
                 let event_loop = self.waitable.event_loop();
                 let future = event_loop.create_future(py)?;

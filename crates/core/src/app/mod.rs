@@ -14,6 +14,8 @@ mod file;
 mod file_opening;
 pub(crate) mod forked;
 pub(crate) mod in_flight;
+pub(crate) mod incoming;
+mod making;
 pub(crate) mod payload;
 pub(crate) mod response;
 pub(crate) mod room;

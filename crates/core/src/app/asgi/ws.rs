@@ -8,12 +8,13 @@ use std::task::{Context, Poll, Waker};
 use pyo3::exceptions::PyRuntimeError;
 use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyDict, PyString};
+use pyo3::types::{PyDict, PyString};
 
 use super::ws_message::{Command, parse};
 use crate::app::awaitable::{Awaitable, Waitable, done, yield_once};
 use crate::app::call::Call;
 use crate::app::fields;
+use crate::app::incoming::{Incoming, Received};
 use crate::app::response::{OrderError, Progress};
 use crate::app::room::Room;
 use crate::app::ws_rules::{FORBIDDEN, is_own, sendable, warn_of_own};
@@ -35,6 +36,7 @@ pub(crate) struct WebSocket {
 struct Session {
     call: Arc<Call>,
     opening: Opening,
+    incoming: Incoming,
     /// `websocket.connect` was given.
     is_introduced: AtomicBool,
 }
@@ -45,6 +47,7 @@ impl WebSocket {
             session: Arc::new(Session {
                 call,
                 opening,
+                incoming: Incoming::default(),
                 is_introduced: AtomicBool::new(false),
             }),
         }
@@ -166,11 +169,11 @@ impl Receive {
 
 impl Waitable for Receive {
     fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        self.0
-            .opening
-            .messages
-            .poll_receive(cx)
-            .map(|received| event(py, received))
+        let session = &self.0;
+        session
+            .incoming
+            .poll_receive(py, &session.opening.messages, cx)
+            .map(|received| event(py, received?))
     }
 
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
@@ -179,8 +182,14 @@ impl Waitable for Receive {
         {
             return Some(event);
         }
-        let received = self.0.opening.messages.try_receive()?;
-        Some(event(py, received))
+        let session = &self.0;
+        let messages = &session.opening.messages;
+        let received = session.incoming.try_receive(py, messages)?;
+        Some(received.and_then(|received| event(py, received)))
+    }
+
+    fn is_making(&self) -> bool {
+        self.0.incoming.is_making()
     }
 
     fn forget(&self, waker: &Waker) {
@@ -196,19 +205,19 @@ impl Waitable for Receive {
     }
 }
 
-fn event(py: Python<'_>, received: Result<Message, Ended>) -> PyResult<Py<PyAny>> {
+fn event(py: Python<'_>, received: Received) -> PyResult<Py<PyAny>> {
     let event = PyDict::new(py);
     let kind = intern!(py, "type");
     match received {
-        Ok(Message { data, is_text }) => {
+        Received::Text(text) => {
             event.set_item(kind, intern!(py, "websocket.receive"))?;
-            if is_text {
-                event.set_item(intern!(py, "text"), PyString::from_bytes(py, &data)?)?;
-            } else {
-                event.set_item(intern!(py, "bytes"), PyBytes::new(py, &data))?;
-            }
+            event.set_item(intern!(py, "text"), text)?;
         }
-        Err(Ended { code, reason, .. }) => {
+        Received::Bytes(bytes) => {
+            event.set_item(kind, intern!(py, "websocket.receive"))?;
+            event.set_item(intern!(py, "bytes"), bytes)?;
+        }
+        Received::Ended(Ended { code, reason, .. }) => {
             event.set_item(kind, intern!(py, "websocket.disconnect"))?;
             event.set_item(intern!(py, "code"), code)?;
             event.set_item(intern!(py, "reason"), PyString::from_bytes(py, &reason)?)?;

@@ -10,6 +10,7 @@ use pyo3::types::PyBytes;
 use super::protocol_closed;
 use crate::app::awaitable::Waitable;
 use crate::app::call::Call;
+use crate::app::making::{LARGE, Making, in_turn};
 use crate::app::payload::object_of;
 use crate::python::EventLoop;
 use granian_net::exchange::BodyRead;
@@ -19,28 +20,50 @@ use granian_net::runtime::waker::lock;
 pub(crate) struct Whole {
     call: Arc<Call>,
     /// One task awaits it at a time, so the lock is never contended.
-    collected: Mutex<Vec<u8>>,
+    state: Mutex<State>,
+}
+
+enum State {
+    /// What has come so far.
+    Collecting(Vec<u8>),
+    /// A large body has come whole.
+    Making(Making),
 }
 
 impl Whole {
     pub(crate) fn new(call: Arc<Call>) -> Self {
         Self {
             call,
-            collected: Mutex::new(Vec::new()),
+            state: Mutex::new(State::Collecting(Vec::new())),
         }
     }
 
-    /// The body, if `read` completes it.
+    /// The body, if `read` completes it and it is not large.
     fn collect(&self, py: Python<'_>, read: BodyRead) -> Option<PyResult<Py<PyAny>>> {
         let BodyRead::Data { data, last } = read else {
             return Some(Err(protocol_closed(py)));
         };
-        let mut collected = lock(&self.collected);
+        let mut state = lock(&self.state);
+        let State::Collecting(collected) = &mut *state else {
+            return None; // it was complete
+        };
         if last && collected.is_empty() {
             return Some(object_of(py, &data).map(|data| data.into_any().unbind()));
         }
         data.append_to(&mut *collected);
-        last.then(|| Ok(PyBytes::new(py, &collected).into_any().unbind()))
+        if last && collected.len() >= LARGE {
+            *state = State::Making(Making::new(std::mem::take(collected), false));
+            return None;
+        }
+        last.then(|| Ok(PyBytes::new(py, collected).into_any().unbind()))
+    }
+
+    fn go_on(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
+        let State::Making(making) = &mut *lock(&self.state) else {
+            return None;
+        };
+        let key = std::ptr::from_ref(self).addr();
+        in_turn(key, || making.go_on(py))
     }
 }
 
@@ -53,15 +76,24 @@ impl Waitable for Whole {
             if let Some(result) = self.collect(py, read) {
                 return Poll::Ready(result);
             }
+            if self.is_making() {
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
         }
     }
 
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>> {
-        loop {
+        while !self.is_making() {
             if let Some(result) = self.collect(py, self.call.try_body()?) {
                 return Some(result);
             }
         }
+        self.go_on(py)
+    }
+
+    fn is_making(&self) -> bool {
+        matches!(*lock(&self.state), State::Making(_))
     }
 
     fn forget(&self, waker: &Waker) {

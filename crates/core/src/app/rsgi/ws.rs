@@ -8,13 +8,14 @@ use bytes::Bytes;
 use granian_proto::ResponseHead;
 use granian_proto::ws::code;
 use pyo3::prelude::*;
-use pyo3::types::{PyBytes, PyString};
+use pyo3::types::PyString;
 
 use super::head::for_each_header;
 use super::{closed, protocol_closed, protocol_error};
 use crate::app::awaitable::{Awaitable, Ready, Waitable, done};
 use crate::app::call::Call;
 use crate::app::fields;
+use crate::app::incoming::{Incoming, Received};
 use crate::app::payload::{bytes_of, text_of};
 use crate::app::response::Progress;
 use crate::app::room::Room;
@@ -34,6 +35,7 @@ pub(crate) struct WebSocket {
 struct Session {
     call: Arc<Call>,
     opening: Opening,
+    incoming: Incoming,
     /// A `receive` waits for a message.
     is_receiving: AtomicBool,
     /// `receive` has given the close; a further one is an error.
@@ -46,6 +48,7 @@ impl WebSocket {
             session: Arc::new(Session {
                 call,
                 opening,
+                incoming: Incoming::default(),
                 is_receiving: AtomicBool::new(false),
                 is_end_told: AtomicBool::new(false),
             }),
@@ -200,18 +203,13 @@ pub(crate) struct Message {
 }
 
 impl Message {
-    fn of_payload(py: Python<'_>, payload: &Payload) -> PyResult<Self> {
-        let data = if payload.is_text {
-            PyString::from_bytes(py, &payload.data)?.into_any()
-        } else {
-            PyBytes::new(py, &payload.data).into_any()
-        };
-        Ok(Self {
-            kind: if payload.is_text { 2 } else { 1 },
-            data: data.unbind(),
+    fn of_payload(data: Py<PyAny>, is_text: bool) -> Self {
+        Self {
+            kind: if is_text { 2 } else { 1 },
+            data,
             code: None,
             reason: None,
-        })
+        }
     }
 
     fn of_end(py: Python<'_>, ended: &Ended) -> PyResult<Self> {
@@ -232,6 +230,12 @@ struct Receive {
 }
 
 impl Receive {
+    /// This one waits: another one is an error.
+    fn claim(&self) {
+        self.is_waiting.store(true, Ordering::Relaxed);
+        self.session.is_receiving.store(true, Ordering::Relaxed);
+    }
+
     /// Lets another `receive` wait: this one is done, or was cancelled.
     fn release(&self) {
         if self.is_waiting.swap(false, Ordering::Relaxed) {
@@ -239,11 +243,12 @@ impl Receive {
         }
     }
 
-    fn give(&self, py: Python<'_>, received: Result<Payload, Ended>) -> PyResult<Py<PyAny>> {
+    fn give(&self, py: Python<'_>, received: PyResult<Received>) -> PyResult<Py<PyAny>> {
         self.release();
-        let message = match received {
-            Ok(payload) => Message::of_payload(py, &payload)?,
-            Err(ended) => {
+        let message = match received? {
+            Received::Text(text) => Message::of_payload(text, true),
+            Received::Bytes(bytes) => Message::of_payload(bytes, false),
+            Received::Ended(ended) => {
                 let is_told = self.session.is_end_told.swap(true, Ordering::AcqRel);
                 let is_proper = matches!(ended.by, EndedBy::Peer | EndedBy::Server);
                 if is_told || !is_proper {
@@ -258,10 +263,12 @@ impl Receive {
 
 impl Waitable for Receive {
     fn poll(&self, py: Python<'_>, cx: &mut Context<'_>) -> Poll<PyResult<Py<PyAny>>> {
-        let polled = self.session.opening.messages.poll_receive(cx);
+        let Session {
+            incoming, opening, ..
+        } = &*self.session;
+        let polled = incoming.poll_receive(py, &opening.messages, cx);
         if polled.is_pending() {
-            self.is_waiting.store(true, Ordering::Relaxed);
-            self.session.is_receiving.store(true, Ordering::Relaxed);
+            self.claim();
         }
         polled.map(|received| self.give(py, received))
     }
@@ -272,8 +279,17 @@ impl Waitable for Receive {
         if is_second {
             return Some(Err(protocol_error(py, "RSGI protocol error")));
         }
-        let received = self.session.opening.messages.try_receive()?;
-        Some(self.give(py, received))
+        let session = &self.session;
+        let messages = &session.opening.messages;
+        let received = session.incoming.try_receive(py, messages);
+        if received.is_none() && self.is_making() {
+            self.claim();
+        }
+        Some(self.give(py, received?))
+    }
+
+    fn is_making(&self) -> bool {
+        self.session.incoming.is_making()
     }
 
     fn forget(&self, waker: &Waker) {

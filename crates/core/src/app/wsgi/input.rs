@@ -11,6 +11,7 @@ use pyo3::types::{PyBytes, PyList};
 
 use super::seat::wait_for_client;
 use crate::app::call::Call;
+use crate::app::making::made_at_once;
 use granian_net::exchange::BodyRead;
 
 /// Reads block, with the interpreter released, until enough of the body has come.
@@ -113,10 +114,12 @@ impl Input {
             while !buffer.complete && buffer.bytes.len() < wanted {
                 self.fill(py, buffer)?;
             }
-            let count = wanted.min(buffer.bytes.len());
-            let bytes = PyBytes::new(py, &buffer.bytes[..count]);
-            buffer.bytes.advance(count);
             buffer.scanned = 0;
+            if wanted >= buffer.bytes.len() {
+                return made_at_once(py, std::mem::take(&mut buffer.bytes));
+            }
+            let bytes = PyBytes::new(py, &buffer.bytes[..wanted]);
+            buffer.bytes.advance(wanted);
             Ok(bytes)
         })
     }
