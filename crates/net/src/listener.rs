@@ -169,10 +169,7 @@ impl Acceptor {
         let _ = self.handle.reactor().spawn(move |handle| {
             let io = Io::new(socket, &handle)?;
             member.set_key(handle.key());
-            Ok(async move {
-                protocol::serve(io, peer, &mut member, service, handle).await;
-                drop(member);
-            })
+            Ok(protocol::serve(io, peer, member, service, handle))
         });
     }
 

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::io;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Poll, ready};
@@ -23,33 +23,84 @@ use crate::service::{Service, Stage};
 use crate::stream::output::Output;
 use crate::stream::socket::{Io, Stream};
 use crate::stream::wire::Wire;
-use crate::tls::config::TlsConfig;
-use crate::tls::session::{self, Failed};
+use crate::tls::session::{self, Failed, Session};
 use crate::ws;
 
-/// Serves `io` until it is closed.
-pub(crate) async fn serve(
-    mut io: Io,
-    mut peer: Peer,
-    member: &mut Member,
+/// A connection at work. Each step that leads to another protocol makes the future of that one, and its own memory is
+/// given back. What a future is given is moved into the one that it makes; an `async fn` would keep a place for both.
+pub(crate) type Serving = Pin<Box<dyn Future<Output = ()>>>;
+
+/// Serves `io` until it is closed; `member` is dropped then.
+pub(crate) fn serve(
+    io: Io,
+    peer: Peer,
+    member: Member,
     service: Rc<Service>,
     handle: TaskHandle,
-) {
+) -> Serving {
+    if service.proxy_protocol().is_none() && service.tls().is_none() {
+        return Box::pin(serve_http(io, Arc::new(peer), service, handle, member));
+    }
+    let opening = Box::pin(open(io, peer, member, service, handle));
+    Box::pin(async move {
+        if let Some(serving) = opening.await {
+            serving.await;
+        }
+    })
+}
+
+/// What comes before HTTP: the header of a proxy, a TLS handshake.
+async fn open(
+    mut io: Io,
+    mut peer: Peer,
+    mut member: Member,
+    service: Rc<Service>,
+    handle: TaskHandle,
+) -> Option<Serving> {
     if service.proxy_protocol().is_some() {
         let relayed = Box::pin(take_proxy_header(&mut io, &mut peer, &service, &handle)).await;
         if let Err(cause) = relayed {
-            return service.note_closed(&peer, cause);
+            service.note_closed(&peer, cause);
+            return None;
         }
         if peer.is_relayed && !member.count_for(&peer.remote) {
             service.note_limit(&peer, Limit::MaxConnectionsPerClient);
-            return service.note_closed(&peer, CloseCause::CrowdedOut);
+            service.note_closed(&peer, CloseCause::CrowdedOut);
+            return None;
         }
     }
-    match service.tls() {
-        None => serve_http(io, Arc::new(peer), service, handle).await,
-        // Boxed, as all that follows, so that the task of a plain connection stays small.
-        Some(tls) => Box::pin(serve_tls(io, tls, peer, service, handle)).await,
-    }
+    let Some(tls) = service.tls() else {
+        let peer = Arc::new(peer);
+        return Some(Box::pin(serve_http(io, peer, service, handle, member)));
+    };
+    let until = handle.now() + tls.handshake_timeout();
+    let handshake = async { Ok(session::accept(io, tls).await) };
+    let agreed = in_time(Box::pin(handshake), until, &service, &handle).await;
+    let (session, info) = match agreed {
+        Ok(Ok(agreed)) => agreed,
+        Ok(Err(failed)) => {
+            let refused = Box::pin(refuse_tls(failed, &peer, &service, &handle));
+            refused.await;
+            return None;
+        }
+        Err(error) => {
+            if service.stage.get() == Stage::Serving {
+                service.note_limit(&peer, Limit::SslHandshakeTimeout);
+            }
+            service.app.journal().handshake_failed(&peer, &error);
+            service.note_closed(&peer, CloseCause::HandshakeFailed);
+            return None;
+        }
+    };
+    peer.scheme = "https";
+    peer.tls = Some(info);
+    Some(serve_session(
+        session,
+        Arc::new(peer),
+        member,
+        service,
+        handle,
+    ))
 }
 
 /// Takes the header of the PROXY protocol from the beginning of the connection, and notes its client in `peer`. No byte
@@ -104,65 +155,64 @@ fn poll_proxy_header(io: &mut Io) -> Poll<io::Result<Result<ProxyHeader, HeaderE
     }
 }
 
-async fn serve_tls(
-    io: Io,
-    tls: Arc<TlsConfig>,
-    mut peer: Peer,
-    service: Rc<Service>,
-    handle: TaskHandle,
-) {
-    let until = handle.now() + tls.handshake_timeout();
-    let handshake = async { Ok(session::accept(io, tls).await) };
-    let (session, info) = match in_time(Box::pin(handshake), until, &service, &handle).await {
-        Ok(Ok(agreed)) => agreed,
-        Ok(Err(Failed { io, error })) => {
-            service.app.journal().handshake_failed(&peer, &error);
-            if error.kind() == io::ErrorKind::InvalidData {
-                Box::pin(linger(io, &service, &handle)).await;
-            }
-            return service.note_closed(&peer, CloseCause::HandshakeFailed);
-        }
-        Err(error) => {
-            if service.stage.get() == Stage::Serving {
-                service.note_limit(&peer, Limit::SslHandshakeTimeout);
-            }
-            service.app.journal().handshake_failed(&peer, &error);
-            return service.note_closed(&peer, CloseCause::HandshakeFailed);
-        }
-    };
-    peer.scheme = "https";
-    peer.tls = Some(info);
-    let peer = Arc::new(peer);
-    // Without ALPN the first bytes decide, as on a plain socket.
-    if session.alpn() == Some(ALPN_HTTP2) {
-        let opened = h2::Opened {
-            io: session,
-            input: BytesMut::new(),
-            upgrade: None,
-        };
-        Box::pin(h2::serve(opened, peer, service, handle)).await;
-    } else {
-        serve_http(session, peer, service, handle).await;
+/// Ends a connection whose handshake has failed.
+async fn refuse_tls(failed: Failed<Io>, peer: &Peer, service: &Service, handle: &TaskHandle) {
+    let Failed { io, error } = failed;
+    service.app.journal().handshake_failed(peer, &error);
+    if error.kind() == io::ErrorKind::InvalidData {
+        linger(io, service, handle).await;
     }
+    service.note_closed(peer, CloseCause::HandshakeFailed);
 }
 
-pub(crate) async fn serve_http<S: Stream>(
+fn serve_session(
+    session: Session<Io>,
+    peer: Arc<Peer>,
+    member: Member,
+    service: Rc<Service>,
+    handle: TaskHandle,
+) -> Serving {
+    // Without ALPN the first bytes decide, as on a plain socket.
+    if session.alpn() != Some(ALPN_HTTP2) {
+        return Box::pin(serve_http(session, peer, service, handle, member));
+    }
+    let opened = h2::Opened {
+        io: session,
+        input: BytesMut::new(),
+        upgrade: None,
+    };
+    let serving = Box::pin(h2::serve(opened, peer, service, handle));
+    Box::pin(async move {
+        serving.await;
+        drop(member);
+    })
+}
+
+/// Serves a stream that begins with HTTP/1 until it is closed; `kept` is dropped then.
+pub(crate) fn serve_http<S: Stream + 'static>(
     io: S,
     peer: Arc<Peer>,
     service: Rc<Service>,
     handle: TaskHandle,
-) {
+    kept: impl Sized + 'static,
+) -> impl Future<Output = ()> + 'static {
     let http1 = Connection::new(io, Arc::clone(&peer), Rc::clone(&service), handle.clone());
-    // Each protocol's state is boxed, so that no connection pays for the largest one.
-    match Box::pin(http1.run()).await {
-        Next::Close(cause) => service.note_closed(&peer, cause),
-        Next::Http2(opened) => Box::pin(h2::serve(opened, peer, service, handle)).await,
-        Next::WebSocket(upgraded) => {
-            let _present = Present::websocket_connection(service.metrics());
-            let connection = ws::Connection::new(*upgraded, Rc::clone(&service), handle);
-            let cause = Box::pin(connection.run()).await;
-            service.note_closed(&peer, cause);
-        }
+    async move {
+        let next: Serving = match http1.run().await {
+            Next::Close(cause) => return service.note_closed(&peer, cause),
+            Next::Http2(opened) => Box::pin(h2::serve(opened, peer, service, handle)),
+            Next::WebSocket(upgraded) => {
+                let present = Present::websocket_connection(service.metrics());
+                let connection = ws::Connection::new(*upgraded, Rc::clone(&service), handle);
+                Box::pin(async move {
+                    let cause = connection.run().await;
+                    service.note_closed(&peer, cause);
+                    drop(present);
+                })
+            }
+        };
+        next.await;
+        drop(kept);
     }
 }
 

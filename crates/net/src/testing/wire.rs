@@ -25,7 +25,7 @@ impl Wire {
         let bench = Bench::with(limits);
         let (end, io) = pair(room);
         let service = Rc::clone(&bench.service);
-        bench.spawn(|handle| serve_http(io, peer(), service, handle));
+        bench.spawn(|handle| serve_http(io, peer(), service, handle, ()));
         let app = Rc::clone(&bench.app);
         let wire = Self {
             bench: bench.clone(),
@@ -41,7 +41,7 @@ impl Wire {
         let (end, io) = pair(room);
         let service = Rc::clone(&self.bench.service);
         self.bench
-            .spawn(|handle| serve_http(io, peer(), service, handle));
+            .spawn(|handle| serve_http(io, peer(), service, handle, ()));
         Self {
             bench: self.bench.clone(),
             app: Rc::clone(&self.app),

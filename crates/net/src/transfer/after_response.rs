@@ -32,7 +32,7 @@ impl<S: StreamIo> OpenWebSocket<S> {
         };
         let (service, handle) = (Rc::clone(&shared.service), shared.handle.clone());
         Self {
-            connection: Box::new(ws::Connection::new(upgraded, service, handle)),
+            connection: ws::Connection::new(upgraded, service, handle),
             alarm,
         }
     }

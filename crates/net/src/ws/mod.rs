@@ -95,7 +95,11 @@ enum Phase {
 }
 
 impl<S: Stream> Connection<S> {
-    pub(crate) fn new(upgraded: Upgraded<S>, service: Rc<Service>, handle: TaskHandle) -> Self {
+    pub(crate) fn new(
+        upgraded: Upgraded<S>,
+        service: Rc<Service>,
+        handle: TaskHandle,
+    ) -> Box<Self> {
         let limits = &service.limits.websocket;
         let codecs = Rc::clone(&service.codecs);
         let budget = upgraded.budget;
@@ -114,7 +118,7 @@ impl<S: Stream> Connection<S> {
             upgraded.output,
             service.limits.timeouts.write,
         );
-        Self {
+        Box::new(Self {
             wire,
             engine,
             inflation,
@@ -127,11 +131,12 @@ impl<S: Stream> Connection<S> {
             _present: Present::websocket(service.metrics()),
             service,
             handle,
-        }
+        })
     }
 
-    /// Serves the connection until it is closed; why it was.
-    pub(crate) async fn run(mut self) -> CloseCause {
+    /// Serves the connection until it is closed; why it was. Boxed, since the state of an `async fn` holds what it is
+    /// given more than once.
+    pub(crate) async fn run(mut self: Box<Self>) -> CloseCause {
         poll_fn(|cx| {
             let over = self.poll(cx);
             self.handle.set_deadline(self.deadline());
