@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import struct
 from dataclasses import dataclass, field
+from typing import Any
 
 import h2.config
 import h2.connection
@@ -51,10 +52,10 @@ class H2Wire:
         greedy: bool = True,
         validate: bool = True,
         upgrade: bytes | None = None,
-        receive_buffer: int | None = None,
+        **more: Any,
     ) -> None:
         assert isinstance(address, tuple)
-        plain = Wire(address, receive_buffer=receive_buffer).socket
+        plain = Wire(address, **more).socket
         self.socket = context.wrap_socket(plain, server_hostname="localhost") if context else plain
         config = h2.config.H2Configuration(
             header_encoding="utf-8", validate_outbound_headers=validate, normalize_outbound_headers=validate

@@ -7,83 +7,30 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from .carriers import CARRIERS, NO_ERROR, Carried, carried
 from .clock import Clock
 from .conftest import ServerFactory
 from .h2wire import H2Wire, frame
-from .server import TARGETS, Server, script
+from .server import TARGETS, script
 from .test_websocket_http2 import FIELDS, connect
-from .tls import Files, TlsWire, context
+from .tls import Files
 from .websocket import UPGRADE
-from .wire import Wire
 
-CARRIERS = ["h1", "h1-tls", "h2", "h2-tls"]
-NO_ERROR, CALM = 0, 11
+CALM = 11
 SIZES = (
     *("--max-headers", "20", "--max-target-size", "100", "--max-body-size", "1000"),
     *("--http1-buffer-size", "8192", "--http2-max-headers-size", "2000"),
 )
-Field = tuple[str, str]
 
 
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files.make(tmp_path_factory.mktemp("tls"))
-
-
-@dataclass
-class Carried:
-    """A server, and the protocol that its clients speak."""
-
-    server: Server
-    version: str
-    files: Files | None
-
-    def wire(self) -> Wire:
-        return TlsWire(self.server, context(self.files.authority)) if self.files else self.server.connect()
-
-    def h2(self, **more: Any) -> H2Wire:
-        trusted = context(self.files.authority, ("h2",)) if self.files else None
-        return H2Wire(self.server.address, context=trusted, **more)
-
-    def status(self, method: str, path: str, *fields: Field, body: bytes | None = None) -> int:
-        """The status of one request on a connection of its own. The length of a body is declared by a field only."""
-        if self.version == "h2":
-            with self.h2() as wire:
-                number = wire.start(method, path, *fields, end=body is None)
-                if body is not None:
-                    wire.data(number, body, end=True)
-                return wire.answer(number).status
-        lines = [f"{name}: {value}" for name, value in fields]
-        with self.wire() as wire:
-            if body is None:
-                return wire.request(method, path, *lines).response().status
-            if any(name == "content-length" for name, _ in fields):
-                return wire.request(method, path, *lines).send(body).response().status
-            wire.request(method, path, *lines, "transfer-encoding: chunked")
-            return wire.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)).response().status
-
-    def opening(self, path: str, *fields: Field) -> int:
-        """The status of a websocket's opening request."""
-        if self.version == "h2":
-            with self.h2() as wire:
-                stream = connect(wire, path, *fields)
-                while not stream.answer.headers:
-                    assert wire.step()
-                return stream.answer.status
-        with self.wire() as wire:
-            lines = [f"{name}: {value}" for name, value in fields]
-            return wire.request("GET", path, *UPGRADE, *lines).response().status
-
-
-def carried(server: ServerFactory, files: Files, carrier: str, *options: str) -> Carried:
-    version, _, secure = carrier.partition("-")
-    return Carried(server(*options, *(files.options if secure else ())), version, files if secure else None)
 
 
 @pytest.fixture(params=[(carrier, interface) for carrier in CARRIERS for interface in TARGETS], ids="-".join)

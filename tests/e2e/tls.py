@@ -7,6 +7,7 @@ import ssl
 import struct
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -78,9 +79,9 @@ class TlsWire(Wire):
         host: str = "localhost",
         session: ssl.SSLSession | None = None,
         abrupt: bool = False,
-        receive_buffer: int | None = None,
+        **more: Any,
     ) -> None:
-        super().__init__(server.address, receive_buffer=receive_buffer)
+        super().__init__(server.address, **more)
         plain = self.socket
         try:
             self.socket: ssl.SSLSocket = context.wrap_socket(

@@ -51,7 +51,7 @@ class Response:
 class Wire:
     """One connection. Every wait has a deadline; a reset counts as a close."""
 
-    def __init__(self, address: Address, *, receive_buffer: int | None = None) -> None:
+    def __init__(self, address: Address, *, receive_buffer: int | None = None, source: str | None = None) -> None:
         if isinstance(address, str):
             family = socket.AF_UNIX
         else:
@@ -61,6 +61,8 @@ class Wire:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(DEADLINE)
         try:
+            if source is not None:
+                self.socket.bind((source, 0))
             self.socket.connect(address)
         except OSError:
             self.socket.close()
