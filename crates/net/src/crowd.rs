@@ -7,7 +7,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::{IpAddr, Ipv6Addr};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
@@ -28,7 +28,8 @@ pub(crate) struct Crowd {
 /// connection.
 #[derive(Default)]
 pub(crate) struct Total {
-    open: AtomicUsize,
+    /// Open connections, and as many times [`CLAIM`] as there are places that accept loops hold for a connection to come.
+    places: AtomicU64,
     /// Connections that were asked to make room.
     asked: AtomicUsize,
     /// Connections of each client, if they are bounded.
@@ -38,12 +39,16 @@ pub(crate) struct Total {
 }
 
 /// The place of one connection, from before it is accepted to its end.
-pub(crate) struct Room(Rc<Crowd>);
+pub(crate) struct Room {
+    crowd: Rc<Crowd>,
+    /// Nobody has been accepted for it yet, and another thread may find the connection in the queue that it is for.
+    is_claimed: bool,
+}
 
 #[derive(Default)]
 struct Idle {
-    /// The idle connections, and since when.
-    since: HashMap<usize, Instant>,
+    /// The idle connections, since when, and the requests that they had had.
+    since: HashMap<usize, (Instant, u64)>,
     /// The same in the order of time, with those that are not idle any more.
     line: VecDeque<(usize, Instant)>,
     /// Connections that were asked to make room.
@@ -70,7 +75,15 @@ impl Crowd {
                 return Poll::Pending;
             }
         }
-        Poll::Ready(Room(Rc::clone(self)))
+        Poll::Ready(Room {
+            crowd: Rc::clone(self),
+            is_claimed: max.is_some(),
+        })
+    }
+
+    /// False while an accept loop has a place and nobody for it: what is in the queue is for that place.
+    pub(crate) fn is_full(&self) -> bool {
+        self.total.places.load(Ordering::SeqCst) < CLAIM
     }
 
     /// Asks the connection that has been idle for the longest time to make room, unless one was asked already.
@@ -81,7 +94,7 @@ impl Crowd {
             return None;
         }
         while let Some((key, at)) = idle.line.pop_front() {
-            if idle.since.get(&key) == Some(&at) {
+            if idle.is_in_line(key, at) {
                 idle.since.remove(&key);
                 idle.asked.insert(key);
                 self.total.asked.fetch_add(1, Ordering::Relaxed);
@@ -96,30 +109,45 @@ impl Crowd {
         self.limits.max.is_some()
     }
 
-    /// Notes whether the connection is idle at `now`. True if it was asked to make room, and is.
-    pub(crate) fn note_idle(&self, key: usize, is_idle: bool, now: Instant) -> bool {
+    /// Notes that the connection is idle at `now`, after so many requests: one that was answered at once has not been seen
+    /// as busy. True if it was asked to make room.
+    pub(crate) fn note_idle(&self, key: usize, requests: u64, now: Instant) -> bool {
         let idle = &mut *self.idle.borrow_mut();
-        if !idle.asked.is_empty() && idle.asked.contains(&key) {
-            if is_idle {
-                return true;
-            }
-            // A request has come meanwhile; another one is asked.
-            self.take_back(idle, key);
-            self.total.wake_acceptors();
+        if idle.asked.contains(&key) {
+            return true;
         }
-        if !is_idle {
-            idle.since.remove(&key);
-        } else if let Entry::Vacant(entry) = idle.since.entry(key) {
-            entry.insert(now);
-            idle.line.push_back((key, now));
-            if idle.line.len() > 2 * idle.since.len() + SPARE {
-                let Idle { since, line, .. } = idle;
-                line.retain(|(key, at)| since.get(key) == Some(at));
+        let is_new = match idle.since.entry(key) {
+            Entry::Occupied(entry) if entry.get().1 == requests => return false,
+            Entry::Occupied(mut entry) => {
+                entry.insert((now, requests));
+                false
             }
+            Entry::Vacant(entry) => {
+                entry.insert((now, requests));
+                true
+            }
+        };
+        idle.line.push_back((key, now));
+        if idle.line.len() > 2 * idle.since.len() + SPARE {
+            let Idle { since, line, .. } = idle;
+            line.retain(|(key, at)| since.get(key).is_some_and(|(since, _)| since == at));
+        }
+        if is_new {
             // Accept loops that found nobody idle ask again.
             self.total.wake_acceptors();
         }
         false
+    }
+
+    /// Notes that the connection is not idle, or not any more.
+    pub(crate) fn note_busy(&self, key: usize) {
+        let idle = &mut *self.idle.borrow_mut();
+        idle.since.remove(&key);
+        if idle.asked.contains(&key) {
+            // A request has come meanwhile; another one is asked.
+            self.take_back(idle, key);
+            self.total.wake_acceptors();
+        }
     }
 
     /// The connection is asked no longer.
@@ -164,21 +192,28 @@ impl Crowd {
     }
 }
 
+impl Idle {
+    /// True for the entry of the line that tells since when the connection has been idle.
+    fn is_in_line(&self, key: usize, at: Instant) -> bool {
+        self.since.get(&key).is_some_and(|(since, _)| *since == at)
+    }
+}
+
 impl Total {
     /// Open connections, and places for those that are about to be accepted.
     pub(crate) fn open(&self) -> usize {
-        self.open.load(Ordering::SeqCst)
+        open_of(self.places.load(Ordering::SeqCst))
     }
 
-    /// Counts one more, if there are fewer than `max`.
+    /// Takes a place, with a claim on it, if fewer than `max` are taken; without a bound none is claimed.
     fn enter(&self, max: Option<usize>) -> bool {
+        let order = Ordering::SeqCst;
         let Some(max) = max else {
-            self.open.fetch_add(1, Ordering::SeqCst);
+            self.places.fetch_add(1, order);
             return true;
         };
-        let more = |open: usize| (open < max).then_some(open + 1);
-        let order = Ordering::SeqCst;
-        self.open.fetch_update(order, order, more).is_ok()
+        let more = |places: u64| (open_of(places) < max).then_some(places + 1 + CLAIM);
+        self.places.fetch_update(order, order, more).is_ok()
     }
 
     fn wake_acceptors(&self) {
@@ -187,14 +222,31 @@ impl Total {
     }
 }
 
-impl Drop for Room {
-    fn drop(&mut self) {
-        let Self(crowd) = self;
-        crowd.total.open.fetch_sub(1, Ordering::SeqCst);
-        if crowd.limits.max.is_some() {
-            crowd.total.wake_acceptors();
+impl Room {
+    /// Somebody has been accepted for it.
+    fn fill(&mut self) {
+        if std::mem::take(&mut self.is_claimed) {
+            let total = &self.crowd.total;
+            total.places.fetch_sub(CLAIM, Ordering::SeqCst);
+            // Whoever else waits in the queue may need the place of another thread's idle connection.
+            total.wake_acceptors();
         }
     }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        self.fill();
+        self.crowd.total.places.fetch_sub(1, Ordering::SeqCst);
+        if self.crowd.limits.max.is_some() {
+            self.crowd.total.wake_acceptors();
+        }
+    }
+}
+
+fn open_of(places: u64) -> usize {
+    // Descriptors are numbers of 32 bits.
+    usize::try_from(places % CLAIM).unwrap_or(usize::MAX)
 }
 
 /// One open connection, counted until this is dropped.
@@ -209,12 +261,13 @@ impl Member {
     /// Counts a connection of `address` in `room`, in `metrics` too. `None` if its client has as many as it may have. Without an
     /// address it is nobody's: that of a proxy, whose client is not known yet.
     pub(crate) fn join(
-        room: Room,
+        mut room: Room,
         address: Option<&Address>,
         metrics: Option<&Rc<Metrics>>,
     ) -> Option<Self> {
+        room.fill();
         let client = match address {
-            Some(address) => room.0.admit(address)?,
+            Some(address) => room.crowd.admit(address)?,
             None => None,
         };
         if let Some(metrics) = metrics {
@@ -231,7 +284,7 @@ impl Member {
     /// Counts it for the client at `address` as well, of which a proxy has told. False if that one has as many as it may
     /// have.
     pub(crate) fn count_for(&mut self, address: &Address) -> bool {
-        let client = self.room.0.admit(address);
+        let client = self.room.crowd.admit(address);
         let is_admitted = client.is_some();
         self.client = client.flatten();
         is_admitted
@@ -245,7 +298,7 @@ impl Member {
 
 impl Drop for Member {
     fn drop(&mut self) {
-        self.room.0.leave(self.key, self.client);
+        self.room.crowd.leave(self.key, self.client);
         if let Some(metrics) = &self.metrics {
             metrics.leave();
         }
@@ -267,6 +320,8 @@ fn client_of(address: &Address) -> Option<IpAddr> {
     }
 }
 
+/// See [`Total::places`].
+const CLAIM: u64 = 1 << 32;
 /// Stale entries from which the line is searched for them.
 const SPARE: usize = 64;
 
@@ -293,19 +348,30 @@ mod tests {
         let now = Instant::now();
         let at = |seconds| now + Duration::from_secs(seconds);
         for key in [1, 2, 3] {
-            assert!(!crowd.note_idle(key, true, at(key as u64)));
+            assert!(!crowd.note_idle(key, 1, at(key as u64)));
         }
         // A request, and idle again.
-        crowd.note_idle(1, false, at(4));
-        crowd.note_idle(1, true, at(5));
+        crowd.note_busy(1);
+        crowd.note_idle(1, 2, at(4));
         assert_eq!(crowd.ask_for_room(), Some(2));
         assert_eq!(crowd.ask_for_room(), None, "one is on its way out");
-        assert!(!crowd.note_idle(3, true, at(6)));
-        assert!(crowd.note_idle(2, true, at(6)));
+        assert!(!crowd.note_idle(3, 1, at(5)), "idle as before");
+        assert!(crowd.note_idle(2, 1, at(5)));
         crowd.leave(2, None);
         assert_eq!(crowd.ask_for_room(), Some(3));
-        assert!(!crowd.note_idle(3, false, at(7)), "it has a request");
+        crowd.note_busy(3);
         assert_eq!(crowd.ask_for_room(), Some(1));
+    }
+
+    #[test]
+    fn a_request_that_was_answered_at_once_begins_the_time_anew() {
+        let crowd = crowd(2);
+        let now = Instant::now();
+        let at = |seconds| now + Duration::from_secs(seconds);
+        for (key, requests, seconds) in [(1, 1, 1), (2, 1, 2), (1, 2, 3)] {
+            assert!(!crowd.note_idle(key, requests, at(seconds)));
+        }
+        assert_eq!(crowd.ask_for_room(), Some(2));
     }
 
     #[test]
@@ -314,8 +380,10 @@ mod tests {
         let now = Instant::now();
         for turn in 0..1000 {
             let now = now + Duration::from_secs(turn);
-            crowd.note_idle(1, false, now);
-            crowd.note_idle(1, true, now);
+            if turn % 2 == 0 {
+                crowd.note_busy(1);
+            }
+            crowd.note_idle(1, turn, now);
         }
         assert!(crowd.idle.borrow().line.len() <= SPARE + 3);
         assert_eq!(crowd.ask_for_room(), Some(1));
@@ -331,14 +399,20 @@ mod tests {
         let crowd = || Rc::new(Crowd::new(limits, Arc::clone(&total)));
         let (one, other) = (crowd(), crowd());
         let mut cx = Context::from_waker(Waker::noop());
-        let Poll::Ready(room) = one.poll_room(&mut cx) else {
+        let Poll::Ready(mut room) = one.poll_room(&mut cx) else {
             panic!("there is room");
         };
         assert!(other.poll_room(&mut cx).is_ready(), "and given back");
-        let Poll::Ready(last) = other.poll_room(&mut cx) else {
+        let Poll::Ready(mut last) = other.poll_room(&mut cx) else {
             panic!("there is room");
         };
         assert!(one.poll_room(&mut cx).is_pending());
+        room.fill();
+        assert!(lock(&total.acceptors).is_empty(), "called");
+        assert!(!one.is_full(), "another one will come to the last place");
+        assert!(one.poll_room(&mut cx).is_pending());
+        last.fill();
+        assert!(one.is_full() && one.poll_room(&mut cx).is_pending());
         assert_eq!((total.open(), lock(&total.acceptors).len()), (2, 1));
         drop(room);
         assert!(lock(&total.acceptors).is_empty(), "called");

@@ -117,10 +117,12 @@ impl Acceptor {
     }
 
     /// Waits for a connection to end. The one that has been idle for longest is asked to, if the queue has another
-    /// one for its place.
+    /// one for its place. With several threads an event of the queue comes to all of them, and one of them takes
+    /// the last place: the order of the questions is that of its steps.
     fn make_room(&self) -> Poll<()> {
         let is_serving = self.service.stage.get() == Stage::Serving;
         if is_serving
+            && self.service.crowd.is_full()
             && self.listener.has_queue()
             && let Some(key) = self.service.crowd.ask_for_room()
         {

@@ -202,6 +202,8 @@ pub(crate) fn serve_http<S: Stream + 'static>(
             Next::Close(cause) => return service.note_closed(&peer, cause),
             Next::Http2(opened) => Box::pin(h2::serve(opened, peer, service, handle)),
             Next::WebSocket(upgraded) => {
+                // Its opening may have been answered at once.
+                service.crowd.note_busy(handle.key());
                 let present = Present::websocket_connection(service.metrics());
                 let connection = ws::Connection::new(*upgraded, Rc::clone(&service), handle);
                 Box::pin(async move {

@@ -35,8 +35,11 @@ impl<S: Stream> Connection<S> {
         if !crowd.is_bounded() {
             return;
         }
+        let key = self.handle.key();
         let is_idle = self.is_idle() && self.engine.is_idle() && self.wire.input.is_empty();
-        if crowd.note_idle(self.handle.key(), is_idle, self.handle.now()) {
+        if !is_idle {
+            crowd.note_busy(key);
+        } else if crowd.note_idle(key, self.requests, self.handle.now()) {
             self.service.note_limit(&self.peer, Limit::MaxConnections);
             self.close(cx, CloseCause::CrowdedOut);
         }

@@ -45,7 +45,12 @@ impl<S: Stream> Connection<S> {
             peer,
             ..
         } = &*self.shared;
-        if service.crowd.note_idle(handle.key(), is_idle, handle.now()) {
+        if !is_idle {
+            service.crowd.note_busy(handle.key());
+        } else if service
+            .crowd
+            .note_idle(handle.key(), self.requests, handle.now())
+        {
             service.note_limit(peer, Limit::MaxConnections);
             codec.abrupt_shutdown(Reason::NO_ERROR);
             *course = Course::Closing(CloseCause::CrowdedOut);
