@@ -1,6 +1,6 @@
 //! `granian._granian`: the server as a Python module. Layers, from the top: `worker` and `options` (the border with
-//! Python), `sites` (the threads of connections), `app` (interfaces) and `python` (the event loop). Connections are granian-net's, the rules of HTTP
-//! granian-proto's; neither knows Python.
+//! Python), `sites` (the threads of connections), `app` (interfaces), `python` and `starts` (the event loop).
+//! Connections are granian-net's, the rules of HTTP granian-proto's; neither knows Python.
 
 mod allocator;
 mod app;
@@ -12,6 +12,7 @@ mod responders;
 mod role;
 mod server_log;
 mod sites;
+mod starts;
 mod worker;
 
 use pyo3::prelude::*;

@@ -1,5 +1,5 @@
 //! `Driver`: the reactor's place on a Python event loop. Turns run as the loop's reader callback,
-//! deadlines as one `call_later`, and coroutines as real `asyncio.Task`s, eager where CPython can.
+//! deadlines as one `call_later`. `EventLoop` has the parts of the loop that others use.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,6 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 use crate::errands::Errands;
+use crate::starts::Starts;
 use granian_net::runtime::reactor::Reactor;
 use granian_net::runtime::waker::{lock, thread_token};
 
@@ -24,11 +25,7 @@ pub(crate) struct EventLoop {
     call_later: Py<PyAny>,
     create_future: Py<PyAny>,
     resolve: Py<PyAny>,
-    /// `asyncio.Task`, if coroutines are to be started eagerly (CPython 3.12 and later).
-    eager_task: Option<Py<PyAny>>,
-    /// The keyword arguments of the task's constructor; one dict for all calls.
-    eager_arguments: Py<PyDict>,
-    create_task: Py<PyAny>,
+    starts: Starts,
     /// The context that turns run in. A turn that an application's task asks for would otherwise
     /// inherit that task's context and hand it on to the requests that it starts.
     context: Py<PyAny>,
@@ -44,13 +41,6 @@ impl EventLoop {
     /// `AttributeError` if it is no event loop.
     pub(crate) fn new(object: &Bound<'_, PyAny>) -> PyResult<Self> {
         let py = object.py();
-        // A task factory of the user decides itself whether tasks start eagerly.
-        let eager =
-            py.version_info() >= (3, 12) && object.call_method0("get_task_factory")?.is_none();
-        let task = py.import("asyncio")?.getattr("Task")?;
-        let eager_arguments = PyDict::new(py);
-        eager_arguments.set_item("loop", object)?;
-        eager_arguments.set_item("eager_start", true)?;
         Ok(Self {
             object: object.clone().unbind(),
             call_soon: object.getattr("call_soon")?.unbind(),
@@ -58,9 +48,7 @@ impl EventLoop {
             call_later: object.getattr("call_later")?.unbind(),
             create_future: object.getattr("create_future")?.unbind(),
             resolve: pyo3::wrap_pyfunction!(resolve, py)?.into_any().unbind(),
-            eager_task: eager.then(|| task.unbind()),
-            eager_arguments: eager_arguments.unbind(),
-            create_task: object.getattr("create_task")?.unbind(),
+            starts: Starts::new(object)?,
             context: py
                 .import("contextvars")?
                 .call_method0("copy_context")?
@@ -85,6 +73,11 @@ impl EventLoop {
     /// than the loop's.
     pub(crate) fn errands_elsewhere(&self) -> Option<&Arc<Errands>> {
         self.errands.get().filter(|_| self.home != thread_token())
+    }
+
+    /// How requests start.
+    pub(crate) fn starts(&self) -> &Starts {
+        &self.starts
     }
 
     /// The loop's thread, see `thread_token`.
@@ -118,24 +111,6 @@ impl EventLoop {
     /// The exception of `call_soon`.
     pub(crate) fn call_soon(&self, py: Python<'_>, callback: Py<PyAny>) -> PyResult<()> {
         self.plan(py, &self.call_soon, (callback,)).map(drop)
-    }
-
-    /// Starts `coroutine` as a task: its first step runs before this returns, where tasks can be
-    /// started eagerly.
-    ///
-    /// # Errors
-    /// The exception of the task's constructor; never one of the coroutine.
-    pub(crate) fn start_task<'py>(
-        &self,
-        coroutine: &Bound<'py, PyAny>,
-    ) -> PyResult<Bound<'py, PyAny>> {
-        let py = coroutine.py();
-        match &self.eager_task {
-            Some(task) => task
-                .bind(py)
-                .call((coroutine,), Some(self.eager_arguments.bind(py))),
-            None => self.create_task.bind(py).call1((coroutine,)),
-        }
     }
 }
 

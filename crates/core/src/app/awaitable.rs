@@ -136,6 +136,7 @@ impl Awaitable {
                     Poll::Pending => {
                         // As asyncio.Future.__await__ does.
                         future.setattr(intern!(py, "_asyncio_future_blocking"), true)?;
+                        event_loop.starts().note_client(&future);
                         let before = lock(&self.waker).replace(waker);
                         drop(before); // outside the lock: it may own the last future
                         return Ok(future.unbind());

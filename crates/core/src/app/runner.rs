@@ -13,6 +13,7 @@ use pyo3::types::{PyDict, PyTuple};
 
 use super::call::{Call, Outcome};
 use super::response::Progress;
+use crate::starts::{Starts, Waits};
 use granian_net::runtime::waker::lock;
 
 /// A coroutine in all but type (`collections.abc.Coroutine`).
@@ -26,6 +27,7 @@ pub(crate) struct Runner {
     call: Arc<Call>,
     /// A task runs on one thread, but may be dropped on any.
     ended: AtomicBool,
+    waits: Waits,
 }
 
 /// The call of an application that may have to be repeated, because it ended without an answer.
@@ -60,9 +62,11 @@ pub(crate) fn run<'py>(
         again: Mutex::new(again),
         call: Arc::clone(&call),
         ended: AtomicBool::new(false),
+        waits: Waits::default(),
     };
     let started = Bound::new(py, runner).and_then(|runner| {
-        let task = call.calls.event_loop.start_task(runner.as_any())?;
+        let starts = call.calls.event_loop.starts();
+        let task = starts.start(runner.as_any(), &runner.get().waits)?;
         if !runner.get().ended.load(Ordering::Relaxed) {
             call.keep(task.unbind());
         }
@@ -93,6 +97,7 @@ fn into_iterator(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 impl Runner {
     /// One step: the object that the coroutine waits for, or `None` when it has ended.
     fn step(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        self.starts().leave(&self.waits);
         let mut result = std::ptr::null_mut();
         let coroutine = self.coroutine().as_ptr();
         // SAFETY: both objects are alive and the interpreter is attached; `result` is a new
@@ -102,7 +107,7 @@ impl Runner {
             ffi::PySendResult::PYGEN_NEXT => {
                 // SAFETY: see above.
                 unsafe { Bound::from_owned_ptr_or_err(py, result) }
-                    .map(|value| Some(value.unbind()))
+                    .map(|value| Some(self.suspend(value.unbind())))
             }
             ffi::PySendResult::PYGEN_RETURN => {
                 // SAFETY: see above.
@@ -111,6 +116,16 @@ impl Runner {
             }
             ffi::PySendResult::PYGEN_ERROR => self.end_with(py, PyErr::fetch(py)),
         }
+    }
+
+    /// The task passes on `awaited`, which the coroutine waits for.
+    fn suspend(&self, awaited: Py<PyAny>) -> Py<PyAny> {
+        self.starts().suspend(&self.waits, &awaited);
+        awaited
+    }
+
+    fn starts(&self) -> &Starts {
+        self.call.calls.event_loop.starts()
     }
 
     fn end_with(&self, py: Python<'_>, error: PyErr) -> PyResult<Option<Py<PyAny>>> {
@@ -164,6 +179,7 @@ impl Runner {
     fn end(&self, py: Python<'_>, outcome: Outcome) {
         // The scope may lead back to the task that this is the coroutine of.
         drop(lock(&self.again).take());
+        self.starts().leave(&self.waits);
         if !self.ended.swap(true, Ordering::AcqRel) {
             let _entry = crate::python::enter();
             self.call.finish(py, outcome);
@@ -189,11 +205,12 @@ impl Runner {
         let step = if value.is_none() {
             self.step(py)
         } else {
+            self.starts().leave(&self.waits);
             match self
                 .coroutine()
                 .call_method1(py, intern!(py, "send"), (value,))
             {
-                Ok(value) => Ok(Some(value)),
+                Ok(value) => Ok(Some(self.suspend(value))),
                 Err(error) => self.end_with(py, error),
             }
         };
@@ -202,11 +219,12 @@ impl Runner {
 
     #[pyo3(signature = (*exception))]
     fn throw(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
+        self.starts().leave(&self.waits);
         match self
             .coroutine()
             .call_method1(py, intern!(py, "throw"), exception)
         {
-            Ok(value) => Ok(value),
+            Ok(value) => Ok(self.suspend(value)),
             Err(error) => self
                 .end_with(py, error)?
                 .ok_or_else(|| pyo3::exceptions::PyStopIteration::new_err(())),
@@ -249,6 +267,8 @@ impl Runner {
 
 impl Drop for Runner {
     fn drop(&mut self) {
+        // A coroutine may have suspended after its end, against all rules.
+        self.starts().leave(&self.waits);
         if !*self.ended.get_mut() {
             Python::attach(|py| {
                 // It may be freed while an exception is on its way.
