@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from support import Stepped, note, perform, step_until_a_pass, steps_of
+from support import Stepped, note, perform, step_until_a_pass, steps_of, work_until
 
 Message = dict[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -21,7 +21,7 @@ async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     header = dict(scope["headers"]).get(b"x-script")
     if header is not None:
         names = Names(receive, send).names()
-        names |= {"Stepped": Stepped, "step_until_a_pass": step_until_a_pass}
+        names |= {"Stepped": Stepped, "step_until_a_pass": step_until_a_pass, "work_until": work_until}
         return await perform(steps_of(header), {**names, "scope": scope, "note": note, "asyncio": asyncio})
     await ROUTES[scope["path"]](scope, receive, send)
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from support import Stepped, note, perform, step_until_a_pass, steps_of
+from support import Stepped, note, perform, step_until_a_pass, steps_of, work_until
 
 
 async def app(scope: Any, protocol: Any) -> None:
     assert scope.proto == "ws", scope.proto
     if "x-script" in scope.headers:
         names = {"protocol": protocol, "scope": scope, "note": note, "asyncio": asyncio, "tell": tell}
-        names |= {"Stepped": Stepped, "step_until_a_pass": step_until_a_pass}
+        names |= {"Stepped": Stepped, "step_until_a_pass": step_until_a_pass, "work_until": work_until}
         return await perform(steps_of(scope.headers["x-script"]), names)
     transport = await protocol.accept()
     while (message := await transport.receive()).kind:

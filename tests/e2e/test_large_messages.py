@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import struct
+from pathlib import Path
 
 import pytest
 
 from .conftest import ServerFactory
 from .server import Server, script
-from .websocket import BINARY, FIN, TEXT, WebSocket, open_websocket
+from .websocket import BINARY, FIN, PING, PONG, TEXT, WebSocket, frame, open_websocket
 
 MIB = 1 << 20
-# Parts of half a MiB, and the one that makes room.
-PASSES = 2 * 4
+# A pass has half a millisecond for parts. No machine fills 16 MiB in two of them.
+PASSES = 2
 ASGI = ("ws_asgi:app", "asginl")
 RSGI = ("ws_rsgi:app", "rsgi")
 
@@ -56,7 +57,7 @@ def test_bytes(app: Server, size: int) -> None:
         assert websocket.message() == message
 
 
-@pytest.mark.parametrize("message", ["x" * 4 * MIB, b"x" * 4 * MIB], ids=["text", "bytes"])
+@pytest.mark.parametrize("message", ["x" * 16 * MIB, b"x" * 16 * MIB], ids=["text", "bytes"])
 @pytest.mark.parametrize("interface", [ASGI, RSGI], ids=["asgi", "rsgi"])
 def test_others_have_their_turns_between_the_parts(
     server: ServerFactory, loop: str, interface: tuple[str, str], message: str | bytes
@@ -108,3 +109,49 @@ def test_a_second_receive_is_an_error_meanwhile(server: ServerFactory, loop: str
         send(websocket, "x" * 2 * MIB)
         assert app.note("size", mark) == 2 * MIB
     assert app.note("script", mark)[3] == "ProtocolError: RSGI protocol error"
+
+
+CANCELS = {
+    "closed": ["first = receive()", "await step_until_a_pass(first)", "first.close()"],
+    "late": [
+        "try:\n    message = await asyncio.wait_for(receive(), 0.0001)\n"
+        "except asyncio.TimeoutError:\n    message = await receive()"
+    ],
+    "task": [
+        "task = asyncio.ensure_future(receive())",
+        "await asyncio.sleep(0)",
+        "task.cancel()",
+        "await asyncio.wait([task])",
+    ],
+}
+
+
+@pytest.mark.parametrize("name", CANCELS)
+@pytest.mark.parametrize("interface", [ASGI, RSGI], ids=["asgi", "rsgi"])
+def test_one_that_has_come_before_a_call_that_is_cancelled(
+    server: ServerFactory, loop: str, interface: tuple[str, str], name: str, tmp_path: Path
+) -> None:
+    # The connection reads on behind the message, and so answers a ping.
+    app = server(*interface, "--ws-queue-size", str(16 * MIB), loop=loop)
+    here = tmp_path / "here"
+    begin = {ASGI: ["await accept()"], RSGI: ["receive = (await protocol.accept()).receive"]}
+    give = {ASGI: "note('size', len(message['bytes']))", RSGI: "note('size', len(message.data))"}
+    receive = [] if name == "late" else ["message = await receive()"]
+    steps = [*begin[interface], f"await work_until({str(here)!r})", *CANCELS[name], *receive, give[interface]]
+    mark = app.mark()
+    with open_websocket(app, "/", script(*steps)) as websocket:
+        send(websocket, b"x" * 8 * MIB)
+        websocket.wire.socket.sendall(frame(PING, b"here"))
+        assert websocket.frame() == (FIN | PONG, b"here")
+        here.touch()
+        assert app.note("size", mark) == 8 * MIB
+
+
+def test_after_its_own_close_an_application_gets_no_message(server: ServerFactory, loop: str) -> None:
+    app = server(*ASGI, loop=loop)
+    steps = ["await accept()", "await step_until_a_pass(receive())", "await close()"]
+    steps += ["message = await receive()", "note('type', message['type'])"]
+    mark = app.mark()
+    with open_websocket(app, "/", script(*steps)) as websocket:
+        send(websocket, b"x" * 16 * MIB)
+        assert app.note("type", mark) == "websocket.disconnect"

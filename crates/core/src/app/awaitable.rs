@@ -24,6 +24,9 @@ pub(crate) trait Waitable: Send + Sync {
     /// Drops `waker`: its wait was cancelled.
     fn forget(&self, _waker: &Waker) {}
 
+    /// It is not awaited any more and has not given its value, whether a waker waits for that or not.
+    fn cancelled(&self) {}
+
     /// The value, if it exists without waiting.
     fn try_now(&self, py: Python<'_>) -> Option<PyResult<Py<PyAny>>>;
 
@@ -110,6 +113,7 @@ impl Awaitable {
         if let Some(waker) = waker {
             self.waitable.forget(&waker);
         }
+        self.waitable.cancelled();
         step.finish();
         Ok(())
     }
@@ -124,8 +128,13 @@ impl Awaitable {
                 }
                 result
             }
-            // A task takes this for `asyncio.sleep(0)`.
-            None if self.waitable.is_making() => return Ok(py.None()),
+            None if self.waitable.is_making() => {
+                if self.waitable.defers() {
+                    entry.defer(py);
+                }
+                // A task takes this for `asyncio.sleep(0)`.
+                return Ok(py.None());
+            }
             None => {
                 let event_loop = self.waitable.event_loop();
                 let future = event_loop.create_future(py)?;

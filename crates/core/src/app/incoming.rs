@@ -7,8 +7,8 @@ use std::task::{Context, Poll};
 use pyo3::prelude::*;
 use pyo3::types::{PyBytes, PyString};
 
-use super::making::{LARGE, Making, in_turn};
-use granian_net::exchange::messages::{Ended, Message, MessageQueue};
+use super::making::{LARGE, Making};
+use granian_net::exchange::messages::{Ended, EndedBy, Message, MessageQueue};
 use granian_net::runtime::waker::lock;
 
 /// One per connection. A large message is its, not that of the `receive()` that has begun with it: if that is cancelled,
@@ -36,7 +36,7 @@ impl Incoming {
         messages: &MessageQueue,
     ) -> Option<PyResult<Received>> {
         if self.is_making() {
-            return self.go_on(py);
+            return self.go_on(py, messages);
         }
         let received = messages.try_receive()?;
         self.begin(received).map(|received| whole(py, received))
@@ -85,15 +85,23 @@ impl Incoming {
         }
     }
 
-    fn go_on(&self, py: Python<'_>) -> Option<PyResult<Received>> {
+    fn go_on(&self, py: Python<'_>, messages: &MessageQueue) -> Option<PyResult<Received>> {
         let mut slot = lock(&self.making);
         let making = slot.as_mut()?;
-        let is_text = making.is_text();
-        let key = std::ptr::from_ref(self).addr();
-        let made = in_turn(key, || making.go_on(py))?;
+        // What the application has not read when it closes the connection is dropped.
+        let ended = messages.ended();
+        let closed = ended.filter(|ended| ended.by == EndedBy::Application);
+        let received = match closed {
+            Some(ended) => Ok(Received::Ended(ended)),
+            None => {
+                let is_text = making.is_text();
+                let made = making.go_on(py).transpose()?;
+                made.map(|object| Received::new(object, is_text))
+            }
+        };
         *slot = None;
         self.is_making.store(false, Ordering::Release);
-        Some(made.map(|object| Received::new(object, is_text)))
+        Some(received)
     }
 }
 

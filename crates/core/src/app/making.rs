@@ -1,6 +1,5 @@
 //! `Making`: a large `bytes` or `str` of the application's that is filled part by part, so that others are served
 //! between the parts. The memory of 16 MiB is faulted in as it is written: that alone takes 4 to 23 ms, by the machine.
-//! Those of one thread are made one after the other.
 
 use std::cell::Cell;
 use std::mem::MaybeUninit;
@@ -50,11 +49,34 @@ impl Making {
         self.is_text
     }
 
-    /// Does the next part. The object, if that completes it; it is not called again then.
+    /// Does as many parts as this pass of the loop has time for. The object, if that completes it; it is not called again
+    /// then.
     ///
     /// # Errors
     /// `MemoryError`.
     pub(crate) fn go_on(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
+        let begun = Instant::now();
+        let rest = match LAST.get() {
+            Some(last) if self.has_begun() => begun.saturating_duration_since(last),
+            _ => Duration::ZERO, // this thread may have been idle
+        };
+        let until = begun + (rest / SHARE).max(LEAST);
+        loop {
+            let made = self.next_part(py)?;
+            let now = Instant::now();
+            LAST.set(Some(now));
+            if made.is_some() || now >= until {
+                return Ok(made);
+            }
+        }
+    }
+
+    fn has_begun(&self) -> bool {
+        self.measured > 0 || self.object.is_some()
+    }
+
+    /// Does the next part.
+    fn next_part(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         match &self.object {
             None if self.is_text => {
                 self.measure(py)?;
@@ -90,33 +112,6 @@ impl Making {
         }
         Ok(())
     }
-}
-
-/// Whose object is made on this thread. However many there are, a pass of the loop has a part of one.
-#[derive(Clone, Copy)]
-struct Turn {
-    key: usize,
-    /// Then it is another one's: the task that waits for this object may never come back for it.
-    until: Instant,
-}
-
-/// Does a part of the object `key`, unless it is another one's turn. The outcome, if that ends it.
-pub(crate) fn in_turn<T>(
-    key: usize,
-    part: impl FnOnce() -> PyResult<Option<T>>,
-) -> Option<PyResult<T>> {
-    let now = Instant::now();
-    if TURN
-        .get()
-        .is_some_and(|turn| turn.key != key && now < turn.until)
-    {
-        return None;
-    }
-    let until = now + PATIENCE;
-    TURN.set(Some(Turn { key, until }));
-    let outcome = part().transpose()?;
-    TURN.set(None);
-    Some(outcome)
 }
 
 /// A `bytes` of `data`, at once. A large one is filled with the interpreter released: the event loop's thread may need it.
@@ -219,10 +214,14 @@ fn copy_text(object: &Bound<'_, PyAny>, end: usize, piece: &[u8]) -> PyResult<us
 }
 
 thread_local! {
-    static TURN: Cell<Option<Turn>> = const { Cell::new(None) };
+    /// The end of the last part of any object on this thread.
+    static LAST: Cell<Option<Instant>> = const { Cell::new(None) };
 }
 
-/// Bytes of a part: half a millisecond where memory is slow to fault in.
-const PART: usize = 512 * 1024;
-/// Longer than a pass of a busy loop.
-const PATIENCE: Duration = Duration::from_millis(100);
+/// Bytes of a part: a quarter of a millisecond where memory is slow to fault in.
+const PART: usize = 256 * 1024;
+/// Time that a pass has for parts.
+const LEAST: Duration = Duration::from_micros(500);
+/// Where passes are long for other reasons, this part of the time between two of them is for objects: others would notice
+/// nothing of less, and 16 MiB would take seconds.
+const SHARE: u32 = 10;

@@ -173,8 +173,13 @@ impl Partial {
         match &mut self.inflater {
             Some(inflater) => {
                 inflater.push(&input[..len], &mut self.data, bounds)?;
-                let is_usual = (self.data.len() - checked) / FACTOR <= len;
-                self.step = if is_usual { STEP } else { SMALL_STEP };
+                let became = self.data.len() - checked;
+                if became > len * FACTOR {
+                    // The whole message keeps to small steps: others in between would let it have large ones again.
+                    self.step = SMALL_STEP;
+                } else if len > 0 && self.step == FIRST_STEP {
+                    self.step = STEP;
+                }
             }
             None => self.data.extend_from_slice(&input[..len]),
         }

@@ -10,7 +10,7 @@ use pyo3::types::PyBytes;
 use super::protocol_closed;
 use crate::app::awaitable::Waitable;
 use crate::app::call::Call;
-use crate::app::making::{LARGE, Making, in_turn};
+use crate::app::making::{LARGE, Making};
 use crate::app::payload::object_of;
 use crate::python::EventLoop;
 use granian_net::exchange::BodyRead;
@@ -62,8 +62,7 @@ impl Whole {
         let State::Making(making) = &mut *lock(&self.state) else {
             return None;
         };
-        let key = std::ptr::from_ref(self).addr();
-        in_turn(key, || making.go_on(py))
+        making.go_on(py).transpose()
     }
 }
 

@@ -293,8 +293,11 @@ impl Waitable for Receive {
     }
 
     fn forget(&self, waker: &Waker) {
-        self.release();
         self.session.opening.messages.forget(waker);
+    }
+
+    fn cancelled(&self) {
+        self.release();
     }
 
     fn defers(&self) -> bool {

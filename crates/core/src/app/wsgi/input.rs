@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Context;
 
-use bytes::{Buf, BytesMut};
+use bytes::BytesMut;
 use pyo3::exceptions::PyConnectionResetError;
 use pyo3::prelude::*;
 use pyo3::sync::MutexExt;
@@ -115,12 +115,8 @@ impl Input {
                 self.fill(py, buffer)?;
             }
             buffer.scanned = 0;
-            if wanted >= buffer.bytes.len() {
-                return made_at_once(py, std::mem::take(&mut buffer.bytes));
-            }
-            let bytes = PyBytes::new(py, &buffer.bytes[..wanted]);
-            buffer.bytes.advance(wanted);
-            Ok(bytes)
+            let count = wanted.min(buffer.bytes.len());
+            made_at_once(py, buffer.bytes.split_to(count))
         })
     }
 
