@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -17,6 +17,9 @@ QUIET = 0.05
 ORDER: list[str] = []
 EVENTS: dict[str, asyncio.Event] = {}
 TOKENS: list[asyncio.Queue[None]] = []
+HELD: list[asyncio.Future[None]] = []
+# Futures of which one is to have a certain address.
+MANY = 4096
 
 
 def event(name: str) -> asyncio.Event:
@@ -29,6 +32,37 @@ def tokens() -> asyncio.Queue[None]:
         TOKENS.append(asyncio.Queue())
         TOKENS[0].put_nowait(None)
     return TOKENS[0]
+
+
+class Watched:
+    """An awaitable that keeps the address of the last future that it has waited for."""
+
+    def __init__(self, inner: Awaitable[object]) -> None:
+        self.address = 0
+        self._inner = inner
+
+    def __await__(self) -> Generator[Any, Any, None]:
+        for waits_for in self._inner.__await__():
+            if waits_for is not None:
+                self.address = id(waits_for)
+            yield waits_for
+
+
+async def wait_at_address_of_client(read: Callable[[], Awaitable[object]]) -> None:
+    """Has a task wait for the client, and then waits for a future at the address where that task's was."""
+
+    async def child() -> None:
+        note("reading")
+        await watched
+
+    watched = Watched(read())
+    await asyncio.create_task(child())
+    futures: list[asyncio.Future[None]] = []
+    while len(futures) < MANY and (not futures or id(futures[-1]) != watched.address):
+        futures.append(asyncio.get_running_loop().create_future())
+    HELD.append(futures[-1])
+    note("waiting", id(futures[-1]) == watched.address)
+    await futures[-1]
 
 
 def last_of_this_pass(callback: Callable[[], object]) -> None:
@@ -71,6 +105,10 @@ async def serve(path: str, given: dict[str, str], read: Callable[[], Awaitable[o
         note("waiting")
         await event("open").wait()
         event("open").clear()
+    elif path == "/child":
+        await wait_at_address_of_client(read)
+    elif path == "/resolve":
+        HELD.pop().set_result(None)
     elif path == "/open":
         event("open").set()
     elif path == "/read":

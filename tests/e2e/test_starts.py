@@ -105,6 +105,21 @@ def test_a_request_starts_behind_ready_code_while_another_one_waits(app, send, t
     assert start_beside_ready(app, send, tmp_path / "gate") in AT_ONCE
 
 
+def test_a_future_at_the_address_of_a_clients_is_none(app, send, tmp_path):
+    mark = app.mark()
+    with app.connect() as waiting:
+        request = request_bytes("POST", "/child", body=b"x" * 200_000)
+        waiting.send(request[:-1])
+        app.wait_line("@reading", mark)
+        # The task that waits for its client has told of it before it did.
+        assert app.get("/").status == 200
+        waiting.send(request[-1:])
+        app.wait_line("@waiting true", mark)
+        assert start_beside_ready(app, send, tmp_path / "gate") == BEHIND
+        assert app.get("/resolve").status == 200
+        assert waiting.response().status == 200
+
+
 def test_a_token_goes_to_the_request_that_waits_for_it(app, send, tmp_path):
     mark, gate = app.mark(), tmp_path / "gate"
     with app.connect() as holding, app.connect() as waiting:

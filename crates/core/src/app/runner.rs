@@ -97,7 +97,7 @@ fn into_iterator(awaitable: Bound<'_, PyAny>) -> PyResult<Bound<'_, PyAny>> {
 impl Runner {
     /// One step: the object that the coroutine waits for, or `None` when it has ended.
     fn step(&self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
-        self.starts().leave(&self.waits);
+        self.starts().begin(&self.waits);
         let mut result = std::ptr::null_mut();
         let coroutine = self.coroutine().as_ptr();
         // SAFETY: both objects are alive and the interpreter is attached; `result` is a new
@@ -205,7 +205,7 @@ impl Runner {
         let step = if value.is_none() {
             self.step(py)
         } else {
-            self.starts().leave(&self.waits);
+            self.starts().begin(&self.waits);
             match self
                 .coroutine()
                 .call_method1(py, intern!(py, "send"), (value,))
@@ -219,7 +219,7 @@ impl Runner {
 
     #[pyo3(signature = (*exception))]
     fn throw(&self, py: Python<'_>, exception: &Bound<'_, PyTuple>) -> PyResult<Py<PyAny>> {
-        self.starts().leave(&self.waits);
+        self.starts().begin(&self.waits);
         match self
             .coroutine()
             .call_method1(py, intern!(py, "throw"), exception)
