@@ -81,9 +81,12 @@ impl Crowd {
         })
     }
 
-    /// False while an accept loop has a place and nobody for it: what is in the queue is for that place.
+    /// False while there is a place, which may have become free since [`Crowd::poll_room`], or while an accept loop has one
+    /// and nobody for it: what is in the queue is for that place.
     pub(crate) fn is_full(&self) -> bool {
-        self.total.places.load(Ordering::SeqCst) < CLAIM
+        let places = self.total.places.load(Ordering::SeqCst);
+        let is_claimed = places >= CLAIM;
+        !is_claimed && self.limits.max.is_some_and(|max| open_of(places) >= max)
     }
 
     /// Asks the connection that has been idle for the longest time to make room, unless one was asked already.
@@ -236,10 +239,13 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.fill();
-        self.crowd.total.places.fetch_sub(1, Ordering::SeqCst);
+        // Together: with the claim gone before the place, another thread would ask a connection to leave for a place that is
+        // about to be free.
+        let given_back = if self.is_claimed { 1 + CLAIM } else { 1 };
+        let total = &self.crowd.total;
+        total.places.fetch_sub(given_back, Ordering::SeqCst);
         if self.crowd.limits.max.is_some() {
-            self.crowd.total.wake_acceptors();
+            total.wake_acceptors();
         }
     }
 }
@@ -265,11 +271,12 @@ impl Member {
         address: Option<&Address>,
         metrics: Option<&Rc<Metrics>>,
     ) -> Option<Self> {
-        room.fill();
         let client = match address {
+            // A refused one gives back its place, which is still claimed.
             Some(address) => room.crowd.admit(address)?,
             None => None,
         };
+        room.fill();
         if let Some(metrics) = metrics {
             metrics.enter();
         }
@@ -419,6 +426,48 @@ mod tests {
         assert!(one.poll_room(&mut cx).is_ready());
         drop(last);
         assert_eq!(total.open(), 0);
+    }
+
+    /// Notes the places each time that it is woken.
+    struct Witness {
+        total: Arc<Total>,
+        seen: Mutex<Vec<u64>>,
+    }
+
+    impl std::task::Wake for Witness {
+        fn wake(self: Arc<Self>) {
+            lock(&self.seen).push(self.total.places.load(Ordering::SeqCst));
+        }
+    }
+
+    #[test]
+    fn a_place_that_nobody_came_to_is_given_back_with_its_claim() {
+        let crowd = crowd_of(ConnectionLimits {
+            max: Some(1),
+            per_client: Some(0),
+            ..ConnectionLimits::default()
+        });
+        let witness = Arc::new(Witness {
+            total: Arc::clone(&crowd.total),
+            seen: Mutex::default(),
+        });
+        let waker = Waker::from(Arc::clone(&witness));
+        let refused = Address::Ip("10.0.0.1:1".parse().unwrap());
+        let ends: [fn(Room, &Address); 2] = [
+            |room, _| drop(room),
+            |room, address| assert!(Member::join(room, Some(address), None).is_none()),
+        ];
+        for end in ends {
+            let Poll::Ready(room) = crowd.poll_room(&mut Context::from_waker(Waker::noop())) else {
+                panic!("there is room");
+            };
+            let mut cx = Context::from_waker(&waker);
+            assert!(crowd.poll_room(&mut cx).is_pending());
+            end(room, &refused);
+            let seen = std::mem::take(&mut *lock(&witness.seen));
+            assert_eq!(seen, [0], "once, and with the claim");
+            assert!(!crowd.is_full(), "nobody is to leave for it");
+        }
     }
 
     #[test]
