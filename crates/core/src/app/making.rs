@@ -49,23 +49,26 @@ impl Making {
         self.is_text
     }
 
-    /// Does as many parts as this pass of the loop has time for. The object, if that completes it; it is not called again
-    /// then.
+    /// Does as many parts as this pass of the loop has time for, none if another object of the thread has just had
+    /// it. The object, if that completes it; it is not called again then.
     ///
     /// # Errors
     /// `MemoryError`.
     pub(crate) fn go_on(&mut self, py: Python<'_>) -> PyResult<Option<Py<PyAny>>> {
         let begun = Instant::now();
+        let key = std::ptr::from_ref(self).addr();
         let rest = match LAST.get() {
-            Some(last) if self.has_begun() => begun.saturating_duration_since(last),
+            Some(last) if last.key != key && begun < last.next => return Ok(None),
+            Some(last) if self.has_begun() => begun.saturating_duration_since(last.ended),
             _ => Duration::ZERO, // this thread may have been idle
         };
         let until = begun + (rest / SHARE).max(LEAST);
         loop {
             let made = self.next_part(py)?;
-            let now = Instant::now();
-            LAST.set(Some(now));
-            if made.is_some() || now >= until {
+            let ended = Instant::now();
+            let next = ended + (ended - begun);
+            LAST.set(Some(Last { key, ended, next }));
+            if made.is_some() || ended >= until {
                 return Ok(made);
             }
         }
@@ -112,6 +115,16 @@ impl Making {
         }
         Ok(())
     }
+}
+
+/// The last parts of any object on this thread.
+#[derive(Clone, Copy)]
+struct Last {
+    /// The object's address, which is compared only.
+    key: usize,
+    ended: Instant,
+    /// Those of another object are not before: this one may go on in the next pass, unless nobody comes back for it.
+    next: Instant,
 }
 
 /// A `bytes` of `data`, at once. A large one is filled with the interpreter released: the event loop's thread may need it.
@@ -214,8 +227,7 @@ fn copy_text(object: &Bound<'_, PyAny>, end: usize, piece: &[u8]) -> PyResult<us
 }
 
 thread_local! {
-    /// The end of the last part of any object on this thread.
-    static LAST: Cell<Option<Instant>> = const { Cell::new(None) };
+    static LAST: Cell<Option<Last>> = const { Cell::new(None) };
 }
 
 /// Bytes of a part: a quarter of a millisecond where memory is slow to fault in.
