@@ -97,7 +97,7 @@ impl Crowd {
             return None;
         }
         while let Some((key, at)) = idle.line.pop_front() {
-            if idle.is_in_line(key, at) {
+            if is_in_line(&idle.since, key, at) {
                 idle.since.remove(&key);
                 idle.asked.insert(key);
                 self.total.asked.fetch_add(1, Ordering::Relaxed);
@@ -133,7 +133,7 @@ impl Crowd {
         idle.line.push_back((key, now));
         if idle.line.len() > 2 * idle.since.len() + SPARE {
             let Idle { since, line, .. } = idle;
-            line.retain(|(key, at)| since.get(key).is_some_and(|(since, _)| since == at));
+            line.retain(|(key, at)| is_in_line(since, *key, *at));
         }
         if is_new {
             // Accept loops that found nobody idle ask again.
@@ -195,11 +195,9 @@ impl Crowd {
     }
 }
 
-impl Idle {
-    /// True for the entry of the line that tells since when the connection has been idle.
-    fn is_in_line(&self, key: usize, at: Instant) -> bool {
-        self.since.get(&key).is_some_and(|(since, _)| *since == at)
-    }
+/// True for the entry of the line that tells since when the connection has been idle.
+fn is_in_line(since: &HashMap<usize, (Instant, u64)>, key: usize, at: Instant) -> bool {
+    since.get(&key).is_some_and(|(since, _)| *since == at)
 }
 
 impl Total {
