@@ -56,7 +56,7 @@ impl FieldLines {
         self.0.capacity()
     }
 
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         let mut rest = self.0.as_slice();
         std::iter::from_fn(move || {
             // Neither names nor values contain a CR, so the first one ends the line.

@@ -136,7 +136,7 @@ impl ResponseHead {
     }
 
     /// The fields in order, names in lower case.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.lines.iter()
     }
 
@@ -232,7 +232,7 @@ impl Trailers {
     }
 
     /// The fields in order, names in lower case.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.lines.iter()
     }
 

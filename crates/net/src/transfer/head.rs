@@ -76,7 +76,7 @@ pub(crate) fn promised(promise: &Promise, scheme: &str, authority: &str) -> Opti
         .ok()?;
     let mut request = Request::new(());
     *request.uri_mut() = uri;
-    *request.headers_mut() = fields(promise.fields(), promise.fields().count())?;
+    *request.headers_mut() = fields(promise.fields(), 0)?;
     Some(request)
 }
 
@@ -120,7 +120,7 @@ pub(crate) fn response(
     length: Option<u64>,
     date: HeaderValue,
 ) -> Option<Response<()>> {
-    let mut fields = fields(head.fields(), head.fields().count() + OWN_FIELDS)?;
+    let mut fields = fields(head.fields(), OWN_FIELDS)?;
     if let Some(length) = length {
         // The crate's own conversion of numbers makes two allocations.
         let length = HeaderValue::from_str(itoa::Buffer::new().format(length)).ok()?;
@@ -138,15 +138,12 @@ pub(crate) fn response(
 
 /// `None` for more fields than a `HeaderMap` holds.
 pub(crate) fn informational(head: &ResponseHead) -> Option<Response<()>> {
-    Some(with_status(
-        head.status(),
-        fields(head.fields(), head.fields().count())?,
-    ))
+    Some(with_status(head.status(), fields(head.fields(), 0)?))
 }
 
 /// `None` for more fields than a `HeaderMap` holds.
 pub(crate) fn trailers(trailers: &Trailers) -> Option<HeaderMap> {
-    fields(trailers.fields(), trailers.fields().count())
+    fields(trailers.fields(), 0)
 }
 
 /// A response without a body, in place of the application's.
@@ -167,12 +164,13 @@ fn with_status(status: u16, fields: HeaderMap) -> Response<()> {
     response
 }
 
-/// A map of the `lines`, which with others are `count`. `None` if it cannot hold them: it ends at 24,576 names.
+/// A map of the `lines`, with room for some `more`. `None` if it cannot hold them: it ends at 24,576 names.
 fn fields<'a>(
-    lines: impl Iterator<Item = (&'a [u8], &'a [u8])>,
-    count: usize,
+    lines: impl Iterator<Item = (&'a [u8], &'a [u8])> + Clone,
+    more: usize,
 ) -> Option<HeaderMap> {
     // Room for more than is used would be an allocation that the system's allocator keeps no list of.
+    let count = lines.clone().count() + more;
     let mut fields = HeaderMap::with_capacity(count.min(FORESEEN));
     for (name, value) in lines {
         // > TE [...] MUST NOT contain any value other than "trailers" — and says nothing in a

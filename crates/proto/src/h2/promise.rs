@@ -53,7 +53,7 @@ impl Promise {
     }
 
     /// All fields, names in lower case.
-    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+    pub fn fields(&self) -> impl Iterator<Item = (&[u8], &[u8])> + Clone {
         self.lines.iter()
     }
 
