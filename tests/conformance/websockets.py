@@ -3,7 +3,7 @@ docs/conformance/websocket.md.
 
 `wstest`, a program of Python 2.7, is looked for on the PATH and in .tools/autobahn. Where that Python is
 at hand (pyenv), it is installed there. Arguments are patterns of cases to run, such as '1.*'; without any all are run,
-for half an hour, and the report is written.
+group by group, for half an hour, and the report is written.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ SUITE = "autobahntestsuite==25.10.1"
 VIRTUALENV = "virtualenv<20.16"
 """Later ones make no environments of Python 2.7."""
 LIMIT = 60 * 60
+"""Seconds for a pattern of cases: the suite writes no result before its last case."""
 INTERFACES = ("asgi", "rsgi")
 GOOD = ("OK", "INFORMATIONAL")
 GROUPS = {
@@ -52,13 +53,18 @@ def main(cases: list[str]) -> int:
     if program is None:
         print(f"no wstest on the PATH and no Python 2.7 to install {SUITE} for: see pyenv", file=sys.stderr)
         return 2
-    outcomes = {interface: run(program, interface, cases or ["*"]) for interface in INTERFACES}
+    patterns = cases or [f"{group}.*" for group in GROUPS]
+    outcomes: dict[str, Outcomes] = {interface: {} for interface in INTERFACES}
+    for interface in INTERFACES:
+        for pattern in patterns:
+            outcomes[interface] |= (found := run(program, interface, pattern))
+            print(f"{interface} {pattern}: {summary(found)}", flush=True)
     failures = [line for interface, found in outcomes.items() for line in failed(interface, found)]
     if not cases:
         REPORT.write_text(report(outcomes, failures))
         print(REPORT.relative_to(ROOT))
     for interface, found in outcomes.items():
-        print(f"{interface}: {len(found)} cases, {dict(Counter(case['behavior'] for case in found.values()))}")
+        print(f"{interface}: {summary(found)}")
     print(*failures, sep="\n", end="")
     return 1 if failures or not all(outcomes.values()) else 0
 
@@ -85,13 +91,13 @@ def pyenv_root() -> Path:
     return Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"))
 
 
-def run(program: str, interface: str, cases: list[str]) -> Outcomes:
-    """One run of the suite, against a server of its own."""
+def run(program: str, interface: str, pattern: str) -> Outcomes:
+    """One run of the suite's cases of that pattern, against a server of its own."""
     with tempfile.TemporaryDirectory() as folder, serving(interface) as port:
         spec = {
             "outdir": folder,
             "servers": [{"agent": "server", "url": f"ws://127.0.0.1:{port}", "options": {"version": 18}}],
-            "cases": cases,
+            "cases": [pattern],
             "exclude-cases": [],
             "exclude-agent-cases": {},
         }
@@ -120,6 +126,10 @@ def serving(interface: str) -> Iterator[str]:
     finally:
         server.terminate()
         server.communicate()
+
+
+def summary(outcomes: Outcomes) -> str:
+    return f"{len(outcomes)} cases, {dict(Counter(case['behavior'] for case in outcomes.values()))}"
 
 
 def failed(interface: str, outcomes: Outcomes) -> list[str]:

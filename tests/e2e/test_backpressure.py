@@ -199,10 +199,10 @@ def test_body_is_read_while_the_peer_does_not(server):
 @pytest.mark.parametrize("unread", [b"", b"\r\n"])
 def test_slow_reader_is_not_idle(server, unread):
     """The time for the next request begins when the response has left."""
-    probe = server(*TARGETS["asgi"], "--keep-alive-timeout", "300ms")
+    probe = server(*TARGETS["asgi"], "--keep-alive-timeout", "700ms")
     with probe.connect(receive_buffer=65536) as wire:
         wire.request("GET", f"/stream?n=1&size={16 * MIB}").send(unread)
-        time.sleep(1)
+        time.sleep(1.5)
         response = wire.response()
         assert len(response.body) == 16 * MIB
         if not unread:

@@ -21,6 +21,8 @@ BEHIND, BEFORE = "ready new", "new ready"
 AT_ONCE = {BEFORE} if sys.version_info >= (3, 12) else {BEHIND}
 if PLACEMENT == "mt":
     AT_ONCE.add(BEHIND)
+# Times that a new future may miss the memory of an old one: CPython 3.14 gives about half of them to something else.
+ATTEMPTS = 40
 
 
 @pytest.fixture(params=["asgi", "rsgi"])
@@ -106,18 +108,23 @@ def test_a_request_starts_behind_ready_code_while_another_one_waits(app, send, t
 
 
 def test_a_future_at_the_address_of_a_clients_is_none(app, send, tmp_path):
-    mark = app.mark()
-    with app.connect() as waiting:
-        request = request_bytes("POST", "/child", body=b"x" * 200_000)
-        waiting.send(request[:-1])
-        app.wait_line("@reading", mark)
-        # The task that waits for its client has told of it before it did.
-        assert app.get("/").status == 200
-        waiting.send(request[-1:])
-        app.wait_line("@waiting true", mark)
-        assert start_beside_ready(app, send, tmp_path / "gate") == BEHIND
-        assert app.get("/resolve").status == 200
-        assert waiting.response().status == 200
+    for _ in range(ATTEMPTS):
+        mark = app.mark()
+        with app.connect() as waiting:
+            request = request_bytes("POST", "/child", body=b"x" * 200_000)
+            waiting.send(request[:-1])
+            app.wait_line("@reading", mark)
+            # The task that waits for its client has told of it before it did.
+            assert app.get("/").status == 200
+            waiting.send(request[-1:])
+            is_there = app.note("waiting", mark)
+            if is_there:
+                assert start_beside_ready(app, send, tmp_path / "gate") == BEHIND
+                assert app.get("/resolve").status == 200
+            assert waiting.response().status == 200
+        if is_there:
+            return
+    pytest.fail(f"no future was at the address of the one before in {ATTEMPTS} attempts")
 
 
 def test_a_token_goes_to_the_request_that_waits_for_it(app, send, tmp_path):
