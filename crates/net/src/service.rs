@@ -196,23 +196,23 @@ impl Service {
     /// Begins the exchange of a request that has come at `now`.
     pub(crate) fn receive(
         &self,
-        head: RequestHead,
+        head: Arc<RequestHead>,
         peer: &Arc<Peer>,
         has_body: bool,
         now: Instant,
     ) -> Arc<Exchange> {
         let (mut head, id) = match &self.request_ids {
             Some(ids) => {
-                let (head, id) = ids.name(head);
-                (head, Some(id))
+                let (head, id) = ids.name(Arc::unwrap_or_clone(head));
+                (Arc::new(head), Some(id))
             }
             None => (head, None),
         };
         let mut peer = Arc::clone(peer);
         let proxies = self.proxies.as_ref();
-        let prefix = proxies.and_then(|proxies| proxies.apply(&mut head, &mut peer));
+        let prefix = proxies.and_then(|proxies| proxies.apply(Arc::make_mut(&mut head), &mut peer));
         let origin = Origin {
-            head: Arc::new(head),
+            head,
             peer,
             prefix,
             since: now,

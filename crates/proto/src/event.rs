@@ -1,6 +1,8 @@
 //! `Event`: a step of the peer as an engine reports it; and the few values that the caller passes
 //! in.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::error::PeerError;
@@ -24,7 +26,7 @@ pub enum Event {
 #[derive(Debug)]
 pub struct Request {
     /// Method, target and fields.
-    pub head: RequestHead,
+    pub head: Arc<RequestHead>,
     /// The length of the body.
     pub body: BodyLength,
     /// The peer waits for `100 Continue` before it sends the body.

@@ -8,6 +8,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use granian_proto::RequestHead;
 
@@ -26,7 +27,7 @@ pub(super) struct Pushes {
 
 /// A request that was promised and not started.
 pub(super) struct Promised {
-    pub(super) head: RequestHead,
+    pub(super) head: Arc<RequestHead>,
     pub(super) respond: Respond,
     pub(super) place: Place,
 }

@@ -3,6 +3,7 @@
 
 use std::io;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -55,7 +56,7 @@ impl Http2Stream {
     }
 
     /// The stream of a request that was promised to the client, whose head is given back.
-    pub(super) fn promised(promised: Promised) -> (RequestHead, Self) {
+    pub(super) fn promised(promised: Promised) -> (Arc<RequestHead>, Self) {
         let stream = Self {
             incoming: None,
             outgoing: None,

@@ -255,7 +255,7 @@ mod tests {
         head.append(b"x-two", b"2");
         head.append(b"x-empty", b"");
         let service: &Service = &bench.service;
-        let exchange = service.receive(head.build(), &peer(), true, Instant::now());
+        let exchange = service.receive(head.build().into(), &peer(), true, Instant::now());
         exchange.note_answer();
         exchange.push_body(Bytes::from_static(b"12345"));
         let mut head = ResponseHead::new(201).unwrap();

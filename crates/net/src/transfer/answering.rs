@@ -93,7 +93,7 @@ enum Step {
 impl<S: StreamIo> Answering<S> {
     pub(super) fn new(
         shared: Rc<Shared>,
-        head: RequestHead,
+        head: Arc<RequestHead>,
         opening: Option<Opening>,
         io: S,
     ) -> Self {

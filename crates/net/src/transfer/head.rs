@@ -1,6 +1,8 @@
 //! Heads between the `http` crate's form, which codecs of HTTP/2 and HTTP/3 speak, and the one that all
 //! protocols share, with the rules of RFC 9113, 8 that a codec leaves to its user. Those of RFC 9114, 4 are the same.
 
+use std::sync::Arc;
+
 use granian_proto::h1::is_host;
 use granian_proto::h2::Promise;
 use granian_proto::{
@@ -21,7 +23,7 @@ pub(crate) enum Malformed {
 }
 
 /// The head of a request, as the interfaces see it.
-pub(crate) fn request(version: Version, parts: &Parts) -> Result<RequestHead, Malformed> {
+pub(crate) fn request(version: Version, parts: &Parts) -> Result<Arc<RequestHead>, Malformed> {
     let target = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     // > The ":path" pseudo-header field [...] MUST NOT be empty for "http" or "https" URIs [...]
     // > The exceptions [...] are an OPTIONS request [...] with a value of '*'
@@ -62,7 +64,7 @@ pub(crate) fn request(version: Version, parts: &Parts) -> Result<RequestHead, Ma
     if !cookies.is_empty() {
         head.append(b"cookie", &cookies);
     }
-    Ok(head.build())
+    Ok(Arc::new(head.build()))
 }
 
 /// A request that is made in the client's place, for the origin of one of its own. `None` if it can't

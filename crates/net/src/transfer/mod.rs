@@ -18,6 +18,7 @@ pub(crate) mod tunnel;
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use granian_proto::RequestHead;
@@ -55,7 +56,7 @@ impl<S: StreamIo> Transfer<S> {
     /// `loan` if the head is large.
     pub(crate) fn new(
         shared: Rc<Shared>,
-        head: RequestHead,
+        head: Arc<RequestHead>,
         opening: Option<Opening>,
         loan: Option<Loan>,
         io: S,

@@ -1,5 +1,7 @@
 //! Request heads: received lines to a `Request`.
 
+use std::sync::Arc;
+
 use bytes::{Buf, BytesMut};
 use httparse::{EMPTY_HEADER, Header, Status, parse_headers};
 use memchr::memchr;
@@ -235,7 +237,7 @@ fn parse(block: &[u8], line: RequestLine, count: usize) -> Result<Parsed, PeerEr
     let upgrade = facts.offers_upgrade(line.version);
     Ok(Parsed {
         request: Request {
-            head: head.build(),
+            head: Arc::new(head.build()),
             body,
             expect_continue,
             upgrade,

@@ -106,7 +106,7 @@ impl<S: Stream> Connection<S> {
         // Sending fails only on a closed stream.
         let _ = respond.send_response(head::empty(status), true);
         let head = head::request(Version::Http2, parts).ok();
-        self.note_refusal(head.as_ref(), status, error);
+        self.note_refusal(head.as_deref(), status, error);
     }
 
     fn refuse_malformed(&self, malformed: &Malformed, mut respond: SendResponse<Bytes>) {

@@ -68,7 +68,7 @@ impl Carrier {
 
     fn open(&self, head: RequestHead, opening: Option<Opening>, stream: &Fake) -> Case {
         let shared = Rc::clone(&self.shared);
-        let transfer = Transfer::new(shared, head, opening, None, Handle(stream.clone()));
+        let transfer = Transfer::new(shared, head.into(), opening, None, Handle(stream.clone()));
         Case {
             transfer: Some(Box::pin(transfer)),
             stream: stream.clone(),
