@@ -69,6 +69,14 @@ async def wait_at_address_of_client(read: Callable[[], Awaitable[object]]) -> No
         await futures[-1]
 
 
+async def wait_until_open(by_yielding: bool) -> None:
+    note("yielding" if by_yielding else "waiting")
+    while by_yielding and not event("open").is_set():
+        await asyncio.sleep(0)
+    await event("open").wait()
+    event("open").clear()
+
+
 def last_of_this_pass(callback: Callable[[], object]) -> None:
     """Has the loop call it so that nothing but its look at the sockets follows: uvloop starts no pass without one."""
     loop = asyncio.get_running_loop()
@@ -105,10 +113,8 @@ async def serve(path: str, given: dict[str, str], read: Callable[[], Awaitable[o
         event("asked").set()
         await tokens().get()
         tokens().put_nowait(None)
-    elif path == "/wait":
-        note("waiting")
-        await event("open").wait()
-        event("open").clear()
+    elif path in ("/wait", "/yield"):
+        await wait_until_open(path == "/yield")
     elif path == "/child":
         await wait_at_address_of_client(read)
     elif path == "/resolve":

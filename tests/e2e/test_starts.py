@@ -96,6 +96,16 @@ def test_a_request_starts_at_once_while_others_wait_for_their_clients(app, send,
         assert start_beside_ready(app, send, tmp_path / "gate") in AT_ONCE
 
 
+def test_a_request_starts_at_once_while_another_one_only_gives_way(app, send, tmp_path):
+    mark = app.mark()
+    with app.connect() as yielding:
+        yielding.request("GET", "/yield")
+        app.wait_line("@yielding", mark)
+        assert start_beside_ready(app, send, tmp_path / "gate") in AT_ONCE
+        assert app.get("/open").status == 200
+        assert yielding.response().status == 200
+
+
 def test_a_request_starts_behind_ready_code_while_another_one_waits(app, send, tmp_path):
     mark = app.mark()
     with app.connect() as waiting:

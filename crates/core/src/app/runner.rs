@@ -107,7 +107,7 @@ impl Runner {
             ffi::PySendResult::PYGEN_NEXT => {
                 // SAFETY: see above.
                 unsafe { Bound::from_owned_ptr_or_err(py, result) }
-                    .map(|value| Some(self.suspend(value.unbind())))
+                    .map(|value| Some(self.suspend(py, value.unbind())))
             }
             ffi::PySendResult::PYGEN_RETURN => {
                 // SAFETY: see above.
@@ -118,9 +118,11 @@ impl Runner {
         }
     }
 
-    /// The task passes on `awaited`, which the coroutine waits for.
-    fn suspend(&self, awaited: Py<PyAny>) -> Py<PyAny> {
-        self.starts().suspend(&self.waits, &awaited);
+    /// The task passes on `awaited`, which the coroutine waits for. `None` asks for the task's next step only.
+    fn suspend(&self, py: Python<'_>, awaited: Py<PyAny>) -> Py<PyAny> {
+        if !awaited.is_none(py) {
+            self.starts().suspend(&self.waits, &awaited);
+        }
         awaited
     }
 
@@ -210,7 +212,7 @@ impl Runner {
                 .coroutine()
                 .call_method1(py, intern!(py, "send"), (value,))
             {
-                Ok(value) => Ok(Some(self.suspend(value))),
+                Ok(value) => Ok(Some(self.suspend(py, value))),
                 Err(error) => self.end_with(py, error),
             }
         };
@@ -224,7 +226,7 @@ impl Runner {
             .coroutine()
             .call_method1(py, intern!(py, "throw"), exception)
         {
-            Ok(value) => Ok(self.suspend(value)),
+            Ok(value) => Ok(self.suspend(py, value)),
             Err(error) => self
                 .end_with(py, error)?
                 .ok_or_else(|| pyo3::exceptions::PyStopIteration::new_err(())),
