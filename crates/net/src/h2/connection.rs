@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use bytes::Bytes;
-use futures_util::stream::{FuturesUnordered, Stream as _};
+use futures_util::stream::{FuturesUnordered, Stream as _, futures_unordered};
 use h2::Reason;
 use h2::server::{Builder, Handshake};
 
@@ -53,6 +53,8 @@ struct Connection<S> {
     pipe: Pipe<S>,
     phase: Phase<S>,
     transfers: FuturesUnordered<Transfer<Http2Stream>>,
+    /// Those that the connection had when it ended.
+    left_over: futures_unordered::IntoIter<Transfer<Http2Stream>>,
     pushes: Rc<Pushes>,
     pings: Option<Pings>,
     /// The waker that the codec and the transfers get, from the connection's first poll on.
@@ -96,6 +98,7 @@ impl<S: Stream> Connection<S> {
             phase: Phase::Preface(builder(&shared.service).handshake(pipe.share())),
             pipe,
             transfers: FuturesUnordered::new(),
+            left_over: FuturesUnordered::new().into_iter(),
             pushes: Pushes::new(Rc::clone(&shared)),
             pings: None,
             coalescing: None,
@@ -116,9 +119,12 @@ impl<S: Stream> Connection<S> {
         self.shared.begin_poll();
         self.pipe.begin_turn();
         self.drive(&mut Context::from_waker(&waker), &coalescing);
+        let has_let_go = self.let_go();
         coalescing.end();
         self.coalescing = Some((coalescing, waker));
-        if let Phase::Closed(cause) = self.phase {
+        if let Phase::Closed(cause) = self.phase
+            && has_let_go
+        {
             return Poll::Ready(cause);
         }
         let handle = &self.shared.handle;

@@ -1,8 +1,8 @@
 //! `Shares`: the slices of a turn's tasks.
 //!
 //! Usual tasks that want more than a slice have one together: many may want that in the same turn, and those that ask
-//! for little wait for all of them. The tasks behind them have together as much of a turn as has passed since they ran
-//! last: half of the time, if others want the rest. One of them has no more than half a slice of it.
+//! for little wait for all of them. The tasks behind them have together half as much of a turn as has passed since they
+//! ran last: a third of the time, if others want the rest. One of them has no more than half a slice of it.
 
 use std::cell::Cell;
 use std::time::{Duration, Instant};
@@ -35,7 +35,7 @@ impl Shares {
     /// The tasks behind the usual ones run from `now` on. Returns until when.
     pub(super) fn begin_behind(&self, now: Instant) -> Instant {
         let passed = self.ended.get().map(|at| now.saturating_duration_since(at));
-        let time = passed.unwrap_or(SLICE).max(LEAST);
+        let time = (passed.unwrap_or(SLICE) / 2).max(LEAST);
         self.behind.set(time.min(SLICE / 2));
         now + time
     }

@@ -223,7 +223,7 @@ impl<S: StreamIo> Answering<S> {
         if held.awaits_body && !is_whole && is_small {
             return Ok(false);
         }
-        if !service.app.may_start() || !self.shared.may_call() {
+        if !service.app.may_start() {
             cx.waker().wake_by_ref();
             return Ok(false);
         }

@@ -74,7 +74,7 @@ impl<S: StreamIo> Future for Transfer<S> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if self.shared.is_held() {
+        if self.shared.is_held() || !self.shared.may_go_on() {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }

@@ -26,8 +26,8 @@ pub(crate) struct Shared {
     pub(crate) handle: TaskHandle,
     /// The connection's share of the present poll.
     pub(crate) slice: Rc<Slice>,
-    /// Calls of the application in it.
-    calls: Cell<u32>,
+    /// Polls of transfers in it.
+    polls: Cell<u32>,
     /// The permits that the transfers' calls hold.
     pub(crate) share: Arc<Share>,
     /// The connection's part of `Service::inflated`.
@@ -59,7 +59,7 @@ impl Shared {
             service,
             handle,
             slice: Rc::default(),
-            calls: Cell::default(),
+            polls: Cell::default(),
             share: Arc::default(),
             unread: Cell::default(),
             is_clogged: Cell::new(false),
@@ -105,19 +105,18 @@ impl Shared {
     /// The connection's share of a turn begins.
     pub(crate) fn begin_poll(&self) {
         self.slice.begin(&self.handle);
-        self.calls.set(0);
+        self.polls.set(0);
     }
 
-    /// True if the application may be called for one more request before others get their turn. One call is allowed in
-    /// any case.
-    pub(crate) fn may_call(&self) -> bool {
-        let calls = self.calls.get();
-        let is_look = calls.is_multiple_of(CALLS_PER_LOOK);
+    /// True if one more transfer may go on before other connections get their turn. A few may in any case.
+    pub(crate) fn may_go_on(&self) -> bool {
+        let polls = self.polls.get();
+        let is_look = polls.is_multiple_of(CALLS_PER_LOOK);
         let is_over = is_look && self.slice.is_over(&self.handle);
-        if calls > 0 && (is_over || self.slice.was_over()) {
+        if polls >= CALLS_PER_LOOK && (is_over || self.slice.was_over()) {
             return false;
         }
-        self.calls.set(calls + 1);
+        self.polls.set(polls + 1);
         true
     }
 

@@ -8,7 +8,7 @@ use h2::Reason;
 use tokio::io::AsyncWrite;
 
 use super::{Connection, Course, Phase};
-use crate::bounds::LINGER;
+use crate::bounds::{CALLS_PER_LOOK, LINGER};
 use crate::close::CloseCause;
 use crate::stream::socket::Stream;
 
@@ -22,7 +22,7 @@ impl<S: Stream> Connection<S> {
     /// The codec ends a drain when the peer has acknowledged the PING behind the first GOAWAY. Frames are
     /// handled in order, so a peer without a stream has read everything by then but the last GOAWAY.
     pub(super) fn end(&mut self, cx: &mut Context<'_>, cause: CloseCause) {
-        self.transfers.clear();
+        self.end_transfers();
         let is_sent = self.shut_down(cx);
         let cause = self.first_cause(cause);
         self.phase = match self.phase {
@@ -41,8 +41,29 @@ impl<S: Stream> Connection<S> {
     }
 
     pub(super) fn close(&mut self, cause: CloseCause) {
-        self.transfers.clear();
+        self.end_transfers();
         self.phase = Phase::Closed(self.first_cause(cause));
+    }
+
+    fn end_transfers(&mut self) {
+        // Of a connection that has ended there are none. Those that it had may not all be gone.
+        if !self.transfers.is_empty() {
+            self.left_over = std::mem::take(&mut self.transfers).into_iter();
+        }
+    }
+
+    /// Drops the transfers of a connection that has ended, as long as it has its share of the turn: each may wake a task
+    /// of the application. True once none is left.
+    pub(super) fn let_go(&mut self) -> bool {
+        let mut gone = 0;
+        for transfer in self.left_over.by_ref() {
+            drop(transfer);
+            gone += 1;
+            if gone % CALLS_PER_LOOK == 0 && self.pipe.is_slice_over() {
+                return false;
+            }
+        }
+        true
     }
 
     /// `cause`, unless the connection had one before.

@@ -1,7 +1,9 @@
 //! Requests and responses on streams: bodies both ways, windows, resets.
 
+use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,10 +13,11 @@ use http::{Method, Request};
 
 use super::{Client, body_of};
 use crate::close::CloseCause;
-use crate::exchange::Over;
 use crate::exchange::app::BodyWish;
 use crate::exchange::reply::Reply;
 use crate::exchange::room::HasRoom;
+use crate::exchange::{Exchange, Over};
+use crate::runtime::reactor::Reactor;
 use crate::testing::limits;
 
 #[test]
@@ -77,6 +80,77 @@ fn calls_of_one_connection_are_spread_over_turns() {
         }
         assert!((4..=8).contains(&most), "{most} calls in a turn of 500 µs");
     });
+}
+
+/// The work of an application that learns of the end of its request: 100 µs.
+struct Work;
+
+thread_local! {
+    static REACTOR: RefCell<Option<Reactor>> = const { RefCell::new(None) };
+}
+
+impl Wake for Work {
+    fn wake(self: Arc<Self>) {
+        REACTOR.with_borrow(|reactor| {
+            let clock = reactor.as_ref().unwrap().clock();
+            clock.advance(Duration::from_micros(100));
+        });
+    }
+}
+
+/// The most requests of 40 on one connection whose end the application learns of in one turn, once `end` has happened.
+fn most_ends_in_a_turn(end: impl FnOnce(&Client, &[Arc<Exchange>])) -> usize {
+    let most = Cell::new(0);
+    let found = &most;
+    Client::play(limits(), |mut client| async move {
+        let bench = client.bench.clone();
+        REACTOR.set(Some(bench.reactor.clone()));
+        let _answers: Vec<_> = (0..40).map(|_| client.get("/")).collect();
+        let waker = Waker::from(Arc::new(Work));
+        let mut exchanges = Vec::new();
+        while exchanges.len() < 40 {
+            let exchange = bench.app.request().await.exchange;
+            let over = exchange.poll_over(&mut Context::from_waker(&waker));
+            assert!(over.is_pending());
+            exchanges.push(exchange);
+        }
+        bench.settle().await;
+        // Another task is always ready.
+        bench.spawn(|_| {
+            poll_fn(|cx| {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+        });
+        end(&client, &exchanges);
+        let mut over = 0;
+        while over < 40 {
+            assert_eq!(bench.app.cause(), None, "{over} of 40 know");
+            bench.turn().await;
+            let now = exchanges.iter().filter(|one| one.over().is_some());
+            let now = now.count();
+            found.set(found.get().max(now - over));
+            over = now;
+        }
+        REACTOR.take();
+    });
+    most.get()
+}
+
+#[test]
+fn what_one_connections_responses_set_going_is_spread_over_turns() {
+    let most = most_ends_in_a_turn(|_, exchanges| {
+        for exchange in exchanges {
+            exchange.answer(200, b"hello");
+        }
+    });
+    assert!((4..=8).contains(&most), "{most} in a turn of 500 µs");
+}
+
+#[test]
+fn what_the_end_of_a_connection_sets_going_is_spread_over_turns() {
+    let most = most_ends_in_a_turn(|client, _| client.cut());
+    assert!((4..=8).contains(&most), "{most} in a turn of 500 µs");
 }
 
 /// The codec asks for more input behind each request that it gives: nothing comes of that, and it is no read.

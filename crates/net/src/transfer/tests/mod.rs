@@ -34,6 +34,7 @@ struct Case {
     transfer: Option<Pin<Box<Transfer<Handle>>>>,
     stream: Fake,
     wakes: Arc<Wakes>,
+    shared: Rc<Shared>,
 }
 
 #[derive(Default)]
@@ -68,11 +69,18 @@ impl Carrier {
 
     fn open(&self, head: RequestHead, opening: Option<Opening>, stream: &Fake) -> Case {
         let shared = Rc::clone(&self.shared);
-        let transfer = Transfer::new(shared, head.into(), opening, None, Handle(stream.clone()));
+        let transfer = Transfer::new(
+            Rc::clone(&shared),
+            head.into(),
+            opening,
+            None,
+            Handle(stream.clone()),
+        );
         Case {
             transfer: Some(Box::pin(transfer)),
             stream: stream.clone(),
             wakes: Arc::default(),
+            shared,
         }
     }
 
@@ -104,8 +112,9 @@ impl Carrier {
 }
 
 impl Case {
-    /// Polls the transfer. True if it is over, and then dropped.
+    /// Polls the transfer, in a poll of its connection. True if it is over, and then dropped.
     fn poll(&mut self) -> bool {
+        self.shared.begin_poll();
         let waker = Waker::from(Arc::clone(&self.wakes));
         let transfer = self.transfer.as_mut().expect("it is not over");
         let is_over = transfer
