@@ -48,13 +48,15 @@ pub enum Limit {
     WriteTimeout,
     /// The time from a request's head to the end of its response.
     RequestTimeout,
+    /// Threads that wait for clients.
+    BlockingThreads,
     /// The time for a TLS session to be agreed on.
     SslHandshakeTimeout,
 }
 
 impl Limit {
     /// All of them, in the order of their counters.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::Http1BufferSize,
         Self::Http2MaxHeadersSize,
         Self::MaxHeaders,
@@ -75,6 +77,7 @@ impl Limit {
         Self::RequestBodyMinRate,
         Self::WriteTimeout,
         Self::RequestTimeout,
+        Self::BlockingThreads,
         Self::SslHandshakeTimeout,
     ];
 
@@ -101,6 +104,7 @@ impl Limit {
             Self::RequestBodyMinRate => "--request-body-min-rate",
             Self::WriteTimeout => "--write-timeout",
             Self::RequestTimeout => "--request-timeout",
+            Self::BlockingThreads => "--blocking-threads",
             Self::SslHandshakeTimeout => "--ssl-handshake-timeout",
         }
     }

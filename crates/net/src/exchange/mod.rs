@@ -24,6 +24,7 @@ pub mod reply;
 pub mod request_ids;
 pub mod room;
 pub mod spool;
+pub mod waiters;
 mod windows;
 
 use std::collections::VecDeque;

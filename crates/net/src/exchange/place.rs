@@ -1,6 +1,6 @@
 //! `Place`: where a request is, and so whom it waits for.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use super::{Exchange, Over};
 use crate::runtime::waker::lock;
@@ -26,6 +26,8 @@ pub(super) struct Progress {
     listed: AtomicUsize,
     /// The thread that runs the application for this request, as Python counts them; 0 if none does.
     thread: AtomicU64,
+    /// See [`Exchange::is_evicted`].
+    pub(super) is_evicted: AtomicBool,
 }
 
 impl Exchange {

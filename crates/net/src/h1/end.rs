@@ -208,14 +208,31 @@ impl<S: Stream> Connection<S> {
         }
         self.service.note_limit(&self.peer, Limit::RequestTimeout);
         let error = PeerError::Overdue;
-        if self.answer_instead(error, Over::Overdue(Some(error.status()))) {
-            return true;
+        if !self.answer_instead(error, Over::Overdue(Some(error.status()))) {
+            self.cut_off(Over::Overdue(None), CloseCause::RequestTimeout);
         }
-        let cut = self.cut_if_close_delimited();
-        self.slot.finish(Over::Overdue(None));
-        let cause = CloseCause::RequestTimeout;
-        self.phase = Phase::Flushing { cut, cause };
         true
+    }
+
+    /// True if a thread of the application is not to wait any longer for the client, which gets 503 or is cut off.
+    pub(super) fn handle_eviction(&mut self) -> bool {
+        let current = self.slot.current();
+        if !self.is_open() || !current.is_some_and(|current| current.exchange.is_evicted()) {
+            return false;
+        }
+        self.service.note_limit(&self.peer, Limit::BlockingThreads);
+        let error = PeerError::Overloaded;
+        if !self.answer_instead(error, Over::Refused(error.status())) {
+            self.cut_off(Over::Disconnected, CloseCause::CrowdedOut);
+        }
+        true
+    }
+
+    /// Ends a response that has begun, and with it the connection.
+    fn cut_off(&mut self, over: Over, cause: CloseCause) {
+        let cut = self.cut_if_close_delimited();
+        self.slot.finish(over);
+        self.phase = Phase::Flushing { cut, cause };
     }
 
     /// Answers a request that gets no permit in time: 503, and the connection goes on.

@@ -209,7 +209,10 @@ impl<S: Stream> Connection<S> {
             };
             if matches!(step, Step::Wait) {
                 // Behind the reading: this thread may have been busy past the deadline.
-                if self.handle_engine_deadline(cx) || self.handle_overdue() {
+                if self.handle_engine_deadline(cx)
+                    || self.handle_overdue()
+                    || self.handle_eviction()
+                {
                     continue;
                 }
                 if self.write_policy() == Write::PutOff {

@@ -217,7 +217,7 @@ pub const PROTOCOLS: [&str; 3] = ["http/1.0", "http/1.1", "http/2"];
 pub const CLASSES: [&str; 7] = ["1xx", "2xx", "3xx", "4xx", "5xx", "other", "none"];
 
 /// Names of [`Limit`](crate::close::Limit)s.
-pub const LIMITS: [&str; 21] = [
+pub const LIMITS: [&str; 22] = [
     "http1_buffer_size",
     "http2_max_headers_size",
     "max_headers",
@@ -238,6 +238,7 @@ pub const LIMITS: [&str; 21] = [
     "request_body_min_rate",
     "write_timeout",
     "request_timeout",
+    "blocking_threads",
     "ssl_handshake_timeout",
 ];
 

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use self::line::{Line, TICK, Wanted, Watching};
+use self::line::{Line, MOST_WAITING, TICK, Wanted, Watching};
 use super::load::{Answer, Load};
 use super::sync::{Condvar, Mutex, Thread, current, park_timeout};
 use super::waker::lock;
@@ -111,6 +111,11 @@ impl<J: Send + 'static> Pool<J> {
     pub fn submit_all(&self, at: Instant, jobs: &mut Vec<J>) {
         let jobs = jobs.drain(..).map(|job| (at, job));
         lock(&self.line).jobs.extend(jobs);
+    }
+
+    /// Threads that may wait for clients besides those that work. More of them take the place of these.
+    pub fn most_waiting(&self) -> usize {
+        self.limit.saturating_mul(MOST_WAITING)
     }
 
     /// Jobs that no thread has taken.

@@ -48,7 +48,9 @@ impl Input {
             Some(read) => read,
             None => {
                 let call = &self.call;
-                wait_for_client(py, |cx: &mut Context<'_>| call.poll_body(cx))
+                wait_for_client(py, &call.exchange, |cx: &mut Context<'_>| {
+                    call.poll_body(cx)
+                })
             }
         };
         match read {

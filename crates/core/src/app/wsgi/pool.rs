@@ -11,10 +11,11 @@ use pyo3::types::PyDict;
 
 use super::Target;
 use super::hours::{Hours, Rest};
-use super::seat::{CallPool, SEATED, wait_for_client};
+use super::seat::{CallPool, SEATED, Seated, wait_for_client};
 use crate::app::call::{Call, Outcome};
 use crate::app::calls::Calls;
 use granian_net::exchange::room::HasRoom;
+use granian_net::exchange::waiters::Waiters;
 use granian_net::metrics::Page;
 use granian_net::metrics::layout::at;
 use granian_net::runtime::pool::{Pool, Seat};
@@ -24,6 +25,8 @@ pub(crate) struct Threads {
     target: Arc<Target>,
     calls: Arc<Calls>,
     pool: Arc<CallPool>,
+    /// Those of its threads that wait for clients.
+    waiters: Arc<Waiters>,
     /// Where calls and threads are counted.
     page: Option<Arc<Page>>,
 }
@@ -49,6 +52,7 @@ impl Threads {
         let threads = Arc::new(Self {
             target,
             calls,
+            waiters: Arc::new(Waiters::new(pool.most_waiting())),
             pool: Arc::new(pool),
             page,
         });
@@ -121,7 +125,7 @@ impl Threads {
         };
         while body.step(py) {
             if !exchange.has_room() {
-                wait_for_client(py, |cx| exchange.poll_room(cx));
+                wait_for_client(py, &exchange, |cx| exchange.poll_room(cx));
             }
         }
     }
@@ -134,7 +138,11 @@ struct PoolThread(Arc<Threads>);
 #[pymethods]
 impl PoolThread {
     fn __call__(&self, py: Python<'_>) {
-        SEATED.set(Some((Arc::clone(&self.0.pool), Seat::new())));
+        SEATED.set(Some(Seated {
+            pool: Arc::clone(&self.0.pool),
+            waiters: Arc::clone(&self.0.waiters),
+            seat: Seat::new(),
+        }));
         let mut since = Instant::now();
         let mut hours = Hours::new(self.0.page.clone());
         while let Some(call) = next(py, &mut since, &mut hours) {
@@ -148,21 +156,21 @@ impl PoolThread {
 /// The next call of this thread's pool. The interpreter is kept from one quick call to the next: handing it over and
 /// getting it back costs more than they do. `since` is the time at which it was got.
 fn next(py: Python<'_>, since: &mut Instant, hours: &mut Hours) -> Option<Arc<Call>> {
-    let (pool, mut seat) = SEATED.take()?;
+    let mut seated = SEATED.take()?;
     let now = Instant::now();
     let is_quick = now.saturating_duration_since(*since) < KEEP;
     let job = if is_quick {
-        pool.take_now(&mut seat, now)
+        seated.pool.take_now(&mut seated.seat, now)
     } else {
         None
     };
     hours.end(now, job.is_none());
-    let (job, rest, seat) = match job {
-        Some(job) => (Some(job), None, seat),
+    let (job, rest, seated) = match job {
+        Some(job) => (Some(job), None, seated),
         None => {
-            let (job, taken, seat) = py.detach(|| {
-                let job = pool.take(&mut seat);
-                (job, Instant::now(), seat)
+            let (job, taken, seated) = py.detach(|| {
+                let job = seated.pool.take(&mut seated.seat);
+                (job, Instant::now(), seated)
             });
             let begun = Instant::now();
             let rest = Rest {
@@ -171,10 +179,10 @@ fn next(py: Python<'_>, since: &mut Instant, hours: &mut Hours) -> Option<Arc<Ca
                 begun,
             };
             *since = begun;
-            (job, Some(rest), seat)
+            (job, Some(rest), seated)
         }
     };
-    SEATED.set(Some((pool, seat)));
+    SEATED.set(Some(seated));
     if job.is_some() {
         hours.begin(rest);
     }

@@ -174,7 +174,8 @@ impl StartResponse {
         if self.may_block {
             self.call.data(data, false).map_err(order_error)?;
             if !self.call.exchange.has_room() {
-                wait_for_client(py, |cx| self.call.exchange.poll_room(cx));
+                let exchange = &self.call.exchange;
+                wait_for_client(py, exchange, |cx| exchange.poll_room(cx));
             }
         } else {
             self.keep(data)?;

@@ -166,7 +166,7 @@ const SPARE: f64 = 0.85;
 /// Above this many several threads get no more done than one: they share one interpreter lock.
 const FULL: f64 = 0.97;
 /// Threads that may wait for clients besides, as a multiple of the pool's limit.
-const MOST_WAITING: usize = 4;
+pub(super) const MOST_WAITING: usize = 4;
 
 #[cfg(test)]
 mod tests {

@@ -16,6 +16,8 @@ pub(super) enum Expired {
     Write,
     /// The response is not complete in time, for whatever reason.
     Request,
+    /// No thread of the application waits for it any more.
+    Patience,
 }
 
 impl<S: StreamIo> Answering<S> {
@@ -78,6 +80,9 @@ impl<S: StreamIo> Answering<S> {
             .is_some_and(|since| since + timeout <= now);
         if is_stalled {
             return Some(Expired::Write);
+        }
+        if self.ends.exchange.is_evicted() {
+            return Some(Expired::Patience);
         }
         self.overdue_at
             .is_some_and(|at| at <= now)

@@ -47,6 +47,7 @@ impl<S: StreamIo> Answering<S> {
         match expired {
             Expired::Body(error) => self.refuse(cx, error),
             Expired::Request => self.end_overdue(cx),
+            Expired::Patience => self.turn_away(cx, Limit::BlockingThreads),
             Expired::Write => {
                 let Shared { service, peer, .. } = &*self.shared;
                 service.note_limit(peer, Limit::WriteTimeout);
@@ -68,7 +69,7 @@ impl<S: StreamIo> Answering<S> {
         self.cut(ResetReason::Cancelled)
     }
 
-    /// Answers a request that may not wait any longer for a permit.
+    /// Answers a request that may not wait any longer, for a permit or for its client. A response that has begun is cut.
     pub(super) fn turn_away(&mut self, cx: &mut Context<'_>, limit: Limit) -> Progress {
         let Shared { service, peer, .. } = &*self.shared;
         service.note_limit(peer, limit);
