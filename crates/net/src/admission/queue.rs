@@ -526,7 +526,7 @@ impl Drop for Place {
 const MAX_WAITING: usize = 128 * 1024 * 1024;
 /// Calls for each permit, those included that wait for their peers; and the least number of them.
 const CALLS_PER_PERMIT: usize = 8;
-const LEAST_CALLS: usize = 1024;
+const LEAST_CALLS: usize = 2048;
 /// One in so many permits is out of reach for a connection that has all the others.
 const RESERVED: usize = 4;
 /// Running requests that are enough to keep a process busy (fastapi-sync with 64 connections: 132 µs
