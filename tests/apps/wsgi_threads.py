@@ -20,6 +20,8 @@ def app(environ, start_response):
             pass
     elif path == "/stream":
         body = (b"x" * 65536 for _ in range(1024))
+    elif path == "/pieces":
+        body = (b"x" * 8192 for _ in range(8192))
     elif path == "/count":
         SEEN.count = getattr(SEEN, "count", 0) + 1
         body = [f"{threading.get_ident()} {SEEN.count} {threading.current_thread().name}".encode()]

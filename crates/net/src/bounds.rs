@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// Steps of one connection in a turn.
 pub(crate) const STEPS_PER_TURN: usize = 32;
-/// Requests, or transfers that go on, between two looks at the clock.
+/// Requests, or transfers that go on, end or are dropped, between two looks at the clock.
 pub(crate) const CALLS_PER_LOOK: u32 = 4;
 /// Bytes of one read.
 pub(crate) const READ_SIZE: usize = 16 * 1024;

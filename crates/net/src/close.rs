@@ -50,7 +50,8 @@ pub enum CloseCause {
     Cancelled,
     /// A request took too long, after part of its response had been sent.
     RequestTimeout,
-    /// It was idle, and made room for another one; or the client that a PROXY header told has as many as it may have.
+    /// It was idle, and made room for another one; or the client that a PROXY header told has as many as it may have; or a
+    /// thread of the application waited for its client while others needed one.
     CrowdedOut,
 }
 

@@ -1,21 +1,23 @@
-//! `Waiters`: the calls that hold a thread while they wait for their clients, and the bound on their number.
+//! `Waiters`: the calls that hold a thread while they wait for their clients. Where they have the threads of others, some
+//! end.
 //!
 //! The thread of a WSGI application's call cannot do another one meanwhile: its locals are the application's. So the pool
-//! has further threads for the others, up to a bound. A call beyond it costs one its client: of the connection that has
-//! the most of them, the one that has been waited for longest. Else clients that take or send nothing would soon have all
-//! threads.
+//! has further threads for the others, up to a bound. When those are in use too and a request waits for a thread, a client
+//! is not waited for any longer: of the connection that has the most of them, the one that has been waited for longest.
+//! Else clients that take or send nothing would soon have all threads.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 use super::Exchange;
 use crate::runtime::waker::{lock, wake};
 
 /// See the module's documentation. One per pool.
+#[derive(Default)]
 pub struct Waiters {
-    most: usize,
-    /// Threads of the pool meet here; the lock is held for a look at each call.
+    /// Threads of the pool and the one that watches it meet here; the lock is held for a look at each call.
     calls: Mutex<Calls>,
 }
 
@@ -24,30 +26,17 @@ struct Calls {
     /// In the order in which their waits have begun.
     waiting: BTreeMap<u64, Arc<Exchange>>,
     next: u64,
+    /// When some were told to end last.
+    evicted: Option<Instant>,
 }
 
 impl Waiters {
-    /// Up to `most` calls at once.
-    pub fn new(most: usize) -> Self {
-        Self {
-            most,
-            calls: Mutex::default(),
-        }
-    }
-
     /// The call of `exchange` begins to wait for its client. The key is for [`Waiters::leave`].
     pub fn enter(&self, exchange: &Arc<Exchange>) -> u64 {
-        let (key, evicted) = {
-            let mut calls = lock(&self.calls);
-            let key = calls.next;
-            calls.next += 1;
-            calls.waiting.insert(key, Arc::clone(exchange));
-            let exceeds = calls.waiting.len() > self.most;
-            (key, exceeds.then(|| calls.take_one()).flatten())
-        };
-        if let Some(exchange) = evicted {
-            exchange.evict();
-        }
+        let mut calls = lock(&self.calls);
+        let key = calls.next;
+        calls.next += 1;
+        calls.waiting.insert(key, Arc::clone(exchange));
         key
     }
 
@@ -56,12 +45,27 @@ impl Waiters {
         let left = lock(&self.calls).waiting.remove(&key);
         drop(left); // outside the lock: it may be the last owner
     }
+
+    /// Has so many of the waits end at `now`, if those that were told to before have had the time for it.
+    pub fn evict(&self, count: usize, now: Instant) {
+        let evicted: Vec<_> = {
+            let mut calls = lock(&self.calls);
+            if calls.evicted.is_some_and(|at| now < at + PAUSE) {
+                return;
+            }
+            calls.evicted = Some(now);
+            (0..count).map_while(|_| calls.take_one()).collect()
+        };
+        for exchange in evicted {
+            exchange.evict();
+        }
+    }
 }
 
 impl Calls {
     /// Takes out the call whose client is not waited for any more.
     fn take_one(&mut self) -> Option<Arc<Exchange>> {
-        let connection = |exchange: &Exchange| Arc::as_ptr(&exchange.origin().peer);
+        let connection = |exchange: &Exchange| exchange.origin().peer.number;
         let mut counts = HashMap::new();
         for exchange in self.waiting.values() {
             *counts.entry(connection(exchange)).or_insert(0) += 1;
@@ -89,26 +93,24 @@ impl Exchange {
     }
 }
 
+/// Time for a call to end whose client is not waited for any more: its thread takes the next one.
+const PAUSE: Duration = Duration::from_millis(10);
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::exchange::Windows;
-    use crate::exchange::origin::Origin;
-    use crate::testing::{origin, peer};
+    use crate::testing::origin;
 
     /// As many exchanges of connections of their own, and those of one connection.
     fn exchanges(own: usize, of_one: usize) -> Vec<Arc<Exchange>> {
-        let one = peer();
-        let peers = (0..own).map(|_| peer());
-        let peers = peers.chain((0..of_one).map(|_| Arc::clone(&one)));
-        let exchange = |peer| {
-            let origin = Origin {
-                peer,
-                ..origin("GET", b"/")
-            };
+        let numbers = (1..=own as u64).chain(std::iter::repeat_n(0, of_one));
+        let exchange = |number| {
+            let mut origin = origin("GET", b"/");
+            Arc::get_mut(&mut origin.peer).unwrap().number = number;
             Arc::new(Exchange::new(origin, false, Windows::even(1000)))
         };
-        peers.map(exchange).collect()
+        numbers.map(exchange).collect()
     }
 
     fn evicted(exchanges: &[Arc<Exchange>]) -> Vec<usize> {
@@ -119,31 +121,30 @@ mod tests {
 
     #[test]
     fn the_one_that_waits_for_longest_goes() {
-        let exchanges = exchanges(5, 0);
-        let waiters = Waiters::new(3);
-        let keys: Vec<_> = exchanges[..3]
-            .iter()
-            .map(|one| waiters.enter(one))
-            .collect();
-        assert_eq!(evicted(&exchanges), []);
+        let exchanges = exchanges(4, 0);
+        let waiters = Waiters::default();
+        let keys: Vec<_> = exchanges.iter().map(|one| waiters.enter(one)).collect();
         waiters.leave(keys[0]);
-        waiters.enter(&exchanges[3]);
-        assert_eq!(evicted(&exchanges), []);
-        waiters.enter(&exchanges[4]);
+        waiters.enter(&exchanges[0]);
+        let now = Instant::now();
+        waiters.evict(1, now);
         assert_eq!(evicted(&exchanges), [1]);
         waiters.leave(keys[1]);
-        waiters.leave(keys[2]);
-        waiters.enter(&exchanges[0]);
+        // Its call has not ended yet.
+        waiters.evict(9, now + PAUSE - Duration::from_nanos(1));
         assert_eq!(evicted(&exchanges), [1]);
+        waiters.evict(9, now + PAUSE);
+        assert_eq!(evicted(&exchanges), [0, 1, 2, 3]);
     }
 
     #[test]
     fn a_connection_with_many_goes_first() {
         let exchanges = exchanges(3, 4);
-        let waiters = Waiters::new(4);
+        let waiters = Waiters::default();
         for exchange in &exchanges {
             waiters.enter(exchange);
         }
+        waiters.evict(3, Instant::now());
         assert_eq!(evicted(&exchanges), [3, 4, 5]);
     }
 }

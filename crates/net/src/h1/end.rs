@@ -208,9 +208,13 @@ impl<S: Stream> Connection<S> {
         }
         self.service.note_limit(&self.peer, Limit::RequestTimeout);
         let error = PeerError::Overdue;
-        if !self.answer_instead(error, Over::Overdue(Some(error.status()))) {
-            self.cut_off(Over::Overdue(None), CloseCause::RequestTimeout);
+        if self.answer_instead(error, Over::Overdue(Some(error.status()))) {
+            return true;
         }
+        let cut = self.cut_if_close_delimited();
+        self.slot.finish(Over::Overdue(None));
+        let cause = CloseCause::RequestTimeout;
+        self.phase = Phase::Flushing { cut, cause };
         true
     }
 
@@ -223,16 +227,12 @@ impl<S: Stream> Connection<S> {
         self.service.note_limit(&self.peer, Limit::BlockingThreads);
         let error = PeerError::Overloaded;
         if !self.answer_instead(error, Over::Refused(error.status())) {
-            self.cut_off(Over::Disconnected, CloseCause::CrowdedOut);
+            self.slot.finish(Over::Disconnected);
+            // What is queued would wait on for a client that takes nothing.
+            self.wire.io.reset_on_close();
+            self.end_now(CloseCause::CrowdedOut);
         }
         true
-    }
-
-    /// Ends a response that has begun, and with it the connection.
-    fn cut_off(&mut self, over: Over, cause: CloseCause) {
-        let cut = self.cut_if_close_delimited();
-        self.slot.finish(over);
-        self.phase = Phase::Flushing { cut, cause };
     }
 
     /// Answers a request that gets no permit in time: 503, and the connection goes on.

@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
-use self::line::{Line, MOST_WAITING, TICK, Wanted, Watching};
+use self::line::{Line, TICK, Wanted, Watching};
 use super::load::{Answer, Load};
 use super::sync::{Condvar, Mutex, Thread, current, park_timeout};
 use super::waker::lock;
@@ -28,6 +28,8 @@ pub struct Pool<J> {
     /// Starts a thread, the `usize`-th one, that calls [`Pool::take`] until that gives `None`.
     /// False if none started.
     start: Box<dyn Fn(usize) -> bool + Send + Sync>,
+    /// Has so many of the threads that wait for clients do so no longer.
+    hurry: Box<dyn Fn(usize) + Send + Sync>,
     /// The lock is for submitting threads, the pool's threads and the watching one; each holds it
     /// for a few moves.
     line: Mutex<Line<J>>,
@@ -67,9 +69,17 @@ impl<J: Send + 'static> Pool<J> {
             limit,
             idle_timeout,
             start: Box::new(start),
+            hurry: Box::new(|_| ()),
             line: Mutex::new(Line::default()),
             watch: Condvar::new(),
         }
+    }
+
+    /// Calls `hurry` with a number of threads where those that wait for clients have the places of so many others.
+    #[must_use]
+    pub fn hurrying(self, hurry: impl Fn(usize) + Send + Sync + 'static) -> Self {
+        let hurry = Box::new(hurry);
+        Self { hurry, ..self }
     }
 
     /// A pool of up to `limit` threads of that name, each of which does `work` for one job after another.
@@ -111,11 +121,6 @@ impl<J: Send + 'static> Pool<J> {
     pub fn submit_all(&self, at: Instant, jobs: &mut Vec<J>) {
         let jobs = jobs.drain(..).map(|job| (at, job));
         lock(&self.line).jobs.extend(jobs);
-    }
-
-    /// Threads that may wait for clients besides those that work. More of them take the place of these.
-    pub fn most_waiting(&self) -> usize {
-        self.limit.saturating_mul(MOST_WAITING)
     }
 
     /// Jobs that no thread has taken.
@@ -265,7 +270,7 @@ impl<J: Send + 'static> Pool<J> {
     /// One look at the line: when to look again, `None` once there has been no line for a while.
     fn look(&self, load: &Load, period: Duration) -> Option<Duration> {
         let now = Instant::now();
-        let (wanted, next) = {
+        let (wanted, displaced, next) = {
             let mut line = lock(&self.line);
             if line.is_closed {
                 return None;
@@ -286,9 +291,17 @@ impl<J: Send + 'static> Pool<J> {
             } else {
                 (period * 2).min(LONGEST_TICK)
             };
-            (line.add(count, self.limit), next)
+            let wanted = line.add(count, self.limit);
+            let displaced = match count > wanted.parked.len() + wanted.new.len() {
+                true => line.displaced(self.limit),
+                false => 0,
+            };
+            (wanted, displaced, next)
         };
         self.bring(wanted);
+        if displaced > 0 {
+            (self.hurry)(displaced);
+        }
         Some(next)
     }
 }

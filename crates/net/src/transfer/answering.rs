@@ -177,11 +177,15 @@ impl<S: StreamIo> Answering<S> {
             return Progress::Over;
         }
         self.follow_pace();
+        let is_stuck =
+            self.blocked_since.is_some() || self.shared.is_clogged() || !self.replies.is_empty();
+        if is_stuck {
+            // No replies were asked for, so nothing else wakes this future when its exchange is evicted.
+            self.ends.exchange.watch(cx);
+        }
         if let Some(expired) = self.expired() {
             return self.end_expired(cx, expired);
         }
-        let is_stuck =
-            self.blocked_since.is_some() || self.shared.is_clogged() || !self.replies.is_empty();
         let flights = &self.shared.service.flights;
         flights.note_waiting(&mut self.flight, &self.ends.exchange, is_stuck);
         let deadline = self.deadline();

@@ -49,10 +49,13 @@ impl Threads {
                 .and_then(Weak::upgrade)
                 .is_some_and(|threads| threads.start(number))
         });
+        let waiters: Arc<Waiters> = Arc::default();
+        let hurried = Arc::clone(&waiters);
+        let pool = pool.hurrying(move |count| hurried.evict(count, Instant::now()));
         let threads = Arc::new(Self {
             target,
             calls,
-            waiters: Arc::new(Waiters::new(pool.most_waiting())),
+            waiters,
             pool: Arc::new(pool),
             page,
         });

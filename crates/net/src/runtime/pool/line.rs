@@ -110,6 +110,13 @@ impl<J> Line<J> {
         wanted
     }
 
+    /// How many threads that wait for clients are to do so no longer, where no further one can be had. A thread does
+    /// several quick jobs.
+    pub(super) fn displaced(&self, limit: usize) -> usize {
+        let wanted = self.jobs.len().div_ceil(JOBS_PER_THREAD);
+        wanted.min(limit.saturating_sub(self.awake))
+    }
+
     pub(super) fn next(&mut self, seat: &mut Seat, now: Instant) -> Option<J> {
         if self.surplus > 0 && self.awake > 1 {
             return None;
@@ -165,8 +172,10 @@ const QUIET_TICKS: u32 = 5;
 const SPARE: f64 = 0.85;
 /// Above this many several threads get no more done than one: they share one interpreter lock.
 const FULL: f64 = 0.97;
+/// Jobs in the line for which one thread more is freed.
+const JOBS_PER_THREAD: usize = 8;
 /// Threads that may wait for clients besides, as a multiple of the pool's limit.
-pub(super) const MOST_WAITING: usize = 4;
+const MOST_WAITING: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -226,6 +235,14 @@ mod tests {
         assert_eq!(busy.surplus, 1);
         let mut seat = Seat::new();
         assert!(busy.next(&mut seat, now).is_none());
+    }
+
+    #[test]
+    fn threads_that_wait_for_clients_leave_places_for_those_that_work() {
+        let now = Instant::now();
+        let displaced = |jobs, awake: usize| line(now, jobs, &vec![LONG; awake]).displaced(4);
+        assert_eq!([1, 8, 9, 99].map(|jobs| displaced(jobs, 0)), [1, 1, 2, 4]);
+        assert_eq!([1, 3, 4, 5].map(|awake| displaced(99, awake)), [3, 1, 0, 0]);
     }
 
     #[test]

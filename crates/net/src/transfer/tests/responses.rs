@@ -12,9 +12,11 @@ use granian_proto::{ResponseHead, Trailers};
 
 use super::fake::{Fake, Sent};
 use super::{Carrier, secs};
+use crate::close::Limit;
 use crate::exchange::app::Source;
 use crate::exchange::reply::Reply;
 use crate::exchange::room::HasRoom;
+use crate::exchange::waiters::Waiters;
 use crate::exchange::{Exchange, Over};
 use crate::stream::region::FileRegion;
 use crate::transfer::ResetReason;
@@ -180,6 +182,26 @@ fn a_peer_that_takes_nothing_has_its_time() {
     let reset = Sent::Reset(ResetReason::Cancelled);
     assert_eq!(case.stream.take_sent(), [reset]);
     assert_eq!(exchange.over(), Some(Over::Disconnected));
+}
+
+#[test]
+fn a_client_that_a_thread_waits_for_no_longer_is_cut_off() {
+    let carrier = Carrier::new();
+    let (mut case, exchange) = carrier.called("GET", &Fake::bodiless(1));
+    exchange.start(200);
+    exchange.piece(&b"hello"[..], false);
+    assert_eq!(case.sends().len(), 2);
+    // What comes behind it is not asked for while that waits.
+    exchange.piece(&b"more"[..], false);
+    assert!(case.was_woken() && !case.poll());
+    let waiters = Waiters::default();
+    waiters.enter(&exchange);
+    waiters.evict(1, carrier.shared.now());
+    assert!(case.was_woken() && case.poll());
+    let reset = Sent::Reset(ResetReason::Cancelled);
+    assert_eq!(case.stream.take_sent(), [reset]);
+    assert_eq!(exchange.over(), Some(Over::Disconnected));
+    assert_eq!(carrier.bench.service.limited.of(Limit::BlockingThreads), 1);
 }
 
 #[test]
