@@ -93,9 +93,11 @@ impl Starts {
         }
     }
 
-    /// A step of a request has ended, which waits for `awaited`.
-    pub(crate) fn suspend(&self, waits: &Waits, awaited: &Py<PyAny>) {
-        if self.client_future.load(Ordering::Relaxed) != awaited.as_ptr().addr() {
+    /// A step of a request has ended, which waits for `awaited`. `None` asks for the next step only, and is no wait.
+    pub(crate) fn suspend(&self, waits: &Waits, awaited: &Bound<'_, PyAny>) {
+        if !awaited.is_none()
+            && self.client_future.load(Ordering::Relaxed) != awaited.as_ptr().addr()
+        {
             self.enter(waits);
         }
     }

@@ -118,11 +118,9 @@ impl Runner {
         }
     }
 
-    /// The task passes on `awaited`, which the coroutine waits for. `None` asks for the task's next step only.
+    /// The task passes on `awaited`, which the coroutine waits for.
     fn suspend(&self, py: Python<'_>, awaited: Py<PyAny>) -> Py<PyAny> {
-        if !awaited.is_none(py) {
-            self.starts().suspend(&self.waits, &awaited);
-        }
+        self.starts().suspend(&self.waits, awaited.bind(py));
         awaited
     }
 

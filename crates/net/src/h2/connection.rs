@@ -54,7 +54,7 @@ struct Connection<S> {
     phase: Phase<S>,
     transfers: FuturesUnordered<Transfer<Http2Stream>>,
     /// Those that the connection had when it ended.
-    left_over: futures_unordered::IntoIter<Transfer<Http2Stream>>,
+    left_over: Option<futures_unordered::IntoIter<Transfer<Http2Stream>>>,
     pushes: Rc<Pushes>,
     pings: Option<Pings>,
     /// The waker that the codec and the transfers get, from the connection's first poll on.
@@ -98,7 +98,7 @@ impl<S: Stream> Connection<S> {
             phase: Phase::Preface(builder(&shared.service).handshake(pipe.share())),
             pipe,
             transfers: FuturesUnordered::new(),
-            left_over: FuturesUnordered::new().into_iter(),
+            left_over: None,
             pushes: Pushes::new(Rc::clone(&shared)),
             pings: None,
             coalescing: None,

@@ -111,9 +111,11 @@ impl Shared {
     /// True if one more transfer may go on before other connections get their turn. A few may in any case.
     pub(crate) fn may_go_on(&self) -> bool {
         let polls = self.polls.get();
-        let is_look = polls.is_multiple_of(CALLS_PER_LOOK);
-        let is_over = is_look && self.slice.is_over(&self.handle);
-        if polls >= CALLS_PER_LOOK && (is_over || self.slice.was_over()) {
+        let is_over = || {
+            let is_look = polls.is_multiple_of(CALLS_PER_LOOK);
+            self.slice.was_over() || (is_look && self.slice.is_over(&self.handle))
+        };
+        if polls >= CALLS_PER_LOOK && is_over() {
             return false;
         }
         self.polls.set(polls + 1);

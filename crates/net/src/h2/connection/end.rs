@@ -48,7 +48,7 @@ impl<S: Stream> Connection<S> {
     fn end_transfers(&mut self) {
         // Of a connection that has ended there are none. Those that it had may not all be gone.
         if !self.transfers.is_empty() {
-            self.left_over = std::mem::take(&mut self.transfers).into_iter();
+            self.left_over = Some(std::mem::take(&mut self.transfers).into_iter());
         }
     }
 
@@ -56,7 +56,7 @@ impl<S: Stream> Connection<S> {
     /// of the application. True once none is left.
     pub(super) fn let_go(&mut self) -> bool {
         let mut gone = 0;
-        for transfer in self.left_over.by_ref() {
+        for transfer in self.left_over.iter_mut().flatten() {
             drop(transfer);
             gone += 1;
             if gone % CALLS_PER_LOOK == 0 && self.pipe.is_slice_over() {
