@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from .server import STOP_WITHIN, Server, Spec
+from .tls import Files
 
 HERE = Path(__file__).parent
 TEST_TIMEOUT = 60
@@ -89,6 +90,12 @@ def fleet() -> Iterator[Fleet]:
     servers = Fleet()
     yield servers
     servers.stop()
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
+    """An authority and a server's certificate, for the tests of one file."""
+    return Files.make(tmp_path_factory.mktemp("tls"))
 
 
 @pytest.fixture

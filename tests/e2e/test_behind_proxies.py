@@ -29,11 +29,6 @@ SPOOFED = {
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("certificates"))
-
-
-@pytest.fixture(scope="module")
 def started(tmp_path_factory: pytest.TempPathFactory, files: Files) -> Iterator[Callable[..., Front]]:
     """Starts each proxy once: `started(kind, upstream, **words)`."""
     running: dict[Any, Front] = {}

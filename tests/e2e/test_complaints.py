@@ -37,11 +37,6 @@ def asgi(server: ServerFactory, loop: str) -> Server:
     return server(*KINDS["asgi"], loop=loop)
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("tls"))
-
-
 def test_stream_of_events_that_its_browser_cancels(asgi: Server) -> None:
     """The browser keeps the connection and cancels the stream (emmett-framework/granian#917)."""
     mark = asgi.mark()

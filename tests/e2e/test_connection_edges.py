@@ -27,11 +27,6 @@ BOTH = pytest.mark.parametrize(
 UPLOAD = "/upload?by=call"
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def pool() -> Iterator[ThreadPoolExecutor]:
     """For a client whose handshake may have to wait."""

@@ -20,11 +20,6 @@ POLITE = 5
 ROUNDS = 8
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("greedy"))
-
-
 @pytest.mark.parametrize("name", KINDS)
 def test_polite_clients_are_answered(
     server: ServerFactory, files: Files, name: str, pytestconfig: pytest.Config

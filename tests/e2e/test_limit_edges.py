@@ -28,11 +28,6 @@ SIZES = (
 )
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture(params=[(carrier, interface) for carrier in CARRIERS for interface in TARGETS], ids="-".join)
 def small(request: pytest.FixtureRequest, server: ServerFactory, files: Files) -> Carried:
     carrier, interface = request.param

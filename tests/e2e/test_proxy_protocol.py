@@ -12,7 +12,7 @@ import pytest
 from . import h2wire
 from .server import Server
 from .test_forwarded import LOG, TARGETS, facts
-from .tls import Files, context
+from .tls import context
 from .wire import DEADLINE, Wire
 
 OPTIONS = ("--forwarded-allow-ips", "127.0.0.1", "--proxy-protocol", "--log-level", "debug", *LOG)
@@ -170,11 +170,6 @@ def test_a_client_that_leaves_before_the_header_ends(probe):
         assert wire.rest() == b""
         wire.close()
         probe.wait_line(r"closed: peer_closed", mark)
-
-
-@pytest.fixture(scope="module")
-def files(tmp_path_factory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("proxied"))
 
 
 @pytest.mark.parametrize("header", [LINE, binary(1, 0x11, V4)], ids=["v1", "v2"])

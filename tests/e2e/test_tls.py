@@ -25,11 +25,6 @@ LARGE = bytes(range(256)) * 1200
 V12, V13 = ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def secured(server: ServerFactory, files: Files) -> Server:
     return server(APP, "asgi", *files.options)

@@ -19,11 +19,6 @@ from .wire import DEADLINE, Incomplete
 APP = "tls_apps:asgi"
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def secured(server: ServerFactory, files: Files) -> Server:
     return server(APP, "asgi", *files.options)

@@ -15,11 +15,6 @@ from .wire import Response, Wire
 APP = "tls_apps:asgi"
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture
 def running(server: ServerFactory, files: Files) -> Server:
     return server(APP, "asgi", *files.options, "--ssl-redirect-port", "0")

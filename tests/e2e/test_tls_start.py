@@ -25,11 +25,6 @@ DAY = datetime.timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("tls"))
-
-
-@pytest.fixture(scope="module")
 def rsa(files: Files) -> Credential:
     return files.authority.issue("localhost", key=rsa_key())
 

@@ -19,11 +19,6 @@ INITIAL_WINDOW_SIZE = 4
 OPTIONS = ("wsgi_threads:app", "wsgi", "--blocking-threads", str(THREADS), "--log-level", "debug")
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
-    return Files.make(tmp_path_factory.mktemp("tls"))
-
-
 @pytest.fixture(params=CARRIERS)
 def app(request: pytest.FixtureRequest, server: ServerFactory, files: Files) -> Carried:
     return carried(server, files, request.param, *OPTIONS)
